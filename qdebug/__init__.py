@@ -1,0 +1,49 @@
+"""qdebug: where a quantized network lost its accuracy, why, and what to change.
+
+>>> import qdebug
+>>> run = qdebug.compare("float.onnx", "int8.onnx", ["photo.jpg"])  # doctest: +SKIP
+>>> run.verdict.status, run.findings[0].advice  # doctest: +SKIP
+
+The names below are imported on first use, so that ``import qdebug`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from qdebug._version import __version__
+
+if TYPE_CHECKING:
+    from qdebug.compare import compare
+    from qdebug.errors import QdebugError
+    from qdebug.preprocess import PreprocessSpec
+    from qdebug.run.model import Finding, Layer, Run
+    from qdebug.run.store import load_run
+
+_HOMES = {
+    "compare": "qdebug.compare",
+    "load_run": "qdebug.run.store",
+    "Run": "qdebug.run.model",
+    "Layer": "qdebug.run.model",
+    "Finding": "qdebug.run.model",
+    "PreprocessSpec": "qdebug.preprocess",
+    "QdebugError": "qdebug.errors",
+}
+
+__all__ = [
+    "Finding",
+    "Layer",
+    "PreprocessSpec",
+    "QdebugError",
+    "Run",
+    "__version__",
+    "compare",
+    "load_run",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'qdebug' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,1 @@
+"""The stored result of one comparison: its data model, storage and schema."""

@@ -1,0 +1,228 @@
+"""Writing a run so that it is there whole or not at all, and reading it back."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from qdebug.errors import RunError, UsageError
+from qdebug.run.arrays import HIST_NPZ, RunArrays
+from qdebug.run.codec import decode, encode
+from qdebug.run.files import (
+    RUN_JSON,
+    DirectoryFiles,
+    MemoryFiles,
+    RunFiles,
+    ZipFiles,
+    files_in_html,
+)
+from qdebug.run.model import SCHEMA, Run
+
+SUFFIX = ".qdrun"
+_PARTIAL = ".partial"
+
+
+def run_to_json(run: Run) -> str:
+    """``run.json``: sorted keys, two-space indent, ends in a newline; equal runs, equal bytes."""
+    return (
+        json.dumps(encode(run), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        + "\n"
+    )
+
+
+def run_from_json(text: str, files: RunFiles | None = None) -> Run:
+    """A run from its JSON.
+
+    Raises:
+        RunError: not JSON, not a qdebug run, of an unknown major schema version, or damaged.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise RunError(f"{RUN_JSON} is not valid JSON: {error}") from error
+    _check_schema(value)
+    run: Run = decode(Run, value)
+    return dataclasses.replace(run, files=files) if files is not None else run
+
+
+def load_run(path: str | Path) -> Run:
+    """Load a run from a ``.qdrun`` directory, its zip, or an HTML report.
+
+    Raises:
+        RunError: nothing there, not a run, damaged, or of an unknown major schema version.
+    """
+    path = Path(path)
+    files = _open_files(path)
+    try:
+        text = files.read(RUN_JSON).decode()
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path.name}: {RUN_JSON} is not UTF-8") from error
+    return run_from_json(text, files)
+
+
+class RunWriter:
+    """Collects the files of a run beside its destination and moves them there in one step.
+
+    Use as a context manager; leaving it without ``commit`` removes everything written so far. A
+    process that is killed leaves only a folder ``.NAME.qdrun.PID.partial``, which is no run and
+    which the next writer of that name removes.
+
+    Args:
+        destination: the ``NAME.qdrun`` folder to make.
+        force: replace a run that is already there.
+
+    Raises:
+        UsageError: the destination exists and ``force`` is false, or is not a run.
+        RunError: the folder cannot be written.
+    """
+
+    def __init__(self, destination: Path, *, force: bool = False) -> None:
+        self.destination = destination
+        self._check_destination(force)
+        self.root = destination.with_name(f".{destination.name}.{os.getpid()}{_PARTIAL}")
+
+    def __enter__(self) -> RunWriter:
+        try:
+            self.destination.parent.mkdir(parents=True, exist_ok=True)
+            _remove_stale(self.destination)
+            self.root.mkdir()
+        except OSError as error:
+            raise _write_error(self.destination, error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        shutil.rmtree(self.root, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _write_error(self.destination, error) from error
+
+    def path(self, name: str) -> Path:
+        """Path for a file of the run, its folder made."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def add(self, name: str, content: bytes) -> None:
+        """Write one file."""
+        self.path(name).write_bytes(content)
+
+    def commit(self, run: Run, arrays: RunArrays) -> Run:
+        """Finish the run and move it to its destination.
+
+        Returns:
+            The run, reading its files from there.
+        """
+        self.add(HIST_NPZ, arrays.to_bytes())
+        self.add(RUN_JSON, run_to_json(run).encode())
+        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}.old")
+        if self.destination.exists():
+            self.destination.rename(old)
+        try:
+            self.root.rename(self.destination)
+        except OSError:
+            with contextlib.suppress(OSError):
+                old.rename(self.destination)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+        return dataclasses.replace(run, files=DirectoryFiles(self.destination))
+
+    def _check_destination(self, force: bool) -> None:
+        if not self.destination.exists():
+            return
+        if not (self.destination / RUN_JSON).is_file():
+            raise UsageError(
+                f"{self.destination} exists and is not a qdebug run", "choose another -o"
+            )
+        if not force:
+            raise UsageError(f"{self.destination} exists already", "use --force to replace it")
+
+
+class MemoryWriter:
+    """The same as ``RunWriter`` for a run that stays in memory."""
+
+    def __init__(self) -> None:
+        self._files = MemoryFiles()
+
+    def __enter__(self) -> MemoryWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def add(self, name: str, content: bytes) -> None:
+        """Keep one file."""
+        self._files.content[name] = content
+
+    def commit(self, run: Run, arrays: RunArrays) -> Run:
+        """Finish the run."""
+        self.add(HIST_NPZ, arrays.to_bytes())
+        return dataclasses.replace(run, files=self._files)
+
+
+def default_destination(quant_file: str, folder: Path) -> Path:
+    """``QUANT.qdrun`` in ``folder``, with a number where that is taken."""
+    stem = Path(quant_file).stem
+    candidate = folder / f"{stem}{SUFFIX}"
+    number = 2
+    while candidate.exists():
+        candidate = folder / f"{stem}-{number}{SUFFIX}"
+        number += 1
+    return candidate
+
+
+def _open_files(path: Path) -> RunFiles:
+    if path.is_dir():
+        if not (path / RUN_JSON).is_file():
+            raise RunError(f"{path} is not a qdebug run: it has no {RUN_JSON}")
+        return DirectoryFiles(path)
+    if not path.exists():
+        raise RunError(f"{path} does not exist", "runs are folders named NAME.qdrun")
+    if path.suffix.lower() in (".html", ".htm"):
+        return files_in_html(path)
+    return ZipFiles.open(path)
+
+
+def _check_schema(value: Any) -> None:
+    found = value.get("schema") if isinstance(value, dict) else None
+    if not isinstance(found, str) or not found.startswith("qdebug.run/"):
+        raise RunError(f"{RUN_JSON} is not a qdebug run: it names no qdebug.run schema")
+    if found.split("/")[1].split(".")[0] != SCHEMA.split("/")[1]:
+        raise RunError(
+            f"the run has schema {found}, this version reads {SCHEMA}",
+            "read it with the qdebug version that wrote it, or compare again",
+        )
+
+
+def _remove_stale(destination: Path) -> None:
+    """Remove what killed processes left of this run."""
+    for leftover in destination.parent.glob(f".{destination.name}.*{_PARTIAL}"):
+        pid = leftover.name[len(destination.name) + 2 : -len(_PARTIAL)]
+        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # os.kill would end the process there
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _write_error(destination: Path, error: OSError) -> RunError:
+    reason = error.strerror or str(error)
+    return RunError(f"cannot write {destination}: {reason}", "free some space or choose another -o")
