@@ -1,0 +1,1 @@
+"""ONNX graphs: loading, quantization parameters, pairing and rewriting."""

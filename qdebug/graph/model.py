@@ -1,0 +1,237 @@
+"""An indexed, read-only view of an ONNX graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import helper, numpy_helper
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """Element type (``onnx.TensorProto.DataType``) and shape of a tensor.
+
+    A dimension that is not fixed is its symbolic name, or None; ``shape`` is None where even the
+    rank is unknown. ``elem_type`` is 0 where unknown.
+    """
+
+    elem_type: int
+    shape: tuple[int | str | None, ...] | None
+
+    @property
+    def dtype(self) -> str:
+        """Lower-case ONNX name of the element type, for instance ``float`` or ``int8``."""
+        return str(onnx.TensorProto.DataType.Name(self.elem_type)).lower()
+
+    @property
+    def fixed_shape(self) -> tuple[int, ...] | None:
+        """The shape, where every dimension is a number."""
+        if self.shape is None or not all(isinstance(dim, int) for dim in self.shape):
+            return None
+        return tuple(int(dim) for dim in self.shape)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node, with its position in execution order.
+
+    Empty strings in ``inputs`` and ``outputs`` stand for optional ones that are absent.
+    """
+
+    index: int
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    proto: onnx.NodeProto = field(repr=False, compare=False)
+
+    @property
+    def label(self) -> str:
+        """The node's name, or its first output's where it has none."""
+        return self.name or next((name for name in self.outputs if name), f"{self.op}_{self.index}")
+
+    @cached_property
+    def attributes(self) -> dict[str, Any]:
+        """Attributes as Python values; strings decoded."""
+        found = {a.name: helper.get_attribute_value(a) for a in self.proto.attribute}
+        return {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
+
+    @cached_property
+    def outer_inputs(self) -> tuple[str, ...]:
+        """Names that the node's subgraphs (``If``, ``Loop``, ``Scan``) take from outside."""
+        bodies = [a.g for a in self.proto.attribute if a.type == onnx.AttributeProto.GRAPH]
+        bodies += [g for a in self.proto.attribute for g in a.graphs]
+        names = (name for body in bodies for name in _free_names(body))
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Every tensor the node depends on, subgraphs included."""
+        return tuple(name for name in (*self.inputs, *self.outer_inputs) if name)
+
+
+class Graph:
+    """Index over a loaded model; nodes in a valid execution order.
+
+    Args:
+        proto: the model, its functions inlined.
+        path: file it came from.
+        sha256: of that file.
+    """
+
+    def __init__(self, proto: onnx.ModelProto, path: Path, sha256: str) -> None:
+        self.proto = proto
+        self.path = path
+        self.sha256 = sha256
+        self.initializers = {t.name: t for t in proto.graph.initializer}
+        self.nodes = _ordered_nodes(proto.graph, self.initializers)
+        self.inputs = [i.name for i in proto.graph.input if i.name not in self.initializers]
+        self.outputs = [o.name for o in proto.graph.output]
+        self.producer: dict[str, Node] = {
+            name: node for node in self.nodes for name in node.outputs if name
+        }
+        self.consumers: dict[str, list[tuple[Node, int]]] = {}
+        for node in self.nodes:
+            for slot, name in enumerate(node.inputs):
+                if name:
+                    self.consumers.setdefault(name, []).append((node, slot))
+        self.types = _types(proto.graph)
+        self._constants: dict[str, Array | None] = {}
+
+    @property
+    def opset(self) -> int:
+        """Version of the default operator set."""
+        versions = [o.version for o in self.proto.opset_import if o.domain in ("", "ai.onnx")]
+        return max(versions, default=0)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The model's metadata properties."""
+        return {p.key: p.value for p in self.proto.metadata_props}
+
+    @property
+    def folder(self) -> Path:
+        """Folder that external data is relative to."""
+        return self.path.parent
+
+    def type_of(self, tensor: str) -> TensorType:
+        """Type of a tensor; element type 0 and shape None where unknown."""
+        return self.types.get(tensor, TensorType(0, None))
+
+    def is_constant(self, tensor: str) -> bool:
+        """Whether the tensor is an initializer or the output of a ``Constant`` node."""
+        if tensor in self.initializers:
+            return True
+        node = self.producer.get(tensor)
+        return node is not None and node.op == "Constant" and node.domain in ("", "ai.onnx")
+
+    def constant(self, tensor: str) -> Array | None:
+        """Value of an initializer or ``Constant``; None for anything computed.
+
+        Small integer types (int4, uint4, float8) come as ``ml_dtypes`` arrays.
+        """
+        if tensor not in self._constants:
+            self._constants[tensor] = self._read_constant(tensor)
+        return self._constants[tensor]
+
+    def _read_constant(self, tensor: str) -> Array | None:
+        if tensor in self.initializers:
+            return numpy_helper.to_array(self.initializers[tensor], str(self.folder))
+        if not self.is_constant(tensor):
+            return None
+        attributes = self.producer[tensor].attributes
+        if "value" in attributes:
+            return numpy_helper.to_array(attributes["value"], str(self.folder))
+        plain = next((v for k, v in attributes.items() if k.startswith("value_")), None)
+        return None if plain is None else _plain_constant(plain)
+
+    def consumer_nodes(self, tensor: str) -> list[Node]:
+        """Nodes that read the tensor directly, in execution order, each once."""
+        return list(dict.fromkeys(node for node, _ in self.consumers.get(tensor, ())))
+
+    def ancestors(self, tensors: Iterable[str], stop: Sequence[str] | set[str] = ()) -> set[int]:
+        """Indices of the nodes needed to compute the tensors, not passing beyond ``stop``."""
+        stops = set(stop)
+        found: set[int] = set()
+        todo = [t for t in tensors if t not in stops]
+        while todo:
+            node = self.producer.get(todo.pop())
+            if node is None or node.index in found:
+                continue
+            found.add(node.index)
+            todo.extend(name for name in node.reads if name not in stops)
+        return found
+
+
+def _plain_constant(value: Any) -> Array:
+    if isinstance(value, (int, float)):
+        return np.asarray(value, np.int64 if isinstance(value, int) else np.float32)
+    if isinstance(value, str):
+        return np.asarray(value, object)
+    values = list(value)
+    is_float = bool(values) and isinstance(values[0], float)
+    return np.asarray(values, np.float32 if is_float else np.int64)
+
+
+def _free_names(body: onnx.GraphProto) -> list[str]:
+    """Names that a subgraph reads but does not define."""
+    bound = {i.name for i in body.input} | {t.name for t in body.initializer}
+    free: list[str] = []
+    for node in body.node:
+        nested = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+        read = [*node.input, *(name for inner in nested for name in _free_names(inner))]
+        free.extend(name for name in read if name and name not in bound)
+        bound.update(node.output)
+    free.extend(o.name for o in body.output if o.name not in bound)
+    return free
+
+
+def _ordered_nodes(graph: onnx.GraphProto, initializers: Iterable[str]) -> list[Node]:
+    """Nodes in execution order; the file's own order is kept where it is valid."""
+    known = {i.name for i in graph.input} | set(initializers) | {""}
+    known |= {t.values.name for t in graph.sparse_initializer}
+    waiting = [
+        Node(0, n.name, n.op_type, n.domain, tuple(n.input), tuple(n.output), n) for n in graph.node
+    ]
+    ordered: list[Node] = []
+    while waiting:
+        later: list[Node] = []
+        for node in waiting:
+            if all(name in known for name in node.reads):
+                known.update(node.outputs)
+                ordered.append(node)
+            else:
+                later.append(node)
+        if len(later) == len(waiting):
+            ordered.extend(later)  # a dangling input: ONNX Runtime will name it
+            break
+        waiting = later
+    return [
+        Node(i, n.name, n.op, n.domain, n.inputs, n.outputs, n.proto) for i, n in enumerate(ordered)
+    ]
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    found = {t.name: TensorType(t.data_type, tuple(t.dims)) for t in graph.initializer}
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        if info.type.HasField("tensor_type"):
+            tensor = info.type.tensor_type
+            shape = tuple(map(_dimension, tensor.shape.dim)) if tensor.HasField("shape") else None
+            found[info.name] = TensorType(tensor.elem_type, shape)
+    return found
+
+
+def _dimension(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value)
+    return str(dim.dim_param) if dim.dim_param else None
