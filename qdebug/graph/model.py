@@ -105,7 +105,7 @@ class Graph:
             for slot, name in enumerate(node.inputs):
                 if name:
                     self.consumers.setdefault(name, []).append((node, slot))
-        self.types = _types(proto.graph)
+        self.types = tensor_types(proto.graph)
         self._constants: dict[str, Array | None] = {}
 
     @property
@@ -221,7 +221,8 @@ def _ordered_nodes(graph: onnx.GraphProto, initializers: Iterable[str]) -> list[
     ]
 
 
-def _types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    """Types that the graph declares: of initializers, inputs, outputs and ``value_info``."""
     found = {t.name: TensorType(t.data_type, tuple(t.dims)) for t in graph.initializer}
     for info in (*graph.input, *graph.output, *graph.value_info):
         if info.type.HasField("tensor_type"):

@@ -1,0 +1,151 @@
+"""Reading a model: checked, functions inlined, every tensor's type inferred."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from onnx import external_data_helper, inliner
+
+from qdebug.errors import ModelError
+from qdebug.graph.model import Graph
+from qdebug.graph.shapes import infer_types
+
+_FOREIGN = {
+    ".pt": "a PyTorch file",
+    ".pth": "a PyTorch file",
+    ".pdparams": "a PaddlePaddle file",
+    ".tflite": "a TensorFlow Lite file",
+    ".pb": "a TensorFlow file",
+    ".h5": "a Keras file",
+    ".keras": "a Keras file",
+    ".engine": "a TensorRT engine",
+    ".trt": "a TensorRT engine",
+    ".rknn": "an RKNN file",
+    ".om": "an Ascend offline model",
+    ".xml": "an OpenVINO file",
+    ".param": "an ncnn file",
+    ".mlir": "an MLIR file",
+    ".bmodel": "a Sophgo file",
+    ".ort": "an ONNX Runtime flatbuffer",
+}
+_EXPORT_HINT = "compare the ONNX graphs from before the conversion to the device's own format"
+
+
+def load_graph(path: str | Path) -> Graph:
+    """Read an ONNX model.
+
+    Weights in external files stay there; they are read when asked for. Functions are inlined.
+
+    Args:
+        path: an ``.onnx`` file.
+
+    Raises:
+        ModelError: the file is missing, is not a complete ONNX model, needs a newer onnx package,
+            or its external data is missing or lies outside the model's folder.
+    """
+    path = Path(path)
+    proto = _parse(path)
+    _check_versions(proto, path)
+    _check_external_data(proto, path)
+    if proto.functions:
+        proto = inliner.inline_local_functions(proto)
+    graph = Graph(proto, path, _sha256(path))
+    graph.types = infer_types(graph)
+    return graph
+
+
+def _parse(path: Path) -> onnx.ModelProto:
+    if not path.exists():
+        raise ModelError(
+            f"{path} does not exist", "check the path; the first two arguments are models"
+        )
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder, not an ONNX model", "name the .onnx file inside it")
+    if path.stat().st_size == 0:
+        raise ModelError(f"{path} is empty", "export or copy the model again")
+    try:
+        proto = onnx.load(str(path), load_external_data=False)
+    except DecodeError:
+        raise _not_onnx(path) from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not proto.HasField("graph") or not proto.opset_import:
+        raise _not_onnx(path)
+    if not proto.graph.output:
+        raise ModelError(f"{path} has no outputs", "export the model again")
+    return proto
+
+
+def _not_onnx(path: Path) -> ModelError:
+    with path.open("rb") as file:
+        start = file.read(64)
+    if start.startswith(b"version https://git-lfs"):
+        return ModelError(f"{path} is a Git LFS pointer, not the model", "run: git lfs pull")
+    kind = _FOREIGN.get(path.suffix.lower())
+    if kind:
+        return ModelError(f"{path} is {kind}, not an ONNX model", _EXPORT_HINT)
+    if start.lstrip()[:1] in (b"<", b"{"):
+        return ModelError(f"{path} is text, not an ONNX model", "download or export it again")
+    return ModelError(
+        f"{path} is not a complete ONNX model",
+        "it is truncated or of another format; copy or export it again",
+    )
+
+
+def _check_versions(proto: onnx.ModelProto, path: Path) -> None:
+    newest = onnx.defs.onnx_opset_version()
+    opset = max((o.version for o in proto.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    if opset > newest:
+        raise ModelError(
+            f"{path} needs opset {opset}; onnx {onnx.__version__} knows up to {newest}",
+            "pip install -U onnx onnxruntime, or export with an older opset",
+        )
+    if proto.ir_version > onnx.IR_VERSION:
+        raise ModelError(
+            f"{path} has IR version {proto.ir_version}; onnx {onnx.__version__} "
+            f"knows up to {onnx.IR_VERSION}",
+            "pip install -U onnx onnxruntime",
+        )
+
+
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+    folder = path.parent.resolve()
+    locations: dict[str, int] = {}
+    for tensor in external_data_helper._get_all_tensors(proto):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            info = external_data_helper.ExternalDataInfo(tensor)
+            end = (info.offset or 0) + (info.length or 0)
+            locations[info.location] = max(end, locations.get(info.location, 0))
+    for location, end in sorted(locations.items()):
+        _check_location(path, folder, location, end)
+
+
+def _check_location(path: Path, folder: Path, location: str, end: int) -> None:
+    # The same rule as ONNX Runtime's: a model must not read files outside its folder.
+    target = (folder / location).resolve()
+    if not location or Path(location).is_absolute() or not target.is_relative_to(folder):
+        raise ModelError(
+            f"{path} keeps weights in {location!r}, outside its own folder",
+            "save it again: onnx.save(model, path, save_as_external_data=True, location='w.data')",
+        )
+    if not target.is_file():
+        raise ModelError(
+            f"{path} keeps weights in {location!r}, which is missing",
+            f"copy that file to {path.parent} as well",
+        )
+    if target.stat().st_size < end:
+        raise ModelError(
+            f"{path} needs {end:,} bytes of {location!r}, which has {target.stat().st_size:,}",
+            "the weights file is truncated or belongs to another export; copy it again",
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
