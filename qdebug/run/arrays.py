@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -100,9 +101,38 @@ class RunArrays:
             return cls()
         try:
             with np.load(io.BytesIO(files.read(HIST_NPZ)), allow_pickle=False) as stored:
-                return cls(**{name: stored[name] for name in _FIELDS})
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+                arrays = cls(**{name: stored[name] for name in _FIELDS})
+        except _DAMAGE as error:
             raise RunError(f"{HIST_NPZ} is damaged: {error}") from error
+        arrays._check_shapes()
+        return arrays
+
+    def _check_shapes(self) -> None:
+        count = len(self.hist_layers) if self.hist_layers.ndim == 1 else -1
+        channels = self.channel_sqnr_db.shape
+        sound = (
+            self.hist_range.shape == (count, 2)
+            and self.hist_float.shape == self.hist_quant.shape == (count, BINS)
+            and self.channel_absmax.shape == channels
+            and len(channels) == self.channel_offsets.ndim == 1
+            and len(self.channel_offsets) > 0
+            and bool((np.diff(self.channel_offsets) >= 0).all())
+            and 0 <= int(self.channel_offsets[0]) <= int(self.channel_offsets[-1]) <= channels[0]
+        )
+        if not sound:
+            raise RunError(f"{HIST_NPZ} is damaged: its arrays do not fit together")
 
 
+# Everything NumPy and zipfile raise on bytes that are no archive of arrays; TypeError and
+# AttributeError come from a lone array where an archive is expected.
+_DAMAGE = (
+    KeyError,
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _FIELDS = tuple(RunArrays.__dataclass_fields__)

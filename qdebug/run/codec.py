@@ -15,13 +15,20 @@ import types
 import typing
 from typing import Any, Union
 
+import numpy as np
+
 from qdebug.errors import RunError
 
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
 def encode(value: Any) -> Any:
-    """Plain JSON value (dict, list, str, int, float, bool, None) of a dataclass or container."""
+    """Plain JSON value (dict, list, str, int, float, bool, None) of a dataclass or container.
+
+    NumPy scalars and arrays, which evidence often holds, become Python numbers and lists.
+    """
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
     if isinstance(value, float):
         return _encode_float(value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -119,10 +126,17 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
         if isinstance(value, str) and value in _SPECIAL:
             return _SPECIAL[value]
         _require(isinstance(value, (int, float)) and not isinstance(value, bool), where, "a number")
-        return float(value)
+        return _to_float(value, where)
     is_bool_for_int = hint is int and isinstance(value, bool)
     _require(isinstance(value, hint) and not is_bool_for_int, where, f"of type {hint.__name__}")
     return value
+
+
+def _to_float(value: float, where: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise RunError(f"{where} should be a number of ordinary size") from None
 
 
 def _require(condition: bool, where: str, expected: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gzip
+import html
 import io
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -82,16 +85,18 @@ class DirectoryFiles:
     def array(self, name: str) -> npt.NDArray[Any]:
         """A ``.npy`` file, memory-mapped."""
         try:
-            array: npt.NDArray[Any] = np.load(self._path(name), mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            return np.lib.format.open_memmap(self._path(name), mode="r")
+        except (OSError, ValueError, EOFError) as error:
             raise RunError(f"{self.root.name}: cannot read {name}: {error}") from error
-        return array
 
     def _path(self, name: str) -> Path:
         parts = PurePosixPath(name).parts
-        if ".." in parts or PurePosixPath(name).is_absolute():
+        path = self.root.joinpath(*parts)
+        # A backslash or drive letter would leave the folder on Windows, a link anywhere.
+        suspicious = ".." in parts or "\\" in name or ":" in name or "\0" in name
+        if suspicious or not path.resolve().is_relative_to(self.root.resolve()):
             raise RunError(f"{self.root.name}: {name!r} points outside the run")
-        return self.root.joinpath(*parts)
+        return path
 
 
 @dataclass(frozen=True)
@@ -119,8 +124,12 @@ class ZipFiles:
 
     def names(self) -> list[str]:
         """All file names, sorted."""
-        with zipfile.ZipFile(self.path) as archive:
-            inside = (n for n in archive.namelist() if n.startswith(self.prefix))
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                inside = [n for n in archive.namelist() if n.startswith(self.prefix)]
+        except (zipfile.BadZipFile, OSError) as error:
+            raise RunError(f"{self.path.name} is not a readable zip: {error}") from error
+        else:
             return sorted(n[len(self.prefix) :] for n in inside if not n.endswith("/"))
 
     def read(self, name: str) -> bytes:
@@ -128,8 +137,8 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 return archive.read(self.prefix + name)
-        except (KeyError, zipfile.BadZipFile, OSError) as error:
-            raise RunError(f"{self.path.name} holds no readable {name}") from error
+        except _ZIP_DAMAGE as error:
+            raise RunError(f"{self.path.name} holds no readable {name}: {error}") from error
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """A ``.npy`` file as an array."""
@@ -139,8 +148,9 @@ class ZipFiles:
 def files_in_html(path: Path) -> MemoryFiles:
     """The run embedded in an HTML report.
 
-    The page carries two ``<script type="application/json">`` elements: ``qdebug-run`` with
-    ``run.json`` and ``qdebug-files`` with ``{name: base64}`` for the binary parts.
+    The page carries the script element ``qdebug-run``, ``run.json`` as base64 of gzip, and
+    ``qdebug-files``, a JSON object ``{name: base64}`` with the binary parts. A picture that the
+    page shows anyway is not stored twice: its ``<img>`` names the file in ``data-file``.
 
     Raises:
         RunError: the page cannot be read or embeds no run.
@@ -149,28 +159,47 @@ def files_in_html(path: Path) -> MemoryFiles:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path.name} cannot be read: {error}") from error
-    run = _script_json(text, HTML_RUN_ID)
+    run = _script(text, HTML_RUN_ID)
     if run is None:
         raise RunError(
             f"{path.name} embeds no qdebug run", "write it with: qdebug report RUN -o FILE"
         )
     try:
-        packed: Mapping[str, str] = json.loads(_script_json(text, HTML_FILES_ID) or "{}")
-        files = {name: base64.b64decode(data) for name, data in packed.items()}
-    except (ValueError, AttributeError) as error:
+        content = dict(_shown_pictures(text))
+        for name, data in json.loads(_script(text, HTML_FILES_ID) or "{}").items():
+            content[name] = base64.b64decode(data, validate=True)
+        content[RUN_JSON] = gzip.decompress(base64.b64decode(run.strip(), validate=True))
+    except (ValueError, TypeError, AttributeError, EOFError, OSError, zlib.error) as error:
         raise RunError(f"{path.name} embeds a damaged run: {error}") from error
-    return MemoryFiles({RUN_JSON: run.encode(), **files})
+    return MemoryFiles(content)
 
 
-def _script_json(text: str, element_id: str) -> str | None:
+def _script(text: str, element_id: str) -> str | None:
     pattern = rf'<script[^>]*\bid="{re.escape(element_id)}"[^>]*>(.*?)</script>'
     found = re.search(pattern, text, re.DOTALL)
     return found.group(1) if found else None
 
 
+def _shown_pictures(text: str) -> Iterator[tuple[str, bytes]]:
+    pattern = r'<img [^>]*?data-file="([^"]*)"[^>]*? src="data:image/[a-z]+;base64,([^"]*)"'
+    for name, data in re.findall(pattern, text):
+        yield html.unescape(name), base64.b64decode(data, validate=True)
+
+
 def _load_npy(data: bytes, name: str) -> npt.NDArray[Any]:
     try:
-        array: npt.NDArray[Any] = np.load(io.BytesIO(data), allow_pickle=False)
-    except (OSError, ValueError) as error:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
         raise RunError(f"{name} is not a readable array: {error}") from error
-    return array
+
+
+# RuntimeError: encrypted; NotImplementedError: an unknown compression method.
+_ZIP_DAMAGE = (
+    KeyError,
+    OSError,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import glob
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from types import TracebackType
@@ -26,14 +28,15 @@ from qdebug.run.model import SCHEMA, Run
 
 SUFFIX = ".qdrun"
 _PARTIAL = ".partial"
+_OLD = ".old"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def run_to_json(run: Run) -> str:
-    """``run.json``: sorted keys, two-space indent, ends in a newline; equal runs, equal bytes."""
-    return (
-        json.dumps(encode(run), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-        + "\n"
-    )
+    """``run.json``: sorted keys, one-space indent, ends in a newline; equal runs, equal bytes."""
+    text = json.dumps(encode(run), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    # A file name that is not UTF-8 reaches Python with lone surrogates, which UTF-8 cannot hold.
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
 
 
 def run_from_json(text: str, files: RunFiles | None = None) -> Run:
@@ -44,7 +47,7 @@ def run_from_json(text: str, files: RunFiles | None = None) -> Run:
     """
     try:
         value = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{RUN_JSON} is not valid JSON: {error}") from error
     _check_schema(value)
     run: Run = decode(Run, value)
@@ -84,13 +87,15 @@ class RunWriter:
 
     def __init__(self, destination: Path, *, force: bool = False) -> None:
         self.destination = destination
-        self._check_destination(force)
+        self.force = force
+        self._check_destination()
         self.root = destination.with_name(f".{destination.name}.{os.getpid()}{_PARTIAL}")
 
     def __enter__(self) -> RunWriter:
         try:
             self.destination.parent.mkdir(parents=True, exist_ok=True)
-            _remove_stale(self.destination)
+            _clear_leftovers(self.destination)
+            self._check_destination()
             self.root.mkdir()
         except OSError as error:
             raise _write_error(self.destination, error) from error
@@ -121,10 +126,14 @@ class RunWriter:
 
         Returns:
             The run, reading its files from there.
+
+        Raises:
+            UsageError: a run has appeared at the destination meanwhile and ``force`` is false.
         """
+        self._check_destination()
         self.add(HIST_NPZ, arrays.to_bytes())
         self.add(RUN_JSON, run_to_json(run).encode())
-        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}.old")
+        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}{_OLD}")
         if self.destination.exists():
             self.destination.rename(old)
         try:
@@ -136,14 +145,14 @@ class RunWriter:
         shutil.rmtree(old, ignore_errors=True)
         return dataclasses.replace(run, files=DirectoryFiles(self.destination))
 
-    def _check_destination(self, force: bool) -> None:
+    def _check_destination(self) -> None:
         if not self.destination.exists():
             return
         if not (self.destination / RUN_JSON).is_file():
             raise UsageError(
                 f"{self.destination} exists and is not a qdebug run", "choose another -o"
             )
-        if not force:
+        if not self.force:
             raise UsageError(f"{self.destination} exists already", "use --force to replace it")
 
 
@@ -203,12 +212,22 @@ def _check_schema(value: Any) -> None:
         )
 
 
-def _remove_stale(destination: Path) -> None:
-    """Remove what killed processes left of this run."""
-    for leftover in destination.parent.glob(f".{destination.name}.*{_PARTIAL}"):
-        pid = leftover.name[len(destination.name) + 2 : -len(_PARTIAL)]
-        if pid.isdigit() and (int(pid) == os.getpid() or not _is_alive(int(pid))):
+def _clear_leftovers(destination: Path) -> None:
+    """Remove what killed processes left of this run, and put back a run they had moved aside."""
+    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.*"):
+        if not _is_abandoned(leftover, destination.name):
+            continue
+        if leftover.suffix == _OLD and not destination.exists():
+            leftover.rename(destination)
+        else:
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_abandoned(leftover: Path, name: str) -> bool:
+    if leftover.suffix not in (_PARTIAL, _OLD):
+        return False
+    pid = leftover.name[len(name) + 2 : -len(leftover.suffix)]
+    return pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid)))
 
 
 def _is_alive(pid: int) -> bool:
@@ -216,7 +235,7 @@ def _is_alive(pid: int) -> bool:
         return True  # os.kill would end the process there
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True
