@@ -1,0 +1,1 @@
+"""Metrics of a tensor's error, over moments that are summed once."""
