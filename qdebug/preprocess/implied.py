@@ -1,0 +1,159 @@
+"""What a model implies about its preprocessing when the user says nothing.
+
+First the metadata that exporters write, then the input's name, shape and data type. Whatever is
+assumed is said in a sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from qdebug.preprocess.model_input import ModelInput
+from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.preprocess.steps import ARITHMETIC, Align, Cast, DtypeName, Layout, Offset, Step
+
+Origin = Literal["flag", "file", "metadata", "assumed"]
+
+_CLASSIFIER_SIDE = 299
+_CROP_SHARE = 0.875
+
+
+@dataclass(frozen=True)
+class ImpliedSpec:
+    """A pipeline, where it comes from, and what was assumed."""
+
+    spec: PreprocessSpec | None
+    """None where nothing can be implied: the input is no picture, or its size is not fixed."""
+    origin: Origin
+    notes: tuple[str, ...] = ()
+
+
+def implied_spec(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec:
+    """Derive a pipeline from a model's metadata, else from its input.
+
+    Args:
+        item: the input that takes pictures.
+        metadata: the model's metadata properties.
+    """
+    if item.layout is None:
+        return ImpliedSpec(None, "assumed", (f"input {item.name!r} is not a picture",))
+    found = _from_ultralytics(item, metadata)
+    if found:
+        return found
+    if item.size is None:
+        note = f"input {item.name!r} has no fixed size: {item.describe()}; give one with -p"
+        return ImpliedSpec(None, "assumed", (note,))
+    text, notes = _from_shape(item, item.size)
+    spec = PreprocessSpec.parse(f"{text} | {_ending(item)}")
+    return ImpliedSpec(spec, "assumed", (*notes, "say it with -p to be sure"))
+
+
+def _from_ultralytics(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec | None:
+    """Read ``imgsz``, ``task`` and ``channels`` as Ultralytics' exporter writes them."""
+    if not {"imgsz", "stride", "names"} <= metadata.keys():
+        return None
+    sides = [int(side) for side in re.findall(r"\d+", metadata["imgsz"])]
+    if not sides:
+        return None
+    height, width = sides[0], sides[-1]
+    if item.size:
+        width, height = item.size
+    color = "gray" if metadata.get("channels") == "1" else "rgb"
+    task = metadata.get("task", "detect")
+    text = f"letterbox {width}x{height} pad 114"
+    if task == "classify":
+        text = f"decode cv2 | resize {width} pil bilinear | center-crop {width}x{height}"
+    spec = PreprocessSpec.parse(f"{text} | {color} | /255 | {_ending(item)}")
+    said = ", ".join(
+        f"{key}={metadata[key]}" for key in ("task", "imgsz", "stride") if key in metadata
+    )
+    return ImpliedSpec(spec, "metadata", (f"Ultralytics metadata: {said}",))
+
+
+def _from_shape(item: ModelInput, size: tuple[int, int]) -> tuple[str, tuple[str, ...]]:
+    """Guess geometry, colour and range from an input's name, size and data type."""
+    width, height = size
+    color = "gray" if item.channels == 1 else "rgb"
+    by = f"{width}x{height}"
+    if item.dtype in ("uint8", "int8"):
+        note = f"the input takes {item.dtype}, so pixels are fed as they are, stretched to {by}"
+        return f"resize {by} cv2 linear | {color}", (note,)
+    if item.name == "images" and width % 32 == 0 and height % 32 == 0:
+        note = f"an input named 'images' of {by} is taken for a YOLO export: letterbox, RGB, 0..1"
+        return f"letterbox {by} pad 114 | {color} | /255", (note,)
+    if width == height <= _CLASSIFIER_SIDE and item.channels == 3:
+        side = int(width / _CROP_SHARE)
+        note = f"a float input of {by} is taken for a classifier with ImageNet's mean and std"
+        mean = "mean 0.485,0.456,0.406 std 0.229,0.224,0.225"
+        return f"resize {side} cv2 linear | center-crop {width} | rgb | /255 | {mean}", (note,)
+    note = f"only the input's shape is known: stretched to {by}, {color.upper()}, 0..1"
+    return f"resize {by} cv2 linear | {color} | /255", (note,)
+
+
+def _ending(item: ModelInput) -> str:
+    """Write the data type and layout of an input."""
+    parts: list[str] = [item.layout or "nchw"]
+    if item.dtype == "int8":
+        parts = ["offset -128", "int8", *parts]
+    elif item.dtype in ("uint8", "float16", "float64"):
+        parts = [item.dtype, *parts]
+    return " | ".join(parts)
+
+
+def quant_side(
+    spec: PreprocessSpec, float_input: ModelInput, quant_input: ModelInput
+) -> ImpliedSpec:
+    """Derive the quant side's pipeline where its input differs from the float model's.
+
+    Only the layout and the data type are adapted: NHWC for NCHW, and an integer input takes the
+    pixels themselves, since the graph must then do the normalization.
+
+    Args:
+        spec: the float side's pipeline.
+        float_input: the float model's input.
+        quant_input: the quant model's input.
+    """
+    adapted, notes = spec, []
+    if quant_input.layout and quant_input.layout != float_input.layout:
+        adapted = adapted.with_layout(quant_input.layout)
+        notes.append(f"the quant graph wants {quant_input.layout.upper()}")
+    if quant_input.dtype != float_input.dtype:
+        adapted = _with_dtype(adapted, quant_input.dtype)
+        notes.append(_dtype_note(quant_input.dtype))
+    return ImpliedSpec(adapted, "assumed", tuple(notes))
+
+
+def _with_dtype(spec: PreprocessSpec, dtype: str) -> PreprocessSpec:
+    floats: dict[str, DtypeName] = {
+        "float16": "float16",
+        "float32": "float32",
+        "float64": "float64",
+    }
+    integers: dict[str, tuple[Step, ...]] = {
+        "uint8": (Cast("uint8"),),
+        "int8": (Offset(-128), Cast("int8")),
+    }
+    if dtype in floats:
+        kept = spec.without(Cast)
+        return _insert(kept, (Cast(floats[dtype]),))
+    kept = spec.without(*ARITHMETIC, Cast)
+    return _insert(kept, integers.get(dtype, ()))
+
+
+def _insert(spec: PreprocessSpec, steps: tuple[Step, ...]) -> PreprocessSpec:
+    """Put steps before the layout and the alignment."""
+    head = tuple(s for s in spec.steps if not isinstance(s, Layout | Align))
+    return PreprocessSpec((*head, *steps, *spec.steps[len(head) :]))
+
+
+def _dtype_note(dtype: str) -> str:
+    if dtype == "int8":
+        return "the quant graph takes int8: pixels minus 128, its normalization must be inside"
+    if dtype == "uint8":
+        return (
+            "the quant graph takes uint8: the pixels themselves, its normalization must be inside"
+        )
+    return f"the quant graph takes {dtype}"

@@ -1,0 +1,51 @@
+"""Reading what the user gives with ``-p``: a spec, a preset, a TOML file or a vendor's dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from qdebug.errors import InputError
+from qdebug.preprocess.implied import ImpliedSpec, implied_spec
+from qdebug.preprocess.model_input import ModelInput
+from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.preprocess.toml_form import from_toml
+
+
+def resolve_spec(
+    argument: str | None, item: ModelInput, metadata: Mapping[str, str]
+) -> ImpliedSpec:
+    """Find the pipeline of a model's picture input.
+
+    Args:
+        argument: the value of ``-p``, or None.
+        item: the input that takes pictures; its size fills in where the spec asks for it.
+        metadata: the model's metadata properties.
+
+    Raises:
+        InputError: the argument is no spec, or its file cannot be read.
+    """
+    if argument is None:
+        return implied_spec(item, metadata)
+    given = read_spec(argument)
+    if given.spec and given.spec.needs_size and item.size:
+        width, height = item.size
+        note = f"the size {width}x{height} is the model's"
+        return ImpliedSpec(given.spec.with_size(item.size), given.origin, (*given.notes, note))
+    return given
+
+
+def read_spec(argument: str) -> ImpliedSpec:
+    """Read a spec, a preset or the name of a TOML file.
+
+    Raises:
+        InputError: the argument is no spec, or its file cannot be read.
+    """
+    path = Path(argument)
+    if path.suffix.lower() != ".toml":
+        return ImpliedSpec(PreprocessSpec.parse(argument), "flag")
+    try:
+        return ImpliedSpec(from_toml(path.read_text(encoding="utf-8")), "file", (path.name,))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InputError(f"{path.name} cannot be read: {reason}") from error
