@@ -1,0 +1,1 @@
+"""Rebuilds everything in this folder: ``python -m sample_models.build``."""
