@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -159,17 +159,16 @@ class Graph:
         """Nodes that read the tensor directly, in execution order, each once."""
         return list(dict.fromkeys(node for node, _ in self.consumers.get(tensor, ())))
 
-    def ancestors(self, tensors: Iterable[str], stop: Sequence[str] | set[str] = ()) -> set[int]:
+    def ancestors(self, tensors: Iterable[str], stop: Container[str] = ()) -> set[int]:
         """Indices of the nodes needed to compute the tensors, not passing beyond ``stop``."""
-        stops = set(stop)
         found: set[int] = set()
-        todo = [t for t in tensors if t not in stops]
+        todo = [t for t in tensors if t not in stop]
         while todo:
             node = self.producer.get(todo.pop())
             if node is None or node.index in found:
                 continue
             found.add(node.index)
-            todo.extend(name for name in node.reads if name not in stops)
+            todo.extend(name for name in node.reads if name not in stop)
         return found
 
 

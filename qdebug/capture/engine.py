@@ -1,0 +1,427 @@
+"""Runs both graphs side by side, segment by segment, and streams the pairs to their statistics."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.capture.parts import Part, Tap, local_part, side_part
+from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.stats import LayerStats
+from qdebug.errors import ModelError
+from qdebug.graph.channels import channel_axes
+from qdebug.graph.model import Graph, TensorType
+from qdebug.graph.pairs import Pair, TensorForm
+from qdebug.graph.shapes import infer_types
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+Sink = Callable[[int, str, Array], None]
+"""Receives the position of a pair, ``float`` or ``quant``, and the value; it must not keep it."""
+
+_FLOAT_BYTES = 4
+_ALIGNMENT = 64 // _FLOAT_BYTES
+
+
+@dataclass(frozen=True)
+class CaptureSettings:
+    """What to capture and how.
+
+    Attributes:
+        float_session: how the float graph is run.
+        quant_session: how the quant graph is run.
+        max_memory: bytes of captured tensors held at once.
+        local: measure local error too.
+        workers: threads that compute metrics; 0 for one a processor.
+    """
+
+    float_session: SessionSettings = field(default_factory=SessionSettings)
+    quant_session: SessionSettings = field(default_factory=SessionSettings)
+    max_memory: int = 1 << 30
+    local: bool = True
+    workers: int = 0
+
+
+class Scratch:
+    """Memory that the tapped tensors of one side are written to, reused by every run."""
+
+    def __init__(self) -> None:
+        self._memory = np.empty(0, np.float32)
+
+    def buffers(self, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+        """Float32 arrays of the given shapes, side by side, valid until the next call."""
+        sizes = {n: -(-_elements(s) // _ALIGNMENT) * _ALIGNMENT for n, s in shapes.items()}
+        if sum(sizes.values()) > len(self._memory):
+            self._memory = np.empty(0, np.float32)
+            self._memory = np.empty(sum(sizes.values()), np.float32)
+        found, start = {}, 0
+        for name, shape in shapes.items():
+            found[name] = self._memory[start : start + _elements(shape)].reshape(shape)
+            start += sizes[name]
+        return found
+
+
+@dataclass
+class _Stage:
+    """One segment: the parts of both graphs and the local one, with their sessions."""
+
+    positions: range
+    float_part: Part
+    quant_part: Part
+    local: Part | None
+    float_session: Session | None
+    quant_session: Session | None
+    local_session: Session | None
+    unsized: set[str] = field(default_factory=set)
+    """Outputs whose inferred shape turned out wrong; ONNX Runtime allocates them."""
+
+
+class Capture:
+    """Captures every pair of two graphs, over any number of samples.
+
+    Args:
+        float_graph: the reference.
+        quant_graph: its twin.
+        pairs: in execution order of the float graph.
+        feeds: inputs of both graphs for one sample, to plan memory by.
+        samples: number of samples to come.
+        settings: what to capture.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run one of the graphs.
+    """
+
+    def __init__(
+        self,
+        float_graph: Graph,
+        quant_graph: Graph,
+        pairs: Sequence[Pair],
+        feeds: tuple[Feeds, Feeds],
+        samples: int,
+        settings: CaptureSettings,
+    ) -> None:
+        self.float_graph, self.quant_graph = float_graph, quant_graph
+        self.pairs, self.settings = pairs, settings
+        self.float_types = _types_for(float_graph, feeds[0])
+        self.quant_types = _types_for(quant_graph, feeds[1])
+        self._signature = _signature(feeds)
+        self.shapes = self._pair_shapes()
+        axes = channel_axes(float_graph, self.float_types)
+        self.stats = [LayerStats(p.quantizer, axes.get(p.float_tensor), samples) for p in pairs]
+        self._float_taps = [Tap(i, p.float_tensor, TensorForm()) for i, p in enumerate(pairs)]
+        self._quant_taps = [Tap(i, p.read, p.read_form) for i, p in enumerate(pairs)]
+        self._float_plan = schedule(float_graph, [[p.float_tensor] for p in pairs])
+        self._quant_plan = schedule(quant_graph, [[p.read] for p in pairs])
+        self._local_reads = self._float_values_read_by_local()
+        self.plan = self._make_plan()
+        self._stages: dict[int, _Stage] = {}
+        self._scratch = Scratch(), Scratch()
+        workers = settings.workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
+
+    def close(self) -> None:
+        """Release the worker threads and sessions."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._stages.clear()
+
+    def __enter__(self) -> Capture:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def add_sample(self, float_feeds: Feeds, quant_feeds: Feeds, sink: Sink | None = None) -> None:
+        """Run one sample through both graphs and include it in the statistics.
+
+        Args:
+            float_feeds: inputs of the float graph.
+            quant_feeds: inputs of the quant graph.
+            sink: receives every captured value.
+
+        Raises:
+            ModelError: a run failed.
+        """
+        self._adapt_to(float_feeds, quant_feeds)
+        carried: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+        held: dict[int, Array] = {}
+        for number in range(len(self.plan.segments)):
+            stage = self._stage(number)
+            self._run_stage(stage, (float_feeds, quant_feeds), carried, held, sink)
+            self._release(stage, carried, held)
+
+    def _run_stage(
+        self,
+        stage: _Stage,
+        feeds: tuple[Feeds, Feeds],
+        carried: tuple[dict[str, Any], dict[str, Any]],
+        held: dict[int, Array],
+        sink: Sink | None,
+    ) -> None:
+        float_values = self._run_part(
+            stage, stage.float_part, stage.float_session, {**feeds[0], **carried[0]}, 0, carried[0]
+        )
+        quant_values = self._run_part(
+            stage, stage.quant_part, stage.quant_session, {**feeds[1], **carried[1]}, 1, carried[1]
+        )
+        self._each(stage.positions, self._measure, float_values, quant_values, sink)
+        quant_values.clear()
+        held.update(
+            {at: float_values[at] for at in self._needed_later(stage) if at in float_values}
+        )
+        if stage.local is not None:
+            known = {**held, **float_values}
+            inputs = {n: known[at] for n, at in stage.local.float_inputs.items() if at in known}
+            local_values = self._run_part(
+                stage, stage.local, stage.local_session, {**feeds[1], **inputs}, 1, {}
+            )
+            self._each(list(local_values), self._measure_local, float_values, local_values)
+        for at in held.keys() & set(stage.positions):
+            held[at] = held[at].copy()  # its scratch memory is about to be reused
+
+    def _run_part(
+        self,
+        stage: _Stage,
+        part: Part,
+        session: Session | None,
+        feeds: Mapping[str, Any],
+        scratch: int,
+        carried: dict[str, Any],
+    ) -> dict[int, Array]:
+        """Values of a part's taps by pair position; what is carried goes into ``carried``."""
+        found: dict[str, Any] = {}
+        if session is not None:
+            found = self._run_session(stage, part, session, feeds, scratch)
+        values = {at: found[name] for at, name in part.taps.items()}
+        values.update({at: _as_float32(feeds[name]) for at, name in part.direct.items()})
+        carried.update({name: found[name] for name in part.carries})
+        return values
+
+    def _run_session(
+        self, stage: _Stage, part: Part, session: Session, feeds: Mapping[str, Any], scratch: int
+    ) -> dict[str, Any]:
+        shapes = {
+            name: self.shapes[at]
+            for at, name in part.taps.items()
+            if at in self.shapes and name not in stage.unsized and name not in part.carries
+        }
+        try:
+            return session.run(feeds, buffers=self._scratch[scratch].buffers(shapes))
+        except ModelError:
+            if not shapes:
+                raise
+            # An inferred shape may be wrong where the true one depends on values: let ONNX
+            # Runtime allocate. A real failure raises again.
+            found = session.run(feeds)
+            stage.unsized |= {n for n, s in shapes.items() if found[n].shape != s}
+            return found
+
+    def _each(
+        self, positions: Sequence[int] | range, work: Callable[..., None], *arguments: Any
+    ) -> None:
+        """Do work for every position, on all threads; largest tensors first."""
+        order = sorted(positions, key=lambda at: -_elements(self.shapes.get(at, ())))
+        futures: list[Future[None]] = [self._pool.submit(work, at, *arguments) for at in order]
+        for future in futures:
+            future.result()
+
+    def _measure(
+        self,
+        at: int,
+        float_values: Mapping[int, Array],
+        quant_values: Mapping[int, Array],
+        sink: Sink | None,
+    ) -> None:
+        f, q = float_values[at], quant_values[at]
+        self.stats[at].add(f, q)
+        if sink is not None:
+            sink(at, "float", f)
+            sink(at, "quant", q)
+
+    def _measure_local(
+        self, at: int, float_values: Mapping[int, Array], local_values: Mapping[int, Array]
+    ) -> None:
+        self.stats[at].add_local(float_values[at], local_values[at])
+
+    def _release(
+        self,
+        stage: _Stage,
+        carried: tuple[dict[str, Any], dict[str, Any]],
+        held: dict[int, Array],
+    ) -> None:
+        """Drop what no later segment reads."""
+        after = stage.positions.stop
+        sides = ((self._float_plan, self.float_graph), (self._quant_plan, self.quant_graph))
+        for values, (plan, graph) in zip(carried, sides, strict=True):
+            for name in [n for n in values if _last_use(graph, plan, n) < after]:
+                del values[name]
+        for at in [at for at in held if self._local_reads.get(at, -1) < after]:
+            del held[at]
+
+    def _needed_later(self, stage: _Stage) -> list[int]:
+        after = stage.positions.stop
+        return [at for at in stage.positions if self._local_reads.get(at, -1) >= after]
+
+    def _float_values_read_by_local(self) -> dict[int, int]:
+        """For each pair, the last position whose local part reads its float value."""
+        if not self.settings.local or len(self.pairs) == 0:
+            return {}
+        source = {p.raw: at for at, p in enumerate(self.pairs) if at in self.shapes}
+        reads: dict[int, int] = {}
+        for at, pair in enumerate(self.pairs):
+            for raw in _upstream(self.quant_graph, pair, source):
+                reads[source[raw]] = max(at, reads.get(source[raw], -1))
+        return reads
+
+    def _make_plan(self) -> Plan:
+        count = len(self.pairs)
+        sizes = [_elements(self.shapes.get(at, ())) * _FLOAT_BYTES for at in range(count)]
+        float_readers = {
+            self.pairs[at].float_tensor: last for at, last in self._local_reads.items()
+        }
+        carried = [
+            a + b
+            for a, b in zip(
+                carried_bytes(
+                    self.float_graph,
+                    self._float_plan,
+                    count,
+                    _tensor_bytes(self.float_types),
+                    float_readers,
+                ),
+                carried_bytes(
+                    self.quant_graph, self._quant_plan, count, _tensor_bytes(self.quant_types)
+                ),
+                strict=True,
+            )
+        ]
+        return plan_segments([2 * size for size in sizes], carried, self.settings.max_memory)
+
+    def _stage(self, number: int) -> _Stage:
+        if number not in self._stages:
+            self._stages[number] = self._build_stage(self.plan.segments[number])
+        return self._stages[number]
+
+    def _build_stage(self, positions: range) -> _Stage:
+        part = slice(positions.start, positions.stop)
+        float_part = side_part(
+            self.float_graph, self.float_types, self._float_plan, positions, self._float_taps[part]
+        )
+        quant_part = side_part(
+            self.quant_graph, self.quant_types, self._quant_plan, positions, self._quant_taps[part]
+        )
+        local = None
+        if self.settings.local:
+            local = local_part(
+                self.quant_graph, self.quant_types, self.pairs, self._local_shapes(), positions
+            )
+        settings = self.settings
+        return _Stage(
+            positions,
+            float_part,
+            quant_part,
+            local,
+            self._open(float_part, self.float_graph, settings.float_session),
+            self._open(quant_part, self.quant_graph, settings.quant_session),
+            self._open(local, self.quant_graph, settings.quant_session) if local else None,
+        )
+
+    def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> Session | None:
+        if not part.model.graph.output:
+            return None
+        # Every segment's session would hold on to its own arena.
+        arena = len(self.plan.segments) == 1
+        session = Session(
+            part.model,
+            graph,
+            SessionSettings(settings.declared, settings.threads, settings.provider, arena),
+        )
+        part.model.Clear()  # the session has its own copy of the weights
+        return session
+
+    def _pair_shapes(self) -> dict[int, tuple[int, ...]]:
+        found = {}
+        for at, pair in enumerate(self.pairs):
+            known = self.float_types.get(pair.float_tensor)
+            if known is not None and known.fixed_shape is not None:
+                found[at] = known.fixed_shape
+        return found
+
+    def _local_shapes(self) -> dict[int, tuple[int, ...]]:
+        """Shapes of the pairs whose float value can stand in for the quant one."""
+        return {
+            at: shape
+            for at, shape in self.shapes.items()
+            if _fits(shape, self.pairs[at], self.quant_types.get(self.pairs[at].read))
+        }
+
+    def _adapt_to(self, float_feeds: Feeds, quant_feeds: Feeds) -> None:
+        """Learn the tensors' shapes anew where this sample's inputs have other ones."""
+        signature = _signature((float_feeds, quant_feeds))
+        if signature == self._signature:
+            return
+        self._signature = signature
+        self.float_types = _types_for(self.float_graph, float_feeds)
+        self.quant_types = _types_for(self.quant_graph, quant_feeds)
+        self.shapes = self._pair_shapes()
+        self._stages.clear()
+
+
+def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[str]:
+    """Raw tensors of the nearest pairs upstream of a pair's quant layer."""
+    maker = graph.producer.get(pair.raw)
+    seen: set[int] = set()
+    todo = list(maker.reads) if maker else []
+    while todo:
+        name = todo.pop()
+        if name in source:
+            yield name
+            continue
+        node = graph.producer.get(name)
+        if node is not None and node.index not in seen:
+            seen.add(node.index)
+            todo.extend(node.reads)
+
+
+def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> bool:
+    if quant_type is None or quant_type.fixed_shape is None or pair.read_form.shape is not None:
+        return quant_type is not None
+    found = quant_type.fixed_shape
+    if pair.read_form.perm is not None:
+        found = tuple(found[axis] for axis in pair.read_form.perm)
+    return found == shape
+
+
+def _last_use(graph: Graph, plan: Schedule, tensor: str) -> int:
+    users = graph.consumer_nodes(tensor)
+    return max((plan.position.get(user.index, -1) for user in users), default=-1)
+
+
+def _types_for(graph: Graph, feeds: Feeds) -> dict[str, TensorType]:
+    return infer_types(graph, {n: feeds[n].shape for n in graph.inputs if n in feeds})
+
+
+def _signature(feeds: tuple[Feeds, Feeds]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    return tuple((name, array.shape) for side in feeds for name, array in sorted(side.items()))
+
+
+def _tensor_bytes(types: Mapping[str, TensorType]) -> dict[str, int]:
+    return {
+        name: _elements(known.fixed_shape) * _FLOAT_BYTES
+        for name, known in types.items()
+        if known.fixed_shape is not None
+    }
+
+
+def _elements(shape: Sequence[int]) -> int:
+    return int(np.prod(shape, dtype=np.int64))
+
+
+def _as_float32(value: Array) -> Array:
+    return np.asarray(value, np.float32)

@@ -1,0 +1,193 @@
+"""ONNX Runtime sessions as qdebug opens them, and runs that copy nothing they need not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from qdebug.errors import UsageError
+from qdebug.graph.model import Graph
+from qdebug.graph.problems import explain_ort_error
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+Array = npt.NDArray[Any]
+
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+"""Execution providers by the name that ``--provider`` takes."""
+_NOT_IN_NUMPY = frozenset(
+    getattr(onnx.TensorProto, name)
+    for name in ("BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
+)
+_EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """How a graph is run.
+
+    Attributes:
+        declared: True runs the *declared simulation*: basic optimizations, every Q and DQ node
+            executed as written. False runs as deployed: all optimizations.
+        threads: intra-op threads, 0 for ONNX Runtime's own choice.
+        provider: a key of ``PROVIDERS``.
+        arena: keep ONNX Runtime's memory arena between runs; faster, but each session holds on
+            to its peak.
+    """
+
+    declared: bool = True
+    threads: int = 0
+    provider: str = "cpu"
+    arena: bool = True
+
+    @property
+    def deployed(self) -> SessionSettings:
+        """The same, as deployed."""
+        return replace(self, declared=False)
+
+
+class Session:
+    """One ONNX Runtime session.
+
+    Args:
+        model: the model to run, or the path of its file.
+        graph: the graph it came from, to explain errors and to find external data.
+        settings: how to run it.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load the model.
+        UsageError: the execution provider is not available.
+    """
+
+    def __init__(
+        self, model: onnx.ModelProto | Path, graph: Graph, settings: SessionSettings
+    ) -> None:
+        self._graph = graph
+        source = str(model) if isinstance(model, Path) else model.SerializeToString()
+        options = _options(graph, settings)
+        self._session = self._open(source, options, _providers(settings))
+        self.input_names = [item.name for item in self._session.get_inputs()]
+        self.output_names = [item.name for item in self._session.get_outputs()]
+
+    def _open(self, source: str | bytes, options: Any, providers: list[Any]) -> Any:
+        import onnxruntime
+
+        try:
+            return onnxruntime.InferenceSession(source, options, providers=providers)
+        except Exception as error:  # ONNX Runtime raises a dozen unrelated types
+            raise explain_ort_error(self._graph, str(error)) from error
+
+    def output_types(self) -> dict[str, str]:
+        """ONNX Runtime's type of each output, for instance ``tensor(float)``."""
+        return {item.name: str(item.type) for item in self._session.get_outputs()}
+
+    def run(
+        self,
+        feeds: Mapping[str, Any],
+        outputs: Sequence[str] | None = None,
+        buffers: Mapping[str, Array] | None = None,
+    ) -> dict[str, Any]:
+        """Run once.
+
+        Args:
+            feeds: arrays or ONNX Runtime values by input name; others are
+                left out.
+            outputs: the outputs to compute; None for all.
+            buffers: arrays that outputs are written to, of exactly their shape and dtype. Others
+                are allocated by ONNX Runtime and are valid as long as the result is.
+
+        Returns:
+            Arrays by output name; what is not a tensor comes as ONNX Runtime's own value.
+
+        Raises:
+            ModelError: the run failed.
+        """
+        import onnxruntime
+
+        names = self.output_names if outputs is None else outputs
+        given = buffers or {}
+        binding = self._session.io_binding()
+        for name in self.input_names:
+            if name in feeds:
+                binding.bind_ortvalue_input(name, _as_value(onnxruntime, feeds[name]))
+        for name in names:
+            if name in given:
+                binding.bind_ortvalue_output(name, _as_value(onnxruntime, given[name]))
+            else:
+                binding.bind_output(name, "cpu")
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as error:
+            raise explain_ort_error(self._graph, str(error)) from error
+        values = dict(zip(names, binding.get_outputs(), strict=True))
+        return {n: given[n] if n in given else _as_array(v) for n, v in values.items()}
+
+
+def available_providers() -> list[str]:
+    """Names of the execution providers this ONNX Runtime has, as ``--provider`` takes them."""
+    import onnxruntime
+
+    present = onnxruntime.get_available_providers()
+    return [name for name, provider in PROVIDERS.items() if provider in present]
+
+
+def _as_value(onnxruntime: Any, array: Any) -> Any:
+    if not isinstance(array, np.ndarray):
+        return array  # ONNX Runtime's own value, from an earlier run
+    contiguous = np.ascontiguousarray(array).reshape(array.shape)
+    return onnxruntime.OrtValue.ortvalue_from_numpy(contiguous)
+
+
+def _as_array(value: onnxruntime.OrtValue) -> Any:
+    """A view of a tensor; types that numpy lacks, and sequences, stay ONNX Runtime's values."""
+    if not value.is_tensor() or value.element_type() in _NOT_IN_NUMPY:
+        return value
+    return value.numpy()
+
+
+def _options(graph: Graph, settings: SessionSettings) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.enable_cpu_mem_arena = settings.arena
+    options.intra_op_num_threads = settings.threads
+    levels = onnxruntime.GraphOptimizationLevel
+    if settings.declared:
+        options.graph_optimization_level = levels.ORT_ENABLE_BASIC
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    else:
+        options.graph_optimization_level = levels.ORT_ENABLE_ALL
+    if any(t.external_data for t in graph.initializers.values()):
+        options.add_session_config_entry(_EXTERNAL_FOLDER, str(graph.folder.resolve()))
+    return options
+
+
+def _providers(settings: SessionSettings) -> list[Any]:
+    if settings.provider not in PROVIDERS:
+        known = ", ".join(PROVIDERS)
+        raise UsageError(f"there is no provider {settings.provider!r}", f"known: {known}")
+    if settings.provider not in available_providers():
+        have = ", ".join(available_providers())
+        raise UsageError(
+            f"this ONNX Runtime has no {PROVIDERS[settings.provider]}",
+            f"it has: {have}; install the onnxruntime package of that provider",
+        )
+    cpu = (PROVIDERS["cpu"], {"arena_extend_strategy": "kSameAsRequested"})
+    if settings.provider == "cpu":
+        return [cpu]
+    return [PROVIDERS[settings.provider], cpu]

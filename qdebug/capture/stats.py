@@ -1,0 +1,151 @@
+"""What is kept of a pair while its tensors stream by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.graph.pairs import Quantizer
+from qdebug.metrics.histogram import PairHistogram, strided_sample
+from qdebug.metrics.moments import Moments, measure
+
+Array = npt.NDArray[Any]
+
+SAMPLED_VALUES = 65536
+"""Values of a layer, over all samples, that its histogram and its count of codes look at."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Real values that a per-tensor quantizer can represent, and its step."""
+
+    low: float
+    high: float
+    step: float
+    zero_point: int
+    codes: int
+
+    @classmethod
+    def of(cls, quantizer: Quantizer | None) -> Range | None:
+        """The range of a per-tensor integer quantizer; None for any other."""
+        if quantizer is None or quantizer.scale.size != 1 or quantizer.dtype.startswith("float"):
+            return None
+        step, zero = float(quantizer.scale.reshape(())), int(quantizer.zero_point.reshape(()))
+        codes = quantizer.high - quantizer.low + 1
+        low, high = (quantizer.low - zero) * step, (quantizer.high - zero) * step
+        return cls(low, high, step, zero, codes)
+
+    def is_left_by(self, low: float, high: float) -> bool:
+        """Whether values between two extremes are clipped: beyond half a step past an end.
+
+        Nearer than that the error is no larger than rounding's.
+        """
+        return high > self.high + self.step / 2 or low < self.low - self.step / 2
+
+    def outside(self, values: Array) -> Array:
+        """Mask of the clipped values."""
+        return (values > self.high + self.step / 2) | (values < self.low - self.step / 2)
+
+    def code_bits(self, values: Array) -> npt.NDArray[np.bool_]:
+        """Which codes occur among real values, by code minus the lowest one."""
+        seen = np.zeros(self.codes, np.bool_)
+        if self.step > 0 and np.isfinite(self.step):
+            finite = values[np.isfinite(values)].astype(np.float64)
+            offsets = np.rint((finite - self.low) / self.step)
+            seen[np.clip(offsets, 0, self.codes - 1).astype(np.int64)] = True
+        return seen
+
+
+class LayerStats:
+    """Accumulates one pair over all samples.
+
+    Args:
+        quantizer: at this tensor, if any.
+        channel_axis: in the float layout, if any.
+        samples: number of samples to come; each contributes its part of the sampled values.
+    """
+
+    def __init__(self, quantizer: Quantizer | None, channel_axis: int | None, samples: int) -> None:
+        self.range = Range.of(quantizer)
+        self.channel_axis = channel_axis
+        self.shape: tuple[int, ...] = ()
+        self.accumulated: Moments | None = None
+        self.per_sample: list[Moments] = []
+        self.local: Moments | None = None
+        self.local_clipped_ee = 0.0
+        self.clipped = 0
+        self.histogram = PairHistogram()
+        self.codes = np.zeros(self.range.codes if self.range else 0, np.bool_)
+        self.mismatch: str | None = None
+        self._values = max(1024, SAMPLED_VALUES // max(1, samples))
+
+    def add(self, float_value: Array, quant_value: Array) -> None:
+        """Include one sample's accumulated pair, both float32."""
+        quant_value = self._fitted(float_value, quant_value)
+        if self.mismatch is not None:
+            return
+        self.shape = self.shape or float_value.shape
+        moments = measure(float_value, quant_value, self._axis_for(float_value))
+        if self.accumulated is None:
+            self.accumulated = moments
+        elif len(self.accumulated.n) == len(moments.n):
+            self.accumulated.add(moments)
+        else:  # the channel count changes with the sample: keep the whole-tensor sums only
+            self.accumulated, self.channel_axis = self.accumulated.total(), None
+            self.accumulated.add(moments.total())
+        self.per_sample.append(moments.total())
+        self._count_clipped(float_value, self.per_sample[-1])
+        self._count_values(float_value, quant_value)
+
+    def add_local(self, float_value: Array, quant_value: Array) -> None:
+        """Include one sample's output of the quant layer fed with float inputs."""
+        quant_value = self._fitted(float_value, quant_value)
+        if self.mismatch is not None:
+            return
+        moments = measure(float_value, quant_value)
+        if self.local is None:
+            self.local = moments
+        else:
+            self.local.add(moments)
+        outside = self._outside(float_value, moments)
+        if outside is not None:
+            error = quant_value[outside].astype(np.float64) - float_value[outside]
+            self.local_clipped_ee += float(error @ error)
+
+    def _fitted(self, float_value: Array, quant_value: Array) -> Array:
+        """The quant value in the float value's shape, where only unit dimensions differ."""
+        if float_value.shape == quant_value.shape:
+            return quant_value
+        squeezed = [tuple(d for d in v.shape if d != 1) for v in (float_value, quant_value)]
+        if squeezed[0] == squeezed[1]:
+            return quant_value.reshape(float_value.shape)
+        self.mismatch = f"shapes differ: {list(float_value.shape)} and {list(quant_value.shape)}"
+        return quant_value
+
+    def _axis_for(self, value: Array) -> int | None:
+        axis = self.channel_axis
+        return axis if axis is not None and axis < value.ndim else None
+
+    def _outside(self, value: Array, moments: Moments) -> Array | None:
+        """Mask of values outside the representable range; None where there is none."""
+        limits = self.range
+        extremes = float(moments.min_f.min()), float(moments.max_f.max())
+        if limits is None or not limits.is_left_by(*extremes):
+            return None
+        return limits.outside(value)
+
+    def _count_clipped(self, value: Array, moments: Moments) -> None:
+        outside = self._outside(value, moments)
+        if outside is not None:
+            self.clipped += int(np.count_nonzero(outside))
+
+    def _count_values(self, float_value: Array, quant_value: Array) -> None:
+        if not float_value.size:
+            return
+        f, q = (strided_sample(v, self._values) for v in (float_value, quant_value))
+        self.histogram.add(f, q)
+        if self.range is not None:
+            self.codes |= self.range.code_bits(q)

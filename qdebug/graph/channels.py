@@ -1,0 +1,79 @@
+"""Which axis of a tensor holds its channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from qdebug.graph.model import Graph, Node, TensorType
+
+MAX_CHANNELS = 8192
+"""An axis longer than this is not a channel axis: its per-channel numbers would say nothing."""
+_FIRST = frozenset(
+    "Conv ConvTranspose BatchNormalization InstanceNormalization FusedConv MaxPool AveragePool "
+    "GlobalAveragePool GlobalMaxPool Resize Upsample LRN DepthToSpace SpaceToDepth".split()
+)
+_LAST = frozenset(
+    "MatMul Gemm LayerNormalization SkipLayerNormalization Gather EmbedLayerNormalization "
+    "FusedMatMul MultiHeadAttention Attention Gelu FastGelu BiasGelu".split()
+)
+_KEEP = frozenset(
+    "Add Sub Mul Div Pow Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Erf Exp Sqrt "
+    "Softmax Identity Cast Dropout Where Min Max Neg Abs Elu Selu Softplus Mish Swish Slice Split "
+    "Concat Pad QuickGelu Log Reciprocal Not Floor Round".split()
+)
+
+
+def channel_axes(graph: Graph, types: Mapping[str, TensorType]) -> dict[str, int]:
+    """Channel axis of every tensor that has one.
+
+    Convolutions put channels on axis 1, matrix products on the last axis; elementwise operators
+    keep their input's, transpositions move it. Where a reshape loses track, the shorter of the
+    two innermost axes of a ``[N, boxes, values]`` tensor is taken, and axis 1 of an image.
+
+    Args:
+        graph: the graph.
+        types: with fixed shapes as far as known.
+    """
+    axes: dict[str, int] = {}
+    for node in graph.nodes:
+        for output in node.outputs:
+            shape = _shape(types, output)
+            if shape is None or len(shape) < 2:
+                continue
+            axis = _axis(node, shape, axes, types)
+            if 1 < shape[axis] <= MAX_CHANNELS:
+                axes[output] = axis
+    return axes
+
+
+def _axis(
+    node: Node,
+    shape: tuple[int, ...],
+    axes: Mapping[str, int],
+    types: Mapping[str, TensorType],
+) -> int:
+    rank = len(shape)
+    if node.op in _FIRST:
+        return 1
+    if node.op in _LAST or rank == 2:
+        return rank - 1
+    for name in node.inputs:
+        source = _shape(types, name)
+        if name not in axes or source is None or len(source) != rank:
+            continue
+        if node.op == "Transpose":
+            perm = list(node.attributes.get("perm", range(rank - 1, -1, -1)))
+            return perm.index(axes[name])
+        if node.op in _KEEP:
+            return axes[name]
+    return _guess(shape)
+
+
+def _guess(shape: tuple[int, ...]) -> int:
+    if len(shape) == 3:
+        return 1 if shape[1] < shape[2] else 2
+    return 1
+
+
+def _shape(types: Mapping[str, TensorType], tensor: str) -> tuple[int, ...] | None:
+    return types[tensor].fixed_shape if tensor in types else None

@@ -1,0 +1,200 @@
+"""Building the graphs that are run: a part of a model, with taps, switches and cuts."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from qdebug.graph.model import Array, Graph, Node
+from qdebug.graph.pairs import Quantizer, TensorForm
+
+PREFIX = "qdebug/"
+"""Prefix of every tensor name that qdebug adds; no model's own names begin so."""
+_MICROSOFT = "com.microsoft"
+_WIDE = ("uint16", "int16", "uint4", "int4")
+_NP_TYPES = {"uint8": np.uint8, "int8": np.int8, "uint16": np.uint16, "int16": np.int16}
+
+
+class PartBuilder:
+    """Collects nodes of a graph, and nodes added to them, into a model of their own.
+
+    Args:
+        graph: where the nodes and constants come from.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._nodes: list[onnx.NodeProto] = []
+        self._extra_constants: list[onnx.TensorProto] = []
+        self._inputs: list[onnx.ValueInfoProto] = []
+        self._outputs: list[str] = []
+        self._wide = False
+
+    def add_nodes(self, nodes: Iterable[Node], rename: Mapping[str, str] | None = None) -> None:
+        """Add nodes of the graph in execution order; inputs found in ``rename`` are replaced."""
+        for node in nodes:
+            self._nodes.append(renamed(node.proto, rename) if rename else node.proto)
+
+    def add_copy(self, node: onnx.NodeProto) -> None:
+        """Add a node that was copied and changed."""
+        self._nodes.append(node)
+
+    def add_input(self, name: str, elem_type: int, shape: Sequence[int | str | None] | None) -> str:
+        """Add a graph input."""
+        self._inputs.append(helper.make_tensor_value_info(name, elem_type, shape))
+        return name
+
+    def add_output(self, name: str) -> None:
+        """Make a tensor an output; ONNX Runtime infers its type."""
+        if name not in self._outputs:
+            self._outputs.append(name)
+
+    def emit(
+        self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attr: Any
+    ) -> str:
+        """Add one new node with one output.
+
+        Returns:
+            The output's name.
+        """
+        node = helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attr)
+        self._nodes.append(node)
+        return output
+
+    def constant(self, name: str, value: Array) -> str:
+        """Add a constant."""
+        self._extra_constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def decode(self, tensor: str, form: TensorForm, elem_type: int, tag: str) -> str:
+        """The tensor as float32 in the float graph's layout.
+
+        Args:
+            tensor: of this graph.
+            form: how it holds real values.
+            elem_type: its ONNX element type.
+            tag: makes the names of added tensors unique.
+        """
+        name = tensor
+        if form.quantizer is not None:
+            name = self.quantization("DequantizeLinear", name, form.quantizer, f"{tag}/dq")
+        elif elem_type not in (TensorProto.FLOAT, 0):
+            name = self.emit("Cast", [name], f"{PREFIX}{tag}/f32", to=TensorProto.FLOAT)
+        if form.perm is not None:
+            name = self.emit("Transpose", [name], f"{PREFIX}{tag}/t", perm=list(form.perm))
+        return self._reshape(name, form.shape, f"{tag}/r")
+
+    def encode(
+        self, tensor: str, form: TensorForm, elem_type: int, shape: Sequence[int] | None, tag: str
+    ) -> str:
+        """A float32 tensor in the float graph's layout as this graph holds it; undoes ``decode``.
+
+        Args:
+            tensor: float32, float layout.
+            form: target form.
+            elem_type: target ONNX element type, where ``form`` has no quantizer.
+            shape: target shape, needed where ``form.shape`` is set.
+            tag: makes the names of added tensors unique.
+        """
+        name = tensor
+        if form.shape is not None and shape is not None:
+            inner = shape if form.perm is None else [shape[axis] for axis in form.perm]
+            name = self._reshape(name, tuple(inner), f"{tag}/r")
+        if form.perm is not None:
+            back = [int(axis) for axis in np.argsort(form.perm)]
+            name = self.emit("Transpose", [name], f"{PREFIX}{tag}/t", perm=back)
+        if form.quantizer is not None:
+            return self.quantization("QuantizeLinear", name, form.quantizer, f"{tag}/q")
+        if elem_type not in (TensorProto.FLOAT, 0):
+            name = self.emit("Cast", [name], f"{PREFIX}{tag}/cast", to=elem_type)
+        return name
+
+    def quantization(self, op: str, tensor: str, quantizer: Quantizer, tag: str) -> str:
+        """Add a ``QuantizeLinear`` or ``DequantizeLinear`` with the given parameters."""
+        zero_point = quantizer.zero_point.astype(_NP_TYPES[quantizer.dtype])
+        scale = self.constant(f"{PREFIX}{tag}/scale", quantizer.scale)
+        zero = self.constant(f"{PREFIX}{tag}/zero_point", zero_point)
+        wide = quantizer.dtype in _WIDE and self.graph.opset < 21
+        self._wide |= wide
+        attributes = {} if quantizer.axis is None else {"axis": quantizer.axis}
+        domain = _MICROSOFT if wide else ""
+        return self.emit(op, [tensor, scale, zero], f"{PREFIX}{tag}", domain, **attributes)
+
+    def build(self) -> onnx.ModelProto:
+        """The model, with only the constants it reads.
+
+        Constants kept in external files stay there.
+        """
+        read = {name for node in self._nodes for name in _reads(node)} | set(self._outputs)
+        constants = [t for name, t in self.graph.initializers.items() if name in read]
+        graph = helper.make_graph(
+            self._nodes,
+            "qdebug",
+            self._inputs,
+            [onnx.ValueInfoProto(name=name) for name in self._outputs],
+            [*constants, *self._extra_constants],
+        )
+        model = helper.make_model(graph, opset_imports=self._opsets())
+        model.ir_version = self.graph.proto.ir_version
+        return model
+
+    def _opsets(self) -> list[onnx.OperatorSetIdProto]:
+        found = list(self.graph.proto.opset_import)
+        if self._wide and all(o.domain != _MICROSOFT for o in found):
+            found.append(helper.make_opsetid(_MICROSOFT, 1))
+        return found
+
+    def _reshape(self, name: str, shape: tuple[int, ...] | None, tag: str) -> str:
+        if shape is None:
+            return name
+        target = self.constant(f"{PREFIX}{tag}/shape", np.asarray(shape, np.int64))
+        return self.emit("Reshape", [name, target], f"{PREFIX}{tag}")
+
+
+def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
+    """A copy of a node that reads other tensors, its subgraphs included."""
+    if not any(name in names for name in _reads(node)):
+        return node
+    copy = onnx.NodeProto()
+    copy.CopyFrom(node)
+    _rename_reads(copy, names)
+    return copy
+
+
+def constants_of(graph: Graph) -> set[str]:
+    """Names of tensors that depend on no input: constants, and what is computed from them."""
+    known = set(graph.initializers)
+    for node in graph.nodes:
+        if all(name in known for name in node.reads) and not _is_random(node):
+            known.update(name for name in node.outputs if name)
+    return known
+
+
+def _is_random(node: Node) -> bool:
+    return node.op.startswith("Random") or node.op in ("Multinomial", "Bernoulli")
+
+
+def _reads(node: onnx.NodeProto) -> Collection[str]:
+    names = [name for name in node.input if name]
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            names.extend(name for inner in body.node for name in _reads(inner))
+            names.extend(output.name for output in body.output)
+    return names
+
+
+def _rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    for slot, name in enumerate(node.input):
+        if name in names:
+            node.input[slot] = names[name]
+    for attribute in node.attribute:
+        for body in (attribute.g, *attribute.graphs):
+            for inner in body.node:
+                _rename_reads(inner, names)
+            for output in body.output:
+                if output.name in names:
+                    output.name = names[output.name]
