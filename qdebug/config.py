@@ -1,0 +1,296 @@
+"""Settings from ``qdebug.toml``, or ``[tool.qdebug]`` in ``pyproject.toml``.
+
+The file is looked for in the working directory and above it; the first one found counts. What
+the command line says wins over the file, the file over the defaults. An unknown key is an error,
+never ignored::
+
+    preprocess = "letterbox 640 pad 114 | rgb | /255 | nchw"   # or a file beside this one
+    fail_on = "warning"
+    max_memory = "2GiB"
+
+    [limits]                  # every output must hold these
+    cosine = 0.99
+    sqnr_db = 20
+
+    [[override]]              # layers whose names match must hold these
+    match = "/model.22/*"
+    sqnr_db = 15
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from qdebug.errors import UsageError
+from qdebug.quantities import parse_keep_tensors, parse_size
+from qdebug.run.model import Limit
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+CONFIG_NAME = "qdebug.toml"
+PYPROJECT = "pyproject.toml"
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LayerLimit:
+    """A limit for layers whose names match a shell pattern."""
+
+    match: str
+    limits: tuple[Limit, ...]
+
+
+@dataclass(frozen=True)
+class Config:
+    """What a configuration file says; what it does not say is absent.
+
+    Attributes:
+        file: the file, or None where there is none.
+        settings: values of the plain keys in ``KEYS``.
+        limits: limits of the outputs.
+        overrides: limits of single layers.
+    """
+
+    file: Path | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    overrides: tuple[LayerLimit, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The file's name, as the origin of its values."""
+        return self.file.name if self.file else "default"
+
+
+@dataclass(frozen=True)
+class Key:
+    """One plain key: its meaning, its JSON Schema, and how its value is read.
+
+    ``read`` raises ``ValueError`` with a sentence.
+    """
+
+    about: str
+    schema: Json
+    read: Callable[[Any], Any]
+
+
+def find_config(folder: Path) -> Path | None:
+    """The configuration file that holds in a folder, or None."""
+    for place in (folder, *folder.parents):
+        if (place / CONFIG_NAME).is_file():
+            return place / CONFIG_NAME
+        if _mentions_qdebug(place / PYPROJECT):
+            return place / PYPROJECT
+    return None
+
+
+def load_config(file: Path | None) -> Config:
+    """Read a configuration file; None gives an empty configuration.
+
+    Raises:
+        UsageError: the file cannot be read, or a key or value is not understood; names the file,
+            the key and the nearest valid key.
+    """
+    if file is None:
+        return Config()
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not valid TOML: {error}") from error
+    if file.name == PYPROJECT:
+        document = document.get("tool", {}).get("qdebug", {})
+    return _read(document, file)
+
+
+def config_schema() -> Json:
+    """JSON Schema (draft 2020-12) of ``qdebug.toml``, for editors."""
+    limits = {name: {"type": "number"} for name in _limit_directions()}
+    override = {"match": {"type": "string", "description": "shell pattern"}, **limits}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "qdebug.toml",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            **{name: {"description": key.about, **key.schema} for name, key in KEYS.items()},
+            "limits": {"type": "object", "properties": limits, "additionalProperties": False},
+            "override": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": override,
+                    "required": ["match"],
+                    "additionalProperties": False,
+                },
+            },
+        },
+    }
+
+
+def _read(document: Mapping[str, Any], file: Path) -> Config:
+    _check_keys(document, (*KEYS, "limits", "override"), file, "")
+    settings = {
+        name: _value(KEYS[name], name, document[name], file) for name in KEYS if name in document
+    }
+    for name in ("preprocess", "quant_preprocess"):
+        if name in settings:
+            settings[name] = _beside(settings[name], file)
+    return Config(
+        file,
+        settings,
+        _limits(_table(document.get("limits", {}), "limits", file), file, "limits"),
+        _overrides(document.get("override", []), file),
+    )
+
+
+def _value(key: Key, name: str, value: Any, file: Path) -> Any:
+    try:
+        return key.read(value)
+    except ValueError as error:
+        raise UsageError(f"{file.name}: {name}: {error}", key.about) from error
+
+
+def _beside(value: str, file: Path) -> str:
+    """A file named in the configuration lies beside it; other text is a spec."""
+    path = file.parent / value
+    return str(path) if value.lower().endswith(".toml") else value
+
+
+def _limits(table: Mapping[str, Any], file: Path, where: str) -> tuple[Limit, ...]:
+    directions = _limit_directions()
+    _check_keys(table, tuple(directions), file, where)
+    for name, value in table.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UsageError(f"{file.name}: {where}.{name}: {value!r} is not a number")
+    return tuple(
+        Limit(name, float(value), directions[name], file.name) for name, value in table.items()
+    )
+
+
+def _overrides(value: Any, file: Path) -> tuple[LayerLimit, ...]:
+    if not isinstance(value, list):
+        raise UsageError(f"{file.name}: override is a list of tables", "write [[override]]")
+    return tuple(_override(_table(item, "override", file), file) for item in value)
+
+
+def _override(table: Mapping[str, Any], file: Path) -> LayerLimit:
+    match = table.get("match")
+    if not isinstance(match, str) or not match:
+        raise UsageError(
+            f"{file.name}: an [[override]] names no layers", 'add match = "/model.22/*"'
+        )
+    rest = {name: value for name, value in table.items() if name != "match"}
+    return LayerLimit(match, _limits(rest, file, "override"))
+
+
+def _table(value: Any, where: str, file: Path) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise UsageError(f"{file.name}: {where} is a table", f"write [{where}]")
+    return value
+
+
+def _check_keys(table: Mapping[str, Any], known: tuple[str, ...], file: Path, where: str) -> None:
+    for key in table:
+        if key not in known:
+            place = f" in [{where}]" if where else ""
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}" if near else f"known keys: {', '.join(known)}"
+            raise UsageError(f"{file.name}: there is no key {key!r}{place}", hint)
+
+
+def _limit_directions() -> Mapping[str, Any]:
+    from qdebug.metrics.metric import METRICS
+
+    sense = {"higher": "min", "lower": "max"}
+    return {m.name: sense[m.better] for m in METRICS.values() if m.better in sense}
+
+
+def _mentions_qdebug(pyproject: Path) -> bool:
+    try:
+        return "[tool.qdebug" in pyproject.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{value!r} is not a whole number from 1")
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _size(value: Any) -> int:
+    return _count(value) if isinstance(value, int) else parse_size(_text(value))
+
+
+def _choice(*options: str) -> Callable[[Any], str]:
+    def read(value: Any) -> str:
+        if value not in options:
+            raise ValueError(f"{value!r} is not one of {', '.join(options)}")
+        return str(value)
+
+    return read
+
+
+def _spec(value: Any) -> str:
+    """The text form of a spec; a table with ``[[step]]`` tables is turned into it."""
+    if isinstance(value, str):
+        return _text(value)
+    from qdebug.preprocess.toml_form import from_mapping
+
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is neither a text nor a table")
+    return str(from_mapping(value))
+
+
+_TEXT: Json = {"type": "string", "minLength": 1}
+_COUNT: Json = {"type": "integer", "minimum": 1}
+_FLAG: Json = {"type": "boolean"}
+_SPEC: Json = {"anyOf": [_TEXT, {"type": "object"}]}
+_FAIL_ON = ("error", "warning", "never")
+
+KEYS: Mapping[str, Key] = {
+    "preprocess": Key("preprocessing: a spec, a preset, a .toml file, or a table", _SPEC, _spec),
+    "quant_preprocess": Key("the same for the quant model, where it differs", _SPEC, _spec),
+    "limit": Key("at most this many samples", _COUNT, _count),
+    "threads": Key("threads of ONNX Runtime", _COUNT, _count),
+    "max_memory": Key(
+        "cap on captured tensors, for instance 1GiB", {"type": ["string", "integer"]}, _size
+    ),
+    "keep_tensors": Key(
+        "none, all or worst:N",
+        {"type": "string", "pattern": r"^(none|all|worst:[1-9]\d*)$"},
+        lambda value: parse_keep_tensors(_text(value)),
+    ),
+    "fail_on": Key("error, warning or never", {"enum": list(_FAIL_ON)}, _choice(*_FAIL_ON)),
+    "local": Key("measure the local error of every layer", _FLAG, _flag),
+    "sensitivity": Key("measure the sensitivity of every layer", _FLAG, _flag),
+    "ceiling": Key("run the 16-bit ceiling", _FLAG, _flag),
+    "float_provider": Key("execution provider of the float side", _TEXT, _text),
+    "quant_provider": Key("execution provider of the quant side", _TEXT, _text),
+    "task": Key("how outputs are judged: a known task or module:function", _TEXT, _text),
+    "vendor": Key("toolchain in whose syntax fixes are written", _TEXT, _text),
+}
+"""The plain keys by name."""

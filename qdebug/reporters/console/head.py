@@ -1,0 +1,105 @@
+"""What was understood: models, input, pairs, and every assumption."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.text import Text
+
+from qdebug.reporters.console.look import Look
+from qdebug.reporters.text import plural
+from qdebug.run.model import ModelInfo, PreprocessInfo, Run, Unpaired
+
+_FORMATS = {
+    "float": "float",
+    "qdq": "QDQ",
+    "qoperator": "QOperator",
+    "dynamic": "dynamic quantization",
+    "float16": "float16",
+    "mixed": "mixed",
+}
+_ORIGINS = {
+    "flag": "as given on the command line",
+    "file": "from a file",
+    "metadata": "from the model's metadata",
+    "assumed": "assumed from the model's input",
+}
+_LEAD = "  {:<8}"
+_REASONS = 3
+
+
+def section(run: Run, look: Look, verbose: bool) -> list[Text]:
+    """The head of the summary."""
+    lines = [*_title(run, look), look.line("")]
+    lines += _model("float", run.models.float, look)
+    lines += _model("quant", run.models.quant, look)
+    lines += _input(run, look)
+    lines += _pairs(run, look)
+    if verbose:
+        lines += [line for note in run.notes for line in _row("note", note, look)]
+    return lines
+
+
+def _title(run: Run, look: Look) -> list[Text]:
+    providers = dict.fromkeys(name.removesuffix("ExecutionProvider") for name in run.tool.providers)
+    return look.items(
+        "",
+        [
+            f"qdebug {run.tool.version}",
+            f"onnxruntime {run.tool.onnxruntime} {' / '.join(providers)}",
+            plural(len(run.samples), "sample"),
+        ],
+    )
+
+
+def _model(side: str, model: ModelInfo, look: Look) -> list[Text]:
+    kind = _FORMATS.get(model.format, model.format)
+    facts = [] if side == "float" and model.format == "float" else [kind]
+    facts += [model.detail] if model.detail else []
+    facts += [f"opset {model.opset}", plural(model.tensors, "tensor")]
+    facts += [f"sha256 {model.sha256[:8]}"]
+    lead = _LEAD.format(side)
+    name = look.cut(model.file, look.width - len(lead))
+    first = look.line((lead, "dim"), (name, "bold"))
+    return [first, *look.items(" " * len(lead), facts)]
+
+
+def _input(run: Run, look: Look) -> list[Text]:
+    one, other = run.preprocess.float, run.preprocess.quant
+    if one.spec == other.spec:
+        return _pipeline("input", one, look)
+    return [*_pipeline("input", one, look), *_pipeline("  quant", other, look)]
+
+
+def _pipeline(label: str, info: PreprocessInfo, look: Look) -> list[Text]:
+    lines = _row(label, info.spec or "tensors as given", look)
+    lines += _row("", _ORIGINS[info.origin], look)
+    for note in info.notes:
+        lines += _row("", f"assumed: {note}" if info.origin == "assumed" else note, look)
+    return lines
+
+
+def _pairs(run: Run, look: Look) -> list[Text]:
+    compared = sum(layer.state != "not_compared" for layer in run.layers)
+    facts = [f"{compared} compared"]
+    if compared < len(run.layers):
+        facts.append(f"{len(run.layers) - compared} paired but not compared")
+    lines = look.items(_LEAD.format("pairs"), facts, lead_style="dim")
+    for side, unpaired in (("float", run.unpaired.float), ("quant", run.unpaired.quant)):
+        if unpaired:
+            text = f"{len(unpaired)} only in {side}: {_reasons(unpaired)}"
+            lines += _row("", text, look)
+    if run.unpaired.float or run.unpaired.quant:
+        lines += _row("", "qdebug show RUN --unmatched lists them", look, style="dim")
+    return lines
+
+
+def _reasons(unpaired: tuple[Unpaired, ...]) -> str:
+    counts = Counter(item.reason for item in unpaired).most_common()
+    told = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
+    rest = sum(count for _, count in counts[_REASONS:])
+    return "; ".join([*told, f"{rest} for other reasons"] if rest else told)
+
+
+def _row(label: str, text: str, look: Look, style: str = "") -> list[Text]:
+    return look.hanging(_LEAD.format(label), text, lead_style="dim", style=style)

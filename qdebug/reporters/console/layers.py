@@ -1,0 +1,191 @@
+"""The layers where error enters, not every victim downstream."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from qdebug.reporters.console.look import Look
+from qdebug.reporters.ranking import glyph, sqnr_limit
+from qdebug.reporters.text import (
+    STATE_WORDS,
+    accumulated_db,
+    cosine,
+    decibel,
+    local_db,
+    percent,
+    plural,
+    sensitivity_db,
+)
+from qdebug.run.filter import LayerIndex, parse_filter
+from qdebug.run.model import Layer, Run
+
+_SHOWN, _SHOWN_VERBOSE = 5, 20
+_BROKEN = ("nonfinite", "zero_quant", "zero_float")
+_NARROWEST_NAME = 16
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Layers in the order of interest, and what that order is."""
+
+    title: str
+    layers: list[Layer]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A right-aligned column of the table; a higher rank is dropped earlier on a narrow page."""
+
+    title: str
+    cell: Callable[[Layer], str]
+    rank: int
+
+
+_COLUMNS = (
+    Column("local", lambda layer: decibel(local_db(layer)), 0),
+    Column("accum", lambda layer: decibel(accumulated_db(layer)), 0),
+    Column("sens", lambda layer: decibel(sensitivity_db(layer)), 3),
+    Column("worst ch", lambda layer: decibel(_worst_channel_db(layer)), 2),
+    Column("cosine", lambda x: cosine(x.accumulated.cosine if x.accumulated else None), 1),
+    Column("clipped", lambda layer: percent(layer.clipped), 1),
+)
+
+
+def section(run: Run, look: Look, verbose: bool) -> list[Text]:
+    """The table; nothing where no layer was compared."""
+    ranking = rank(run)
+    shown = ranking.layers[: _SHOWN_VERBOSE if verbose else _SHOWN]
+    if not shown:
+        return []
+    lines = look.hanging("", ranking.title, style="bold")
+    lines += _table(shown, _columns(shown, look), sqnr_limit(run), look)
+    lines += _rest(run, shown, ranking, look)
+    return lines
+
+
+def matching(run: Run, words: str, look: Look) -> list[Text]:
+    """The layers that a filter finds, in execution order.
+
+    Raises:
+        FilterError: the filter is not understood.
+    """
+    found = parse_filter(words).select(LayerIndex(run.layers, run.findings))
+    lines = _table(found, _columns(found, look), sqnr_limit(run), look) if found else []
+    return [*lines, look.line(f"{len(found)} of {plural(len(run.layers), 'layer')}")]
+
+
+def rank(run: Run) -> Ranking:
+    """Sources; else the worst local errors; else where the accumulated SQNR drops most."""
+    broken = [layer for layer in run.layers if layer.state in _BROKEN]
+    sources = [x for x in run.layers if x.role == "source" and x not in broken]
+    if sources or broken:
+        found = [*broken[:2], *sorted(sources, key=_local_key), *broken[2:]]
+        return Ranking("Layers where error enters (SQNR in dB)", found)
+    measured = [x for x in run.layers if x.local is not None and x.state == "ok"]
+    if measured:
+        title = "Layers with the lowest local SQNR (dB)"
+        return Ranking(title, sorted(measured, key=_local_key))
+    title = "Layers where the accumulated SQNR drops most (dB; local error was not measured)"
+    return Ranking(title, _largest_drops(run))
+
+
+def _local_key(layer: Layer) -> tuple[float, int]:
+    value = local_db(layer)
+    return (math.inf if value is None or math.isnan(value) else value, layer.index)
+
+
+def _largest_drops(run: Run) -> list[Layer]:
+    drops = [(_drop(run, layer), layer) for layer in run.layers if layer.state == "ok"]
+    found = [(drop, layer) for drop, layer in drops if drop > 0]
+    return [layer for _, layer in sorted(found, key=lambda item: (-item[0], item[1].index))]
+
+
+def _drop(run: Run, layer: Layer) -> float:
+    """By how many dB the layer lies below the worst of its inputs."""
+    levels = [accumulated_db(run.layers[i]) for i in layer.inputs if 0 <= i < len(run.layers)]
+    before = [level for level in levels if level is not None and math.isfinite(level)]
+    own = accumulated_db(layer)
+    if own is None or not math.isfinite(own) or not before:
+        return 0.0
+    return min(before) - own
+
+
+def _columns(shown: list[Layer], look: Look) -> list[Column]:
+    """The columns that say something here, as many as leave room for the names."""
+    absent = {"local": local_db, "sens": sensitivity_db, "worst ch": _worst_channel_db}
+    columns = [
+        c
+        for c in _COLUMNS
+        if c.title not in absent or any(absent[c.title](x) is not None for x in shown)
+    ]
+    while max(c.rank for c in columns) and _room(columns, shown, look) < _NARROWEST_NAME + 8:
+        columns.remove(max(columns, key=lambda c: c.rank))
+    return columns
+
+
+def _room(columns: list[Column], shown: list[Layer], look: Look) -> int:
+    """Cells left for name and op."""
+    return look.width - 4 - _number_width(shown) - sum(_width(c, shown, look) + 2 for c in columns)
+
+
+def _number_width(shown: list[Layer]) -> int:
+    return max(len(f"#{layer.index}") for layer in shown) + 2
+
+
+def _width(column: Column, shown: list[Layer], look: Look) -> int:
+    cells = [cell_len(look.safe(column.cell(layer))) for layer in shown]
+    return max(len(column.title), *cells)
+
+
+def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) -> list[Text]:
+    room = _room(columns, shown, look)
+    op_room = min(max(cell_len(look.safe(x.op)) for x in shown), 12) + 2 if room >= 40 else 0
+    names = [cell_len(look.safe(x.name)) for x in shown]
+    name_room = max(min(room - op_room, max(names)), 4)
+    number_room = _number_width(shown)
+    header = " " * (4 + number_room + name_room + op_room)
+    header += "".join(f"  {c.title:>{_width(c, shown, look)}}" for c in columns)
+    lines = [look.line((header, "dim"))]
+    for layer in shown:
+        mark, word = glyph(layer, limit)
+        line = look.line(
+            (f"  {look.safe(mark)} ", "bold red" if word in ("source", "broken") else "yellow"),
+            f"{f'#{layer.index}':<{number_room}}",
+            (look.fit(layer.name, name_room), "bold"),
+        )
+        line.append(f"  {look.fit(layer.op, op_room - 2)}" if op_room else "", "dim")
+        for column in columns:
+            line.append(
+                f"  {look.fit(column.cell(layer), _width(column, shown, look), right=True)}"
+            )
+        lines.append(line)
+        lines += _state(layer, number_room, look)
+    return lines
+
+
+def _state(layer: Layer, number_room: int, look: Look) -> list[Text]:
+    if layer.state == "ok":
+        return []
+    reason = f": {layer.reason}" if layer.reason else ""
+    lead = " " * (4 + number_room)
+    return look.hanging(lead, f"{STATE_WORDS[layer.state]}{reason}", style="yellow")
+
+
+def _rest(run: Run, shown: list[Layer], ranking: Ranking, look: Look) -> list[Text]:
+    victims = sum(layer.role == "victim" for layer in run.layers)
+    told = []
+    if len(ranking.layers) > len(shown):
+        told.append(f"{len(ranking.layers) - len(shown)} more of these")
+    if victims:
+        told.append(f"{plural(victims, 'layer')} downstream only inherit it (victims)")
+    told.append(f"{plural(len(run.layers), 'layer')} in all: qdebug browse RUN")
+    return look.items(f"  {look.safe('…')} ", told, lead_style="dim")
+
+
+def _worst_channel_db(layer: Layer) -> float | None:
+    return None if layer.worst_channel is None else layer.worst_channel.sqnr_db

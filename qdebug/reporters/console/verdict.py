@@ -1,0 +1,73 @@
+"""The verdict, and every output beside its limits.
+
+A whole-tensor number can look perfect while a part of the output is dead, so each output line
+begins with the worst channel.
+"""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from qdebug.reporters.console.look import STATUS_STYLES, Look
+from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
+from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run
+
+
+def section(run: Run, look: Look) -> list[Text]:
+    """Verdict, outputs, effect on the task."""
+    verdict = run.verdict
+    word = verdict.status.upper()
+    reason = verdict.reason
+    if verdict.status in ("warn", "fail"):
+        reason = f"{reason} (gate: {GATE_WORDS[verdict.gate]})"
+    lines = look.hanging(f"{word}  ", reason, lead_style=STATUS_STYLES[verdict.status])
+    for output in run.outputs:
+        lines += _output(output, run.verdict.limits, look)
+    if run.task is not None:
+        lines += look.hanging("  task   ", f"{run.task.kind}: {run.task.summary}")
+    return lines
+
+
+def _output(output: OutputResult, limits: tuple[Limit, ...], look: Look) -> list[Text]:
+    name = look.cut(output.name, look.width // 3)
+    if output.accumulated is None or output.state == "not_compared":
+        return look.hanging(f"  {name}  ", output.reason or STATE_WORDS[output.state])
+    facts: list[str] = []
+    if output.state not in ("ok", "identical"):
+        facts.append(output.reason or STATE_WORDS[output.state])
+    if output.worst_channel is not None:
+        worst = output.worst_channel
+        facts.append(f"worst channel {worst.index}: accumulated SQNR {decibel(worst.sqnr_db)} dB")
+    facts += _judged(output.accumulated, limits)
+    if output.worst_sample is not None:
+        facts.append(f"worst sample {look.cut(output.worst_sample, look.width // 3)}")
+    if output.runtime is not None:
+        facts.append(f"simulation against deployed SQNR {decibel(output.runtime.sqnr_db)} dB")
+    return look.items(f"  {name}  ", facts, lead_style="bold")
+
+
+def _judged(metrics: ErrorMetrics, limits: tuple[Limit, ...]) -> list[str]:
+    """The metrics that decide, each beside its limit; SQNR and cosine in any case."""
+    names = list(dict.fromkeys(["sqnr_db", "cosine", *(limit.metric for limit in limits)]))
+    facts = []
+    for name in names:
+        value = getattr(metrics, name, None)
+        if value is None:
+            continue
+        told = "".join(_limit(limit) for limit in limits if limit.metric == name)
+        facts.append(f"accumulated {_named(name, value)}{told}")
+    return facts
+
+
+def _named(name: str, value: float) -> str:
+    if name == "sqnr_db":
+        return f"SQNR {decibel(value)} dB"
+    if name in ("cosine", "centered_cosine"):
+        return f"{name.replace('_', ' ')} {cosine(value)}"
+    return f"{name} {number(value)}"
+
+
+def _limit(limit: Limit) -> str:
+    sign = "≥" if limit.direction == "min" else "≤"
+    origin = "" if limit.origin == "default" else f", {limit.origin}"
+    return f" ({sign} {number(limit.value)}{origin})"
