@@ -193,7 +193,7 @@ def _check_requests(args: argparse.Namespace) -> None:
 
 
 def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run:
-    from qdebug.compare import compare
+    from qdebug.comparison import compare
 
     def setting(name: str, default: Any = None) -> Any:
         return _setting(args, config, name, default)

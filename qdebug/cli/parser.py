@@ -54,6 +54,14 @@ class Parser(argparse.ArgumentParser):
         args.command_line = (*self.prog.split(), *arguments)
         return args
 
+    def positional_words(self) -> list[str]:
+        """The positional arguments as they stand in the usage line."""
+        many = {"+": "{} ...", "*": "[{} ...]", "?": "[{}]"}
+        return [
+            many.get(str(action.nargs), "{}").format(action.metavar or action.dest.upper())
+            for action in self._get_positional_actions()
+        ]
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing and exiting."""
         raise UsageError(message, f"{self.prog} --help shows the arguments")
@@ -82,6 +90,7 @@ def command_parser(name: str) -> Parser:
     )
     command.prepare_parser(parser)
     _add_general_options(parser)
+    parser.usage = " ".join([f"qdebug {name} [options]", *parser.positional_words()])
     return parser
 
 

@@ -173,8 +173,8 @@ def _few_samples(count: int) -> Finding:
         "few-samples",
         "warn",
         "warning",
-        f"{count} samples",
-        f"{count} samples were given; verdicts settle from about 32",
+        "Few samples",
+        f"{count} given; verdicts settle from about 32",
         "Give more pictures.",
         confidence="medium",
     )

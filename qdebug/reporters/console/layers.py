@@ -27,6 +27,7 @@ from qdebug.run.model import Layer, Run
 _SHOWN, _SHOWN_VERBOSE = 5, 20
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _NARROWEST_NAME = 16
+_UNITS = "SQNR in dB; worst channel and cosine are accumulated"
 
 
 @dataclass(frozen=True)
@@ -81,14 +82,14 @@ def matching(run: Run, words: str, look: Look) -> list[Text]:
 
 def rank(run: Run) -> Ranking:
     """Sources; else the worst local errors; else where the accumulated SQNR drops most."""
-    broken = [layer for layer in run.layers if layer.state in _BROKEN]
+    broken = [x for x in run.layers if x.state in _BROKEN and x.role != "victim"]
     sources = [x for x in run.layers if x.role == "source" and x not in broken]
     if sources or broken:
         found = [*broken[:2], *sorted(sources, key=_local_key), *broken[2:]]
-        return Ranking("Layers where error enters (SQNR in dB)", found)
+        return Ranking(f"Layers where error enters ({_UNITS})", found)
     measured = [x for x in run.layers if x.local is not None and x.state == "ok"]
     if measured:
-        title = "Layers with the lowest local SQNR (dB)"
+        title = f"Layers with the lowest local SQNR ({_UNITS})"
         return Ranking(title, sorted(measured, key=_local_key))
     title = "Layers where the accumulated SQNR drops most (dB; local error was not measured)"
     return Ranking(title, _largest_drops(run))

@@ -1,0 +1,66 @@
+"""Fixtures of the whole suite: a calm environment, golden files, real models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+ZOO = ROOT.parent / "shared" / "zoo"
+GOLDEN = Path(__file__).parent / "golden"
+
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--update-golden", action="store_true", help="write the golden files instead of comparing"
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the ``zoo`` fixture are ``zoo`` tests."""
+    for item in items:
+        if "zoo" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.zoo)
+        if item.get_closest_marker("zoo") and not ZOO.is_dir():
+            reason = "the folder of real models, ../shared/zoo, is not beside this checkout"
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(autouse=True)
+def _calm_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminal settings of the machine that runs the tests do not reach them."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "QDEBUG_ASCII", "SOURCE_DATE_EPOCH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+@pytest.fixture(scope="session")
+def zoo() -> Path:
+    """The folder of real models."""
+    return ZOO
+
+
+@pytest.fixture(scope="session")
+def sample_models() -> Path:
+    """The trained pairs of this repository."""
+    return ROOT / "sample_models"
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """Compare a text with ``tests/golden/NAME``, byte for byte."""
+    update = bool(request.config.getoption("--update-golden"))
+
+    def check(name: str, text: str) -> None:
+        file = GOLDEN / name
+        if update:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text.encode())
+        assert text == file.read_bytes().decode(), f"{name}: see --update-golden"
+
+    return check

@@ -1,0 +1,63 @@
+"""What an import drags in, seen in a clean interpreter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+_SHOWING = ("rich", "textual", "matplotlib")
+_HEAVY = ("numpy", "onnx", "onnxruntime", "cv2", "PIL", "jinja2", *_SHOWING)
+
+
+def _imported(statement: str) -> set[str]:
+    """Top-level names of the modules that a statement imports."""
+    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import qdebug",
+        "from qdebug.cli import main",
+        "from qdebug.cli.parser import main_help; main_help()",
+        "from qdebug.cli.parser import command_parser as p; p('compare').format_help()",
+        "import qdebug.errors, qdebug.plugins, qdebug.progress",
+    ],
+)
+def test_starting_up_imports_nothing_heavy(statement: str) -> None:
+    assert not _imported(statement) & set(_HEAVY)
+
+
+@pytest.mark.parametrize(
+    "package", ["preprocess", "graph", "capture", "metrics", "analysis", "checks", "vendors", "run"]
+)
+def test_the_engine_does_not_know_how_it_is_shown(package: str) -> None:
+    code = (
+        f"import importlib, pkgutil, qdebug.{package} as package\n"
+        "for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "    importlib.import_module(module.name)"
+    )
+    assert not _imported(code) & set(_SHOWING)
+
+
+def test_showing_a_run_needs_neither_the_engine_nor_heavy_libraries() -> None:
+    found = _imported("import qdebug.reporters.console, qdebug.run.store")
+    assert not found & {"onnx", "onnxruntime", "cv2", "matplotlib", "textual"}
+
+
+def test_help_is_quick() -> None:
+    """150 ms on an idle machine; the best of five, with room for a busy one."""
+    code = "from qdebug.cli import main; main(['--help'])"
+    took = []
+    for _ in range(5):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
+        took.append(time.perf_counter() - started)
+    assert min(took) < 0.45
