@@ -19,6 +19,7 @@ import numpy as np
 
 from qdebug.errors import RunError
 
+_PLAIN = (str, int, bool, type(None))
 _SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 
@@ -27,17 +28,15 @@ def encode(value: Any) -> Any:
 
     NumPy scalars and arrays, which evidence often holds, become Python numbers and lists.
     """
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
-    if isinstance(value, float):
+    kind: Any = type(value)
+    if kind is float:
         return _encode_float(value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: encode(getattr(value, f.name)) for f in json_fields(type(value))}
-    if isinstance(value, collections.abc.Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
-    return value
+    if kind in _PLAIN:
+        return value
+    stored = _stored_names(kind)
+    if stored is not None:
+        return {name: encode(getattr(value, name)) for name in stored}
+    return _encode_other(value)
 
 
 def decode(hint: Any, value: Any, where: str = "run") -> Any:
@@ -72,6 +71,22 @@ def json_fields(cls: Any) -> list[dataclasses.Field[Any]]:
 def field_hints(cls: type) -> dict[str, Any]:
     """Resolved type hints of a dataclass."""
     return typing.get_type_hints(cls)
+
+
+def _encode_other(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, collections.abc.Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (np.generic, np.ndarray)):
+        return encode(value.tolist())
+    return value
+
+
+@functools.cache
+def _stored_names(cls: Any) -> tuple[str, ...] | None:
+    """Names of the stored fields; None for what is not a dataclass."""
+    return tuple(f.name for f in json_fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
 def _encode_float(value: float) -> float | str:

@@ -150,7 +150,7 @@ def files_in_html(path: Path) -> MemoryFiles:
 
     The page carries the script element ``qdebug-run``, ``run.json`` as base64 of gzip, and
     ``qdebug-files``, a JSON object ``{name: base64}`` with the binary parts. A picture that the
-    page shows anyway is not stored twice: its ``<img>`` names the file in ``data-file``.
+    page shows anyway is not stored twice: its ``<image>`` names the file in ``data-file``.
 
     Raises:
         RunError: the page cannot be read or embeds no run.
@@ -181,7 +181,7 @@ def _script(text: str, element_id: str) -> str | None:
 
 
 def _shown_pictures(text: str) -> Iterator[tuple[str, bytes]]:
-    pattern = r'<img [^>]*?data-file="([^"]*)"[^>]*? src="data:image/[a-z]+;base64,([^"]*)"'
+    pattern = r'<image [^>]*?data-file="([^"]*)"[^>]*? href="data:image/[a-z]+;base64,([^"]*)"'
     for name, data in re.findall(pattern, text):
         yield html.unescape(name), base64.b64decode(data, validate=True)
 

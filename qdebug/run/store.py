@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import glob
+import io
 import json
 import os
 import re
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 from qdebug.errors import RunError, UsageError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
@@ -32,9 +36,15 @@ _OLD = ".old"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def run_to_json(run: Run) -> str:
-    """``run.json``: sorted keys, one-space indent, ends in a newline; equal runs, equal bytes."""
-    text = json.dumps(encode(run), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def run_to_json(run: Run, *, compact: bool = False) -> str:
+    """``run.json``: sorted keys, ends in a newline; equal runs give equal bytes.
+
+    Args:
+        run: the run.
+        compact: on one line; otherwise a line for each value, indented by one space.
+    """
+    form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
+    text = json.dumps(encode(run), sort_keys=True, ensure_ascii=False, allow_nan=False, **form)
     # A file name that is not UTF-8 reaches Python with lone surrogates, which UTF-8 cannot hold.
     return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
 
@@ -121,6 +131,10 @@ class RunWriter:
         """Write one file."""
         self.path(name).write_bytes(content)
 
+    def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Write one ``.npy`` file."""
+        np.save(self.path(name), array, allow_pickle=False)
+
     def commit(self, run: Run, arrays: RunArrays) -> Run:
         """Finish the run and move it to its destination.
 
@@ -172,10 +186,25 @@ class MemoryWriter:
         """Keep one file."""
         self._files.content[name] = content
 
+    def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
+        """Keep one ``.npy`` file."""
+        buffer = io.BytesIO()
+        np.save(buffer, array, allow_pickle=False)
+        self.add(name, buffer.getvalue())
+
     def commit(self, run: Run, arrays: RunArrays) -> Run:
         """Finish the run."""
         self.add(HIST_NPZ, arrays.to_bytes())
         return dataclasses.replace(run, files=self._files)
+
+
+def tensor_file(side: Literal["float", "quant"], layer: int, sample: int = 0) -> str:
+    """Name inside a run of a kept tensor: float32, in the float graph's layout.
+
+    The first sample's is ``tensors/SIDE/NNNN.npy``, the others' ``tensors/SIDE/NNNN.sK.npy``.
+    """
+    number = f"{layer:04d}" if sample == 0 else f"{layer:04d}.s{sample}"
+    return f"tensors/{side}/{number}.npy"
 
 
 def default_destination(quant_file: str, folder: Path) -> Path:

@@ -154,7 +154,7 @@ class TestPage:
     def test_run_files_and_shown_pictures(self, tmp_path: Path) -> None:
         files = json.dumps({"hist.npz": base64.b64encode(b"arrays").decode()})
         picture = base64.b64encode(b"picture").decode()
-        body = f'<img data-file="a&amp;b.png" alt="" src="data:image/png;base64,{picture}">'
+        body = f'<image id="x" data-file="a&amp;b.png" href="data:image/png;base64,{picture}"/>'
         content = files_in_html(page(tmp_path, b'{"a": 1}', files, body))
         assert content.names() == ["a&b.png", "hist.npz", "run.json"]
         assert content.read("a&b.png") == b"picture"

@@ -1,0 +1,111 @@
+"""The input check: what each model was fed, side by side, and how the two pipelines differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from markupsafe import Markup
+
+from qdebug.reporters.html.evidence import picture_html
+from qdebug.reporters.html.pictures import Pictures
+from qdebug.reporters.html.svg import tag
+from qdebug.reporters.ranking import seen_findings
+from qdebug.reporters.text import visible
+from qdebug.run.gates import gate_of
+from qdebug.run.model import Finding, Run, SampleInfo
+
+_MAX_SAMPLES = 3
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the two pipelines."""
+
+    float: str
+    quant: str
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides do the same."""
+        return self.float == self.quant
+
+
+@dataclass(frozen=True)
+class InputCheck:
+    """What the input section shows.
+
+    Attributes:
+        steps: the two pipelines, step by step.
+        findings: findings on the input that say something was seen.
+        pictures: rows of pictures.
+    """
+
+    steps: tuple[Step, ...]
+    findings: tuple[Finding, ...]
+    pictures: tuple[Markup, ...]
+
+    @property
+    def equal(self) -> bool:
+        """Whether the two pipelines are spelled alike."""
+        return all(step.equal for step in self.steps)
+
+
+def input_check(run: Run, pictures: Pictures) -> InputCheck:
+    """Collect the section."""
+    return InputCheck(
+        steps=_steps(run),
+        findings=tuple(f for f in seen_findings(run) if gate_of(f) == "input"),
+        pictures=tuple(_shown(_samples(run), pictures)),
+    )
+
+
+def _steps(run: Run) -> tuple[Step, ...]:
+    sides = (run.preprocess.float.spec, run.preprocess.quant.spec)
+    left, right = ([part.strip() for part in spec.split("|")] for spec in sides)
+    return tuple(Step(a, b) for a, b in zip_longest(left, right, fillvalue=""))
+
+
+def _samples(run: Run) -> tuple[SampleInfo, ...]:
+    """Samples that differ first, then the worst of the worst output, then the first ones."""
+    worst = {output.worst_sample for output in run.outputs}
+    ranked = sorted(
+        run.samples, key=lambda sample: (sample.thumb_quant is None, sample.name not in worst)
+    )
+    return tuple(ranked[:_MAX_SAMPLES])
+
+
+def _shown(samples: tuple[SampleInfo, ...], pictures: Pictures) -> list[Markup]:
+    """A row of pictures for each sample that differs, one row for all that do not."""
+    rows = [_side_by_side(sample, pictures) for sample in samples if _differs(sample)]
+    equal = [
+        picture_html(f"both models: {visible(sample.name)}", sample.thumb, pictures)
+        for sample in samples
+        if sample.thumb and not _differs(sample)
+    ]
+    return [*rows, *([tag("div", *equal, class_="pictures")] if equal else [])]
+
+
+def _differs(sample: SampleInfo) -> bool:
+    return sample.thumb is not None and sample.thumb_quant is not None
+
+
+def _side_by_side(sample: SampleInfo, pictures: Pictures) -> Markup:
+    left, right = sample.thumb or "", sample.thumb_quant or ""
+    shown = [
+        picture_html("float model", left, pictures),
+        picture_html("quant model", right, pictures),
+        _difference(left, right, pictures),
+    ]
+    row = tag("div", *shown, class_="pictures")
+    return tag("figure", tag("figcaption", tag("bdi", visible(sample.name))), row)
+
+
+def _difference(left: str, right: str, pictures: Pictures) -> Markup:
+    made = pictures.difference(left, right)
+    if made is None:
+        note = "the pictures have different sizes: no difference can be drawn"
+        return tag("div", tag("p", note, class_="note"))
+    picture, factor = made
+    label = "absolute difference" if factor == 1 else f"absolute difference, {factor} times"
+    return tag("div", picture.show(label), tag("span", visible(label)))

@@ -1,0 +1,27 @@
+"""A run in a notebook: verdict, findings and the worst layers, without scripts or pictures."""
+
+from __future__ import annotations
+
+from qdebug.reporters.html.page import VERDICT_WORDS, Row, environment, finding_counts
+from qdebug.reporters.ranking import glyph, seen_findings, sqnr_limit, worst_first
+from qdebug.run.model import Run
+
+_ROWS = 20
+
+
+def render_fragment(run: Run) -> str:
+    """The fragment, fit for ``Run._repr_html_``."""
+    limit = sqnr_limit(run)
+    rows = [Row(layer, glyph(layer, limit), False) for layer in worst_first(run.layers)[:_ROWS]]
+    fragment: str = (
+        environment()
+        .get_template("notebook.html")
+        .render(
+            run=run,
+            verdict_word=VERDICT_WORDS[run.verdict.status],
+            counts=finding_counts(run),
+            seen=seen_findings(run),
+            rows=rows,
+        )
+    )
+    return fragment

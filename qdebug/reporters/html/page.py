@@ -1,0 +1,253 @@
+"""Puts the page together: what the templates read, and the size it may have."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from qdebug.reporters import text
+from qdebug.reporters.html import network
+from qdebug.reporters.html.cards import Card, build_cards
+from qdebug.reporters.html.embed import OMITTED, Embedded, embed
+from qdebug.reporters.html.evidence import evidence_html, table
+from qdebug.reporters.html.input_check import input_check
+from qdebug.reporters.html.pictures import Pictures
+from qdebug.reporters.html.samples import sample_matrix
+from qdebug.reporters.markup import markdown_to_html
+from qdebug.reporters.ranking import (
+    findings_with,
+    first_bad,
+    glyph,
+    seen_findings,
+    sqnr_limit,
+    worst_first,
+)
+from qdebug.reporters.reproduce import DEFINITIONS, FORMULAS, reproduce_facts, shell_command
+from qdebug.run.gates import GateState, gate_states
+from qdebug.run.model import Finding, Layer, OutputResult, Run
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+MAX_BYTES = 2_000_000
+"""A report larger than this leaves out parts of the embedded run."""
+STATIC_ROWS = 50
+"""Rows of the layer table without JavaScript."""
+
+
+_SCRIPTS = ("filter.js", "numbers.js", "app.js")
+VERDICT_WORDS = {
+    "pass": "PASS",
+    "warn": "WARN",
+    "fail": "FAIL",
+    "inconclusive": "INCONCLUSIVE",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the layer table."""
+
+    layer: Layer
+    mark: tuple[str, str]
+    has_card: bool
+
+
+def render_page(run: Run, max_bytes: int = MAX_BYTES) -> str:
+    """The whole page, with as much of the run embedded as fits into ``max_bytes``."""
+    arrays = run.arrays
+    cards = build_cards(run, arrays)
+    pictures = Pictures(run.files)
+    title = f"{VERDICT_WORDS[run.verdict.status]} {run.models.quant.file}: qdebug report"
+    body = _template("page.html").render(**_context(run, cards, pictures))
+    definitions = Markup("").join(picture.definition for picture in pictures.shown.values())
+    shown = [picture.file for picture in pictures.shown.values() if picture.file]
+    finish = functools.partial(_finish, title, body, definitions)
+    room = max_bytes - len(finish(Embedded("", "", OMITTED)).encode())
+    with_card = {card.layer.index for card in cards}
+    return finish(embed(run, arrays, with_card, shown, room))
+
+
+def _finish(title: str, body: str, definitions: Markup, embedded: Embedded) -> str:
+    page: str = _template("shell.html").render(
+        title=title,
+        body=Markup(body),
+        pictures=definitions,
+        embedded=embedded,
+        files=Markup(embedded.files.replace("<", "\\u003c")),
+        style=asset("style.css"),
+        scripts=[asset(name) for name in _SCRIPTS],
+        policy=_policy(),
+    )
+    return page
+
+
+def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
+    limit = sqnr_limit(run)
+    with_card = {card.layer.index for card in cards}
+    rows = [
+        Row(layer, glyph(layer, limit), layer.index in with_card)
+        for layer in worst_first(run.layers)[:STATIC_ROWS]
+    ]
+    return {
+        "run": run,
+        "verdict_word": VERDICT_WORDS[run.verdict.status],
+        "outputs": sorted(run.outputs, key=_output_rank),
+        "seen": seen_findings(run),
+        "folded": (
+            (findings_with(run, "info"), "Notes"),
+            (findings_with(run, "pass"), "Passed checks"),
+            (findings_with(run, "not_applicable"), "Not applicable"),
+        ),
+        "anchor": _anchors(run),
+        "task_table": _task_table(run),
+        "input_stats": _input_stats(run),
+        "counts": finding_counts(run),
+        "gate_state": gate_state,
+        "gates": gate_states(run),
+        "first_bad": first_bad(run),
+        "limit": limit,
+        "input": input_check(run, pictures),
+        "network": network.network_figure(run) if run.layers else None,
+        "sources": [layer for layer in run.layers if layer.role == "source"][:12],
+        "rows": rows,
+        "cards": cards,
+        "with_card": with_card,
+        "matrix": sample_matrix(run),
+        "facts": reproduce_facts(run),
+        "command": shell_command(run.command),
+        "formulas": FORMULAS,
+        "definitions": DEFINITIONS,
+        "evidence": lambda item: evidence_html(item, pictures),
+    }
+
+
+def _anchors(run: Run) -> Callable[[Finding], str]:
+    """Ids of the findings' elements; a check that found several things gets numbers."""
+    anchors: dict[int, str] = {}
+    taken: Counter[str] = Counter()
+    for finding in run.findings:
+        taken[finding.id] += 1
+        number = taken[finding.id]
+        anchors[id(finding)] = finding.id if number == 1 else f"{finding.id}-{number}"
+    return lambda finding: anchors[id(finding)]
+
+
+def _output_rank(output: OutputResult) -> tuple[bool, float]:
+    value = text.accumulated_db(output)
+    return value is None, -math.inf if value is None or math.isnan(value) else value
+
+
+def gate_state(state: GateState) -> str:
+    """The state of a gate as mark and words."""
+    glyph_of = {"not_checked": "·", "blocked": "·", **text.STATUS_GLYPHS}
+    words = {"not_checked": "not checked", "blocked": "waits for the gate before"}
+    return f"{glyph_of[state.status]} {words.get(state.status) or text.STATUS_WORDS[state.status]}"
+
+
+def _task_table(run: Run) -> Markup | None:
+    if run.task is None or not run.task.per_sample:
+        return None
+    columns = list(dict.fromkeys(key for row in run.task.per_sample for key in row))
+    return table(columns, [[row.get(key) for key in columns] for row in run.task.per_sample])
+
+
+def _input_stats(run: Run) -> Markup | None:
+    rows: list[list[object]] = [
+        [sample.name, i.name, i.dtype, text.shape(i.shape), i.min, i.max, i.mean]
+        for sample in run.samples
+        for i in sample.inputs
+    ]
+    columns = ["sample", "input", "type", "shape", "smallest", "largest", "mean"]
+    return table(columns, rows) if rows else None
+
+
+def finding_counts(run: Run) -> str:
+    """``1 failed, 2 warnings, 9 passed``; kinds that do not occur are left out."""
+    counted = [
+        (sum(finding.status == status for finding in run.findings), word)
+        for status, word in (
+            ("fail", "failed"), ("warn", "warning"), ("error", "crashed"), ("info", "note"),
+            ("pass", "passed"), ("not_applicable", "not applicable"),
+        )
+    ]  # fmt: skip
+    parts = [
+        text.plural(count, word) if word in ("warning", "note") else f"{count} {word}"
+        for count, word in counted
+        if count
+    ]
+    return ", ".join(parts) or "no checks were run"
+
+
+@functools.cache
+def environment() -> Environment:
+    """The template environment: escapes everything, and makes control characters visible."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("qdebug.reporters.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_finalize,
+    )
+    made.filters.update(
+        db=text.decibel,
+        cosine=text.cosine,
+        percent=text.percent,
+        number=text.number,
+        shape=text.shape,
+        markdown=markdown_to_html,
+        accumulated_db=text.accumulated_db,
+        local_db=text.local_db,
+        sensitivity_db=text.sensitivity_db,
+        glyph=lambda status: text.STATUS_GLYPHS[status],
+        status=lambda status: text.STATUS_WORDS[status],
+    )
+    made.globals.update(
+        state_words=text.STATE_WORDS, gate_words=text.GATE_WORDS, plural=text.plural
+    )
+    return made
+
+
+def _finalize(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return text.visible(value, lines=True)
+    return value
+
+
+def _template(name: str) -> Any:
+    return environment().get_template(name)
+
+
+@functools.cache
+def asset(name: str) -> Markup:
+    """A style sheet or script of this package, to be inlined as it is."""
+    folder = resources.files("qdebug.reporters.html") / "static"
+    return Markup((folder / name).read_text(encoding="utf-8"))
+
+
+def _policy() -> str:
+    """Content security policy: this page's own style and scripts, embedded pictures, no network."""
+    scripts = " ".join(_hash(asset(name)) for name in _SCRIPTS)
+    return (
+        f"default-src 'none'; style-src {_hash(asset('style.css'))}; script-src {scripts}; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(content: str) -> str:
+    digest = hashlib.sha256(content.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

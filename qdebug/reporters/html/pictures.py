@@ -1,0 +1,140 @@
+"""The pictures of a page: each embedded once, shown by reference as often as needed."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from qdebug.errors import RunError
+from qdebug.reporters.html import svg
+from qdebug.run.files import RunFiles
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_MAX_SIDE = 320
+_AS_STORED_BYTES = 48_000
+_FORMATS = {"PNG": "png", "JPEG": "jpeg"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture of the page.
+
+    Attributes:
+        id: id of its element in the page.
+        width: pixels.
+        height: pixels.
+        data: PNG or JPEG.
+        kind: ``png`` or ``jpeg``.
+        file: name in the run, None for a picture made for the page.
+    """
+
+    id: str
+    width: int
+    height: int
+    data: bytes
+    kind: str
+    file: str | None
+
+    @property
+    def use(self) -> Markup:
+        """A reference to the picture, to draw on."""
+        return svg.tag("use", href=f"#{self.id}")
+
+    def show(self, label: str) -> Markup:
+        """The picture by itself."""
+        return svg.figure(label, self.width, self.height, self.use, class_="picture")
+
+    @property
+    def definition(self) -> Markup:
+        """The one element that holds the data."""
+        source = f"data:image/{self.kind};base64,{base64.b64encode(self.data).decode()}"
+        size = {"width": self.width, "height": self.height}
+        return svg.tag("image", id=self.id, data_file=self.file, **size, href=source)
+
+
+@dataclass
+class Pictures:
+    """Collects the pictures that a page shows."""
+
+    files: RunFiles
+    shown: dict[str, Picture] = field(default_factory=dict)
+
+    def get(self, name: str | None) -> Picture | None:
+        """The picture of that name; None where the run has none or it cannot be read."""
+        if name is None:
+            return None
+        if name not in self.shown:
+            picture = self._load(name)
+            if picture is None:
+                return None
+            self.shown[name] = picture
+        return self.shown[name]
+
+    def difference(self, left: str, right: str) -> tuple[Picture, int] | None:
+        """Absolute difference of two pictures of one size, amplified, and the amplification."""
+        pixels = [_pixels(self.files, name) for name in (left, right)]
+        if pixels[0] is None or pixels[1] is None or pixels[0].shape != pixels[1].shape:
+            return None
+        gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
+        factor = max(1, 255 // max(1, int(gap.max())))
+        name = f"{left}-{right}"
+        if name not in self.shown:
+            data = _encode(_from_pixels((gap * factor).astype(np.uint8)), "PNG")
+            height, width = gap.shape[:2]
+            self.shown[name] = Picture(self._next_id(), width, height, data, "png", None)
+        return self.shown[name], factor
+
+    def _load(self, name: str) -> Picture | None:
+        image = _open(self.files, name)
+        if image is None:
+            return None
+        data, kind = self.files.read(name), _FORMATS.get(image.format or "")
+        if kind is None or len(data) > _AS_STORED_BYTES:
+            image = _reduced(image)
+            data, kind = _encode(image, "JPEG"), "jpeg"
+        return Picture(self._next_id(), image.width, image.height, data, kind, name)
+
+    def _next_id(self) -> str:
+        return f"picture-{len(self.shown)}"
+
+
+def _open(files: RunFiles, name: str) -> Image.Image | None:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        image = Image.open(io.BytesIO(files.read(name)))
+        image.load()
+    except (RunError, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+        return None
+    return image
+
+
+def _pixels(files: RunFiles, name: str) -> npt.NDArray[np.uint8] | None:
+    image = _open(files, name)
+    return None if image is None else np.asarray(_reduced(image), np.uint8)
+
+
+def _reduced(image: Image.Image) -> Image.Image:
+    reduced = image.convert("RGB")
+    reduced.thumbnail((_MAX_SIDE, _MAX_SIDE))
+    return reduced
+
+
+def _from_pixels(pixels: npt.NDArray[np.uint8]) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(pixels)
+
+
+def _encode(image: Image.Image, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format=kind, optimize=True, **({"quality": 82} if kind == "JPEG" else {}))
+    return buffer.getvalue()
