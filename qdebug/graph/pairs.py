@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -49,7 +50,8 @@ class TensorForm:
         perm: permutation from the quant graph's layout to the float graph's, as for
             ``numpy.transpose(x, perm)``; None when the layouts agree.
         shape: float graph's shape to reshape to, where the two differ otherwise (a squeezed
-            dimension); None when they do not.
+            dimension), with at most one -1 for a dimension that is not fixed; None when they do
+            not.
     """
 
     quantizer: Quantizer | None = None
@@ -91,28 +93,43 @@ class Pair:
 class WeightPair:
     """A weight of the float graph and its quantized counterpart.
 
+    Values are read when asked for and not kept, so that a pairing does not hold both models'
+    weights in memory.
+
     Attributes:
         float_tensor: constant in the float graph.
         quant_tensor: constant (codes or real numbers) in the quant graph.
         node: float node that uses it, its index.
         role: ``weight`` or ``bias``.
-        float_value: float32, in the float graph's layout.
-        quant_value: float32, dequantized and brought to the float graph's layout.
-        quantizer: None where the constant is not quantized.
+        read_float: gives ``float_value``.
+        read_quant: gives ``quant_value``.
+        quantizer: None where the constant is not quantized; its ``axis`` refers to
+            ``quant_tensor``.
         channel_axis: output-channel axis in the float graph's layout.
         folded: per-output-channel factor that relates the two where a BatchNormalization was
-            folded on one side only: ``quant = float * folded``; None otherwise.
+            folded on one side only: ``quant = float * folded``; None otherwise. For a bias it is
+            None: ``float_value`` has the folding applied.
     """
 
     float_tensor: str
     quant_tensor: str
     node: int
     role: Literal["weight", "bias"]
-    float_value: Array = field(repr=False)
-    quant_value: Array = field(repr=False)
+    read_float: Callable[[], Array] = field(repr=False, compare=False)
+    read_quant: Callable[[], Array] = field(repr=False, compare=False)
     quantizer: Quantizer | None
     channel_axis: int
-    folded: Array | None = field(default=None, repr=False)
+    folded: Array | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def float_value(self) -> Array:
+        """Float32, in the float graph's layout."""
+        return self.read_float()
+
+    @property
+    def quant_value(self) -> Array:
+        """Float32, dequantized and brought to the float graph's layout."""
+        return self.read_quant()
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,146 @@
+"""Runs of operations that a quantizer or an optimizer may have folded away.
+
+``Conv, BatchNormalization, Clip`` of a float graph is often one ``Conv`` in the quant graph: the
+normalization went into the weights, the clip into the quantizer's range. The chains that follow
+two matching operations are aligned; what is left over on one side was folded there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from qdebug.graph.pairing.logical import Const, Op, Value
+from qdebug.graph.pairing.ops import VIEW_FAMILIES
+from qdebug.graph.pairing.score import const_agrees, overlap, params_agreement, reader_families
+
+_MAX_LENGTH = 8
+_AFFINE = frozenset({"Add", "Mul", "Sub", "Div"})
+_ACTIVATIONS = frozenset({"LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"})
+_STEP, _SKIP, _VIEW_SKIP, _END = 2.0, -0.1, -0.05, 2.0
+_CONSTANT, _SAME_CONSTANT = 0.5, 0.5
+
+
+def foldable(op: Op) -> bool:
+    """Whether the operation may vanish into the one before it."""
+    if op.family in ("Clip", "BatchNormalization", "InstanceNormalization"):
+        return op.family != "InstanceNormalization"
+    if op.family in _AFFINE:
+        return len(op.values) == 1 and len(op.consts) == 1
+    return op.family in _ACTIVATIONS and len(op.values) == 1
+
+
+def passable(op: Op) -> bool:
+    """Foldable, or a mere change of layout."""
+    return len(op.values) == 1 and (foldable(op) or op.family in VIEW_FAMILIES)
+
+
+def chain_after(value: Value) -> list[Op]:
+    """The foldable operations and views that follow a value, as long as it has one reader."""
+    chain: list[Op] = []
+    while len(value.consumers) == 1 and len(chain) < _MAX_LENGTH:
+        op = value.consumers[0][0]
+        if not passable(op):
+            break
+        chain.append(op)
+        value = op.result
+    return chain
+
+
+def chain_before(value: Value) -> list[Op]:
+    """The operations that lead to a value, nearest first, up to one that cannot be folded."""
+    chain: list[Op] = []
+    current: Value | None = value
+    while current is not None and current.op is not None and len(chain) < _MAX_LENGTH:
+        op = current.op
+        chain.append(op)
+        if not passable(op):
+            break
+        if foldable(op) and len(op.values[0].consumers) > 1:
+            break  # someone else reads what would have vanished
+        current = op.values[0].root
+    return chain
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How two chains go together.
+
+    Attributes:
+        pairs: values that stand for each other, in order; views add a second value to one side.
+        steps: operations that match.
+        certain: whether the readers at the end, or a matching step, support it.
+    """
+
+    pairs: tuple[tuple[Value, Value], ...]
+    steps: tuple[tuple[Op, Op], ...]
+    certain: bool
+
+
+def align(left: Value, right: Value) -> Alignment:
+    """Align what follows the results of two matching operations."""
+    lefts, rights = chain_after(left), chain_after(right)
+    best = _Aligner(left, right, lefts, rights).best()
+    certain = best.score > 0 or (not lefts and not rights)
+    return Alignment(best.pairs, best.steps, certain)
+
+
+@dataclass(frozen=True)
+class _Path:
+    score: float
+    pairs: tuple[tuple[Value, Value], ...] = ()
+    steps: tuple[tuple[Op, Op], ...] = ()
+
+
+class _Aligner:
+    """Dynamic programme over both chains; states are 'this many operations are behind us'."""
+
+    def __init__(self, left: Value, right: Value, lefts: list[Op], rights: list[Op]) -> None:
+        self.left_values = [left, *(op.result for op in lefts)]
+        self.right_values = [right, *(op.result for op in rights)]
+        self.lefts, self.rights = lefts, rights
+        self.alike = [op.family for op in lefts] == [op.family for op in rights]
+        self.memo: dict[tuple[int, int], _Path] = {}
+
+    def best(self, i: int = 0, j: int = 0) -> _Path:
+        """Best way on from state ``(i, j)``."""
+        if (i, j) not in self.memo:
+            self.memo[i, j] = max(self._options(i, j), key=lambda path: path.score)
+        return self.memo[i, j]
+
+    def _options(self, i: int, j: int) -> list[_Path]:
+        here = (self.left_values[i], self.right_values[j])
+        options = [self._end(here)]
+        if i < len(self.lefts) and j < len(self.rights):
+            gain = self._step_gain(self.lefts[i], self.rights[j])
+            if gain is not None:
+                rest = self.best(i + 1, j + 1)
+                steps = ((self.lefts[i], self.rights[j]), *rest.steps)
+                options.append(_Path(rest.score + gain, (here, *rest.pairs), steps))
+        if i < len(self.lefts):
+            options.append(self._skip(self.lefts[i], self.best(i + 1, j), here))
+        if j < len(self.rights):
+            options.append(self._skip(self.rights[j], self.best(i, j + 1), here))
+        return options
+
+    def _end(self, here: tuple[Value, Value]) -> _Path:
+        agreement = overlap(*(Counter(reader_families(value)) for value in here))
+        return _Path(_END * agreement, (here,))
+
+    def _step_gain(self, left: Op, right: Op) -> float | None:
+        if left.family != right.family:
+            return None
+        gain = _STEP + _CONSTANT * params_agreement(left, right)
+        agreements = [const_agrees(a, b) for a, b in _const_pairs(left, right)]
+        if False in agreements and not self.alike:
+            return None
+        return gain + (_SAME_CONSTANT if True in agreements else 0.0)
+
+    def _skip(self, op: Op, rest: _Path, here: tuple[Value, Value]) -> _Path:
+        if op.family in VIEW_FAMILIES:
+            return _Path(rest.score + _VIEW_SKIP, (here, *rest.pairs), rest.steps)
+        return _Path(rest.score + _SKIP, rest.pairs, rest.steps)
+
+
+def _const_pairs(left: Op, right: Op) -> list[tuple[Const, Const]]:
+    return list(zip(left.consts, right.consts, strict=False))

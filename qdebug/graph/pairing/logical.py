@@ -1,0 +1,137 @@
+"""A graph without its quantization: values and the operations between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdebug.graph.constants import Constants
+from qdebug.graph.model import Array, Graph, Node, TensorType
+from qdebug.graph.pairs import Quantizer
+from qdebug.graph.qparams import dequantize
+
+
+@dataclass(eq=False)
+class Const:
+    """A constant operand.
+
+    Attributes:
+        tensor: what the operator reads.
+        quantizer: set where ``tensor`` holds integer codes.
+    """
+
+    tensor: str
+    constants: Constants = field(repr=False)
+    quantizer: Quantizer | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """Its shape, without reading it."""
+        return self.constants.graph.type_of(self.tensor).fixed_shape
+
+    def read(self) -> Array | None:
+        """Real values, float32 for codes; None where they cannot be evaluated."""
+        value = self.constants.value(self.tensor)
+        if value is None or self.quantizer is None:
+            return value
+        return dequantize(value, self.quantizer)
+
+
+@dataclass(eq=False)
+class Value:
+    """Tensors that stand for one value: before and after Q/DQ, casts and copies.
+
+    Attributes:
+        index: position in ``Logical.values``.
+        raw: the tensor its operation computes.
+        op: that operation; None for a graph input.
+        paths: for every member, the nodes that lead to it from ``raw``.
+        codes: members that hold integer codes; None where the scale is computed while running.
+        quantizers: quantizer in force at each member.
+        root: the value that this one repeats (a common subexpression); itself otherwise.
+        consumers: operations that read it (or a repetition of it), with the operand's slot.
+        readers: for every member, how many operations or graph outputs read it.
+        outputs: names of graph outputs among the members.
+    """
+
+    index: int
+    raw: str
+    op: Op | None
+    type: TensorType
+    paths: dict[str, tuple[int, ...]]
+    codes: dict[str, Quantizer | None] = field(default_factory=dict)
+    quantizers: dict[str, Quantizer | None] = field(default_factory=dict)
+    accumulator: bool = False
+    root: Value = field(init=False, repr=False)
+    consumers: list[tuple[Op, int]] = field(default_factory=list, repr=False)
+    readers: dict[str, int] = field(default_factory=dict, repr=False)
+    outputs: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.root = self
+
+    @property
+    def shape(self) -> tuple[int | str | None, ...] | None:
+        """Shape of ``raw``."""
+        return self.type.shape
+
+    def consumer_ops(self) -> list[Op]:
+        """Operations that read the value, each once."""
+        return list(dict.fromkeys(op for op, _ in self.consumers))
+
+
+@dataclass(eq=False)
+class Op:
+    """One operation on values.
+
+    Attributes:
+        index: position in ``Logical.ops``.
+        family: shared by operators that compute the same thing.
+        node: its (main) node.
+        inputs: values, constants, or None where an optional operand is absent.
+        outputs: values, None where an optional output is absent.
+        params: attributes, and the constant inputs that newer operator sets use instead of them.
+    """
+
+    index: int
+    family: str
+    node: Node
+    inputs: tuple[Value | Const | None, ...]
+    params: dict[str, Any] = field(repr=False)
+    outputs: list[Value | None] = field(default_factory=list, repr=False)
+
+    @property
+    def values(self) -> list[Value]:
+        """Operands that are computed."""
+        return [operand for operand in self.inputs if isinstance(operand, Value)]
+
+    @property
+    def consts(self) -> list[Const]:
+        """Constant operands."""
+        return [operand for operand in self.inputs if isinstance(operand, Const)]
+
+    @property
+    def result(self) -> Value:
+        """First output."""
+        value = next((value for value in self.outputs if value is not None), None)
+        if value is None:
+            raise ValueError(f"{self.node.label} has no outputs")
+        return value
+
+
+@dataclass
+class Logical:
+    """Values and operations of a graph, in execution order.
+
+    Attributes:
+        of_tensor: the value each tensor belongs to.
+        plumbing: tensors that serve quantization only (scales computed while running,
+            accumulators), with a phrase that says which.
+    """
+
+    graph: Graph
+    constants: Constants
+    values: list[Value] = field(default_factory=list)
+    ops: list[Op] = field(default_factory=list)
+    of_tensor: dict[str, Value] = field(default_factory=dict)
+    plumbing: dict[str, str] = field(default_factory=dict)

@@ -1,0 +1,371 @@
+"""Matching two graphs: from anchors outwards, along both directions, by structure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from itertools import product
+
+from qdebug.graph.pairing.chains import align, chain_before, foldable
+from qdebug.graph.pairing.fingerprint import Fingerprints
+from qdebug.graph.pairing.layout import Layouts
+from qdebug.graph.pairing.logical import Logical, Op, Value
+from qdebug.graph.pairing.ops import COMMUTATIVE, VIEW_FAMILIES
+from qdebug.graph.pairing.score import Scorer, names_agree
+from qdebug.graph.pairing.state import (
+    Match,
+    Matches,
+    across_left_view,
+    across_right_view,
+    content_root,
+    same_content,
+)
+
+_MARGIN = 0.25
+_RESHAPES = frozenset({"MatMul", "Reshape", "Transpose", "LayerNormalization"})
+
+
+class Matcher:
+    """Matches the operations and values of two graphs."""
+
+    def __init__(self, left: Logical, right: Logical) -> None:
+        self.left, self.right = left, right
+        self.fingerprints = Fingerprints()
+        self.scorer = Scorer(self.fingerprints)
+        self.matches = Matches(left, right, Layouts(_batches(left, right)))
+        self.waiting: list[tuple[Op, Op]] = []
+
+    def run(self) -> Matches:
+        """Match as much as structure, weights and names allow."""
+        for left, right in self.fingerprints.anchors(self.left.ops, self.right.ops):
+            self.match_ops(left, right, "weights")
+        self.drain()
+        self._seed_inputs()
+        self.drain()
+        for _ in range(len(self.right.ops) + 1):
+            if not any(step() for step in self._relaxations()):
+                break
+        return self.matches
+
+    def _relaxations(self) -> list[Callable[[], bool]]:
+        """Ways to go on where strict propagation is stuck, most trustworthy first."""
+        return [
+            self._by_waiting_operands,
+            self._by_name,
+            self._by_partial_operands,
+            self._by_output,
+        ]
+
+    # Anchors.
+
+    def _seed_inputs(self) -> None:
+        lefts = [self.left.of_tensor[name] for name in self.left.graph.inputs]
+        rights = [self.right.of_tensor[name] for name in self.right.graph.inputs]
+        self._seed(lefts, rights, "input")
+
+    def _seed(self, lefts: list[Value], rights: list[Value], by: str) -> bool:
+        """Pair inputs (or outputs) by name, then by order where as many are left on both sides."""
+        done = False
+        named = {value.raw: value for value in lefts}
+        for right in rights:
+            if right.raw in named:
+                done |= self._new(named[right.raw], right, by)
+        lefts = [v for v in lefts if v.root not in self.matches.of_left]
+        rights = [v for v in rights if v.root not in self.matches.of_right]
+        if len(lefts) == len(rights):
+            for left, right in zip(lefts, rights, strict=True):
+                done |= self._new(left, right, by)
+        return done
+
+    def _new(self, left: Value, right: Value, by: str) -> bool:
+        if right.root in self.matches.of_right or left.root in self.matches.of_left:
+            return False
+        return self.matches.commit(left, right, by)
+
+    # Propagation.
+
+    def drain(self) -> None:
+        """Look around every newly matched value."""
+        while self.matches.queue:
+            match = self.matches.queue.popleft()
+            self._backward(match)
+            self._forward(match)
+
+    def match_ops(self, left: Op, right: Op, by: str) -> bool:
+        """Record two operations as the same, and with them operands and results."""
+        if not self.matches.free(left, right):
+            return False
+        self.matches.bind(left, right, by)
+        if not self._match_operands(left, right):
+            self.waiting.append((left, right))
+        self._match_results(left, right, by)
+        return True
+
+    def _match_operands(self, left: Op, right: Op) -> bool:
+        """Match operands slot by slot; False while a commutative operation is undecided."""
+        pairs = self._operand_pairs(left, right)
+        for a, b in pairs:
+            self._match_operand(a, b, left.family)
+        return len(pairs) == len(right.values)
+
+    def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
+        lefts, rights = left.values, right.values
+        if len(lefts) != len(rights):
+            return []
+        if left.family not in COMMUTATIVE or len(lefts) == 1:
+            return list(zip(lefts, rights, strict=True))
+        pairs = []
+        for right_value in list(rights):
+            known = self.matches.of_right.get(right_value)
+            partner = next((v for v in lefts if known and same_content(v, known.left)), None)
+            if partner is not None:
+                pairs.append((partner, right_value))
+                lefts.remove(partner)
+                rights.remove(right_value)
+        if len(lefts) == 1:
+            return [*pairs, (lefts[0], rights[0])]
+        return pairs if lefts else [*pairs]
+
+    def _match_operand(self, left: Value, right: Value, family: str) -> None:
+        hint = self._hint(right)
+        if self.matches.commit(left, right, "structure", hint, reshape=family in _RESHAPES):
+            return
+        for a, b in self._skipped(left, right):
+            if self.matches.commit(a, b, "structure", self._hint(b)):
+                return
+
+    def _hint(self, right: Value) -> tuple[int, ...] | None:
+        op = right.op
+        for value in op.values if op is not None else ():
+            known = self.matches.of_right.get(value.root)
+            if known is not None:
+                return known.perm
+        return None
+
+    def _skipped(self, left: Value, right: Value) -> Iterable[tuple[Value, Value]]:
+        """Operand pairs with padding or views of either side left out."""
+        lefts, rights = _without_views(left), _without_views(right)
+        both = sorted(product(range(len(lefts)), range(len(rights))), key=sum)
+        return [(lefts[i], rights[j]) for i, j in both[1:]]
+
+    def _match_results(self, left: Op, right: Op, by: str) -> None:
+        for a, b in list(zip(left.outputs, right.outputs, strict=False))[1:]:
+            if a is not None and b is not None:
+                self.matches.commit(a, b, by, self._hint(b))
+        if right.result.root in self.matches.of_right or left.result.root in self.matches.of_left:
+            return
+        alignment = align(left.result.root, right.result.root)
+        if not alignment.certain:
+            return
+        reshape = left.family in _RESHAPES
+        for a, b in alignment.pairs:
+            self.matches.commit(a, b, by, self._hint(b), reshape)
+        for a_op, b_op in alignment.steps:
+            if self.matches.free(a_op, b_op):
+                self.matches.bind(a_op, b_op, "structure")
+
+    # Backwards: what made the value.
+
+    def _backward(self, match: Match) -> None:
+        lefts, rights = chain_before(match.left), chain_before(match.right)
+        for i, j in sorted(product(range(len(lefts)), range(len(rights))), key=sum):
+            a, b = lefts[i], rights[j]
+            if a in self.matches.op_of_left or b in self.matches.op_of_right:
+                if self.matches.op_of_left.get(a) is b:
+                    return
+                continue
+            if self._consistent(a, b) and self._may_skip(lefts[:i], rights[:j]):
+                self.match_ops(a, b, "structure")
+                return
+        self._back_over_views(match)
+
+    def _may_skip(self, lefts: list[Op], rights: list[Op]) -> bool:
+        free = all(op not in self.matches.op_of_left for op in lefts)
+        return free and all(op not in self.matches.op_of_right for op in rights)
+
+    def _back_over_views(self, match: Match) -> None:
+        """Where only one side changes the layout, its other end holds the same values."""
+        a, b = match.left.op, match.right.op
+        left_view = a is not None and a.family in VIEW_FAMILIES and a not in self.matches.op_of_left
+        right_view = (
+            b is not None and b.family in VIEW_FAMILIES and b not in self.matches.op_of_right
+        )
+        if b is not None and right_view and not left_view:
+            perm = across_right_view(b, match.perm, forward=False)
+            self.matches.commit(match.left, b.values[0], match.by, perm, reshape=True)
+        elif a is not None and left_view and not right_view:
+            perm = across_left_view(a, match.perm, forward=False)
+            self.matches.commit(a.values[0], match.right, match.by, perm, reshape=True)
+
+    def _consistent(self, left: Op, right: Op) -> bool:
+        """Plausible, and no operand is already known to be something else."""
+        if not self.scorer.plausible(left, right):
+            return False
+        roots = [content_root(value) for value in left.values]
+        for value in right.values:
+            known = self.matches.of_right.get(value.root)
+            if known is not None and content_root(known.left) not in roots:
+                return False
+        return True
+
+    # Forwards: what reads the value.
+
+    def _forward(self, match: Match) -> None:
+        rights = [op for op in match.right.consumer_ops() if op not in self.matches.op_of_right]
+        lefts = [op for op in match.left.consumer_ops() if op not in self.matches.op_of_left]
+        for family in dict.fromkeys(op.family for op in rights):
+            a = [op for op in lefts if op.family == family]
+            b = [op for op in rights if op.family == family and self._ready(op)]
+            self.assign(a, b, "structure")
+        self._forward_over_views(match)
+
+    def _ready(self, right: Op) -> bool:
+        return all(value.root in self.matches.of_right for value in right.values)
+
+    def assign(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
+        """Match operations one to one, best agreement first; ambiguous ones are left alone."""
+        table = {
+            (a, b): self.scorer.score(a, b)
+            for a, b in product(lefts, rights)
+            if self.matches.free(a, b) and self._same_operands(a, b)
+        }
+        done = False
+        while table:
+            (a, b), best = max(table.items(), key=lambda item: item[1])
+            rivals = [s for (x, y), s in table.items() if (x is a) != (y is b)]
+            if rivals and best - max(rivals) < _MARGIN:
+                table = {(x, y): s for (x, y), s in table.items() if x is not a and y is not b}
+                continue
+            done |= self.match_ops(a, b, by)
+            table = {(x, y): s for (x, y), s in table.items() if self.matches.free(x, y)}
+        return done
+
+    def _same_operands(self, left: Op, right: Op) -> bool:
+        """Whether every operand of the quant operation is the float operation's, slot by slot."""
+        if not self.scorer.plausible(left, right):
+            return False
+        mine = [content_root(value) for value in left.values]
+        theirs = [self.matches.of_right.get(value.root) for value in right.values]
+        known = [None if match is None else content_root(match.left) for match in theirs]
+        if left.family in COMMUTATIVE:
+            return all(root is None or root in mine for root in known)
+        return all(b is None or a is b for a, b in zip(mine, known, strict=True))
+
+    def _forward_over_views(self, match: Match) -> None:
+        """Follow a change of layout that only one side makes."""
+        left_ops = [op for op in match.left.consumer_ops() if op not in self.matches.op_of_left]
+        right_ops = [op for op in match.right.consumer_ops() if op not in self.matches.op_of_right]
+        families = {op.family for op in left_ops}, {op.family for op in right_ops}
+        for op in right_ops:
+            if op.family in VIEW_FAMILIES and not families[0] & VIEW_FAMILIES:
+                perm = across_right_view(op, match.perm, forward=True)
+                self.matches.commit(match.left, op.result, match.by, perm, reshape=True)
+        for op in left_ops:
+            if op.family in VIEW_FAMILIES and not families[1] & VIEW_FAMILIES:
+                perm = across_left_view(op, match.perm, forward=True)
+                self._left_view(match, op, perm)
+
+    def _left_view(self, match: Match, op: Op, perm: tuple[int, ...] | None) -> None:
+        """Let the readers of a float-only view find their counterparts at the same quant value."""
+        found, layout = self.matches.layouts.find(op.result.shape, match.right.shape, perm)
+        if found or self.matches.layouts.same_size(op.result.shape, match.right.shape):
+            self._forward(Match(op.result.root, match.right, layout, match.by, view=True))
+
+    # Relaxations.
+
+    def _by_waiting_operands(self) -> bool:
+        """Operands of commutative operations whose order has become clear, or never will."""
+        waiting, self.waiting = self.waiting, []
+        before = len(self.matches.of_right)
+        for left, right in waiting:
+            if not self._match_operands(left, right):
+                self.waiting.append((left, right))
+        self.drain()
+        if len(self.matches.of_right) > before:
+            return True
+        return self._break_commutative_tie()
+
+    def _break_commutative_tie(self) -> bool:
+        for left, right in list(self.waiting):
+            self.waiting.remove((left, right))
+            lefts = [v for v in left.values if v.root not in self.matches.of_left]
+            rights = [v for v in right.values if v.root not in self.matches.of_right]
+            for a, b in zip(lefts, rights, strict=False):
+                if _same_maker(a, b):
+                    self._match_operand(a, b, left.family)
+            if self.matches.queue:
+                self.drain()
+                return True
+        return False
+
+    def _by_name(self) -> bool:
+        by_name = {op.node.name: op for op in self.left.ops if op.node.name}
+        by_output = {name: op for op in self.left.ops for name in op.node.outputs if name}
+        for right in self.right.ops:
+            if right in self.matches.op_of_right:
+                continue
+            candidates = [by_name.get(right.node.name), by_output.get(right.node.outputs[0])]
+            for left in candidates:
+                if left is None or left in self.matches.op_of_left or not names_agree(left, right):
+                    continue
+                if self._consistent(left, right) and self._results_consistent(left, right):
+                    self.match_ops(left, right, "name")
+                    self.drain()
+                    return True
+        return False
+
+    def _results_consistent(self, left: Op, right: Op) -> bool:
+        known = self.matches.of_right.get(right.result.root)
+        if known is None:
+            return True
+        return left in chain_before(known.left)
+
+    def _by_partial_operands(self) -> bool:
+        """Only candidates: some operands are known, the others do not contradict."""
+        for match in list(self.matches.of_right.values()):
+            rights = [o for o in match.right.consumer_ops() if o not in self.matches.op_of_right]
+            lefts = [o for o in match.left.consumer_ops() if o not in self.matches.op_of_left]
+            for right in rights:
+                same = [op for op in lefts if self._same_operands(op, right)]
+                rivals = [op for op in rights if op.family == right.family]
+                if len(same) == 1 and len(rivals) == 1 and not foldable(right):
+                    self.match_ops(same[0], right, "structure")
+                    self.drain()
+                    return True
+        return False
+
+    def _by_output(self) -> bool:
+        lefts = [self.left.of_tensor.get(name) for name in self.left.graph.outputs]
+        rights = [self.right.of_tensor.get(name) for name in self.right.graph.outputs]
+        done = self._seed(
+            [v for v in lefts if v is not None], [v for v in rights if v is not None], "output"
+        )
+        self.drain()
+        return done
+
+
+def _same_maker(left: Value, right: Value) -> bool:
+    a = left.op.family if left.op else "input"
+    b = right.op.family if right.op else "input"
+    return a == b
+
+
+def _without_views(value: Value) -> list[Value]:
+    """The value, and what it was before padding and changes of layout."""
+    found = [value]
+    while value.op is not None and value.op.values and len(found) < 4:
+        if value.op.family not in VIEW_FAMILIES and value.op.family != "Pad":
+            break
+        value = value.op.values[0].root
+        found.append(value)
+    return found
+
+
+def _batches(left: Logical, right: Logical) -> tuple[int, int]:
+    """Batch sizes of the two graphs, where both are fixed and differ."""
+    sizes = []
+    for logical in (left, right):
+        shapes = [logical.of_tensor[name].shape for name in logical.graph.inputs]
+        firsts = {shape[0] for shape in shapes if shape and len(shape) > 1}
+        sizes.append(firsts.pop() if len(firsts) == 1 else None)
+    a, b = sizes
+    return (a, b) if isinstance(a, int) and isinstance(b, int) and a != b else (1, 1)

@@ -1,0 +1,156 @@
+"""How well two operations agree: the evidence that decides between candidates."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from qdebug.graph.pairing.fingerprint import Fingerprints
+from qdebug.graph.pairing.logical import Const, Op, Value
+
+_WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 1.0, 1.0, 1.0
+_CONST_TOLERANCE = 0.2  # relative L2; 8-bit codes of a small constant are well inside
+_SMALL = 65536
+
+# Parameters that a change of batch size, a simplification or another operator set alters.
+_LOOSE_PARAMS = frozenset(
+    {
+        "shape",
+        "sizes",
+        "scales",
+        "roi",
+        "coordinate_transformation_mode",
+        "nearest_mode",
+        "cubic_coeff_a",
+        "opset",
+        "transA",
+        "transB",
+        "axes",
+        "count_include_pad",
+        "kernel_shape",
+        "epsilon",
+        "momentum",
+        "training_mode",
+    }
+)
+
+
+class Scorer:
+    """Scores candidates; needs nothing but the two operations and what surrounds them."""
+
+    def __init__(self, fingerprints: Fingerprints) -> None:
+        self.fingerprints = fingerprints
+
+    def plausible(self, left: Op, right: Op) -> bool:
+        """Whether the two can be the same operation at all."""
+        if left.family != right.family or len(left.values) != len(right.values):
+            return False
+        shapes = self.fingerprints.shape(left), self.fingerprints.shape(right)
+        if None not in shapes and shapes[0] != shapes[1]:
+            return False
+        return self._outputs_agree(left, right)
+
+    def _outputs_agree(self, left: Op, right: Op) -> bool:
+        if left.family != "Split":
+            return True
+        return len(left.outputs) == len(right.outputs)
+
+    def score(self, left: Op, right: Op) -> float:
+        """Agreement of two plausible operations; differences of 0.25 are worth believing."""
+        total = _PARAMS * params_agreement(left, right) + _CONTEXT * context_agreement(left, right)
+        similarity = self.fingerprints.similarity(left, right)
+        if similarity is not None:
+            total += _WEIGHTS * similarity
+        total += _CONSTANTS * constants_agreement(left, right)
+        return total + _NAME * names_agree(left, right)
+
+
+def names_agree(left: Op, right: Op) -> bool:
+    """Whether node or output carry the same name."""
+    if left.node.name and left.node.name == right.node.name:
+        return True
+    names = {name for name in left.node.outputs if name}
+    return any(base_name(name) in names for name in right.node.outputs if name)
+
+
+def base_name(tensor: str) -> str:
+    """A tensor's name without what quantizers append to it."""
+    for suffix in (
+        "_quantized",
+        "_output_quantized",
+        "_QuantizeLinear_Input",
+        "_QuantizeLinear_Output",
+        "_DequantizeLinear_Output",
+    ):
+        if tensor.endswith(suffix):
+            return tensor[: -len(suffix)]
+    return tensor
+
+
+def params_agreement(left: Op, right: Op) -> float:
+    """Share of the parameters that are equal, 0..1; 1 where there are none."""
+    keys = (set(left.params) | set(right.params)) - _LOOSE_PARAMS
+    if not keys:
+        return 1.0
+    return sum(_same(left.params.get(k), right.params.get(k)) for k in keys) / len(keys)
+
+
+def _same(left: Any, right: Any) -> bool:
+    if left is None or right is None:
+        return left is right
+    try:
+        a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
+    except (TypeError, ValueError):
+        return bool(left == right)
+    # "to the end" is spelled as any large number
+    a, b = np.clip(a, -(2.0**31), 2.0**31 - 1), np.clip(b, -(2.0**31), 2.0**31 - 1)
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0.02, atol=1e-6, equal_nan=True))
+
+
+def context_agreement(left: Op, right: Op) -> float:
+    """How alike the operations are that read the results, 0..1."""
+    a, b = (Counter(reader_families(op.result)) for op in (left, right))
+    return overlap(a, b)
+
+
+def overlap(left: Counter[str], right: Counter[str]) -> float:
+    """Jaccard index of two multisets; 1 where both are empty."""
+    union = sum((left | right).values())
+    return sum((left & right).values()) / union if union else 1.0
+
+
+def reader_families(value: Value) -> list[str]:
+    """Families of the operations that read a value; graph outputs count as one."""
+    families = [
+        f"{op.family}:{slot}" if op.family == "Concat" else op.family
+        for op, slot in value.consumers
+    ]
+    return [*families, *(["output"] if value.outputs else [])]
+
+
+def constants_agreement(left: Op, right: Op) -> float:
+    """1 where all small constant operands agree, -1 where they contradict, 0 where unknown."""
+    pairs = list(zip(left.consts, right.consts, strict=False))
+    known = [agree for agree in (const_agrees(a, b) for a, b in pairs) if agree is not None]
+    if not known:
+        return 0.0
+    return float(np.mean([1.0 if agree else -1.0 for agree in known]))
+
+
+def const_agrees(left: Const, right: Const) -> bool | None:
+    """Whether two constants are equal up to quantization; None where that cannot be told."""
+    shapes = left.shape, right.shape
+    if None in shapes or int(np.prod(shapes[0] or ())) > _SMALL:
+        return None
+    a, b = left.read(), right.read()
+    if a is None or b is None:
+        return None
+    if a.dtype.kind in "OUS" or b.dtype.kind in "OUS":
+        return bool(np.array_equal(a, b))
+    a, b = np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64)
+    if a.size != b.size:
+        return a.size == 1 and bool(np.allclose(b, a, rtol=_CONST_TOLERANCE)) if b.size else False
+    scale = float(np.linalg.norm(a))
+    return bool(np.linalg.norm(a - b) <= _CONST_TOLERANCE * scale + 1e-12)

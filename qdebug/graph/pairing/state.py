@@ -1,0 +1,141 @@
+"""What has been matched so far."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import onnx
+
+from qdebug.graph.pairing.build import FLOAT_TYPES
+from qdebug.graph.pairing.layout import (
+    Layouts,
+    Perm,
+    after_float_transpose,
+    after_quant_transpose,
+    before_float_transpose,
+    before_quant_transpose,
+)
+from qdebug.graph.pairing.logical import Logical, Op, Value
+from qdebug.graph.pairing.ops import VIEW_FAMILIES
+
+
+@dataclass(frozen=True)
+class Match:
+    """A value of the quant graph and the value of the float graph that it stands for.
+
+    Attributes:
+        perm: from the quant layout to the float one.
+        by: evidence, as in ``Pair.paired_by``.
+        view: whether ``left`` has a match without this change of layout as well.
+    """
+
+    left: Value
+    right: Value
+    perm: Perm | None
+    by: str
+    view: bool = False
+
+
+class Matches:
+    """Matched values and operations; values wait in ``queue`` until their surroundings are seen."""
+
+    def __init__(self, left: Logical, right: Logical, layouts: Layouts) -> None:
+        self.left, self.right, self.layouts = left, right, layouts
+        self.of_right: dict[Value, Match] = {}
+        self.of_left: dict[Value, list[Match]] = {}
+        self.op_of_right: dict[Op, Op] = {}
+        self.op_of_left: dict[Op, Op] = {}
+        self.by: dict[Op, str] = {}
+        self.folded: dict[Value, Op] = {}
+        self.queue: deque[Match] = deque()
+
+    def free(self, left: Op, right: Op) -> bool:
+        """Whether neither operation is matched yet."""
+        return left not in self.op_of_left and right not in self.op_of_right
+
+    def bind(self, left: Op, right: Op, by: str) -> None:
+        """Record that two operations are the same."""
+        self.op_of_left[left] = right
+        self.op_of_right[right] = left
+        self.by[right] = by
+
+    def commit(
+        self, left: Value, right: Value, by: str, hint: Perm | None = None, reshape: bool = False
+    ) -> bool:
+        """Record that two values are the same, unless that contradicts what is known.
+
+        Args:
+            left: in the float graph.
+            right: in the quant graph.
+            by: evidence.
+            hint: layout to try first.
+            reshape: whether the shapes may differ.
+
+        Returns:
+            Whether the two are matched now.
+        """
+        left, right = left.root, right.root
+        known = self.of_right.get(right)
+        if known is not None:
+            return known.left is left or same_content(known.left, left)
+        found, perm = self.layouts.find(left.shape, right.shape, hint)
+        if not found and not (reshape and self.layouts.same_size(left.shape, right.shape)):
+            return False
+        if comparable(left) != comparable(right):
+            return False
+        others = self.of_left.get(left, [])
+        if others and not any(same_content(match.right, right) for match in others):
+            return False
+        match = Match(left, right, perm, by, bool(others))
+        self.of_right[right] = match
+        self.of_left.setdefault(left, []).append(match)
+        self.queue.append(match)
+        return True
+
+
+def comparable(value: Value) -> bool:
+    """Whether the value is made of real numbers (or of codes that stand for them)."""
+    return value.type.elem_type in FLOAT_TYPES or bool(value.codes) or not value.type.elem_type
+
+
+def same_content(left: Value, right: Value) -> bool:
+    """Whether two values of one graph differ in layout only."""
+    return left is right or content_root(left) is content_root(right)
+
+
+def content_root(value: Value) -> Value:
+    """The value that this one is a mere view of."""
+    current = value.root
+    while current.op is not None and current.op.family in VIEW_FAMILIES and current.op.values:
+        current = current.op.values[0].root
+    return current
+
+
+def axes_of(op: Op) -> Perm | None:
+    """Permutation of a ``Transpose``; None for other operations."""
+    if op.family != "Transpose":
+        return None
+    rank = len(op.result.shape or ())
+    return tuple(op.params.get("perm") or range(rank)[::-1])
+
+
+def across_left_view(op: Op, perm: Perm | None, *, forward: bool) -> Perm | None:
+    """Layout on the other side of a view of the float graph."""
+    axes = axes_of(op)
+    if axes is None:
+        return None
+    return (after_float_transpose if forward else before_float_transpose)(perm, axes)
+
+
+def across_right_view(op: Op, perm: Perm | None, *, forward: bool) -> Perm | None:
+    """Layout on the other side of a view of the quant graph."""
+    axes = axes_of(op)
+    if axes is None:
+        return None
+    return (after_quant_transpose if forward else before_quant_transpose)(perm, axes)
+
+
+def dtype_name(value: Value) -> str:
+    """Element type, for instance ``int64``."""
+    return str(onnx.TensorProto.DataType.Name(value.type.elem_type)).lower()

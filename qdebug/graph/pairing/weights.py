@@ -1,0 +1,183 @@
+"""Pairs of weights and biases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from qdebug.graph.model import Array
+from qdebug.graph.pairing.chains import chain_after
+from qdebug.graph.pairing.fingerprint import as_matrix, matrix_row_axis, matrix_shape, weight_of
+from qdebug.graph.pairing.logical import Const, Op
+from qdebug.graph.pairing.state import Matches
+from qdebug.graph.pairs import Quantizer, WeightPair
+from qdebug.graph.qparams import DEQUANTIZE_OPS, linear_quantizer
+
+_PASSING = frozenset({"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze"})
+
+
+def make_weight_pairs(matches: Matches) -> list[WeightPair]:
+    """Weights and biases of all matched operations, in execution order of the float graph."""
+    found: list[WeightPair] = []
+    for left, right in matches.op_of_left.items():
+        found.extend(_weight(matches, left, right))
+        found.extend(_bias(matches, left, right))
+    order = {"weight": 0, "bias": 1}
+    return sorted(found, key=lambda pair: (pair.node, order[pair.role]))
+
+
+def _weight(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
+    mine, theirs = weight_of(left), weight_of(right)
+    if mine is None or theirs is None or mine[1].shape is None or theirs[1].shape is None:
+        return
+    if matrix_shape(left, mine[0], mine[1].shape) != matrix_shape(
+        right, theirs[0], theirs[1].shape
+    ):
+        return
+    codes, quantizer = stored(theirs[1])
+    yield WeightPair(
+        float_tensor=stored(mine[1])[0],
+        quant_tensor=codes,
+        node=left.node.index,
+        role="weight",
+        read_float=partial(_read, mine[1]),
+        read_quant=partial(_read_like, left, mine, right, theirs),
+        quantizer=quantizer,
+        channel_axis=matrix_row_axis(left, mine[0], len(mine[1].shape)),
+        folded=_folded(matches, left, right),
+    )
+
+
+def _read(const: Const) -> Array:
+    value = const.read()
+    if value is None:
+        raise ValueError(f"{const.tensor} cannot be evaluated")
+    return value.astype(np.float32)
+
+
+def _read_like(left: Op, mine: tuple[int, Const], right: Op, theirs: tuple[int, Const]) -> Array:
+    """The quant weight in the float weight's layout."""
+    matrix = as_matrix(right, theirs[0], _read(theirs[1]))
+    shape = mine[1].shape or ()
+    axis = matrix_row_axis(left, mine[0], len(shape))
+    moved = (shape[axis], *shape[:axis], *shape[axis + 1 :])
+    return np.ascontiguousarray(np.moveaxis(matrix.reshape(moved), 0, axis))
+
+
+def stored(const: Const) -> tuple[str, Quantizer | None]:
+    """The constant's tensor as stored, and the quantizer between it and what is read."""
+    if const.quantizer is not None:
+        return const.tensor, const.quantizer
+    graph, tensor = const.constants.graph, const.tensor
+    while tensor in graph.producer:
+        node = graph.producer[tensor]
+        if node.op in DEQUANTIZE_OPS:
+            return node.inputs[0], linear_quantizer(const.constants, node)
+        if node.op not in _PASSING:
+            break
+        tensor = node.inputs[0]
+    return tensor, None
+
+
+def _folded(matches: Matches, left: Op, right: Op) -> Array | None:
+    """Factor per output channel from normalizations and products that one side folded away."""
+    factor: Array | None = None
+    for op in chain_after(left.result.root):
+        if op in matches.op_of_left or op.family not in ("BatchNormalization", "Mul"):
+            break
+        own = _scale_of(op)
+        if own is not None:
+            factor = own if factor is None else factor * own
+    for op in chain_after(right.result.root):
+        if op in matches.op_of_right or op.family not in ("BatchNormalization", "Mul"):
+            break
+        own = _scale_of(op)
+        if own is not None:
+            factor = 1 / own if factor is None else factor / own
+    return factor
+
+
+def _scale_of(op: Op) -> Array | None:
+    if op.family == "Mul":
+        value = op.consts[0].read()
+        return None if value is None else value.reshape(-1).astype(np.float32)
+    terms = _batch_norm(op)
+    return None if terms is None else terms[0]
+
+
+def _batch_norm(op: Op) -> tuple[Array, Array] | None:
+    """``(factor, offset)`` per channel of a BatchNormalization in inference mode."""
+    parts = [const.read() for const in op.consts]
+    if len(parts) < 4 or any(part is None for part in parts):
+        return None
+    gamma, beta, mean, variance = (np.asarray(part, np.float64) for part in parts[:4])
+    factor = gamma / np.sqrt(variance + float(op.params.get("epsilon", 1e-5)))
+    return factor.astype(np.float32), (beta - mean * factor).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Offset:
+    """What an operation adds per output channel.
+
+    Attributes:
+        const: where it is stored, or most of it.
+        steps: operations whose products and sums are part of it, in order.
+        own: bias operand of the operation itself.
+    """
+
+    const: Const
+    own: Const | None
+    steps: tuple[Op, ...]
+
+    def read(self) -> Array:
+        total: Array = np.zeros(1, np.float32) if self.own is None else _read(self.own).reshape(-1)
+        for op in self.steps:
+            if op.family == "BatchNormalization":
+                factor, offset = _batch_norm(op) or (np.float32(1), np.float32(0))
+                total = total * factor + offset
+            else:
+                term = _read(op.consts[0]).reshape(-1)
+                total = total * term if op.family == "Mul" else total + term
+        return total.astype(np.float32)
+
+
+def _bias(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
+    if weight_of(left) is None or weight_of(right) is None:
+        return
+    mine = _offset(left, set(matches.op_of_left))
+    theirs = _offset(right, set(matches.op_of_right))
+    if mine is None or theirs is None:
+        return
+    tensor, quantizer = stored(theirs.const)
+    yield WeightPair(
+        float_tensor=stored(mine.const)[0],
+        quant_tensor=tensor,
+        node=left.node.index,
+        role="bias",
+        read_float=mine.read,
+        read_quant=theirs.read,
+        quantizer=quantizer,
+        channel_axis=0,
+    )
+
+
+def _offset(op: Op, matched: set[Op]) -> _Offset | None:
+    own = op.inputs[2] if len(op.inputs) > 2 else None
+    own = own if isinstance(own, Const) else None
+    steps: list[Op] = []
+    for after in chain_after(op.result.root):
+        if after in matched:
+            if own is None and not steps and after.family == "Add" and after.consts:
+                steps.append(after)
+            break
+        if after.family not in ("Add", "Mul", "BatchNormalization") or not after.consts:
+            break
+        steps.append(after)
+    if all(step.family == "Mul" for step in steps):
+        return None if own is None else _Offset(own, own, tuple(steps))
+    adding = next(step for step in steps if step.family != "Mul")
+    const = adding.consts[1 if adding.family == "BatchNormalization" else 0]
+    return _Offset(own or const, own, tuple(steps))
