@@ -13,6 +13,7 @@ from qdebug.errors import UsageError
 COMMANDS = {
     "compare": "qdebug.cli.compare:CompareCommand",
     "show": "qdebug.cli.show:ShowCommand",
+    "browse": "qdebug.cli.browse:BrowseCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
 }

@@ -1,0 +1,38 @@
+"""The terminal browser: reads a run and nothing else.
+
+``browse`` is the entry point ``terminal`` of the group ``qdebug.browsers``. Importing this package
+does not import Textual; calling one of its functions does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from qdebug.run.model import Run
+
+__all__ = ["browse", "browse_paths"]
+
+
+def browse(run: Run) -> None:
+    """Open the browser on a run that is in memory or on disk.
+
+    Raises:
+        UsageError: there is no terminal to draw on.
+    """
+    from qdebug.tui.start import open_browser
+
+    open_browser(run=run)
+
+
+def browse_paths(paths: Sequence[Path], *, ascii_only: bool | None = None) -> None:
+    """Open the browser on stored runs: one, two to compare, or none to choose from those here.
+
+    Raises:
+        UsageError: there is no terminal to draw on.
+    """
+    from qdebug.tui.start import open_browser
+
+    open_browser(paths=paths, ascii_only=ascii_only)

@@ -1,0 +1,171 @@
+"""Screens over the screen: texts to read, a path to write to, the keep list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from qdebug.tui.context import Look
+from qdebug.tui.keys import KEYS, SCOPES, bindings, spoken
+from qdebug.tui.lines import blank, line
+from qdebug.tui.text import wrap
+from qdebug.tui.textview import TextView
+
+
+class TextScreen(ModalScreen[None]):
+    """A text to read: help, formulas, how the run was made."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("text")]
+    DEFAULT_CSS = """
+    TextScreen { align: center middle; }
+    TextScreen > Vertical {
+        width: 90%; max-width: 110; height: 90%; background: $surface; padding: 1 2;
+    }
+    TextScreen TextView { height: 1fr; }
+    """
+
+    def __init__(self, look: Look, heading: str, make: Callable[[int], Sequence[Text]]) -> None:
+        super().__init__()
+        self.look = look
+        self.heading = heading
+        self.make = make
+
+    def compose(self) -> ComposeResult:
+        """Heading and text."""
+        with Vertical():
+            yield Static(line((self.heading, self.look.palette.bold), " (Esc closes)"))
+            yield TextView()
+
+    def on_mount(self) -> None:
+        """Wrap the text once the width is known."""
+        self.call_after_refresh(self._fill)
+
+    def on_resize(self) -> None:
+        """Wrap again."""
+        self.call_after_refresh(self._fill)
+
+    def _fill(self) -> None:
+        view = self.query_one(TextView)
+        view.show(list(self.make(view.room)), keep_place=True)
+
+    def action_scroll_down(self) -> None:
+        """Some lines down."""
+        self.query_one(TextView).scroll_relative(y=3, animate=False)
+
+    def action_scroll_up(self) -> None:
+        """Some lines up."""
+        self.query_one(TextView).scroll_relative(y=-3, animate=False)
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        self.query_one(TextView).scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        self.query_one(TextView).scroll_page_up(animate=False)
+
+
+class PathPrompt(ModalScreen[str | None]):
+    """Asks where to write a file; Enter writes, Esc does not."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [("escape", "cancel", "cancel")]
+    DEFAULT_CSS = """
+    PathPrompt { align: center bottom; }
+    PathPrompt > Vertical { height: auto; background: $panel; padding: 0 1; }
+    PathPrompt Input { border: none; height: 1; padding: 0; background: $surface; }
+    """
+
+    def __init__(self, question: str, suggestion: str) -> None:
+        super().__init__()
+        self.question = question
+        self.suggestion = suggestion
+
+    def compose(self) -> ComposeResult:
+        """The question and a line to answer on."""
+        with Vertical():
+            yield Static(line(self.question))
+            yield Input(self.suggestion, select_on_focus=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Take the path."""
+        self.dismiss(event.value.strip() or None)
+
+    def action_cancel(self) -> None:
+        """Write nothing."""
+        self.dismiss(None)
+
+
+def help_lines(keymap: Mapping[str, str], look: Look, scopes: Sequence[str]) -> list[Text]:
+    """Every key; those of the screen that is on come first."""
+    order = [*scopes, *(scope for scope in SCOPES if scope not in scopes)]
+    lines: list[Text] = []
+    for scope in order:
+        keys = [key for key in KEYS if key.scope == scope]
+        lines += [blank(), line((SCOPES[scope], look.palette.bold))]
+        for key in keys:
+            bound = spoken(keymap.get(key.id, key.keys))
+            row = line((f"  {bound:<16}", look.palette.accent), f"{key.about:<58}")
+            row.append(key.id, look.palette.dim)
+            lines.append(row)
+    return [*lines[1:], blank(), *_legend(look)]
+
+
+def _legend(look: Look) -> list[Text]:
+    glyphs = look.glyphs
+    meanings = (
+        (glyphs.source, "source: the layer's own (local) error is large"),
+        (glyphs.victim, "victim: only its accumulated error is large"),
+        (glyphs.broken, "zero or not finite on one side only"),
+        (glyphs.not_compared, "not compared"),
+        (glyphs.marked, "marked"),
+        ("F / H", "on the list: float / 16 bits"),
+    )
+    rows = [line((f"  {mark:<16}", look.palette.bad), about) for mark, about in meanings]
+    return [line(("Signs", look.palette.bold)), *rows]
+
+
+FORMULAS = """\
+f is a value of the float run, q the one of the quant run, over all elements of all samples, in \
+float64.
+
+accumulated   float run against quant run at this tensor: everything upstream counts
+local         the quant layer fed with the float run's inputs: what this layer adds by itself
+sensitivity   only this layer quantized, measured at the model's outputs
+
+SQNR dB       10 log10(sum f^2 / sum (q-f)^2), raw power: a bias counts. Identical: infinite
+cosine        <f,q> / (|f||q|); 1 when both are zero, 0 when one is. Blind to gain
+centred cos   the cosine after subtracting each side's mean: blind to bias
+relative L2   |q-f| / |f|;  SQNR = -20 log10(relative L2)
+MSE           mean (q-f)^2;  of the local error it is split into clipping and rounding
+largest       max |q-f|
+bias          mean (q-f)
+gain          <f,q> / <f,f>, the least-squares slope
+clipped       share of the float values outside the range that the codes can represent
+codes used    different codes seen, of those the data type offers
+
+source        a layer whose local error is large
+victim        a layer whose accumulated error is large, but whose local error is small
+
+Bars of error are empty at 50 dB and full at 0 dB, in every run."""
+
+
+def formula_lines(width: int, look: Look) -> list[Text]:
+    """The formulas behind the numbers."""
+    lines: list[Text] = []
+    for row in FORMULAS.split("\n"):
+        name, gap, rest = row.partition("  ")
+        if not gap:
+            lines += wrap(row, width, look.glyphs)
+            continue
+        wrapped = wrap(rest.strip(), max(width - 14, 20), look.glyphs)
+        for number, part in enumerate(wrapped):
+            head = line((f"{name if number == 0 else '':<14}", look.palette.accent))
+            lines.append(head.append_text(part))
+    return lines

@@ -1,0 +1,258 @@
+"""Kept tensors: one channel as a heat map on both sides, single values, float against quant.
+
+Arrays are memory-mapped where the run lies in a folder, read plane by plane, and everything here
+runs in a worker that can be cancelled between steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.style import Style
+from rich.text import Text
+
+from qdebug.errors import RunError
+from qdebug.run.model import Layer, QuantInfo, Run
+from qdebug.tui.context import Look
+from qdebug.tui.lines import blank, grid, line
+from qdebug.tui.numbers import plain
+from qdebug.tui.pictures import Picture, picture_lines, side_by_side
+
+FloatArray = npt.NDArray[np.float64]
+Cancelled = Callable[[], bool]
+
+_CHUNK = 1 << 18
+_SCATTER = 1 << 21
+_ANCHORS = np.array(
+    [(0, 34, 78), (53, 69, 108), (102, 105, 112), (148, 142, 119), (200, 184, 102), (254, 232, 56)]
+)
+"""Cividis, thinned: brightness rises steadily, and it reads the same for the colour-blind."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What of a tensor is looked at; numbers wrap around and are brought into range on reading."""
+
+    sample: int = 0
+    channel: int = 0
+    y: int = 0
+    x: int = 0
+    scatter: bool = False
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One channel of one sample on both sides, float64 ``[rows, columns]``."""
+
+    place: Place
+    channels: int
+    float: FloatArray
+    quant: FloatArray
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Float against quant values of a layer: counts ``[bins, bins]``, quant down, float across."""
+
+    counts: FloatArray
+    low: float
+    high: float
+    used: int
+    total: int
+
+
+def open_tensor(run: Run, layer: Layer, side: str) -> npt.NDArray[Any]:
+    """A kept tensor with the samples as first axis.
+
+    Raises:
+        RunError: it is missing or damaged.
+    """
+    array = run.files.array(f"tensors/{side}/{layer.index:04}.npy")
+    return array if array.ndim > len(layer.shape) else array[np.newaxis]
+
+
+def read_plane(run: Run, layer: Layer, place: Place) -> Plane:
+    """One channel of one sample of both sides.
+
+    Raises:
+        RunError: the tensors are missing, damaged, or of different shapes.
+    """
+    sides = [open_tensor(run, layer, side) for side in ("float", "quant")]
+    if sides[0].shape != sides[1].shape:
+        shapes = " and ".join(str(side.shape) for side in sides)
+        raise RunError(f"the kept tensors of layer {layer.index} have the shapes {shapes}")
+    sample = place.sample % max(len(sides[0]), 1)
+    values = [side[sample] for side in sides]
+    axis = layer.channel_axis
+    channels = 1
+    channel = 0
+    if axis is not None and values[0].ndim > 1:
+        axis %= values[0].ndim
+        channels = values[0].shape[axis]
+        channel = place.channel % max(channels, 1)
+        values = [np.take(value, channel, axis) for value in values]
+    planes = [_as_plane(value) for value in values]
+    rows, columns = planes[0].shape
+    where = Place(sample, channel, place.y % max(rows, 1), place.x % max(columns, 1), place.scatter)
+    return Plane(where, channels, planes[0], planes[1])
+
+
+def _as_plane(values: npt.NDArray[Any]) -> FloatArray:
+    """Any shape as rows and columns: leading axes are stacked, a vector is folded to a square."""
+    plane = np.asarray(values, np.float64)
+    if plane.ndim < 2 or plane.size == max(plane.shape, default=1):
+        flat = plane.reshape(-1)
+        columns = max(int(np.ceil(np.sqrt(flat.size))), 1)
+        padded = np.full(-(-flat.size // columns) * columns, np.nan)
+        padded[: flat.size] = flat
+        return padded.reshape(-1, columns)
+    return plane.reshape(-1, plane.shape[-1])
+
+
+def read_scatter(
+    run: Run, layer: Layer, bins: int, cancelled: Cancelled = lambda: False
+) -> Scatter | None:
+    """Counts of (float, quant) pairs over all samples, an even part of very large tensors.
+
+    Returns:
+        None when it was cancelled.
+
+    Raises:
+        RunError: as ``read_plane``.
+    """
+    one, other = (open_tensor(run, layer, side).reshape(-1) for side in ("float", "quant"))
+    if one.shape != other.shape:
+        raise RunError(f"the kept tensors of layer {layer.index} have different sizes")
+    step = max(len(one) // _SCATTER, 1)
+    parts = range(0, len(one), _CHUNK * step)
+    extremes = [np.inf, -np.inf]
+    for start in parts:
+        if cancelled():
+            return None
+        for side in (one, other):
+            part = side[start : start + _CHUNK * step : step]
+            finite = part[np.isfinite(part)]
+            if len(finite):
+                extremes = [min(extremes[0], finite.min()), max(extremes[1], finite.max())]
+    low, high = (float(e) for e in extremes)
+    if not low < high:
+        low, high = (low - 0.5, low + 0.5) if np.isfinite(low) else (0.0, 1.0)
+    counts = np.zeros((bins, bins))
+    used = 0
+    for start in parts:
+        if cancelled():
+            return None
+        f, q = (side[start : start + _CHUNK * step : step] for side in (one, other))
+        counts += np.histogram2d(q, f, bins, ((low, high), (low, high)))[0]
+        used += len(f)
+    return Scatter(counts, low, high, used, len(one))
+
+
+def plane_lines(
+    plane: Plane, layer: Layer, run: Run, width: int, height: int, look: Look
+) -> list[Text]:
+    """Heat maps of float, quant and their difference, and the values around the inspector."""
+    difference = np.abs(plane.quant - plane.float)
+    room = max((width - 4) // 3, 8)
+    lines_room = max(min(height - 9, room // 2), 4)
+    finite = plane.float[np.isfinite(plane.float)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    largest = float(np.nanmax(difference, initial=0.0))
+    parts = []
+    for name, values, ends in (
+        ("float", plane.float, (low, high)),
+        ("quant", plane.quant, (low, high)),
+        ("difference", difference, (0.0, largest)),
+    ):
+        drawn = picture_lines(colour_map(values, *ends), room, lines_room, look)
+        parts.append((name, _with_cursor(drawn, plane)))
+    place = plane.place
+    sample = run.samples[place.sample].name if place.sample < len(run.samples) else ""
+    head = f"channel {place.channel} of {plane.channels}, sample {sample}"
+    glyphs = look.glyphs
+    scale = (
+        f"{plain(low, glyphs)} .. {plain(high, glyphs)}, difference up to {plain(largest, glyphs)}"
+    )
+    lines = [line((f"{head}: {scale}", look.palette.dim))]
+    lines += side_by_side(parts, room, look)
+    return [*lines, blank(), *_inspector(plane, layer.quant, width, look)]
+
+
+def colour_map(values: FloatArray, low: float, high: float) -> Picture:
+    """A plane as a picture, dark for ``low`` to bright for ``high``; NaN is black."""
+    span = high - low
+    level = np.clip((values - low) / span, 0, 1) if span > 0 else np.zeros_like(values)
+    at = np.nan_to_num(level) * (len(_ANCHORS) - 1)
+    base = np.minimum(at.astype(int), len(_ANCHORS) - 2)
+    part = (at - base)[..., np.newaxis]
+    colours = _ANCHORS[base] * (1 - part) + _ANCHORS[base + 1] * part
+    colours[np.isnan(values)] = 0
+    picture: Picture = colours.astype(np.uint8)
+    return picture
+
+
+def _with_cursor(drawn: list[Text], plane: Plane) -> list[Text]:
+    rows, columns = plane.float.shape
+    if not drawn or not rows or not columns:
+        return drawn
+    y = min(plane.place.y * len(drawn) // rows, len(drawn) - 1)
+    x = min(plane.place.x * drawn[y].cell_len // columns, drawn[y].cell_len - 1)
+    row = drawn[y]
+    marked = row[:x]
+    marked.append("+", Style(bold=True, reverse=True))
+    marked.append_text(row[x + 1 :])
+    return [*drawn[:y], marked, *drawn[y + 1 :]]
+
+
+def _inspector(plane: Plane, quant: QuantInfo | None, width: int, look: Look) -> list[Text]:
+    """The value under the cursor on both sides, its code, and its neighbours in the row."""
+    y, x = plane.place.y, plane.place.x
+    f, q = float(plane.float[y, x]), float(plane.quant[y, x])
+    glyphs = look.glyphs
+    text = f"row {y}, column {x}: float {plain(f, glyphs)}, quant {plain(q, glyphs)}"
+    text += f", difference {plain(q - f, glyphs)}"
+    if quant is not None and not isinstance(quant.scale, tuple) and quant.scale:
+        text += f" ({(q - f) / quant.scale:+.1f} steps)"
+    start = max(min(x - 3, plane.float.shape[1] - 7), 0)
+    across = range(start, min(start + 7, plane.float.shape[1]))
+    rows = [
+        [name, *(round_off(values[y, c]) for c in across)]
+        for name, values in (("float", plane.float), ("quant", plane.quant))
+    ]
+    heads = ["column", *(f"[{c}]" if c == x else str(c) for c in across)]
+    hint = "Ctrl-arrows and Alt-up/down move, . and , change the channel, i the sample, v scatter"
+    return [
+        line((text, look.palette.bold)),
+        *grid(heads, rows, width, look),
+        line((hint[:width], look.palette.dim)),
+    ]
+
+
+def round_off(value: float) -> float:
+    """Four significant digits."""
+    return float(f"{value:.4g}")
+
+
+def scatter_lines(scatter: Scatter, width: int, height: int, look: Look) -> list[Text]:
+    """Density of quant (up) over float (across); the diagonal is where they agree."""
+    bins = len(scatter.counts)
+    levels = np.log1p(scatter.counts[::-1])
+    top = float(levels.max()) or 1.0
+    columns = max(min(width - 4, 2 * (height - 5), 100), 16)
+    picture = colour_map(levels, 0.0, top)
+    diagonal = np.arange(bins)
+    empty = scatter.counts[::-1][bins - 1 - diagonal, diagonal] == 0
+    picture[bins - 1 - diagonal[empty], diagonal[empty]] = (120, 120, 120)
+    glyphs = look.glyphs
+    ends = f"{plain(scatter.low, glyphs)} .. {plain(scatter.high, glyphs)} on both axes"
+    note = f"{scatter.used:,} of {scatter.total:,} values, brighter is more (log)"
+    return [
+        line((f"quant (up) over float (across), {ends}", look.palette.bold)),
+        *picture_lines(picture, columns, columns // 2, look),
+        line((note, look.palette.dim)),
+        line(("v goes back to the heat map", look.palette.dim)),
+    ]

@@ -1,0 +1,91 @@
+"""Text from models and files, made safe and exactly as wide as its place.
+
+Names are data: brackets are not markup, control characters are written out, wide characters count
+for two cells, and what is too long loses its middle, because tensor names differ at both ends.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import lru_cache
+
+from rich.cells import cell_len, set_cell_size
+from rich.style import Style
+from rich.text import Text
+
+from qdebug.tui.glyphs import Glyphs
+
+# C0, DEL, C1, zero-width and bidirectional controls, line separators, surrogates, variation marks.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufe00-\ufe0f\ufeff"
+    "\ud800-\udfff]"
+)
+_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match.group()
+    code = ord(character)
+    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+
+
+@lru_cache(maxsize=8192)
+def visible(text: str, ascii_only: bool = False) -> str:
+    """The text with every character that has no glyph of its own written as an escape."""
+    seen = _UNSEEN.sub(_escape, text)
+    return seen.encode("ascii", "backslashreplace").decode() if ascii_only else seen
+
+
+@lru_cache(maxsize=8192)
+def _cut(text: str, width: int, ellipsis: str) -> str:
+    if cell_len(text) <= width:
+        return text
+    if width <= cell_len(ellipsis):
+        return set_cell_size(text, max(width, 0))
+    room = width - cell_len(ellipsis)
+    # The end of a path tells layers apart more often than its beginning.
+    tail_room = math.ceil(room * 0.6)
+    tail = text[-tail_room:]
+    while cell_len(tail) > tail_room:
+        tail = tail[1:]
+    head = set_cell_size(text, room - cell_len(tail))
+    return f"{head}{ellipsis}{tail}"
+
+
+def cut_middle(text: str, width: int, glyphs: Glyphs) -> str:
+    """The text in at most ``width`` cells, visible, with an ellipsis for what was left out."""
+    return _cut(visible(text, glyphs.ascii_only), width, glyphs.ellipsis)
+
+
+def fit(text: str, width: int, glyphs: Glyphs, *, right: bool = False) -> str:
+    """The text in exactly ``width`` cells."""
+    short = cut_middle(text, width, glyphs)
+    padding = " " * max(width - cell_len(short), 0)
+    return padding + short if right else short + padding
+
+
+def wrap(text: str, width: int, glyphs: Glyphs, style: Style | str = "") -> list[Text]:
+    """Prose on as many lines as it needs; blank lines are kept, words are broken if they must."""
+    lines: list[Text] = []
+    for paragraph in text.split("\n"):
+        lines.extend(_wrap_paragraph(visible(paragraph, glyphs.ascii_only), max(width, 8), style))
+    return lines
+
+
+def _wrap_paragraph(text: str, width: int, style: Style | str) -> list[Text]:
+    indent = " " * min(len(text) - len(text.lstrip(" ")), width // 2)
+    lines, line = [], indent
+    for word in text.split():
+        piece = word
+        if line.strip() and cell_len(line) + 1 + cell_len(piece) > width:
+            lines.append(line)
+            line = indent
+        while cell_len(line) + cell_len(piece) > width:
+            room = width - cell_len(line)
+            head = set_cell_size(piece, room).rstrip() or piece[:1]
+            lines.append(line + head)
+            piece, line = piece[len(head) :], indent
+        line = f"{line} {piece}" if line.strip() else line + piece
+    lines.append(line)
+    return [Text(part, style=style, no_wrap=True, end="") for part in lines]
