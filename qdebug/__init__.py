@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from qdebug._version import __version__
 
 if TYPE_CHECKING:
-    from qdebug.compare import compare
+    from qdebug.comparison import compare
     from qdebug.errors import QdebugError
     from qdebug.preprocess import PreprocessSpec
     from qdebug.run.model import Finding, Layer, Run
     from qdebug.run.store import load_run
 
 _HOMES = {
-    "compare": "qdebug.compare",
+    "compare": "qdebug.comparison",
     "load_run": "qdebug.run.store",
     "Run": "qdebug.run.model",
     "Layer": "qdebug.run.model",

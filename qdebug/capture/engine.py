@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,10 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 Sink = Callable[[int, str, Array], None]
 """Receives the position of a pair, ``float`` or ``quant``, and the value; it must not keep it."""
+
+Observer = Callable[[range, Feeds, Mapping[int, Array], Mapping[int, Array]], None]
+"""Receives a segment's positions, the float graph's tensors known when it began, and the float
+and local values of its pairs. It must keep none of them."""
 
 _FLOAT_BYTES = 4
 _ALIGNMENT = 64 // _FLOAT_BYTES
@@ -93,6 +97,8 @@ class Capture:
         feeds: inputs of both graphs for one sample, to plan memory by.
         samples: number of samples to come.
         settings: what to capture.
+        segments: fixed ranges of pairs to capture together; by default the memory plan's.
+        observer: told about every segment while its values are there.
 
     Raises:
         ModelError: ONNX Runtime cannot run one of the graphs.
@@ -106,6 +112,9 @@ class Capture:
         feeds: tuple[Feeds, Feeds],
         samples: int,
         settings: CaptureSettings,
+        *,
+        segments: Sequence[range] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.float_graph, self.quant_graph = float_graph, quant_graph
         self.pairs, self.settings = pairs, settings
@@ -121,6 +130,9 @@ class Capture:
         self._quant_plan = schedule(quant_graph, [[p.read] for p in pairs])
         self._local_reads = self._float_values_read_by_local()
         self.plan = self._make_plan()
+        if segments is not None:
+            self.plan = replace(self.plan, segments=tuple(segments))
+        self._observer = observer
         self._stages: dict[int, _Stage] = {}
         self._scratch = Scratch(), Scratch()
         workers = settings.workers or os.cpu_count() or 1
@@ -182,6 +194,9 @@ class Capture:
                 stage, stage.local, stage.local_session, {**feeds[1], **inputs}, 1, {}
             )
             self._each(list(local_values), self._measure_local, float_values, local_values)
+            if self._observer is not None:
+                reached = {**feeds[0], **carried[0]}
+                self._observer(stage.positions, reached, float_values, local_values)
         for at in held.keys() & set(stage.positions):
             held[at] = held[at].copy()  # its scratch memory is about to be reused
 

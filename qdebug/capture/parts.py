@@ -37,7 +37,7 @@ class Part:
     Attributes:
         model: to be run.
         taps: pair position to output name (float32, float graph's layout).
-        direct: pair position to graph input, for tensors that are inputs and need no node.
+        direct: pair position to model input or carried tensor, where no node of the part makes it.
         carries: outputs that later segments read.
         float_inputs: model input name to the pair position whose float value it takes.
     """
@@ -71,19 +71,20 @@ def side_part(
     builder = PartBuilder(graph)
     builder.add_nodes(nodes)
     part = Part(onnx.ModelProto())
+    made = {name for node in nodes for name in node.outputs}
     for tap in taps:
         elem_type = types.get(tap.tensor, TensorType(0, None)).elem_type
         name = builder.decode(tap.tensor, tap.form, elem_type, f"tap/{tap.position}")
-        if name in graph.inputs:
+        if name == tap.tensor and name not in made:
             part.direct[tap.position] = name
         else:
             part.taps[tap.position] = name
             builder.add_output(name)
-    made = {name for node in nodes for name in node.outputs}
     part.carries = tuple(_read_later(graph, plan, segment, made))
     for name in part.carries:
         builder.add_output(name)
-    _add_missing_inputs(builder, graph, types, nodes, [*wanted])
+    decoded = [tap.tensor for tap in taps if tap.position in part.taps]
+    _add_missing_inputs(builder, graph, types, nodes, decoded)
     part.model = builder.build()
     return part
 

@@ -198,6 +198,13 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
     def setting(name: str, default: Any = None) -> Any:
         return _setting(args, config, name, default)
 
+    extras = {
+        "sensitivity": setting("sensitivity"),
+        "ceiling": setting("ceiling"),
+        "fed": args.fed,
+        "task": setting("task"),
+    }
+    asked = {name: value for name, value in extras.items() if value}
     try:
         with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
             return compare(
@@ -214,19 +221,16 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
                 keep_tensors=setting("keep_tensors", "none"),
                 threads=setting("threads"),
                 local=setting("local", True),
-                sensitivity=setting("sensitivity", False),
-                ceiling=setting("ceiling", False),
                 max_memory=setting("max_memory", values.size(_DEFAULT_MEMORY)),
                 providers=(
                     args.float_provider or args.provider or setting("float_provider", "cpu"),
                     args.quant_provider or args.provider or setting("quant_provider", "cpu"),
                 ),
-                fed=args.fed,
-                task=setting("task"),
                 vendor=setting("vendor"),
                 limits=_limits(args.fail_under, config),
                 command=_portable(args.command_line),
                 progress=progress,
+                **asked,
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("no run was written") from None

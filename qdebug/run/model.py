@@ -263,7 +263,7 @@ class Layer:
     codes_total: int | None = None
     """Codes the data type offers."""
     kept: bool = False
-    """Whether ``tensors/{float,quant}/NNNN.npy`` hold this layer's values."""
+    """Whether the run holds this layer's values, in files named by ``tensor_file``."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,340 @@
+"""Sensitivity: what quantizing one layer alone does to the model's outputs.
+
+The quant layer's output for float inputs is known from the local pass. It is put in place of the
+float tensor, and only what lies downstream of it is run again, in the float graph: the network is
+cut into groups of layers, each with one session that begins at the group's first layer and takes
+the float run's tensors from there. Within a group a layer is switched by adding the difference
+of the two values, which is zero for all others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.plan import Schedule, schedule
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.errors import RunError
+from qdebug.graph.model import Graph, Node
+from qdebug.graph.pairs import Pair
+from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.metrics.metric import cosine, sqnr_db
+from qdebug.metrics.moments import Moments, measure
+from qdebug.progress import Progress, Silent
+from qdebug.run.model import Sensitivity
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+
+GROUPS = 12
+"""Sessions for one network: more of them skip more work upstream and take longer to open."""
+_FLOAT = onnx.TensorProto.FLOAT
+
+
+def measure_sensitivity(
+    graphs: tuple[Graph, Graph],
+    pairs: Sequence[Pair],
+    samples: Sequence[tuple[Feeds, Feeds]] | Iterable[tuple[Feeds, Feeds]],
+    settings: CaptureSettings,
+    *,
+    journal: Journal | None = None,
+    progress: Progress | None = None,
+) -> dict[int, Sensitivity]:
+    """Sensitivity of every layer, by position of its pair.
+
+    Args:
+        graphs: float and quant graph.
+        pairs: in execution order of the float graph.
+        samples: inputs of the float and the quant graph.
+        settings: sessions and threads.
+        journal: what an interrupted measurement has done already; None to begin anew.
+        progress: told about each layer of each sample.
+
+    Returns:
+        Layers that cannot be switched (inputs, tensors that are not float32) are left out.
+
+    Raises:
+        ModelError: a run failed.
+    """
+    given = list(samples)
+    work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), len(given))
+    for number, (float_feeds, quant_feeds) in enumerate(given):
+        work.add_sample(number, float_feeds, quant_feeds)
+    return work.result()
+
+
+class Journal:
+    """What has been measured, kept in a file so that an interruption loses nothing.
+
+    Args:
+        path: the file; None keeps nothing.
+        key: identifies models, samples and settings; a journal of another key is discarded.
+    """
+
+    def __init__(self, path: Path | None = None, key: str = "") -> None:
+        self.path = path
+        self.done: dict[tuple[int, int], dict[str, Moments]] = {}
+        self._file: TextIO | None = None
+        if path is not None:
+            self._open(path, key)
+
+    def add(self, sample: int, layer: int, moments: Mapping[str, Moments]) -> None:
+        """Note one layer of one sample."""
+        self.done[sample, layer] = dict(moments)
+        if self._file is not None:
+            line = [sample, layer, {name: _to_plain(m) for name, m in moments.items()}]
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+
+    def finish(self) -> None:
+        """Remove the file: the measurement is complete."""
+        if self._file is not None:
+            self._file.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _open(self, path: Path, key: str) -> None:
+        head = json.dumps({"qdebug.sensitivity": 1, "key": key})
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+            kept = lines if lines[:1] == [head] else [head]
+            for line in kept[1:]:
+                with suppress(ValueError):  # a kill may have cut the last line short
+                    sample, layer, moments = json.loads(line)
+                    restored = {name: _from_plain(m) for name, m in moments.items()}
+                    self.done[sample, layer] = restored
+            complete = [kept[0], *(line for line in kept[1:] if line.endswith("]"))]
+            path.write_text("\n".join(complete) + "\n", encoding="utf-8")
+            self._file = path.open("a", encoding="utf-8")
+        except OSError as error:
+            raise RunError(f"cannot write {path}: {error.strerror}") from error
+
+
+@dataclass
+class _Group:
+    """Consecutive layers, and the session that runs from the first of them to the outputs."""
+
+    positions: range
+    session: Session
+    switches: dict[int, str]
+    ranks: dict[int, int]
+
+
+class _Work:
+    def __init__(
+        self,
+        graphs: tuple[Graph, Graph],
+        pairs: Sequence[Pair],
+        settings: CaptureSettings,
+        journal: Journal,
+        progress: Progress,
+        samples: int,
+    ) -> None:
+        self.float_graph, self.quant_graph = graphs
+        self.pairs, self.settings = pairs, replace(settings, local=True)
+        self.journal, self.progress, self.samples = journal, progress, samples
+        self.outputs = [o for o in self.float_graph.outputs if self._is_real(o)]
+        targets = [[p.float_tensor] for p in pairs]
+        self.plan = schedule(self.float_graph, [*targets, self.outputs])
+        self.groups: dict[int, _Group] = {}
+        self.capture: Capture | None = None
+        self.sample = 0
+        self.reference: dict[str, Array] = {}
+        deployed = settings.float_session.deployed
+        self.whole = Session(self.float_graph.path, self.float_graph, deployed)
+        progress.stage("sensitivity", len(pairs) * samples)
+
+    def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:
+        self.sample = number
+        if all((number, at) in self.journal.done for at in range(len(self.pairs))):
+            self.progress.advance(len(self.pairs))
+            return
+        self.reference = self.whole.run(float_feeds, self.outputs)
+        if self.capture is None:
+            self.capture = Capture(
+                self.float_graph,
+                self.quant_graph,
+                self.pairs,
+                (float_feeds, quant_feeds),
+                1,
+                self.settings,
+                segments=list(_groups(len(self.pairs))),
+                observer=self._observe,
+            )
+        self.capture.add_sample(float_feeds, quant_feeds)
+        for at in range(len(self.pairs)):
+            if (number, at) not in self.journal.done:
+                self.journal.add(number, at, {})
+                self.progress.advance()
+
+    def result(self) -> dict[int, Sensitivity]:
+        if self.capture is not None:
+            self.capture.close()
+        found: dict[int, Sensitivity] = {}
+        for at in range(len(self.pairs)):
+            total: dict[str, Moments] = {}
+            for sample in range(self.samples):
+                for name, moments in self.journal.done.get((sample, at), {}).items():
+                    if name in total:
+                        total[name].add(moments)
+                    else:
+                        total[name] = _from_plain(_to_plain(moments))
+            if total:
+                found[at] = _sensitivity(total)
+        return found
+
+    def _observe(
+        self,
+        positions: range,
+        reached: Feeds,
+        float_values: Mapping[int, Array],
+        local_values: Mapping[int, Array],
+    ) -> None:
+        todo = [at for at in positions if (self.sample, at) not in self.journal.done]
+        if not todo:
+            self.progress.advance(len(positions))
+            return
+        group = self._group(positions, float_values)
+        for at in positions:
+            if at in todo and at in local_values and at in group.switches:
+                self._measure(group, at, reached, local_values[at] - float_values[at])
+                self.progress.advance()
+
+    def _measure(self, group: _Group, at: int, reached: Feeds, delta: Array) -> None:
+        if not delta.any():
+            same = {name: measure(_flat(v), _flat(v)) for name, v in self.reference.items()}
+            self.journal.add(self.sample, at, same)
+            return
+        switches = {
+            name: delta if other == at else np.zeros([1] * group.ranks[other], np.float32)
+            for other, name in group.switches.items()
+        }
+        values = group.session.run({**reached, **switches})
+        moments = {
+            name: measure(_flat(self.reference[name]), _flat(value))
+            for name, value in zip(self.outputs, values.values(), strict=True)
+        }
+        self.journal.add(self.sample, at, moments)
+
+    def _group(self, positions: range, float_values: Mapping[int, Array]) -> _Group:
+        if positions.start not in self.groups:
+            self.groups[positions.start] = self._build_group(positions, float_values)
+        return self.groups[positions.start]
+
+    def _build_group(self, positions: range, float_values: Mapping[int, Array]) -> _Group:
+        switches = {
+            at: f"{PREFIX}switch/{at}"
+            for at in positions
+            if self._is_switchable(self.pairs[at].float_tensor) and at in float_values
+        }
+        ranks = {at: float_values[at].ndim for at in switches}
+        model = suffix_model(
+            self.float_graph,
+            self.plan,
+            positions.start,
+            {self.pairs[at].float_tensor: (name, ranks[at]) for at, name in switches.items()},
+            self.outputs,
+        )
+        settings = SessionSettings(
+            declared=False,
+            threads=self.settings.float_session.threads,
+            provider=self.settings.float_session.provider,
+        )
+        return _Group(positions, Session(model, self.float_graph, settings), switches, ranks)
+
+    def _is_real(self, tensor: str) -> bool:
+        return self.float_graph.type_of(tensor).elem_type in (_FLOAT, 0)
+
+    def _is_switchable(self, tensor: str) -> bool:
+        return self._is_real(tensor) and tensor in self.float_graph.producer
+
+
+def suffix_model(
+    graph: Graph,
+    plan: Schedule,
+    start: int,
+    switches: Mapping[str, tuple[str, int]],
+    outputs: Sequence[str],
+) -> onnx.ModelProto:
+    """The float graph from a position on, with switches.
+
+    Args:
+        graph: the float graph.
+        plan: when each node is needed.
+        start: position of the first layer that is run.
+        switches: tensor to the name and rank of the input that is added to it.
+        outputs: tensors to compute; the model's outputs stand in the same order.
+    """
+    names = {tensor: f"{PREFIX}switched/{number}" for number, tensor in enumerate(switches)}
+    kept = [
+        node
+        for node in graph.nodes
+        if plan.position.get(node.index, -1) >= start or node.index in plan.constant
+    ]
+    needed = _needed(kept, outputs)
+    nodes = [node for node in kept if node.index in needed]
+    made = {name for node in nodes for name in node.outputs}
+    reads = {name for node in nodes for name in node.reads} | set(outputs)
+    builder = PartBuilder(graph)
+
+    def switch(tensors: Iterable[str]) -> None:
+        for tensor in tensors:
+            if tensor in switches and tensor in reads:
+                name, rank = switches[tensor]
+                builder.add_input(name, _FLOAT, [None] * rank)
+                builder.emit("Add", [tensor, name], names[tensor])
+
+    for tensor in sorted(reads - made - set(graph.initializers)):
+        known = graph.type_of(tensor)
+        builder.add_input(tensor, known.elem_type or _FLOAT, known.shape)
+        switch([tensor])
+    for node in nodes:
+        builder.add_nodes([node], names)
+        switch(node.outputs)
+    for tensor in outputs:
+        builder.add_output(names.get(tensor, tensor))
+    return builder.build()
+
+
+def _needed(kept: Sequence[Node], outputs: Iterable[str]) -> set[int]:
+    """Indices of the kept nodes that an output depends on."""
+    wanted, found = set(outputs), set()
+    for node in reversed(kept):
+        if wanted.intersection(node.outputs):
+            found.add(node.index)
+            wanted.update(node.reads)
+    return found
+
+
+def _groups(count: int) -> Iterator[range]:
+    edges = np.linspace(0, count, min(GROUPS, max(count, 1)) + 1).astype(int)
+    for start, stop in pairwise(edges.tolist()):
+        yield range(start, stop)
+
+
+def _sensitivity(moments: Mapping[str, Moments]) -> Sensitivity:
+    by_output = {name: float(sqnr_db(m)[0]) for name, m in moments.items()}
+    worst = min(by_output, key=lambda name: by_output[name])
+    return Sensitivity(by_output[worst], float(cosine(moments[worst])[0]), worst, by_output)
+
+
+def _flat(value: Array) -> Array:
+    return np.asarray(value, np.float32).reshape(-1)
+
+
+def _to_plain(moments: Moments) -> dict[str, float]:
+    return {name: float(value[0]) for name, value in vars(moments).items()}
+
+
+def _from_plain(value: Mapping[str, float]) -> Moments:
+    return Moments(**{name: np.array([number]) for name, number in value.items()})

@@ -1,0 +1,139 @@
+"""What a check is, what it may look at, and how all of them are run."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from qdebug.capture.stats import LayerStats
+from qdebug.errors import UsageError
+from qdebug.graph.model import Graph
+from qdebug.graph.pairs import Pairing
+from qdebug.plugins import load_plugin, plugin_names
+from qdebug.run.model import (
+    Confidence,
+    Evidence,
+    Finding,
+    FindingStatus,
+    Layer,
+    Limit,
+    OutputResult,
+    SampleInfo,
+    Severity,
+)
+
+_LOG = logging.getLogger(__name__)
+_SEVERITY: dict[str, Severity] = {"fail": "error", "error": "error", "warn": "warning"}
+
+
+@dataclass(frozen=True)
+class CheckContext:
+    """Everything a check may look at. Nothing in it is changed by a check.
+
+    Attributes:
+        float_graph: the reference graph.
+        quant_graph: its twin.
+        pairing: pairs and weight pairs.
+        layers: one a pair, in the same order.
+        stats: one a pair, in the same order.
+        outputs: results at the model's outputs.
+        samples: what the models ran on.
+        limits: the user's limits, None where the defaults hold.
+        vendor: toolchain that advice is written for, None where not known.
+    """
+
+    float_graph: Graph
+    quant_graph: Graph
+    pairing: Pairing
+    layers: Sequence[Layer]
+    stats: Sequence[LayerStats]
+    outputs: Sequence[OutputResult]
+    samples: Sequence[SampleInfo]
+    limits: Sequence[Limit] | None = None
+    vendor: str | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check.
+
+    Attributes:
+        id: stable identifier, for instance ``QD301``.
+        slug: name of the problem.
+        passed: title of the finding when there is no problem.
+        run: yields findings, made with ``found``; none means passed.
+        applies: whether the check makes sense here, None for always; a string is the reason why
+            it does not.
+    """
+
+    id: str
+    slug: str
+    passed: str
+    run: Callable[[CheckContext], Iterable[Finding]]
+    applies: Callable[[CheckContext], str | None] = field(default=lambda _context: None)
+
+    def found(
+        self,
+        status: FindingStatus,
+        title: str,
+        seen: str,
+        advice: str = "",
+        *,
+        layers: Iterable[int] = (),
+        evidence: Iterable[Evidence] = (),
+        gain_db: float | None = None,
+        confidence: Confidence = "medium",
+    ) -> Finding:
+        """A finding of this check."""
+        severity: Severity = _SEVERITY.get(status, "info")
+        return Finding(
+            self.id,
+            self.slug,
+            status,
+            severity,
+            title,
+            seen,
+            advice,
+            gain_db,
+            confidence,
+            tuple(layers),
+            tuple(evidence),
+        )
+
+
+def run_checks(context: CheckContext) -> list[Finding]:
+    """Findings of every installed check, ordered by status, then gain, then id."""
+    findings: list[Finding] = []
+    for name in plugin_names("checks"):
+        try:
+            check: Check = load_plugin("checks", name)
+        except UsageError as error:
+            findings.append(_broken(name, error.message))
+            continue
+        findings.extend(run_check(check, context))
+    return sorted(findings, key=_rank)
+
+
+def run_check(check: Check, context: CheckContext) -> list[Finding]:
+    """Findings of one check: what it found, or that it passed, does not apply or crashed."""
+    try:
+        reason = check.applies(context)
+        if reason is not None:
+            return [check.found("not_applicable", check.passed, reason)]
+        found = list(check.run(context))
+    except Exception as error:
+        _LOG.debug("check %s crashed", check.slug, exc_info=True)
+        title = f"the check {check.slug} crashed"
+        return [check.found("error", title, f"{type(error).__name__}: {error}", confidence="low")]
+    return found or [check.found("pass", check.passed, "")]
+
+
+def _broken(name: str, reason: str) -> Finding:
+    title = f"the check {name} could not be loaded"
+    return Finding("QD000", name, "error", "error", title, reason, "reinstall the plug-in")
+
+
+def _rank(finding: Finding) -> tuple[int, float, str]:
+    order = ("fail", "error", "warn", "info", "pass", "not_applicable")
+    return order.index(finding.status), -(finding.gain_db or 0.0), finding.id

@@ -1,0 +1,386 @@
+"""``qdebug.compare``: from two models and some inputs to a run."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.analysis.roles import assign_roles
+from qdebug.capture.deployed import DeployedOutputs, deployed_samples
+from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.fetch import Fetcher
+from qdebug.capture.session import SessionSettings
+from qdebug.checks import CheckContext, run_checks
+from qdebug.comparison.keep import KeptTensors, Recapture
+from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
+from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
+from qdebug.comparison.sides import Side, load_sides
+from qdebug.comparison.tool import tool_info
+from qdebug.comparison.verdict import decide
+from qdebug.errors import PairingError, UsageError
+from qdebug.graph.describe import describe
+from qdebug.graph.pairing import pair_graphs
+from qdebug.graph.pairs import Pairing
+from qdebug.preprocess import PreprocessSpec, RawFormat, Sample, find_samples
+from qdebug.progress import Progress, Silent
+from qdebug.quantities import parse_keep_tensors
+from qdebug.run.model import (
+    SCHEMA,
+    InputStats,
+    Layer,
+    Limit,
+    Models,
+    Preprocess,
+    Run,
+    SampleInfo,
+    Timing,
+    UnpairedSides,
+)
+from qdebug.run.store import MemoryWriter, RunWriter
+
+Array = npt.NDArray[Any]
+Feeds = dict[str, Array]
+
+
+def compare(  # noqa: PLR0913 - the public request, every option by keyword
+    float_model: str | Path,
+    quant_model: str | Path,
+    inputs: Sequence[str | Path] | str | Path,
+    *,
+    preprocess: PreprocessSpec | str | None = None,
+    quant_preprocess: PreprocessSpec | str | None = None,
+    shape: tuple[int, ...] | None = None,
+    dtype: str | None = None,
+    limit: int | None = None,
+    output: str | Path | None = None,
+    force: bool = False,
+    keep_tensors: str = "none",
+    threads: int | None = None,
+    local: bool = True,
+    max_memory: int = 1 << 30,
+    providers: tuple[str, str] = ("cpu", "cpu"),
+    vendor: str | None = None,
+    limits: Sequence[Limit] | None = None,
+    command: Sequence[str] = (),
+    progress: Progress | None = None,
+) -> Run:
+    """Compare a float ONNX model with its quantized twin, layer by layer.
+
+    Args:
+        float_model: the reference ``.onnx`` file.
+        quant_model: its quantized twin.
+        inputs: pictures, folders, globs, list files, tensor files, or ``NAME=path``.
+        preprocess: spec, its text, a preset or a TOML file; None: what the model implies.
+        quant_preprocess: the same for the quant model, where it wants other inputs.
+        shape: shape of raw binary inputs.
+        dtype: numpy data type of raw binary inputs.
+        limit: the most samples to use.
+        output: the ``NAME.qdrun`` folder to write; None keeps the run in memory.
+        force: replace a run that is there.
+        keep_tensors: ``none``, ``worst:N`` or ``all``: which layers' values to write.
+        threads: ONNX Runtime's intra-op threads; None leaves it the choice.
+        local: measure local error too.
+        max_memory: bytes of captured tensors held at once.
+        providers: execution providers of the float and the quant side.
+        vendor: toolchain that advice is written for.
+        limits: what every output must hold; None for the defaults.
+        command: the command line, for the record.
+        progress: told about the progress.
+
+    Raises:
+        QdebugError: bad input; see its message and hint.
+    """
+    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
+    request = _Request(
+        inputs=[str(item) for item in given],
+        raw=RawFormat(shape, dtype),
+        limit=limit,
+        keep=_keep_choice(keep_tensors),
+        local=local,
+        max_memory=max_memory,
+        threads=threads or 0,
+        providers=providers,
+        vendor=vendor,
+        limits=limits,
+        command=tuple(command),
+    )
+    writer = RunWriter(Path(output), force=force) if output is not None else MemoryWriter()
+    sides = load_sides(Path(float_model), Path(quant_model), preprocess, quant_preprocess)
+    with writer:
+        return _Comparison(request, sides, writer, progress or Silent()).run()
+
+
+@dataclasses.dataclass(frozen=True)
+class _Request:
+    inputs: list[str]
+    raw: RawFormat
+    limit: int | None
+    keep: str
+    local: bool
+    max_memory: int
+    threads: int
+    providers: tuple[str, str]
+    vendor: str | None
+    limits: Sequence[Limit] | None
+    command: tuple[str, ...]
+
+
+class _Comparison:
+    """One comparison on its way from the request to the run."""
+
+    def __init__(
+        self,
+        request: _Request,
+        sides: tuple[Side, Side],
+        writer: RunWriter | MemoryWriter,
+        progress: Progress,
+    ) -> None:
+        self.request, self.writer, self.progress = request, writer, progress
+        self.float, self.quant = sides
+        self.started = time.perf_counter()
+        self.settings = tuple(
+            SessionSettings(threads=request.threads, provider=p) for p in request.providers
+        )
+        self.infos: list[SampleInfo] = []
+        self.notes: list[str] = []
+
+    def run(self) -> Run:
+        samples = find_samples(
+            self.request.inputs,
+            self.float.contract,
+            self.quant.contract,
+            raw=self.request.raw,
+            limit=self.request.limit,
+        )
+        first = self._feeds(samples[0])
+        pairing = self._pair(first)
+        with self._capture(pairing, first, len(samples)) as capture:
+            self.notes.append(capture.plan.describe())
+            self.progress.note(self.notes[-1])
+            deployed = self._deployed(pairing)
+            kept = KeptTensors(self.writer, self.request.keep)
+            self._run_samples(samples, capture, deployed, kept, pairing)
+            layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+            layers = kept.finish(layers, self._recapture(pairing, samples))
+            return self._finish(pairing, capture, layers, deployed)
+
+    def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
+        self.progress.stage("pairing the graphs")
+        float_fetcher, quant_fetcher = self._fetchers()
+
+        def probe(side: Literal["float", "quant"], tensors: Sequence[str]) -> Mapping[str, Array]:
+            fetcher = float_fetcher if side == "float" else quant_fetcher
+            return fetcher.values(tensors, first[0] if side == "float" else first[1])
+
+        pairing = pair_graphs(self.float.graph, self.quant.graph, probe)
+        if not pairing.pairs:
+            raise PairingError(
+                f"no tensor of {self.float.graph.path.name} has a counterpart in "
+                f"{self.quant.graph.path.name}",
+                "are these two versions of one network?",
+            )
+        self.notes.extend(pairing.notes)
+        return pairing
+
+    def _fetchers(self) -> tuple[Fetcher, Fetcher]:
+        return (
+            Fetcher(self.float.graph, self.settings[0]),
+            Fetcher(self.quant.graph, self.settings[1]),
+        )
+
+    def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
+        return Capture(
+            self.float.graph,
+            self.quant.graph,
+            pairing.pairs,
+            first,
+            samples,
+            self._capture_settings(),
+        )
+
+    def _capture_settings(self) -> CaptureSettings:
+        return CaptureSettings(
+            self.settings[0], self.settings[1], self.request.max_memory, self.request.local
+        )
+
+    def _deployed(self, pairing: Pairing) -> DeployedOutputs:
+        return DeployedOutputs(
+            self.float.graph,
+            self.quant.graph,
+            (self.settings[0], self.settings[1]),
+            quant_output_names(self.float.graph.outputs, self.quant.graph.outputs, pairing),
+        )
+
+    def _run_samples(
+        self,
+        samples: Sequence[Sample],
+        capture: Capture,
+        deployed: DeployedOutputs,
+        kept: KeptTensors,
+        pairing: Pairing,
+    ) -> None:
+        outputs = {
+            at: pair.float_tensor
+            for at, pair in enumerate(pairing.pairs)
+            if pair.float_tensor in deployed.outputs
+        }
+        chosen = deployed_samples(len(samples))
+        self.progress.stage("running both models", len(samples))
+        for number, sample in enumerate(samples):
+            feeds = self._feeds(sample)
+            self.infos.append(self._sample_info(number, sample, feeds))
+            declared: dict[str, Array] = {}
+
+            def sink(at: int, side: str, value: Array) -> None:
+                if side == "quant" and at in outputs:
+                    declared[outputs[at]] = value.copy()  # noqa: B023
+                kept.add(number, at, side, value)  # noqa: B023
+
+            capture.add_sample(*feeds, sink)
+            if number in chosen:
+                deployed.add_sample(feeds, declared)
+            self.progress.advance()
+
+    def _recapture(self, pairing: Pairing, samples: Sequence[Sample]) -> Recapture:
+        def run(positions: Sequence[int], receive: Callable[[int, int, str, Array], None]) -> None:
+            self.progress.stage("keeping the worst layers", len(samples))
+            chosen = [pairing.pairs[at] for at in positions]
+            settings = dataclasses.replace(self._capture_settings(), local=False)
+            first = self._feeds(samples[0])
+            graphs = self.float.graph, self.quant.graph
+            with Capture(*graphs, chosen, first, len(samples), settings) as capture:
+                for number, sample in enumerate(samples):
+                    capture.add_sample(
+                        *self._feeds(sample),
+                        lambda at, side, value: receive(number, positions[at], side, value),  # noqa: B023
+                    )
+                    self.progress.advance()
+
+        return run
+
+    def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
+        float_feeds = sample.load("float")
+        if self._quant_is_fed_alike():
+            names = zip(self.quant.contract.inputs, self.float.contract.inputs, strict=True)
+            return float_feeds, {q.name: float_feeds[f.name] for q, f in names}
+        return float_feeds, sample.load("quant")
+
+    def _quant_is_fed_alike(self) -> bool:
+        pairs = zip(self.float.contract.inputs, self.quant.contract.inputs, strict=True)
+        same = all((f.dtype, f.concrete_shape) == (q.dtype, q.concrete_shape) for f, q in pairs)
+        return same and self.float.contract.spec == self.quant.contract.spec
+
+    def _sample_info(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> SampleInfo:
+        info = SampleInfo(
+            name=sample.name,
+            sha256=sample.sha256,
+            inputs=tuple(_input_stats(name, value) for name, value in feeds[0].items()),
+        )
+        if number >= MAX_PICTURES:
+            return info
+        pictures = {
+            "thumb": input_picture(next(iter(feeds[0].values())), self.float.contract.spec),
+            "source": source_picture(sample),
+        }
+        if not self._quant_is_fed_alike():
+            quant_value = next(iter(feeds[1].values()))
+            pictures["thumb_quant"] = input_picture(quant_value, self.quant.contract.spec)
+        stored: dict[str, Any] = {}
+        for kind, picture in pictures.items():
+            if picture is not None:
+                stored[kind] = f"thumbs/{number:04d}.{kind}.png"
+                self.writer.add(stored[kind], png(picture))
+        return dataclasses.replace(info, **stored)
+
+    def _finish(
+        self,
+        pairing: Pairing,
+        capture: Capture,
+        layers: Sequence[Layer],
+        deployed: DeployedOutputs,
+    ) -> Run:
+        self.progress.stage("checking")
+        outputs = make_outputs(self.float.graph, layers, pairing, deployed)
+        context = CheckContext(
+            self.float.graph,
+            self.quant.graph,
+            pairing,
+            layers,
+            capture.stats,
+            outputs,
+            self.infos,
+            self.request.limits,
+            self.request.vendor,
+        )
+        findings = run_checks(context)
+        run = Run(
+            schema=SCHEMA,
+            tool=tool_info(self.request.providers),
+            command=self.request.command,
+            models=Models(describe(self.float.graph), describe(self.quant.graph)),
+            preprocess=Preprocess(self.float.preprocess, self.quant.preprocess),
+            samples=tuple(self.infos),
+            verdict=decide(outputs, findings, self.request.limits),
+            outputs=tuple(outputs),
+            layers=tuple(layers),
+            unpaired=UnpairedSides(pairing.unpaired_float, pairing.unpaired_quant),
+            findings=tuple(findings),
+            timing=self._timing(deployed),
+            notes=tuple(self.notes),
+        )
+        return self.writer.commit(run, make_arrays(capture.stats))
+
+    def _timing(self, deployed: DeployedOutputs) -> Timing:
+        total = time.perf_counter() - self.started
+        return Timing(total, deployed.seconds_per_sample * len(self.infos), peak_rss_mib())
+
+
+def _keep_choice(text: str) -> str:
+    try:
+        return parse_keep_tensors(text)
+    except ValueError as error:
+        raise UsageError(f"keep_tensors: {error}") from None
+
+
+def quant_output_names(
+    float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
+) -> dict[str, str]:
+    """Float output name to quant output name: by pair, else by name, else by position."""
+    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
+    found: dict[str, str] = {}
+    for position, name in enumerate(float_outputs):
+        twins = [q for q in quant_outputs if q in paired.get(name, ())]
+        if twins:
+            found[name] = twins[0]
+        elif name in quant_outputs:
+            found[name] = name
+        elif len(float_outputs) == len(quant_outputs):
+            found[name] = quant_outputs[position]
+    return found
+
+
+def peak_rss_mib() -> float:
+    """Largest resident memory of this process so far, MiB; NaN where the system does not say."""
+    if os.name != "posix":
+        return math.nan
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _input_stats(name: str, value: Array) -> InputStats:
+    if value.size == 0 or value.dtype.kind not in "fiub":
+        return InputStats(name, str(value.dtype), value.shape, math.nan, math.nan, math.nan)
+    low, high = float(value.min()), float(value.max())
+    mean = float(np.mean(value, dtype=np.float64))
+    return InputStats(name, str(value.dtype), value.shape, low, high, mean)

@@ -1,0 +1,234 @@
+"""From pairs and their statistics to the layers, outputs and arrays of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from qdebug.capture.deployed import DeployedOutputs
+from qdebug.capture.stats import LayerStats, Range
+from qdebug.graph.model import Graph
+from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
+from qdebug.metrics.metric import sqnr_db
+from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.state import classify, error_metrics, local_error, worst_channels
+from qdebug.run.arrays import BINS, RunArrays
+from qdebug.run.model import (
+    Layer,
+    OutputResult,
+    QuantInfo,
+    SampleInfo,
+    TensorRange,
+    WeightError,
+)
+
+KEPT_CHANNELS = 16
+LOW_SAMPLE = 1e-3
+"""A sample whose largest value is this share of the largest over all samples says nothing."""
+INPUT = "Input"
+"""Operator name of the layers that stand for the models' inputs."""
+
+
+def make_layers(
+    float_graph: Graph,
+    pairing: Pairing,
+    stats: Sequence[LayerStats],
+    samples: Sequence[SampleInfo],
+) -> list[Layer]:
+    """One layer a pair, in execution order."""
+    upstream = _neighbours(float_graph, pairing.pairs)
+    downstream: dict[int, list[int]] = {}
+    for at, sources in enumerate(upstream):
+        for source in sources:
+            downstream.setdefault(source, []).append(at)
+    weights = {pair.node: pair for pair in pairing.weights if pair.role == "weight"}
+    layers = []
+    for at, (pair, stat) in enumerate(zip(pairing.pairs, stats, strict=True)):
+        node = float_graph.producer.get(pair.float_tensor)
+        weight = weights.get(node.index) if node is not None else None
+        layers.append(
+            Layer(
+                index=at,
+                name=node.label if node else pair.float_tensor,
+                op=node.op if node else INPUT,
+                float_tensor=pair.float_tensor,
+                quant_tensor=pair.read,
+                shape=stat.shape,
+                paired_by=pair.paired_by,
+                quant=_quant_info(pair.quantizer),
+                weight=_weight_error(weight) if weight is not None else None,
+                inputs=tuple(upstream[at]),
+                outputs=tuple(downstream.get(at, ())),
+                **_numbers(stat, samples),  # type: ignore[arg-type]
+            )
+        )
+    return layers
+
+
+def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, object]:
+    """The measured fields of a layer."""
+    moments = stat.accumulated
+    if moments is None:
+        reason = stat.mismatch or "the tensor holds nothing"
+        empty = ("accumulated", "local", "sensitivity", "clipped", "codes_used")
+        unknown = dict.fromkeys((*empty, "worst_channel", "worst_sample"))
+        return {**unknown, "state": "not_compared", "reason": reason}
+    total = moments.total()
+    state, reason_or_none = classify(moments, stat.range.step if stat.range else None)
+    by_sample = [float(sqnr_db(part)[0]) for part in stat.per_sample]
+    channels = worst_channels(moments, KEPT_CHANNELS) if len(moments.n) > 1 else ()
+    return {
+        "accumulated": error_metrics(moments),
+        "local": local_error(stat.local, stat.local_clipped_ee) if stat.local else None,
+        "sensitivity": None,
+        "clipped": stat.clipped / max(float(total.n[0]), 1) if stat.range else None,
+        "codes_used": int(stat.codes.sum()) if stat.range else None,
+        "codes_total": stat.range.codes if stat.range else None,
+        "worst_channel": channels[0] if channels else None,
+        "worst_channels": channels,
+        "channel_axis": stat.channel_axis if len(moments.n) > 1 else None,
+        "worst_sample": _worst_sample(stat.per_sample, by_sample, samples),
+        "sample_sqnr_db": tuple(by_sample),
+        "range_float": _range(total.min_f, total.max_f),
+        "range_quant": _range(total.min_q, total.max_q),
+        "state": state,
+        "reason": reason_or_none,
+    }
+
+
+def _worst_sample(
+    moments: Sequence[Moments], by_sample: Sequence[float], samples: Sequence[SampleInfo]
+) -> str | None:
+    """Name of the sample of lowest SQNR, among those that carry a signal."""
+    peaks = [max(abs(float(m.min_f[0])), abs(float(m.max_f[0]))) for m in moments]
+    floor = LOW_SAMPLE * max((p for p in peaks if np.isfinite(p)), default=0.0)
+    usable = [i for i, peak in enumerate(peaks) if peak >= floor]
+    if not usable:
+        return None
+    return samples[min(usable, key=lambda i: by_sample[i])].name
+
+
+def make_outputs(
+    float_graph: Graph,
+    layers: Sequence[Layer],
+    pairing: Pairing,
+    deployed: DeployedOutputs | None,
+) -> list[OutputResult]:
+    """The result at each output of the float model."""
+    by_tensor = {layer.float_tensor: layer for layer in layers}
+    reasons = {item.tensor: item.reason for item in pairing.unpaired_float}
+    results = []
+    for name in float_graph.outputs:
+        layer = by_tensor.get(name)
+        results.append(
+            OutputResult(
+                name=name,
+                accumulated=layer.accumulated if layer else None,
+                state=layer.state if layer else "not_compared",
+                deployed=deployed.deployed(name) if deployed else None,
+                runtime=deployed.runtime(name) if deployed else None,
+                layer=layer.index if layer else None,
+                worst_channel=layer.worst_channel if layer else None,
+                worst_sample=layer.worst_sample if layer else None,
+                reason=layer.reason if layer else reasons.get(name, "it has no counterpart"),
+            )
+        )
+    return results
+
+
+def make_arrays(stats: Sequence[LayerStats]) -> RunArrays:
+    """Histograms and per-channel numbers of all layers."""
+    filled = [(i, s.histogram) for i, s in enumerate(stats) if s.histogram.width > 0]
+    channels = [_channel_numbers(stat.accumulated) for stat in stats]
+    offsets = np.cumsum([0, *(len(sqnr) for sqnr, _ in channels)])
+    stacked = [
+        np.concatenate([np.zeros(0, np.float32), *part]) for part in zip(*channels, strict=True)
+    ]
+    ranges = np.array([h.range for _, h in filled], np.float64).reshape(-1, 2)
+    return RunArrays(
+        hist_layers=np.array([i for i, _ in filled], np.int32),
+        hist_range=ranges,
+        hist_float=np.array([h.float for _, h in filled], np.uint32).reshape(-1, BINS),
+        hist_quant=np.array([h.quant for _, h in filled], np.uint32).reshape(-1, BINS),
+        channel_offsets=offsets.astype(np.int64),
+        channel_sqnr_db=stacked[0] if stacked else np.zeros(0, np.float32),
+        channel_absmax=stacked[1] if stacked else np.zeros(0, np.float32),
+    )
+
+
+def _channel_numbers(moments: Moments | None) -> tuple[np.ndarray, np.ndarray]:
+    if moments is None or len(moments.n) < 2:
+        return np.zeros(0, np.float32), np.zeros(0, np.float32)
+    absmax = np.maximum(np.abs(moments.min_f), np.abs(moments.max_f))
+    return sqnr_db(moments).astype(np.float32), absmax.astype(np.float32)
+
+
+def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
+    if quantizer is None:
+        return None
+    scales = quantizer.scale.reshape(-1).astype(float).tolist()
+    zeros = quantizer.zero_point.reshape(-1).astype(int).tolist()
+    limits = Range.of(quantizer)
+    if limits is not None:
+        return QuantInfo(quantizer.dtype, scales[0], zeros[0], None, (limits.low, limits.high))
+    if len(scales) == 1:
+        return QuantInfo(quantizer.dtype, scales[0], zeros[0])
+    ends = [
+        (end - z) * s
+        for s, z in zip(scales, zeros, strict=True)
+        for end in (quantizer.low, quantizer.high)
+    ]
+    return QuantInfo(
+        quantizer.dtype, tuple(scales), tuple(zeros), quantizer.axis, (min(ends), max(ends))
+    )
+
+
+def _weight_error(pair: WeightPair) -> WeightError:
+    reference = np.ascontiguousarray(pair.float_value, np.float32)
+    if pair.folded is not None:
+        shape = [1] * reference.ndim
+        shape[pair.channel_axis] = -1
+        reference = reference * pair.folded.reshape(shape).astype(np.float32)
+    test = np.ascontiguousarray(pair.quant_value, np.float32)
+    moments = measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
+    metrics = error_metrics(moments)
+    worst = worst_channels(moments, 1) if len(moments.n) > 1 else ()
+    return WeightError(
+        tensor=pair.float_tensor,
+        quant_tensor=pair.quant_tensor,
+        shape=reference.shape,
+        dtype=pair.quantizer.dtype if pair.quantizer else "float32",
+        per_channel=pair.quantizer is not None and pair.quantizer.scale.size > 1,
+        sqnr_db=metrics.sqnr_db,
+        cosine=metrics.cosine,
+        worst_channel=worst[0] if worst else None,
+    )
+
+
+def _range(low: np.ndarray, high: np.ndarray) -> TensorRange | None:
+    if low[0] > high[0]:
+        return None
+    return TensorRange(float(low[0]), float(high[0]))
+
+
+def _neighbours(graph: Graph, pairs: Sequence[Pair]) -> list[list[int]]:
+    """Positions of the nearest pairs upstream of each pair."""
+    source: Mapping[str, int] = {pair.float_tensor: at for at, pair in enumerate(pairs)}
+    found: list[list[int]] = []
+    for pair in pairs:
+        maker = graph.producer.get(pair.float_tensor)
+        seen: set[str] = set()
+        near: list[int] = []
+        todo = list(maker.reads) if maker else []
+        while todo:
+            name = todo.pop(0)
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in source:
+                near.append(source[name])
+            elif name in graph.producer:
+                todo.extend(graph.producer[name].reads)
+        found.append(sorted(set(near)))
+    return found

@@ -1,0 +1,96 @@
+"""The answer: pass, warn, fail or inconclusive, with the limits it rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from qdebug.metrics.metric import METRICS
+from qdebug.run.gates import gate_of
+from qdebug.run.model import ErrorMetrics, Finding, Limit, OutputResult, Verdict
+
+DEFAULT_LIMITS = (Limit("cosine", 0.9, "min"), Limit("sqnr_db", 8.0, "min"))
+"""Below these an output is damaged in any task. They are no promise of accuracy above."""
+WARN_LIMITS = (Limit("cosine", 0.99, "min"), Limit("sqnr_db", 15.0, "min"))
+"""Below these it depends on the task."""
+_DEAD = ("zero_quant", "nonfinite")
+
+
+def decide(
+    outputs: Sequence[OutputResult],
+    findings: Sequence[Finding],
+    limits: Sequence[Limit] | None,
+) -> Verdict:
+    """The verdict on a run.
+
+    A failed finding decides first, the one at the earliest gate; then the limits at the outputs.
+
+    Args:
+        outputs: results at the outputs.
+        findings: of all checks.
+        limits: the user's limits; None for the defaults.
+    """
+    used = tuple(DEFAULT_LIMITS if limits is None else limits)
+    failed = [f for f in findings if f.status == "fail"]
+    early = next((f for f in failed if gate_of(f) in ("input", "float")), None)
+    if early is not None:
+        return Verdict("fail", gate_of(early) or "input", f"{early.slug}: {early.seen}", used)
+    compared = [o for o in outputs if o.accumulated is not None and o.state != "low_signal"]
+    if not compared:
+        return Verdict("inconclusive", "int8", _why_nothing(outputs), used)
+    for output in compared:
+        if output.state in _DEAD:
+            return Verdict("fail", "int8", f"output {output.name}: {output.reason}", used)
+    if failed:
+        gate = gate_of(failed[0]) or "int8"
+        return Verdict("fail", gate, f"{failed[0].slug}: {failed[0].seen}", used)
+    return _by_limits(compared, findings, used, limits is None)
+
+
+def violated(metrics: ErrorMetrics, limit: Limit) -> bool:
+    """Whether a number is beyond its limit; NaN always is."""
+    value = float(getattr(metrics, limit.metric))
+    if math.isnan(value):
+        return True
+    return value < limit.value if limit.direction == "min" else value > limit.value
+
+
+def _by_limits(
+    outputs: Sequence[OutputResult],
+    findings: Sequence[Finding],
+    limits: tuple[Limit, ...],
+    with_warnings: bool,
+) -> Verdict:
+    beyond = _first_violation(outputs, limits)
+    if beyond is not None:
+        return Verdict("fail", "int8", beyond, limits)
+    close = _first_violation(outputs, WARN_LIMITS) if with_warnings else None
+    if close is not None:
+        return Verdict("warn", "int8", close, limits)
+    warned = next((f for f in findings if f.status == "warn"), None)
+    if warned is not None:
+        gate = gate_of(warned) or "int8"
+        return Verdict("warn", gate, f"{warned.slug}: {warned.seen}", limits)
+    return Verdict("pass", "int8", "every output is within its limits", limits)
+
+
+def _first_violation(outputs: Sequence[OutputResult], limits: Sequence[Limit]) -> str | None:
+    for output in outputs:
+        for limit in limits:
+            if output.accumulated is not None and violated(output.accumulated, limit):
+                value = getattr(output.accumulated, limit.metric)
+                metric = METRICS[limit.metric]
+                sign = "<" if limit.direction == "min" else ">"
+                bound = f"{limit.value:g} {metric.unit}".rstrip()
+                return (
+                    f"output {output.name}: accumulated {metric.title} {value:.4g} {sign} {bound}"
+                )
+    return None
+
+
+def _why_nothing(outputs: Sequence[OutputResult]) -> str:
+    if any(output.state == "low_signal" for output in outputs):
+        return "no signal at the outputs on these samples; try others"
+    return "no output could be compared: " + "; ".join(
+        f"{output.name}: {output.reason}" for output in outputs
+    )
