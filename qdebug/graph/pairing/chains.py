@@ -11,7 +11,6 @@ from collections import Counter
 from dataclasses import dataclass
 
 from qdebug.graph.pairing.logical import Const, Op, Value
-from qdebug.graph.pairing.ops import VIEW_FAMILIES
 from qdebug.graph.pairing.score import const_agrees, overlap, params_agreement, reader_families
 
 _MAX_LENGTH = 8
@@ -23,8 +22,8 @@ _CONSTANT, _SAME_CONSTANT = 0.5, 0.5
 
 def foldable(op: Op) -> bool:
     """Whether the operation may vanish into the one before it."""
-    if op.family in ("Clip", "BatchNormalization", "InstanceNormalization"):
-        return op.family != "InstanceNormalization"
+    if op.family in ("Clip", "BatchNormalization"):
+        return len(op.values) == 1
     if op.family in _AFFINE:
         return len(op.values) == 1 and len(op.consts) == 1
     return op.family in _ACTIVATIONS and len(op.values) == 1
@@ -32,7 +31,7 @@ def foldable(op: Op) -> bool:
 
 def passable(op: Op) -> bool:
     """Foldable, or a mere change of layout."""
-    return len(op.values) == 1 and (foldable(op) or op.family in VIEW_FAMILIES)
+    return foldable(op) or op.is_view
 
 
 def chain_after(value: Value) -> list[Op]:
@@ -56,7 +55,7 @@ def chain_before(value: Value) -> list[Op]:
         chain.append(op)
         if not passable(op):
             break
-        if foldable(op) and len(op.values[0].consumers) > 1:
+        if not op.is_view and len(op.values[0].consumers) > 1:
             break  # someone else reads what would have vanished
         current = op.values[0].root
     return chain
@@ -137,7 +136,7 @@ class _Aligner:
         return gain + (_SAME_CONSTANT if True in agreements else 0.0)
 
     def _skip(self, op: Op, rest: _Path, here: tuple[Value, Value]) -> _Path:
-        if op.family in VIEW_FAMILIES:
+        if op.is_view:
             return _Path(rest.score + _VIEW_SKIP, (here, *rest.pairs), rest.steps)
         return _Path(rest.score + _SKIP, rest.pairs, rest.steps)
 

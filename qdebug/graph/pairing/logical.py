@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
+
+import numpy as np
 
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Array, Graph, Node, TensorType
+from qdebug.graph.pairing.ops import NEUTRAL_ELEMENTS, VIEW_FAMILIES
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import dequantize
+
+_SMALL = 4096
 
 
 @dataclass(eq=False)
@@ -28,6 +34,13 @@ class Const:
     def shape(self) -> tuple[int, ...] | None:
         """Its shape, without reading it."""
         return self.constants.graph.type_of(self.tensor).fixed_shape
+
+    def is_filled_with(self, number: float) -> bool:
+        """Whether it is a small constant whose entries are all this number."""
+        if self.shape is None or int(np.prod(self.shape)) > _SMALL:
+            return False
+        value = self.read()
+        return value is not None and bool(np.allclose(value, number, rtol=1e-6, atol=1e-9))
 
     def read(self) -> Array | None:
         """Real values, float32 for codes; None where they cannot be evaluated."""
@@ -109,6 +122,24 @@ class Op:
     def consts(self) -> list[Const]:
         """Constant operands."""
         return [operand for operand in self.inputs if isinstance(operand, Const)]
+
+    @cached_property
+    def is_view(self) -> bool:
+        """Whether the result holds the operand's values, at most laid out anew."""
+        if len(self.values) != 1 or len(self.outputs) != 1:
+            return False
+        if self.family in VIEW_FAMILIES or self.family == "Concat":
+            return len(self.inputs) == 1
+        if self.family == "Pad":
+            return not np.any(self.params.get("pads", 1))
+        neutral = NEUTRAL_ELEMENTS.get(self.family)
+        if neutral is None or (self.family in ("Sub", "Div") and not self._value_first):
+            return False
+        return len(self.consts) == 1 and self.consts[0].is_filled_with(neutral)
+
+    @property
+    def _value_first(self) -> bool:
+        return isinstance(self.inputs[0], Value)
 
     @property
     def result(self) -> Value:

@@ -9,8 +9,8 @@ from qdebug.graph.pairing.chains import align, chain_before, foldable
 from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
-from qdebug.graph.pairing.ops import COMMUTATIVE, VIEW_FAMILIES
-from qdebug.graph.pairing.score import Scorer, names_agree
+from qdebug.graph.pairing.ops import COMMUTATIVE
+from qdebug.graph.pairing.score import Scorer, base_name
 from qdebug.graph.pairing.state import (
     Match,
     Matches,
@@ -151,7 +151,10 @@ class Matcher:
         for a, b in list(zip(left.outputs, right.outputs, strict=False))[1:]:
             if a is not None and b is not None:
                 self.matches.commit(a, b, by, self._hint(b))
-        if right.result.root in self.matches.of_right or left.result.root in self.matches.of_left:
+        if left.result.root in self.matches.of_left:
+            self.matches.commit(left.result, right.result, by, self._hint(right.result), True)
+            return
+        if right.result.root in self.matches.of_right:
             return
         alignment = align(left.result.root, right.result.root)
         if not alignment.certain:
@@ -185,16 +188,16 @@ class Matcher:
     def _back_over_views(self, match: Match) -> None:
         """Where only one side changes the layout, its other end holds the same values."""
         a, b = match.left.op, match.right.op
-        left_view = a is not None and a.family in VIEW_FAMILIES and a not in self.matches.op_of_left
-        right_view = (
-            b is not None and b.family in VIEW_FAMILIES and b not in self.matches.op_of_right
-        )
+        left_view = a is not None and a.is_view and a not in self.matches.op_of_left
+        right_view = b is not None and b.is_view and b not in self.matches.op_of_right
         if b is not None and right_view and not left_view:
-            perm = across_right_view(b, match.perm, forward=False)
-            self.matches.commit(match.left, b.values[0], match.by, perm, reshape=True)
+            known, perm = across_right_view(b, match, forward=False)
+            if known:
+                self.matches.commit(match.left, b.values[0], match.by, perm, reshape=True)
         elif a is not None and left_view and not right_view:
-            perm = across_left_view(a, match.perm, forward=False)
-            self.matches.commit(a.values[0], match.right, match.by, perm, reshape=True)
+            known, perm = across_left_view(a, match, forward=False)
+            if known:
+                self.matches.commit_left_view(match, a.values[0], perm)
 
     def _consistent(self, left: Op, right: Op) -> bool:
         """Plausible, and no operand is already known to be something else."""
@@ -252,23 +255,21 @@ class Matcher:
 
     def _forward_over_views(self, match: Match) -> None:
         """Follow a change of layout that only one side makes."""
-        left_ops = [op for op in match.left.consumer_ops() if op not in self.matches.op_of_left]
-        right_ops = [op for op in match.right.consumer_ops() if op not in self.matches.op_of_right]
-        families = {op.family for op in left_ops}, {op.family for op in right_ops}
-        for op in right_ops:
-            if op.family in VIEW_FAMILIES and not families[0] & VIEW_FAMILIES:
-                perm = across_right_view(op, match.perm, forward=True)
+        left_views = self._free_views(match.left, self.matches.op_of_left)
+        right_views = self._free_views(match.right, self.matches.op_of_right)
+        if left_views and right_views:
+            return  # one may yet turn out to be the other
+        for op in right_views:
+            known, perm = across_right_view(op, match, forward=True)
+            if known:
                 self.matches.commit(match.left, op.result, match.by, perm, reshape=True)
-        for op in left_ops:
-            if op.family in VIEW_FAMILIES and not families[1] & VIEW_FAMILIES:
-                perm = across_left_view(op, match.perm, forward=True)
-                self._left_view(match, op, perm)
+        for op in left_views:
+            known, perm = across_left_view(op, match, forward=True)
+            if known:
+                self.matches.commit_left_view(match, op.result, perm)
 
-    def _left_view(self, match: Match, op: Op, perm: tuple[int, ...] | None) -> None:
-        """Let the readers of a float-only view find their counterparts at the same quant value."""
-        found, layout = self.matches.layouts.find(op.result.shape, match.right.shape, perm)
-        if found or self.matches.layouts.same_size(op.result.shape, match.right.shape):
-            self._forward(Match(op.result.root, match.right, layout, match.by, view=True))
+    def _free_views(self, value: Value, taken: dict[Op, Op]) -> list[Op]:
+        return [op for op in value.consumer_ops() if op.is_view and op not in taken]
 
     # Relaxations.
 
@@ -300,18 +301,22 @@ class Matcher:
     def _by_name(self) -> bool:
         by_name = {op.node.name: op for op in self.left.ops if op.node.name}
         by_output = {name: op for op in self.left.ops for name in op.node.outputs if name}
+        done = False
         for right in self.right.ops:
             if right in self.matches.op_of_right:
                 continue
-            candidates = [by_name.get(right.node.name), by_output.get(right.node.outputs[0])]
+            names = [base_name(name) for name in right.node.outputs if name]
+            candidates = [by_name.get(right.node.name), *map(by_output.get, names)]
             for left in candidates:
-                if left is None or left in self.matches.op_of_left or not names_agree(left, right):
-                    continue
-                if self._consistent(left, right) and self._results_consistent(left, right):
-                    self.match_ops(left, right, "name")
+                if left is not None and self._may_be(left, right):
+                    done |= self.match_ops(left, right, "name")
                     self.drain()
-                    return True
-        return False
+        return done
+
+    def _may_be(self, left: Op, right: Op) -> bool:
+        if not self.matches.free(left, right) or not self._consistent(left, right):
+            return False
+        return self._results_consistent(left, right)
 
     def _results_consistent(self, left: Op, right: Op) -> bool:
         known = self.matches.of_right.get(right.result.root)
@@ -321,6 +326,7 @@ class Matcher:
 
     def _by_partial_operands(self) -> bool:
         """Only candidates: some operands are known, the others do not contradict."""
+        done = False
         for match in list(self.matches.of_right.values()):
             rights = [o for o in match.right.consumer_ops() if o not in self.matches.op_of_right]
             lefts = [o for o in match.left.consumer_ops() if o not in self.matches.op_of_left]
@@ -328,10 +334,9 @@ class Matcher:
                 same = [op for op in lefts if self._same_operands(op, right)]
                 rivals = [op for op in rights if op.family == right.family]
                 if len(same) == 1 and len(rivals) == 1 and not foldable(right):
-                    self.match_ops(same[0], right, "structure")
+                    done |= self.match_ops(same[0], right, "structure")
                     self.drain()
-                    return True
-        return False
+        return done
 
     def _by_output(self) -> bool:
         lefts = [self.left.of_tensor.get(name) for name in self.left.graph.outputs]
@@ -353,7 +358,7 @@ def _without_views(value: Value) -> list[Value]:
     """The value, and what it was before padding and changes of layout."""
     found = [value]
     while value.op is not None and value.op.values and len(found) < 4:
-        if value.op.family not in VIEW_FAMILIES and value.op.family != "Pad":
+        if not value.op.is_view and value.op.family != "Pad":
             break
         value = value.op.values[0].root
         found.append(value)

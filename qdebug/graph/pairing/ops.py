@@ -49,6 +49,9 @@ _FAMILY_OF = {op: family for family, members in _FAMILIES.items() for op in memb
 VIEW_FAMILIES = frozenset({"Reshape", "Transpose"})
 """Families whose output holds the input's values, laid out anew."""
 
+NEUTRAL_ELEMENTS = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
+"""Constants that make these operations change nothing."""
+
 COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "Mean", "And", "Or", "Xor", "Equal"})
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul", "LSTM", "GRU", "RNN", "Gather"})
 

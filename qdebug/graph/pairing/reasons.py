@@ -7,7 +7,6 @@ from collections import deque
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairing.build import FLOAT_TYPES
 from qdebug.graph.pairing.logical import Value
-from qdebug.graph.pairing.ops import VIEW_FAMILIES
 from qdebug.graph.pairing.result import choose_reading
 from qdebug.graph.pairing.state import Matches, comparable, content_root, dtype_name
 from qdebug.graph.pairs import Pair
@@ -74,15 +73,11 @@ def _missing(matches: Matches, value: Value) -> str:
     end = _next_matched(matches, value)
     if end is None or end.op is None:
         return "no counterpart found"
-    right = matches.of_left[end][0].right
-    maker = matches.op_of_left.get(end.op)
-    if right.op is not None and maker is None and right.op.family not in VIEW_FAMILIES:
-        twin = matches.op_of_right.get(right.op)
-        if twin is not None and _feeds(value, end):
-            return f"folded into {end.op.node.label}"
-        return f"inside {right.op.node.op} {right.op.node.label} of the quant graph"
-    if maker is not None and right.op is not None and _feeds(value, end):
+    if _feeds(value, end):
         return f"folded into {end.op.node.label}"
+    right = matches.of_left[end][0].right
+    if right.op is not None and right.op.family != end.op.family:
+        return f"inside {right.op.node.op} {right.op.node.label} of the quant graph"
     return "no counterpart found"
 
 

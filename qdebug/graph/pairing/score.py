@@ -124,7 +124,7 @@ def overlap(left: Counter[str], right: Counter[str]) -> float:
 def reader_families(value: Value) -> list[str]:
     """Families of the operations that read a value; graph outputs count as one."""
     families = [
-        f"{op.family}:{slot}" if op.family == "Concat" else op.family
+        f"Concat:{slot}" if op.family == "Concat" else f"{op.family}/{len(op.values)}"
         for op, slot in value.consumers
     ]
     return [*families, *(["output"] if value.outputs else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import onnx
@@ -17,7 +18,6 @@ from qdebug.graph.pairing.layout import (
     before_quant_transpose,
 )
 from qdebug.graph.pairing.logical import Logical, Op, Value
-from qdebug.graph.pairing.ops import VIEW_FAMILIES
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,15 @@ class Matches:
         self.queue.append(match)
         return True
 
+    def commit_left_view(self, match: Match, left: Value, perm: Perm | None) -> bool:
+        """Record that a view which only the float graph has holds a matched value too."""
+        left = left.root
+        if left in self.of_left or not self.layouts.same_size(left.shape, match.right.shape):
+            return False
+        self.of_left[left] = [Match(left, match.right, perm, match.by, view=True)]
+        self.queue.append(self.of_left[left][0])
+        return True
+
 
 def comparable(value: Value) -> bool:
     """Whether the value is made of real numbers (or of codes that stand for them)."""
@@ -107,33 +116,38 @@ def same_content(left: Value, right: Value) -> bool:
 def content_root(value: Value) -> Value:
     """The value that this one is a mere view of."""
     current = value.root
-    while current.op is not None and current.op.family in VIEW_FAMILIES and current.op.values:
+    while current.op is not None and current.op.is_view:
         current = current.op.values[0].root
     return current
 
 
-def axes_of(op: Op) -> Perm | None:
-    """Permutation of a ``Transpose``; None for other operations."""
-    if op.family != "Transpose":
-        return None
-    rank = len(op.result.shape or ())
-    return tuple(op.params.get("perm") or range(rank)[::-1])
+def across_left_view(op: Op, match: Match, *, forward: bool) -> tuple[bool, Perm | None]:
+    """Layout on the other side of a view of the float graph: ``(known, perm)``."""
+    return _across(op, match, after_float_transpose if forward else before_float_transpose)
 
 
-def across_left_view(op: Op, perm: Perm | None, *, forward: bool) -> Perm | None:
-    """Layout on the other side of a view of the float graph."""
-    axes = axes_of(op)
-    if axes is None:
-        return None
-    return (after_float_transpose if forward else before_float_transpose)(perm, axes)
+def across_right_view(op: Op, match: Match, *, forward: bool) -> tuple[bool, Perm | None]:
+    """Layout on the other side of a view of the quant graph: ``(known, perm)``."""
+    return _across(op, match, after_quant_transpose if forward else before_quant_transpose)
 
 
-def across_right_view(op: Op, perm: Perm | None, *, forward: bool) -> Perm | None:
-    """Layout on the other side of a view of the quant graph."""
-    axes = axes_of(op)
-    if axes is None:
-        return None
-    return (after_quant_transpose if forward else before_quant_transpose)(perm, axes)
+def _across(
+    op: Op, match: Match, carry: Callable[[Perm | None, Perm], Perm | None]
+) -> tuple[bool, Perm | None]:
+    if op.family == "Transpose":
+        rank = len(op.result.shape or ())
+        axes = tuple(op.params.get("perm") or range(rank)[::-1])
+        return bool(axes), carry(match.perm, axes) if axes else None
+    if op.family != "Reshape":
+        return True, match.perm
+    return match.perm is None or _moves_ones(match), None
+
+
+def _moves_ones(match: Match) -> bool:
+    """Whether the permutation keeps the order of all axes longer than one."""
+    shape = match.right.shape or ()
+    moved = [axis for axis in match.perm or () if axis < len(shape) and shape[axis] != 1]
+    return bool(shape) and moved == sorted(moved)
 
 
 def dtype_name(value: Value) -> str:
