@@ -13,10 +13,10 @@ from torch.nn import functional
 from sample_models.build import measure
 from sample_models.build.reading import IMAGENET_MEAN, IMAGENET_STD
 from sample_models.build.scenes import OBJECTS
-from sample_models.build.training import export, fit
+from sample_models.build.training import export, fit, to_tensor, varied
 
 SIZE = 96
-PICTURES, STEPS, BATCH = 4000, 1000, 64
+PICTURES, STEPS, BATCH = 4000, 700, 64
 
 
 class Conv(nn.Module):
@@ -93,25 +93,25 @@ class Classifier(nn.Module):
         return self.classifier(self.pool(self.features(x)).flatten(1))
 
 
-def train_classifier(path: Path, seed: int, pictures: int = PICTURES, steps: int = STEPS) -> None:
+def train_classifier(path: Path, seed: int) -> None:
     """Renders pictures, trains, and writes the float graph to ``path``."""
     torch.manual_seed(seed)
-    rendered, labels = measure.objects(pictures, seed)
-    stack = np.stack([cv2.resize(picture, (SIZE, SIZE)) for picture in rendered])
-    inputs = torch.from_numpy(((stack - IMAGENET_MEAN) / IMAGENET_STD).transpose(0, 3, 1, 2))
-    target = torch.from_numpy(labels)
+    rendered, labels = measure.objects(PICTURES, seed)
+    small = [cv2.resize(picture, (SIZE, SIZE)) for picture in rendered]
+    stack, target = torch.from_numpy(np.stack(small)), torch.from_numpy(labels)
+    mean, std = (
+        torch.from_numpy(values / 255).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD)
+    )
 
     def loss_of_step(net: nn.Module, _step: int) -> Tensor:
-        batch = torch.randint(len(inputs), (BATCH,))
-        x = inputs[batch].contiguous(memory_format=torch.channels_last)
-        if torch.rand(()) < 0.5:
-            x = x.flip(3)
+        batch = torch.randint(len(stack), (BATCH,))
+        x = (to_tensor(varied(stack[batch])) - mean) / std
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(x)
         return functional.cross_entropy(logits.float(), target[batch], label_smoothing=0.05)
 
     net = Classifier(len(OBJECTS)).to(memory_format=torch.channels_last)
     print(f"classifier: {sum(value.numel() for value in net.parameters())} weights", flush=True)
-    fit(net, loss_of_step, steps, 4e-3, f"classifier, seed {seed}")
+    fit(net, loss_of_step, STEPS, 4e-3, f"classifier, seed {seed}")
     names = {"names": str(dict(enumerate(OBJECTS)))}
     export(net, path, (1, 3, SIZE, SIZE), ("input", "logits"), names)

@@ -23,27 +23,30 @@ def scenes(count: int, seed: int) -> list[Scene]:
         width, height = (int(side) for side in rng.integers(280, 561, 2))
         scene = render_scene(width, height, int(rng.integers(1, 9)), rng)
         scale, left, top = reading.letterbox_frame(width, height)
-        boxes = scene.boxes * np.float32(scale) + np.float32([left, top, left, top])
+        boxes = scene.boxes * np.float32(scale) + np.array([left, top, left, top], np.float32)
         found.append(Scene(scene.picture, scene.classes, boxes))
     return found
+
+
+def _size(rng: np.random.Generator) -> tuple[int, int]:
+    """Width and height of a picture of one thing."""
+    return int(rng.integers(96, 241)), int(rng.integers(96, 241))
 
 
 def objects(count: int, seed: int) -> tuple[list[Picture], NDArray[np.int64]]:
     """Pictures of one object, and the index of its class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(OBJECTS), count)
-    sizes = rng.integers(96, 241, (count, 2)).tolist()
-    pairs = zip(labels, sizes, strict=True)
-    return [object_picture(OBJECTS[label], *size, rng) for label, size in pairs], labels
+    found = [object_picture(OBJECTS[label], *_size(rng), rng) for label in labels]
+    return found, labels
 
 
 def textures(count: int, seed: int) -> tuple[list[Picture], NDArray[np.int64]]:
     """Pictures of one texture, and the index of its class."""
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, len(TEXTURES), count)
-    sizes = rng.integers(96, 241, (count, 2)).tolist()
-    pairs = zip(labels, sizes, strict=True)
-    return [texture_picture(TEXTURES[label], *size, rng) for label, size in pairs], labels
+    found = [texture_picture(TEXTURES[label], *_size(rng), rng) for label in labels]
+    return found, labels
 
 
 def _row(path: Path, quality: str, reference: list[Array], found: list[Array]) -> None:

@@ -22,12 +22,12 @@ from sample_models.build.textures import Picture
 Array = NDArray[np.float32]
 Prepare = Callable[[Picture], Array]
 
-IMAGENET_MEAN = np.float32([123.675, 116.28, 103.53])
-IMAGENET_STD = np.float32([58.395, 57.12, 57.375])
+IMAGENET_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+IMAGENET_STD = np.array([58.395, 57.12, 57.375], np.float32)
 SCORE, OVERLAP = 0.25, 0.5
 
 
-def _nchw(picture: Array) -> Array:
+def _nchw(picture: NDArray[np.floating]) -> Array:
     return np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
 
 

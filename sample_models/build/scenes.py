@@ -120,7 +120,7 @@ def _sprite(name: str, size: int, rng: Rng) -> tuple[Field, Field]:
     colours = np.where(detail[..., None] > 0, trim, base).astype(np.float32)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     shade = 1 - 0.28 * (x * rng.uniform(0.4, 1) + y * rng.uniform(0.4, 1))
-    return np.asarray(colours * shade[..., None], np.float32), shape.astype(np.float32) / 255
+    return np.asarray(colours * shade[..., None], np.float32), np.asarray(shape / 255, np.float32)
 
 
 def _paste(

@@ -19,7 +19,7 @@ Rng = np.random.Generator
 TEXTURES = ("stripes", "checker", "dots", "bricks", "waves", "ripples", "weave", "marble")
 
 
-def _edge(field: Field, softness: float) -> Field:
+def _edge(field: NDArray[np.floating], softness: float) -> Field:
     """A soft step of ``field`` at zero: 0 below, 1 above."""
     return np.asarray(np.clip(field / softness + 0.5, 0, 1), np.float32)
 
@@ -84,7 +84,8 @@ _FIELDS: dict[str, Callable[[Field, Field, Rng], Field]] = {
 
 def random_colour(rng: Rng, saturation: tuple[float, float], value: tuple[float, float]) -> Field:
     """A random RGB colour, 0..255, with saturation and value drawn from the two intervals."""
-    hsv = np.float32([[[rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value)]]])
+    drawn = (rng.uniform(0, 360), rng.uniform(*saturation), rng.uniform(*value))
+    hsv = np.array([[drawn]], np.float32)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255, np.float32)
 
 
@@ -128,7 +129,7 @@ def render_texture(
 def finish(picture: Field, rng: Rng) -> Picture:
     """What a camera adds: sometimes blur, always a little noise. Returns uint8 RGB."""
     if rng.random() < 0.3:
-        picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9))
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 0.9)), np.float32)
     noise = rng.standard_normal(picture.shape, np.float32) * np.float32(rng.uniform(1, 6))
     return np.asarray(np.clip(picture + noise, 0, 255).round(), np.uint8)
 

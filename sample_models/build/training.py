@@ -43,6 +43,14 @@ def fit(net: nn.Module, loss_of_step: Loss, steps: int, rate: float, title: str)
     return net.eval()
 
 
+def varied(pictures: Tensor) -> Tensor:
+    """Mirrored, turned and recoloured at random, uint8 [batch, size, size, 3]: 48 variants."""
+    across, down, turned = (torch.rand(3) < 0.5).tolist()
+    flips = [axis for axis, wanted in ((1, down), (2, across)) if wanted]
+    pictures = pictures.flip(flips)[..., torch.randperm(3)]
+    return pictures.transpose(1, 2) if turned else pictures
+
+
 def to_tensor(pictures: Tensor) -> Tensor:
     """uint8 [batch, height, width, 3] to float32 NCHW 0..1, channels last in memory."""
     planes = pictures.permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)

@@ -18,12 +18,12 @@ from torch.nn import functional
 
 from sample_models.build import measure
 from sample_models.build.textures import TEXTURES
-from sample_models.build.training import export, fit, to_tensor
+from sample_models.build.training import export, fit, to_tensor, varied
 
 SIZE, PATCH = 64, 8
 TOKENS, PADDED = (SIZE // PATCH) ** 2 + 1, 72
 MASKED = -1e12
-PICTURES, STEPS, BATCH = 5000, 1500, 64
+PICTURES, STEPS, BATCH = 8000, 2400, 64
 
 
 class Attention(nn.Module):
@@ -96,25 +96,23 @@ class Transformer(nn.Module):
         return self.head(self.norm(tokens)[:, 0])
 
 
-def train_transformer(path: Path, pictures: int = PICTURES, steps: int = STEPS) -> None:
+def train_transformer(path: Path) -> None:
     """Renders pictures, trains, and writes the float graph to ``path``."""
     torch.manual_seed(3)
-    rendered, labels = measure.textures(pictures, 3)
+    rendered, labels = measure.textures(PICTURES, 3)
     bilinear = Image.Resampling.BILINEAR
     small = [np.asarray(Image.fromarray(p).resize((SIZE, SIZE), bilinear)) for p in rendered]
     stack, target = torch.from_numpy(np.stack(small)), torch.from_numpy(labels)
 
     def loss_of_step(net: nn.Module, _step: int) -> Tensor:
         batch = torch.randint(len(stack), (BATCH,))
-        across, down = (torch.rand(2) < 0.5).tolist()
-        flips = [axis for axis, wanted in ((1, down), (2, across)) if wanted]
-        x = (to_tensor(stack[batch].flip(flips)) - 0.5) / 0.5
+        x = (to_tensor(varied(stack[batch])) - 0.5) / 0.5
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(x)
         return functional.cross_entropy(logits.float(), target[batch], label_smoothing=0.05)
 
     net = Transformer(len(TEXTURES))
     print(f"transformer: {sum(value.numel() for value in net.parameters())} weights", flush=True)
-    fit(net, loss_of_step, steps, 1.5e-3, "transformer")
+    fit(net, loss_of_step, STEPS, 1.5e-3, "transformer")
     names = {"names": str(dict(enumerate(TEXTURES)))}
     export(net, path, (1, 3, SIZE, SIZE), ("pixel_values", "logits"), names)

@@ -34,21 +34,14 @@ def detector_twins(folder: Path, inputs: list[Array]) -> None:
     raw = [x * np.float32(255) for x in inputs]
     static_int8(source, folder / "int8_range255.onnx", raw, _detector_tail)
     dynamic_int8(source, folder / "dynamic.onnx")
-    float16(source, folder / "float16.onnx")
 
 
-def classifier_twins(folder: Path, inputs: list[Array], raw: list[Array]) -> None:
-    """Writes the classifier's twins.
-
-    Args:
-        folder: holds ``float.onnx``.
-        inputs: calibration inputs.
-        raw: the same pictures in NCHW without mean and std, 0..255.
-    """
+def classifier_twins(folder: Path, inputs: list[Array]) -> None:
+    """Writes the classifier's twins; ``inputs`` are calibration inputs."""
     source, sound = folder / "float.onnx", folder / "int8.onnx"
     static_int8(source, sound, inputs)
-    static_int8(source, folder / "int8_range255.onnx", raw)
     static_int8(source, folder / "int8_one_photo.onnx", [min(inputs, key=np.ptp)])
+    float16(source, folder / "float16.onnx")
     amplified = folder / "float_outlier_channel.onnx"
     plant_outlier_channel(source, amplified)
     static_int8(amplified, folder / "int8_outlier_channel.onnx", inputs)
