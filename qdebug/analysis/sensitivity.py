@@ -44,9 +44,10 @@ _FLOAT = onnx.TensorProto.FLOAT
 def measure_sensitivity(
     graphs: tuple[Graph, Graph],
     pairs: Sequence[Pair],
-    samples: Sequence[tuple[Feeds, Feeds]] | Iterable[tuple[Feeds, Feeds]],
+    samples: Iterable[tuple[Feeds, Feeds]],
     settings: CaptureSettings,
     *,
+    count: int,
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> dict[int, Sensitivity]:
@@ -57,6 +58,7 @@ def measure_sensitivity(
         pairs: in execution order of the float graph.
         samples: inputs of the float and the quant graph.
         settings: sessions and threads.
+        count: number of samples.
         journal: what an interrupted measurement has done already; None to begin anew.
         progress: told about each layer of each sample.
 
@@ -66,9 +68,8 @@ def measure_sensitivity(
     Raises:
         ModelError: a run failed.
     """
-    given = list(samples)
-    work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), len(given))
-    for number, (float_feeds, quant_feeds) in enumerate(given):
+    work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), count)
+    for number, (float_feeds, quant_feeds) in enumerate(samples):
         work.add_sample(number, float_feeds, quant_feeds)
     return work.result()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import os
 import time
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.analysis.roles import assign_roles
+from qdebug.analysis.sensitivity import Journal, measure_sensitivity
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.fetch import Fetcher
@@ -65,6 +67,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     keep_tensors: str = "none",
     threads: int | None = None,
     local: bool = True,
+    sensitivity: bool = False,
     max_memory: int = 1 << 30,
     providers: tuple[str, str] = ("cpu", "cpu"),
     vendor: str | None = None,
@@ -88,6 +91,8 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         keep_tensors: ``none``, ``worst:N`` or ``all``: which layers' values to write.
         threads: ONNX Runtime's intra-op threads; None leaves it the choice.
         local: measure local error too.
+        sensitivity: measure every layer's sensitivity too. What an interrupted measurement had
+            done is taken up again by the next one of the same request and ``output``.
         max_memory: bytes of captured tensors held at once.
         providers: execution providers of the float and the quant side.
         vendor: toolchain that advice is written for.
@@ -105,6 +110,8 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         limit=limit,
         keep=_keep_choice(keep_tensors),
         local=local,
+        sensitivity=sensitivity,
+        journal=_journal_file(output) if output is not None else None,
         max_memory=max_memory,
         threads=threads or 0,
         providers=providers,
@@ -125,6 +132,8 @@ class _Request:
     limit: int | None
     keep: str
     local: bool
+    sensitivity: bool
+    journal: Path | None
     max_memory: int
     threads: int
     providers: tuple[str, str]
@@ -169,6 +178,7 @@ class _Comparison:
             kept = KeptTensors(self.writer, self.request.keep)
             self._run_samples(samples, capture, deployed, kept, pairing)
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+            layers = self._with_sensitivity(layers, pairing, samples)
             layers = kept.finish(layers, self._recapture(pairing, samples))
             return self._finish(pairing, capture, layers, deployed)
 
@@ -266,6 +276,33 @@ class _Comparison:
 
         return run
 
+    def _with_sensitivity(
+        self, layers: Sequence[Layer], pairing: Pairing, samples: Sequence[Sample]
+    ) -> list[Layer]:
+        if not self.request.sensitivity:
+            return list(layers)
+        journal = Journal(self.request.journal, self._fingerprint())
+        if journal.done:
+            self.progress.note(f"sensitivity: {len(journal.done)} measurements taken up again")
+        measured = measure_sensitivity(
+            (self.float.graph, self.quant.graph),
+            pairing.pairs,
+            (self._feeds(sample) for sample in samples),
+            self._capture_settings(),
+            count=len(samples),
+            journal=journal,
+            progress=self.progress,
+        )
+        journal.finish()
+        return [dataclasses.replace(x, sensitivity=measured.get(x.index)) for x in layers]
+
+    def _fingerprint(self) -> str:
+        """Identifies models, pipelines and samples."""
+        parts = [self.float.graph.sha256, self.quant.graph.sha256]
+        parts += [self.float.preprocess.spec, self.quant.preprocess.spec]
+        parts += [info.sha256 for info in self.infos]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
     def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
         float_feeds = sample.load("float")
         if self._quant_is_fed_alike():
@@ -341,6 +378,10 @@ class _Comparison:
     def _timing(self, deployed: DeployedOutputs) -> Timing:
         total = time.perf_counter() - self.started
         return Timing(total, deployed.seconds_per_sample * len(self.infos), peak_rss_mib())
+
+
+def _journal_file(output: str | Path) -> Path:
+    return Path(output).with_name(f".{Path(output).name}.sensitivity")
 
 
 def _keep_choice(text: str) -> str:
