@@ -64,7 +64,7 @@ class VerdictBar(Widget):
         reason = verdict.reason
         if verdict.gate != "output" and "gate" not in reason:
             reason = f"{verdict.gate} gate: {reason}"
-        first.append(fit(reason, max(room, 0), self.look.glyphs))
+        first.append(fit(reason, max(room, 0), self.look.glyphs, prose=True))
         first.append(f" {alarm}", palette.badges["warn"] if alarm else "")
         return first
 
@@ -79,11 +79,12 @@ class VerdictBar(Widget):
     def _second(self, width: int) -> Text:
         tabs = self._tabs()
         room = max(width - tabs.cell_len - 1, 0)
-        summary = self._summary() if self.session else ""
+        summary = self._summary(room) if self.session else ""
         row = line((fit(f" {summary}", room, self.look.glyphs), self.look.palette.dim), " ")
         return row.append_text(tabs)
 
-    def _summary(self) -> str:
+    def _summary(self, width: int) -> str:
+        """As much about the run as fits, the most telling first."""
         if self.session is None:
             return ""
         run, glyphs = self.session.run, self.look.glyphs
@@ -97,10 +98,12 @@ class VerdictBar(Widget):
             value = decibels(worst.accumulated.sqnr_db, glyphs)
             parts.insert(0, f"{cut_middle(worst.name, 20, glyphs)} accumulated {value} dB")
         files = (run.models.float.file, run.models.quant.file)
-        room = max((self.size.width - 90) // 2, 12)
-        names = [cut_middle(name, room, glyphs) for name in files]
+        names = [cut_middle(name, 40, glyphs) for name in files]
         parts.append(f" {glyphs.between} ".join(names))
-        return f" {glyphs.dot} ".join(parts)
+        dot = f" {glyphs.dot} "
+        while len(parts) > 1 and cell_len(dot.join(parts)) >= width:
+            parts.pop()
+        return dot.join(parts)
 
     def _tabs(self) -> Text:
         text = line()
@@ -145,7 +148,7 @@ class KeyBar(Widget):
     def render(self) -> Text:
         """As many keys as fit beside the status."""
         width, glyphs, palette = self.size.width, self.look.glyphs, self.look.palette
-        status = cut_middle(self.status, max(width * 2 // 3, 10), glyphs)
+        status = cut_middle(self.status, max(width * 11 // 20, 10), glyphs)
         room = width - cell_len(status) - 2
         row = line(" ")
         for key, bound in self.keys:

@@ -17,6 +17,7 @@ from qdebug.tui.text import fit
 
 FloatArray = npt.NDArray[np.float64]
 
+WARN_DB = 20.0
 GOOD_DB = 50.0
 """SQNR at and above which an error bar is empty. Thresholds are fixed so that bars mean the same
 in every run: scaled to the run's own extremes, a perfect model would show full bars."""
@@ -73,7 +74,8 @@ def level_style(level: float, look: Look) -> Style:
     """Colour of an error bar: bad from 10 dB down, warning from 20 dB down."""
     if math.isnan(level):
         return look.palette.dim
-    return look.palette.grade((1.0 - level) * GOOD_DB)
+    sqnr_db = (1.0 - level) * GOOD_DB
+    return look.palette.grade(sqnr_db) if sqnr_db < WARN_DB else look.palette.calm
 
 
 def bar(level: float, width: int, look: Look, style: Style) -> Text:

@@ -75,7 +75,7 @@ class FindingTable(LineTable):
         return (
             Column("status", "", 2),
             Column("id", "finding", 7, 2),
-            Column("title", "", 20, flexible=True),
+            Column("title", "", 20, flexible=True, prose=True),
             Column("gain", "gain dB", 7, 1, right=True),
         )
 

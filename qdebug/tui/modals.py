@@ -44,16 +44,8 @@ class TextScreen(ModalScreen[None]):
             yield TextView()
 
     def on_mount(self) -> None:
-        """Wrap the text once the width is known."""
-        self.call_after_refresh(self._fill)
-
-    def on_resize(self) -> None:
-        """Wrap again."""
-        self.call_after_refresh(self._fill)
-
-    def _fill(self) -> None:
-        view = self.query_one(TextView)
-        view.show(list(self.make(view.room)), keep_place=True)
+        """Show the text."""
+        self.query_one(TextView).show(self.make)
 
     def action_scroll_down(self) -> None:
         """Some lines down."""

@@ -88,6 +88,7 @@ class Palette:
     bad: Style
     warn: Style
     good: Style
+    calm: Style
     float_side: Style
     quant_side: Style
     header: Style
@@ -95,13 +96,13 @@ class Palette:
     cursor_idle: Style
     found: Style
     badges: dict[str, Style]
-    heat: tuple[Style, ...]
-    """Backgrounds from nothing wrong to all wrong; in monochrome, a single empty style."""
 
     def grade(self, sqnr_db: float | None) -> Style:
-        """Style of an SQNR in dB: bad below 10, warning below 20."""
-        if sqnr_db is None or math.isnan(sqnr_db):
+        """Style of an SQNR in dB: bad below 10 and where undefined, warning below 20."""
+        if sqnr_db is None:
             return self.dim
+        if math.isnan(sqnr_db):
+            return self.bad
         return self.bad if sqnr_db < 10 else self.warn if sqnr_db < 20 else self.text
 
 
@@ -126,10 +127,11 @@ def palette_of(theme: Theme) -> Palette:
         bad=Style(color=bad, bold=True),
         warn=Style(color=warn),
         good=Style(color=good),
+        calm=Style(color=primary) if ansi else Style(color=_between(theme, fallback, 0.55)),
         float_side=Style(color=primary),
         quant_side=Style(color=_rich(theme.secondary or fallback.secondary)),
         header=Style(bold=True) if ansi else Style(bold=True, bgcolor=panel),
-        cursor=Style(reverse=True) if ansi else Style(bgcolor=_cursor(theme, fallback)),
+        cursor=Style(reverse=True) if ansi else Style(bgcolor=_between(theme, fallback, 0.3)),
         cursor_idle=Style(underline=True) if ansi else Style(bgcolor=panel),
         found=Style(underline=True, color=bad),
         badges={
@@ -138,7 +140,6 @@ def palette_of(theme: Theme) -> Palette:
             "pass": Style(color=ink, bgcolor=good, bold=True),
             "inconclusive": Style(color=ink, bgcolor=primary, bold=True),
         },
-        heat=_heat(theme, fallback),
     )
 
 
@@ -154,6 +155,7 @@ def _mono() -> Palette:
         bad=strong,
         warn=strong,
         good=plain,
+        calm=plain,
         float_side=plain,
         quant_side=strong,
         header=Style(bold=True, underline=True),
@@ -161,27 +163,13 @@ def _mono() -> Palette:
         cursor_idle=Style(underline=True),
         found=Style(underline=True),
         badges=dict.fromkeys(("fail", "warn", "pass", "inconclusive"), inverse + strong),
-        heat=(plain,),
     )
 
 
-def _cursor(theme: Theme, fallback: Theme) -> RichColor:
+def _between(theme: Theme, fallback: Theme, part: float) -> RichColor:
+    """A colour on the way from the background to the primary one."""
     background = Color.parse(theme.background or fallback.background or "#000000")
-    return background.blend(Color.parse(theme.primary), 0.3).rich_color
-
-
-def _heat(theme: Theme, fallback: Theme) -> tuple[Style, ...]:
-    """Nine backgrounds: panel to warning to error."""
-    if theme.name.startswith("ansi"):
-        names = ("default", "blue", "cyan", "yellow", "red", "bright_red")
-        return tuple(Style(bgcolor=name) for name in names)
-    calm = Color.parse(theme.panel or fallback.panel or "#202020")
-    middle = Color.parse(theme.warning or fallback.warning or "#f0b429")
-    hot = Color.parse(theme.error or fallback.error or "#ff7059")
-    steps = [calm.blend(middle, i / 4) for i in range(5)] + [
-        middle.blend(hot, i / 4) for i in range(1, 5)
-    ]
-    return tuple(Style(bgcolor=step.rich_color) for step in steps)
+    return background.blend(Color.parse(theme.primary), part).rich_color
 
 
 def _rich(value: str | None) -> RichColor:

@@ -1,4 +1,4 @@
-"""Samples against layers: one line a sample, its error along the network as heat."""
+"""Samples against layers: one line a sample, its error along the network as a strip."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from qdebug.tui.table import Cell, Column, LineTable, fit_columns
 
 
 class SampleTable(LineTable):
-    """The heat strips; a cursor runs along the network as well as over the samples."""
+    """The strips; a cursor runs along the network as well as over the samples."""
 
     def __init__(self, look: Look, session: Session) -> None:
         super().__init__(look)
         self.session = session
         self.by_error = True
-        self.column = 0
+        self.column: int | None = None
         self.order = self._ordered()
 
     @cached_property
@@ -80,15 +80,15 @@ class SampleTable(LineTable):
         return "this run holds no samples"
 
     def columns(self) -> Sequence[Column]:
-        """Name, number at the output, heat."""
+        """Name, number at the output, strip."""
         return (
             Column("name", "sample", 16 if self.size.width < 100 else 26),
             Column("worst", "out dB", 7, 1, right=True),
-            Column("heat", "error along the network", 20, flexible=True),
+            Column("strip", "error along the network", 20, flexible=True),
         )
 
     def cell(self, row: int, column: Column) -> Cell:
-        """Name or number of a sample; the heat is drawn by the line."""
+        """Name or number of a sample; the strip is drawn by the line."""
         sample = self.order[row]
         if column.key == "name":
             return self.session.run.samples[sample].name, Style()
@@ -96,39 +96,38 @@ class SampleTable(LineTable):
         return decibels(value, self.look.glyphs), self.look.palette.grade(value)
 
     @property
-    def heat_room(self) -> tuple[int, int]:
-        """First cell of the heat and its width."""
+    def strip_room(self) -> tuple[int, int]:
+        """First cell of the strip and its width."""
         left = 0
         for column, width in fit_columns(self.columns(), self.size.width):
-            if column.key == "heat":
+            if column.key == "strip":
                 return left, max(width, 1)
             left += width + 1
         return 0, 1
 
     def _row_line(self, row: int, width: int, base: Style) -> Strip:
         line = super()._row_line(row, width, base)
-        left, room = self.heat_room
+        left, room = self.strip_room
         segments = list(line.crop(0, left))
         levels = charts.binned_worst(charts.error_levels(self.matrix[self.order[row]]), room)
         for at, level in enumerate(levels.tolist()):
-            here = row == self.cursor and at == min(self.column, room - 1)
-            segments.append(self._heat(level, base, here))
+            here = row == self.cursor and at == self._at(room)
+            segments.append(self._part(level, base, here))
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _heat(self, level: float, base: Style, here: bool) -> Segment:
-        heat = self.look.palette.heat
-        if len(heat) == 1:
-            glyph = charts.level_glyph(level, self.look)
-            return Segment(glyph, base + Style(reverse=True) if here else base)
-        if np.isnan(level):
-            return Segment("+" if here else " ", base)
-        style = base + heat[min(int(level * len(heat)), len(heat) - 1)]
-        return Segment("+" if here else " ", style + Style(bold=True))
+    def _part(self, level: float, base: Style, here: bool) -> Segment:
+        style = base + charts.level_style(level, self.look)
+        return Segment(
+            charts.level_glyph(level, self.look), style + Style(reverse=True) if here else style
+        )
+
+    def _at(self, room: int) -> int:
+        return min(self.column or 0, room - 1)
 
     def along(self, step: int) -> None:
         """Move along the network."""
-        _, room = self.heat_room
-        self.column = min(max(min(self.column, room - 1) + step, 0), room - 1)
+        _, room = self.strip_room
+        self.column = min(max(self._at(room) + step, 0), room - 1)
         self.refresh()
         self.post_message(self.Moved(self))
 
@@ -137,15 +136,15 @@ class SampleTable(LineTable):
         sample = self.current
         if sample is None or not self.matrix.shape[1]:
             return None
-        _, room = self.heat_room
-        span = charts.positions_of(min(self.column, room - 1), self.matrix.shape[1], room)
+        _, room = self.strip_room
+        span = charts.positions_of(self._at(room), self.matrix.shape[1], room)
         part = self.matrix[sample, span.start : span.stop]
         known = np.where(np.isnan(part), np.inf, part)
         return span.start + int(np.argmin(known)) if len(known) else None
 
     def go_to_worst(self) -> None:
         """Begin at the part of the network where the error first gets large."""
-        _, room = self.heat_room
+        _, room = self.strip_room
         sample = self.current
         if sample is None or not self.matrix.shape[1]:
             return
@@ -153,8 +152,8 @@ class SampleTable(LineTable):
         self.column = charts.column_of(int(np.argmin(row)), len(row), room)
 
     def on_click(self, event: events.Click) -> None:
-        """A click on the heat moves along the network, too."""
-        left, room = self.heat_room
+        """A click on the strip moves along the network, too."""
+        left, room = self.strip_room
         if event.y > 0 and left <= event.x < left + room:
             self.column = event.x - left
             self.post_message(self.Moved(self))

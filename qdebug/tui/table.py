@@ -35,6 +35,7 @@ class Column:
         drop: columns with the highest number go first where room is short; 0 stays always.
         right: aligned to the right.
         flexible: takes the rest of the room.
+        prose: what is too long loses its end; names lose their middle.
     """
 
     key: str
@@ -43,6 +44,7 @@ class Column:
     drop: int = 0
     right: bool = False
     flexible: bool = False
+    prose: bool = False
 
 
 Cell = tuple[str, Style]
@@ -147,9 +149,8 @@ class LineTable(ScrollView, can_focus=True):
         segments = []
         for column, room in fit_columns(self.columns(), width):
             text, style = self.cell(row, column)
-            segments.append(
-                Segment(fit(text, room, glyphs, right=column.right), base + style + here)
-            )
+            shown = fit(text, room, glyphs, right=column.right, prose=column.prose)
+            segments.append(Segment(shown, base + style + here))
             segments.append(Segment(" ", base + here))
         return Strip(segments).adjust_cell_length(width, base + here)
 

@@ -21,6 +21,7 @@ from qdebug.tui.context import Look
 from qdebug.tui.lines import blank, grid, line
 from qdebug.tui.numbers import plain
 from qdebug.tui.pictures import Picture, picture_lines, side_by_side
+from qdebug.tui.text import wrap
 
 FloatArray = npt.NDArray[np.float64]
 Cancelled = Callable[[], bool]
@@ -177,7 +178,7 @@ def plane_lines(
     scale = (
         f"{plain(low, glyphs)} .. {plain(high, glyphs)}, difference up to {plain(largest, glyphs)}"
     )
-    lines = [line((f"{head}: {scale}", look.palette.dim))]
+    lines = wrap(f"{head}: {scale}", width, glyphs, look.palette.dim)
     lines += side_by_side(parts, room, look)
     return [*lines, blank(), *_inspector(plane, layer.quant, width, look)]
 
@@ -217,8 +218,9 @@ def _inspector(plane: Plane, quant: QuantInfo | None, width: int, look: Look) ->
     text += f", difference {plain(q - f, glyphs)}"
     if quant is not None and not isinstance(quant.scale, tuple) and quant.scale:
         text += f" ({(q - f) / quant.scale:+.1f} steps)"
-    start = max(min(x - 3, plane.float.shape[1] - 7), 0)
-    across = range(start, min(start + 7, plane.float.shape[1]))
+    shown = max((width - 10) // 11, 1)
+    start = max(min(x - shown // 2, plane.float.shape[1] - shown), 0)
+    across = range(start, min(start + shown, plane.float.shape[1]))
     rows = [
         [name, *(round_off(values[y, c]) for c in across)]
         for name, values in (("float", plane.float), ("quant", plane.quant))
@@ -226,9 +228,9 @@ def _inspector(plane: Plane, quant: QuantInfo | None, width: int, look: Look) ->
     heads = ["column", *(f"[{c}]" if c == x else str(c) for c in across)]
     hint = "Ctrl-arrows and Alt-up/down move, . and , change the channel, i the sample, v scatter"
     return [
-        line((text, look.palette.bold)),
+        *wrap(text, width, glyphs, look.palette.bold),
         *grid(heads, rows, width, look),
-        line((hint[:width], look.palette.dim)),
+        *wrap(hint, width, glyphs, look.palette.dim),
     ]
 
 
@@ -251,8 +253,8 @@ def scatter_lines(scatter: Scatter, width: int, height: int, look: Look) -> list
     ends = f"{plain(scatter.low, glyphs)} .. {plain(scatter.high, glyphs)} on both axes"
     note = f"{scatter.used:,} of {scatter.total:,} values, brighter is more (log)"
     return [
-        line((f"quant (up) over float (across), {ends}", look.palette.bold)),
+        *wrap(f"quant (up) over float (across), {ends}", width, glyphs, look.palette.bold),
         *picture_lines(picture, columns, columns // 2, look),
-        line((note, look.palette.dim)),
+        *wrap(note, width, glyphs, look.palette.dim),
         line(("v goes back to the heat map", look.palette.dim)),
     ]

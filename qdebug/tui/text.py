@@ -58,9 +58,18 @@ def cut_middle(text: str, width: int, glyphs: Glyphs) -> str:
     return _cut(visible(text, glyphs.ascii_only), width, glyphs.ellipsis)
 
 
-def fit(text: str, width: int, glyphs: Glyphs, *, right: bool = False) -> str:
+def cut_end(text: str, width: int, glyphs: Glyphs) -> str:
+    """Prose in at most ``width`` cells: its end is left out, not its middle."""
+    shown = visible(text, glyphs.ascii_only)
+    if cell_len(shown) <= width:
+        return shown
+    room = max(width - cell_len(glyphs.ellipsis), 0)
+    return set_cell_size(shown, room).rstrip() + glyphs.ellipsis[: max(width, 0)]
+
+
+def fit(text: str, width: int, glyphs: Glyphs, *, right: bool = False, prose: bool = False) -> str:
     """The text in exactly ``width`` cells."""
-    short = cut_middle(text, width, glyphs)
+    short = (cut_end if prose else cut_middle)(text, width, glyphs)
     padding = " " * max(width - cell_len(short), 0)
     return padding + short if right else short + padding
 

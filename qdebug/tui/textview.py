@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.text import Text
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+Make = Callable[[int], Sequence[Text]]
+"""Makes the lines for a width in cells."""
+
 
 class TextView(ScrollView, can_focus=False):
-    """Lines of text, each at most as wide as the view."""
+    """Lines of text, made anew when the width changes."""
 
     DEFAULT_CSS = """
     TextView { scrollbar-size-horizontal: 0; scrollbar-size-vertical: 1; padding: 0 1; }
@@ -20,24 +23,35 @@ class TextView(ScrollView, can_focus=False):
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
         self._lines: Sequence[Text] = ()
+        self._make: Make = lambda _: ()
+        self._made_for = Size(0, 0)
 
     @property
     def room(self) -> int:
-        """Cells a line may have, with the scrollbar on."""
-        return max(self.scrollable_content_region.width - 1, 10)
+        """Cells a line may have: the scrollbar has its own whether it is there or not."""
+        return max(self.size.width - 1, 10)
 
     @property
     def lines(self) -> Sequence[Text]:
         """What it shows."""
         return self._lines
 
-    def show(self, lines: Sequence[Text], *, keep_place: bool = False) -> None:
+    def show(self, make: Make, *, keep_place: bool = False) -> None:
         """Show other lines, from the top unless the place is to be kept."""
-        self._lines = lines
-        self.virtual_size = Size(self.room, len(lines))
+        self._make = make
+        if not self.size.width:
+            return  # not laid out yet; on_resize comes
+        self._made_for = self.outer_size
+        self._lines = make(self.room)
+        self.virtual_size = Size(self.room, len(self._lines))
         if not keep_place:
             self.scroll_to(y=0, animate=False, force=True, immediate=True)
         self.refresh()
+
+    def on_resize(self) -> None:
+        """Make the lines for the new size."""
+        if self.outer_size != self._made_for:
+            self.show(self._make, keep_place=True)
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
@@ -46,5 +60,4 @@ class TextView(ScrollView, can_focus=False):
         if row >= len(self._lines):
             return Strip.blank(width, self.rich_style)
         segments = self._lines[row].render(self.app.console)
-        strip = Strip(segments).adjust_cell_length(width)
-        return strip.apply_style(self.rich_style)
+        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)

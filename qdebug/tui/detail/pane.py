@@ -136,30 +136,26 @@ class DetailPane(Vertical):
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        if self.subject is None or not self.display or not self.size.height:
-            self.view.show([])
+        subject = self.subject
+        if subject is None:
+            self.view.show(lambda _: ())
         elif self.tab == TENSOR:
-            self._draw_tensor(self.subject)
+            self._draw_tensor(subject)
         else:
-            self.view.show(self._tab_lines(self.subject), keep_place=keep_place)
+            self.view.show(lambda width: self._tab_lines(subject, width), keep_place=keep_place)
 
-    def _tab_lines(self, layer: Layer) -> list[Text]:
-        view = View(
-            self.session, layer, self.view.room, self.view.size.height, self.look, self.log_counts
-        )
+    def _tab_lines(self, layer: Layer, width: int) -> list[Text]:
+        height = self.view.size.height
+        view = View(self.session, layer, width, height, self.look, self.log_counts)
         try:
             return TABS[self.tab](view)
         except QdebugError as error:
-            return self._sorry(error.message)
+            return self._sorry(error.message, width)
         except Exception as error:  # a tab that fails must not take the browser with it
-            return self._sorry(f"this tab failed on this layer: {error!r}")
+            return self._sorry(f"this tab failed on this layer: {error!r}", width)
 
-    def _sorry(self, message: str) -> list[Text]:
-        return wrap(message, self.view.room, self.look.glyphs, self.look.palette.warn)
-
-    def on_resize(self) -> None:
-        """Draw for the new width."""
-        self.call_after_refresh(self.draw, keep_place=True)
+    def _sorry(self, message: str, width: int) -> list[Text]:
+        return wrap(message, width, self.look.glyphs, self.look.palette.warn)
 
     # Kept tensors.
 
@@ -181,15 +177,16 @@ class DetailPane(Vertical):
                 "The values of this layer were not kept. Compare again with --keep-tensors worst:20"
                 " (or all) to look at them here. Layers with kept values: is found by kept:yes."
             )
-            self.view.show(self._sorry(text))
+            self.view.show(lambda width: self._sorry(text, width))
             return
-        self.view.show([line((" reading the kept tensors", self.look.palette.dim))])
+        self.view.show(lambda _: [line(("reading the kept tensors", self.look.palette.dim))])
         self._reading = self._read(layer, self.place)
 
     @work(thread=True, exclusive=True, exit_on_error=False, group="tensor")
     def _read(self, layer: Layer, place: Place) -> None:
         worker = get_current_worker()
         found: Plane | Scatter | None = None
+        problem = ""
         try:
             if place.scatter:
                 bins = 96
@@ -198,28 +195,23 @@ class DetailPane(Vertical):
                 )
             else:
                 found = tensor.read_plane(self.session.run, layer, place)
-            lines = self._tensor_lines(found, layer)
         except QdebugError as error:
-            lines = self._sorry(error.message)
+            problem = error.message
         except (ValueError, IndexError, MemoryError) as error:
-            lines = self._sorry(f"the kept tensors cannot be shown: {error}")
+            problem = f"the kept tensors cannot be shown: {error}"
         if not worker.is_cancelled:
-            self.app.call_from_thread(self._show_tensor, found_place(found), lines)
+            self.app.call_from_thread(self._show_tensor, found, problem, layer)
 
-    def _tensor_lines(self, found: Plane | Scatter | None, layer: Layer) -> list[Text]:
-        width, height = self.view.room, self.view.size.height
+    def _show_tensor(self, found: Plane | Scatter | None, problem: str, layer: Layer) -> None:
         if isinstance(found, Plane):
-            return tensor.plane_lines(found, layer, self.session.run, width, height, self.look)
-        if found is not None:
-            return tensor.scatter_lines(found, width, height, self.look)
-        return []
+            self.place = found.place  # the reader has brought it into range
 
-    def _show_tensor(self, place: Place | None, lines: list[Text]) -> None:
-        if place is not None:
-            self.place = place
-        self.view.show(lines)
+        def make(width: int) -> list[Text]:
+            height = self.view.size.height
+            if isinstance(found, Plane):
+                return tensor.plane_lines(found, layer, self.session.run, width, height, self.look)
+            if found is not None:
+                return tensor.scatter_lines(found, width, height, self.look)
+            return self._sorry(problem, width)
 
-
-def found_place(found: Plane | Scatter | None) -> Place | None:
-    """Where the reader really looked, after wrapping around."""
-    return found.place if isinstance(found, Plane) else None
+        self.view.show(make)

@@ -38,8 +38,8 @@ def neighbours(view: View) -> list[Text]:
 
 
 def _head(view: View) -> Text:
-    room = max(view.width - 26, 10)
-    return line((f"{'':{room + 2}}{'accum':>8}{'local':>8}", view.look.palette.dim))
+    room = max(view.width - 16, 10)
+    return line((f"{'':{room}}{'accum':>8}{'local':>8}", view.look.palette.dim))
 
 
 def _known(indices: Sequence[int], view: View) -> list[Layer]:
@@ -52,11 +52,11 @@ def _node(layer: Layer, view: View, depth: int, *, here: bool = False, dim: bool
     glyph, glyph_style = layer_glyph(layer, look)
     arrow = look.glyphs.dot if depth == 0 else look.glyphs.arrow
     head = f"{' ' * depth}{arrow} "
-    room = max(view.width - 24, 12)
+    room = view.width - 16 - len(head) - 2
     base = look.palette.bold if here else look.palette.dim if dim else look.palette.text
     row = line((head, look.palette.dim), (f"{glyph} ", glyph_style))
     label = f"{layer.index} {layer.op}  {layer.name}"
-    row.append(fit(label, max(room - len(head) - 2, 6), look.glyphs), base)
+    row.append(fit(label, max(room, 6), look.glyphs), base)
     for metrics in (layer.accumulated, layer.local):
         value = metrics.sqnr_db if metrics else None
         row.append(decibels(value, look.glyphs).rjust(8), look.palette.grade(value))

@@ -26,7 +26,7 @@ from qdebug.tui.table import Cell, Column, LineTable
 from qdebug.tui.text import visible
 from qdebug.tui.textview import TextView
 
-_ORDERS = ("largest loss first", "largest gain first", "execution order")
+_ORDERS = ("largest change first", "largest loss first", "execution order")
 
 
 def signed(value: float | None, look: Look) -> str:
@@ -52,7 +52,7 @@ class DiffTable(LineTable):
         values = np.array(
             [np.nan if p.accumulated_db is None else p.accumulated_db for p in self.pairs]
         )
-        keys = np.where(np.isnan(values), np.inf, values if self.ordering == 0 else -values)
+        keys = np.where(np.isnan(values), np.inf, -np.abs(values) if self.ordering == 0 else values)
         order: list[int] = np.argsort(keys, kind="stable").tolist()
         return order
 
@@ -145,18 +145,20 @@ class ComparePage(RunPage):
     def entered(self) -> None:
         """Focus the list."""
         self.table.focus()
-        self.call_after_refresh(self.redraw)
+
+    def on_mount(self) -> None:
+        """Show the summary."""
+        self.redraw()
 
     def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.call_after_refresh(self.redraw)
+        """Leave most of the room to the layers."""
+        lines = len(self._summary(max(self.size.width - 3, 10)))
+        room = max(self.size.height * 2 // 5, 5)
+        self.query_one(TextView).styles.height = min(lines, room)
 
     def redraw(self) -> None:
         """Draw the summary again."""
-        view = self.query_one(TextView)
-        lines = self._summary(view.room)
-        view.styles.height = min(len(lines), max(self.size.height * 2 // 5, 5))
-        view.show(lines, keep_place=True)
+        self.query_one(TextView).show(self._summary, keep_place=True)
         self.table.refresh()
 
     def status(self) -> str:

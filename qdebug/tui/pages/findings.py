@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from rich.text import Text
@@ -48,7 +49,10 @@ class FindingsPage(RunPage):
     def entered(self) -> None:
         """Focus the list."""
         self.table.focus()
-        self.call_after_refresh(self._draw, keep_place=True)
+
+    def on_mount(self) -> None:
+        """Show the first finding."""
+        self._draw()
 
     def redraw(self) -> None:
         """Theme or size changed."""
@@ -58,7 +62,6 @@ class FindingsPage(RunPage):
     def on_resize(self) -> None:
         """Choose the layout."""
         self.set_class(self.size.width >= 100, "wide")
-        self.call_after_refresh(self._draw, keep_place=True)
 
     def on_line_table_moved(self, event: LineTable.Moved) -> None:
         """Another finding."""
@@ -89,11 +92,11 @@ class FindingsPage(RunPage):
         view = self.query_one(TextView)
         item = self.table.current
         if item is None:
-            view.show([])
+            view.show(lambda _: ())
         elif item.finding is None:
-            view.show([line(("Enter folds and unfolds", self.look.palette.dim))])
+            view.show(lambda _: [line(("Enter folds and unfolds", self.look.palette.dim))])
         else:
-            view.show(self._finding(item.finding, view.room), keep_place=keep_place)
+            view.show(partial(self._finding, item.finding), keep_place=keep_place)
 
     def _finding(self, finding: Finding, width: int) -> list[Text]:
         lines = finding_lines(finding, width, self.look)

@@ -70,17 +70,15 @@ class InputPage(RunPage):
         """The mismatch has been seen from now on."""
         self.session.input_seen = True
         self.query_one(InputText).focus()
-        self.call_after_refresh(self.redraw)
         self.post_message(self.Changed())
 
-    def on_resize(self) -> None:
-        """Draw for the new size."""
-        self.call_after_refresh(self.redraw)
+    def on_mount(self) -> None:
+        """Show the text."""
+        self.redraw()
 
     def redraw(self) -> None:
         """Draw the text again."""
-        view = self.query_one(InputText)
-        view.show(self._lines(view.room), keep_place=True)
+        self.query_one(InputText).show(self._lines, keep_place=True)
 
     def status(self) -> str:
         """Which sample is shown."""
@@ -100,17 +98,20 @@ class InputPage(RunPage):
                 "No preprocessing mistake was found" if findings else "The input was not checked"
             )
             lines += [line((f"{glyph if findings else '?'} {words}", style if findings else ""))]
-        for finding in open_ones:
-            lines += [*self._finding(finding, width), blank()]
-        lines += self._pictures(width)
+        for finding in open_ones[:1]:
+            lines += finding_lines(finding, width, self.look)
+        lines += [blank(), *self._pictures(width)]
+        for number, finding in enumerate(open_ones):
+            lines += finding_lines(finding, width, self.look) if number else []
+            lines += [*self._evidence(finding, width), blank()]
         lines += self._pipelines(width)
         lines += self._values(width)
         return lines + self._ruled_out(findings, width)
 
-    def _finding(self, finding: Finding, width: int) -> list[Text]:
-        lines = finding_lines(finding, width, self.look)
+    def _evidence(self, finding: Finding, width: int) -> list[Text]:
+        lines: list[Text] = []
         for item in finding.evidence:
-            if item.kind != "images":  # the pictures below show every sample
+            if item.kind != "images":  # the pictures above show every sample
                 lines += evidence_lines(item, width, self.look, self.session.run.files)
         return lines
 
@@ -137,7 +138,7 @@ class InputPage(RunPage):
             gap = pictures.difference(one, other)
             shown = [("float model", one), ("quant model", other), ("difference, stretched", gap)]
         room = min(max((width - 6) // 3, 12), 44)
-        height = max(min(self.size.height - 6, room // 2), 5)
+        height = max(min(self.size.height - 12, room // 2), 5)
         parts = [
             (label, pictures.picture_lines(picture, room, height, self.look))
             for label, picture in shown

@@ -26,7 +26,7 @@ from qdebug.tui.strip import ErrorStrip
 from qdebug.tui.table import LineTable
 from qdebug.tui.text import cut_middle
 
-_WIDE = 100
+_WIDE = 110
 _NEXT_PICK: dict[Precision | None, Precision | None] = {
     None: "float",
     "float": "int16",
@@ -35,7 +35,7 @@ _NEXT_PICK: dict[Precision | None, Precision | None] = {
 
 
 class LayersPage(RunPage):
-    """Strip, list and detail; beside each other from 100 columns on, else one above the other."""
+    """Strip, list and detail; beside each other from 110 columns on, else one above the other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("layers")]
     scopes: Sequence[str] = ("layers", "app")
@@ -236,7 +236,7 @@ class LayersPage(RunPage):
     def _zoom(self, on: bool) -> None:
         self.set_class(on, "zoomed")
         self.entered()
-        self.call_after_refresh(self.detail.draw)
+        self.detail.draw(keep_place=True)
 
     def action_next_source(self, direction: int) -> None:
         """The next or previous source in the order shown."""

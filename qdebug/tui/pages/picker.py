@@ -85,7 +85,7 @@ class PickerTable(LineTable):
             Column("mark", "", 1),
             Column("status", "", 2),
             Column("name", "run", 24),
-            Column("about", "verdict", 16, 1, flexible=True),
+            Column("about", "verdict", 16, 1, flexible=True, prose=True),
             Column("changed", "changed", 16, 2),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -46,13 +47,19 @@ class SamplesPage(RunPage):
         return self.query_one(SampleTable)
 
     def on_mount(self) -> None:
-        """Begin where the error is."""
-        self.call_after_refresh(self.table.go_to_worst)
+        """Show the worst sample."""
+        self._draw()
 
     def entered(self) -> None:
         """Focus the strips."""
         self.table.focus()
-        self.call_after_refresh(self._draw)
+        if self.table.column is None:
+            self.call_after_refresh(self._begin)
+
+    def _begin(self) -> None:
+        """Start where the worst sample is worst."""
+        self.table.go_to_worst()
+        self._draw()
 
     def redraw(self) -> None:
         """Theme or size changed."""
@@ -63,7 +70,6 @@ class SamplesPage(RunPage):
         """No more strips than samples, so that the picture gets the room."""
         samples = len(self.session.run.samples)
         self.table.styles.height = min(samples + 1, max(self.size.height * 2 // 5, 4))
-        self.call_after_refresh(self._draw)
 
     def on_line_table_moved(self, event: LineTable.Moved) -> None:
         """Another sample or place."""
@@ -86,9 +92,9 @@ class SamplesPage(RunPage):
         view = self.query_one(TextView)
         sample = self.table.current
         if sample is None:
-            view.show([line(("this run holds no samples", self.look.palette.dim))])
-            return
-        view.show(self._sample(sample, view.room), keep_place=True)
+            view.show(lambda _: [line(("this run holds no samples", self.look.palette.dim))])
+        else:
+            view.show(partial(self._sample, sample), keep_place=True)
 
     def _sample(self, number: int, width: int) -> list[Text]:
         sample = self.session.run.samples[number]
