@@ -62,7 +62,7 @@ def _tell_error(message: str, hint: str | None) -> None:
 def _explain(error: Exception) -> tuple[str, str | None]:
     """Message and hint for the user."""
     if isinstance(error, QdebugError):
-        return error.message, error.hint
+        return error.message.removesuffix("."), error.hint  # libraries end theirs with one
     if isinstance(error, MemoryError):
         return "the machine has too little memory for this", "try a smaller --max-memory or --limit"
     if isinstance(error, OSError) and error.strerror:

@@ -48,7 +48,9 @@ class Parser(argparse.ArgumentParser):
         Raises:
             UsageError: they are not valid.
         """
-        args, unknown = self.parse_known_intermixed_args(arguments)
+        # Intermixed parsing loses the "--" that guards names beginning with a dash.
+        parse = self.parse_known_args if "--" in arguments else self.parse_known_intermixed_args
+        args, unknown = parse(arguments)
         if unknown:
             raise self._unknown(unknown)
         args.command_line = (*self.prog.split(), *arguments)

@@ -145,7 +145,7 @@ def _width(column: Column, shown: list[Layer], look: Look) -> int:
 
 def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) -> list[Text]:
     room = _room(columns, shown, look)
-    op_room = min(max(cell_len(look.safe(x.op)) for x in shown), 12) + 2 if room >= 40 else 0
+    op_room = _op_width(shown, room, look)
     names = [cell_len(look.safe(x.name)) for x in shown]
     name_room = max(min(room - op_room, max(names)), 4)
     number_room = _number_width(shown)
@@ -167,6 +167,13 @@ def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) 
         lines.append(line)
         lines += _state(layer, number_room, look)
     return lines
+
+
+def _op_width(shown: list[Layer], room: int, look: Look) -> int:
+    """Cells of the op and its margin; none where the names need them more."""
+    if room < 40:
+        return 0
+    return min(max(cell_len(look.safe(layer.op)) for layer in shown), room // 3) + 2
 
 
 def _state(layer: Layer, number_room: int, look: Look) -> list[Text]:
