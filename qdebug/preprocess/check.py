@@ -1,0 +1,242 @@
+"""Judging a fed tensor against the pipeline that should have made it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from qdebug.errors import UsageError
+from qdebug.preprocess.apply import arrange, prepare
+from qdebug.preprocess.blind_spots import blind_spots
+from qdebug.preprocess.differences import Difference, differences
+from qdebug.preprocess.geometry import Wh
+from qdebug.preprocess.numbers import rounded
+from qdebug.preprocess.recover import Recovery, Source, TensorScene, guess_affine, recover
+from qdebug.preprocess.recover.numbers import arithmetic
+from qdebug.preprocess.recover.scene import Scene
+from qdebug.preprocess.slugs import PASSED
+from qdebug.preprocess.spec import Affine, PreprocessSpec
+from qdebug.preprocess.steps import Color, Layout
+from qdebug.preprocess.verdicts import ambiguous, blind, finding, passed, residual, unexplained
+from qdebug.run.model import Finding, FindingStatus
+
+Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
+"""Runs the float model on one input tensor and returns its outputs."""
+
+
+_NEEDS_COLOR = ("channel-order", "mean-std-order")
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """The verdict on one fed tensor."""
+
+    recovered: PreprocessSpec | None
+    """The pipeline that was found; None if none explains the tensor."""
+    findings: tuple[Finding, ...]
+    residual_codes: float | None = None
+    """Root mean square of what the recovered pipeline leaves unexplained, in pixel codes."""
+    output_sqnr_db: float | None = None
+    """SQNR of the float model's worst output, fed tensor against reference, dB."""
+
+    @property
+    def status(self) -> FindingStatus:
+        """The gravest status of all findings."""
+        found = {finding.status for finding in self.findings}
+        order: tuple[FindingStatus, ...] = ("fail", "warn")
+        return next((status for status in order if status in found), "pass")
+
+
+def check_picture(
+    path: Path,
+    fed: NDArray[Any],
+    reference: PreprocessSpec | None = None,
+    *,
+    size: Wh | None = None,
+    model: Model | None = None,
+) -> CheckResult:
+    """Recover the pipeline that made ``fed`` from a picture, and judge it.
+
+    Args:
+        path: the picture file.
+        fed: the tensor that was really fed, in any layout and data type; one axis means raw bytes.
+        reference: the pipeline that should have made it; None only recovers.
+        size: (width, height) of the model's input, needed for raw bytes without a reference.
+        model: the float model, to grade a difference by its effect.
+
+    Raises:
+        InputError: the picture cannot be read.
+    """
+    source = Source.read(path)
+    found = recover(source, fed, reference, size)
+    expected = None
+    if reference:
+        expected = prepare(source.decoded(reference.decode), "rgb", reference).tensor
+    blind = blind_spots(source, reference or (found.spec if found else None))
+    return _judged(found, fed, reference, expected, blind, model)
+
+
+def check_tensor(
+    reference_tensor: NDArray[Any],
+    fed: NDArray[Any],
+    reference: PreprocessSpec | None = None,
+    *,
+    model: Model | None = None,
+) -> CheckResult:
+    """Compare a fed tensor with a reference tensor, without the picture.
+
+    Args:
+        reference_tensor: what should have been fed, one picture.
+        fed: what was fed.
+        reference: the pipeline that made the reference; guessed from its values if None.
+        model: the float model, to grade a difference by its effect.
+
+    Raises:
+        UsageError: the reference tensor does not have the shape of a picture.
+    """
+    spec = reference or _guessed(reference_tensor)
+    scene: Scene = TensorScene(reference_tensor, spec)
+    found = recover(scene, fed, spec)
+    return _judged(found, fed, spec, reference_tensor, (), model)
+
+
+def _guessed(tensor: NDArray[Any]) -> PreprocessSpec:
+    """Describe a reference tensor of unknown origin by its layout and value range."""
+    body = tensor[0] if tensor.ndim == 4 else tensor
+    if body.ndim != 3 or not {1, 3} & {body.shape[0], body.shape[2]}:
+        raise UsageError(
+            f"the reference tensor of shape {list(tensor.shape)} is no picture",
+            "give [1, 3, H, W] or [1, H, W, 3]",
+        )
+    first = body.shape[0] in (1, 3)
+    values = body.transpose(1, 2, 0) if first else body
+    unit = Affine((1.0,) * values.shape[2], (0.0,) * values.shape[2])
+    steps = arithmetic(guess_affine(values) or unit, None, 0.0)
+    batch = "n" if tensor.ndim == 4 else ""
+    layout = PreprocessSpec.parse(batch + ("chw" if first else "hwc")).steps
+    color = Color("rgb") if values.shape[2] == 3 else Color("gray", 1)
+    return PreprocessSpec((color, *steps, *layout))
+
+
+def _judged(
+    found: Recovery | None,
+    fed: NDArray[Any],
+    reference: PreprocessSpec | None,
+    expected: NDArray[Any] | None,
+    unseen: Sequence[str],
+    model: Model | None,
+) -> CheckResult:
+    """Turn a recovery into findings."""
+    if found is None:
+        return CheckResult(None, (unexplained(),))
+    if reference is None:
+        return CheckResult(found.spec, blind(unseen), found.fit.rms)
+    effect = None
+    if model and expected is not None:
+        effect = _effect(model, expected, fed, found, reference)
+    named = _named(found, reference, fed)
+    open_ends = [d for d in named if found.gray_source and d.slug in _NEEDS_COLOR]
+    findings = [finding(d, found, reference, effect) for d in named if d not in open_ends]
+    if open_ends:
+        findings.append(ambiguous(open_ends))
+    findings += blind(unseen)
+    findings += residual(found, findings)
+    raised = {one.slug for one in findings}
+    findings += [passed(slug) for slug in PASSED if slug not in raised]
+    return CheckResult(found.spec, tuple(findings), found.fit.rms, effect)
+
+
+def _named(found: Recovery, reference: PreprocessSpec, fed: NDArray[Any]) -> list[Difference]:
+    """Name the differences: a shape that contradicts the bytes is a mistake, a layout is none."""
+    named = _contracted(differences(reference, found.spec), reference, found, fed)
+    view = found.view
+    if view.slug:
+        named = [d for d in named if d.slug != view.slug]
+        label = "the tensor's shape is a false label"
+        sentence = f"{view.words}: {label}"
+        named.insert(0, Difference(view.slug, sentence, "as the shape says", view.words))
+    elif view.aligned:
+        named = [
+            replace(d, sentence=f"tensors agree under {view.words}", found=view.words)
+            if d.slug == "row-stride"
+            else d
+            for d in named
+        ]
+    if found.border and not found.border.constant:
+        sentence = "the border is not constant (replicated, reflected, or part of the picture)"
+        named.append(Difference("pad-value", sentence, "one value", "not constant", "soft"))
+    return named
+
+
+def _contracted(
+    named: list[Difference], reference: PreprocessSpec, found: Recovery, fed: NDArray[Any]
+) -> list[Difference]:
+    """Take an integer tensor that is the float reference, quantized, for what it is."""
+    if fed.dtype.kind not in "iu" or np.dtype(reference.dtype).kind != "f":
+        return named
+    quantized = _quantization(reference.affine, found)
+    if quantized is None:
+        return named
+    scale, zero_point = quantized
+    sentence = (
+        f"the values are the reference's, quantized to {fed.dtype.name} with scale"
+        f" {rounded(scale, 6):g} and zero point {zero_point}; the graph's input must have these"
+    )
+    contract = Difference("layout", sentence, reference.dtype, fed.dtype.name, "benign")
+    return [*(d for d in named if d.slug not in _NUMERIC and d.found != fed.dtype.name), contract]
+
+
+_NUMERIC = frozenset(
+    {
+        "double-normalization",
+        "missing-normalization",
+        "missing-scale",
+        "std-not-scaled",
+        "integer-offset",
+    }
+)
+
+
+def _quantization(affine: Affine, found: Recovery) -> tuple[float, int] | None:
+    """Return scale and zero point if the fitted map is the reference's, quantized as one tensor."""
+    fit = found.fit
+    if len(affine.gain) != len(fit.gain):
+        return None
+    ratio = np.array(fit.gain) / np.array(affine.gain)
+    shift = np.array(fit.offset) - ratio * np.array(affine.offset)
+    zero_point = round(float(shift.mean()))
+    uniform = np.ptp(ratio) <= 0.005 * abs(ratio.mean()) and bool((ratio > 0).all())
+    whole = bool((np.abs(shift - zero_point) <= 0.5).all())
+    return (1 / float(ratio.mean()), zero_point) if uniform and whole else None
+
+
+def _effect(
+    model: Model,
+    expected: NDArray[Any],
+    fed: NDArray[Any],
+    found: Recovery,
+    reference: PreprocessSpec,
+) -> float | None:
+    """SQNR in dB of the float model's worst output between the expected and the fed tensor."""
+    if fed.shape == expected.shape:
+        tensor = fed
+    else:
+        tensor = arrange(found.view.values, reference.find(Layout) or Layout("nchw"))
+    if tensor.shape != expected.shape or not np.isfinite(tensor.astype(np.float32)).all():
+        return None
+    right, wrong = model(expected), model(tensor.astype(expected.dtype))
+    return min((sqnr_db(r, w) for r, w in zip(right, wrong, strict=True)), default=None)
+
+
+def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:
+    """``10 log10(sum r^2 / sum (o - r)^2)`` in dB; inf for identical tensors."""
+    r, o = reference.astype(np.float64), other.astype(np.float64)
+    noise, signal = float(((o - r) ** 2).sum()), float((r**2).sum())
+    if noise == 0:
+        return float("inf")
+    return 10 * float(np.log10(signal / noise)) if signal > 0 else float("-inf")

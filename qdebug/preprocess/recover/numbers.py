@@ -1,0 +1,92 @@
+"""From fitted gains and offsets back to the numbers that somebody wrote."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from qdebug.preprocess.normalization import KNOWN
+from qdebug.preprocess.numbers import rounded
+from qdebug.preprocess.spec import Affine, PreprocessSpec
+from qdebug.preprocess.steps import ARITHMETIC, Cast, Normalize, Offset, Scale, Step
+
+_LEAST_TOLERANCE, _MOST_TOLERANCE = 5e-4, 0.05
+_STD_TOLERANCE = 2e-4
+
+
+def arithmetic(fitted: Affine, reference: PreprocessSpec | None, error: float) -> tuple[Step, ...]:
+    """Write a fitted affine map as steps with plain numbers.
+
+    The reference's own steps are taken where they fit, then well-known numbers, then the shortest
+    decimals within the fit's accuracy.
+
+    Args:
+        fitted: the map from pixels 0..255, by tensor channel.
+        reference: the pipeline that should have made the tensor.
+        error: the data type's rounding in pixel codes, which limits the fit's accuracy.
+    """
+    tolerance = min(max(0.05 * error, _LEAST_TOLERANCE), _MOST_TOLERANCE)
+    if reference and _fits(reference.affine, fitted, _MOST_TOLERANCE):
+        return tuple(s for s in reference.steps if isinstance(s, ARITHMETIC))
+    for mean, std in KNOWN.values():
+        count = len(fitted.gain)
+        known = Affine(
+            tuple(1 / s for s in std[:count]),
+            tuple(-m / s for m, s in zip(mean[:count], std[:count], strict=True)),
+        )
+        if _fits(known, fitted, _MOST_TOLERANCE):
+            return _steps(mean[:count], std[:count])
+    std_found = tuple(_simplest(s, abs(s) * _STD_TOLERANCE) for s in fitted.std)
+    mean_found = tuple(_simplest(m, max(tolerance, abs(m) * 1e-5)) for m in fitted.mean)
+    return _steps(mean_found, std_found)
+
+
+def _fits(known: Affine, fitted: Affine, tolerance: float) -> bool:
+    if len(known.gain) != len(fitted.gain):
+        return False
+    gains = np.allclose(known.gain, fitted.gain, rtol=_STD_TOLERANCE)
+    return gains and bool(np.allclose(known.mean, fitted.mean, atol=tolerance))
+
+
+def _simplest(value: float, tolerance: float) -> float:
+    """Round to the fewest significant digits that stay within the tolerance."""
+    for digits in range(1, 9):
+        candidate = rounded(value, digits)
+        if abs(candidate - value) <= tolerance:
+            return candidate + 0.0
+    return value
+
+
+def _steps(mean: tuple[float, ...], std: tuple[float, ...]) -> tuple[Step, ...]:
+    """Write mean and std on 0..255 in the shortest way."""
+    one_mean, one_std = _compact(mean), _compact(std)
+    if one_mean == (0.0,) and len(one_std) == 1:
+        return () if one_std == (1.0,) else (Scale(one_std[0], divide=True),)
+    if one_std == (1.0,) and len(one_mean) == 1 and one_mean[0] == int(one_mean[0]):
+        return (Offset(-int(one_mean[0])),)
+    return (Normalize(one_mean, one_std),)
+
+
+def _compact(values: tuple[float, ...]) -> tuple[float, ...]:
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def cast_step(dtype: np.dtype[np.generic]) -> tuple[Step, ...]:
+    """Return the step that makes the fed data type; none for float32."""
+    known: dict[str, Step] = {
+        "float16": Cast("float16"),
+        "float64": Cast("float64"),
+        "uint8": Cast("uint8"),
+        "int8": Cast("int8"),
+        "uint16": Cast("uint16"),
+        "int16": Cast("int16"),
+        "int32": Cast("int32"),
+    }
+    return (known[dtype.name],) if dtype.name in known else ()
+
+
+def quantum(fed: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> float:
+    """Return the largest rounding error of the tensor's data type, in tensor units."""
+    if fed.dtype.kind in "iu":
+        return 0.5
+    largest = float(np.nanmax(np.abs(fed.astype(np.float32)))) if fed.size else 0.0
+    return largest * (2.0**-11 if fed.dtype == np.float16 else 2.0**-22)

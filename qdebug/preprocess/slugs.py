@@ -1,0 +1,96 @@
+"""The findings about preprocessing: their ids, and what to do about each."""
+
+from __future__ import annotations
+
+SLUGS: tuple[str, ...] = (
+    "double-normalization",
+    "missing-normalization",
+    "missing-scale",
+    "std-not-scaled",
+    "mean-std-order",
+    "channel-order",
+    "grayscale",
+    "resize-geometry",
+    "pad-value",
+    "interpolation",
+    "layout",
+    "row-stride",
+    "flip-rotate",
+    "yuv-range",
+    "yuv-matrix",
+    "integer-offset",
+    "sign-misread",
+    "decoder-difference",
+    "not-identifiable",
+    "normalization-in-graph",
+    "calibration-range",
+)
+"""In the order of their ids, from QD101."""
+
+IDS = {slug: f"QD{101 + position}" for position, slug in enumerate(SLUGS)}
+
+PASSED: dict[str, str] = {
+    "double-normalization": "nothing is normalized twice",
+    "missing-normalization": "the normalization is the reference's",
+    "missing-scale": "the value range is the reference's",
+    "std-not-scaled": "mean and std are in the right domain",
+    "mean-std-order": "mean and std stand in the right channel order",
+    "channel-order": "the channels stand in the right order",
+    "grayscale": "colour and gray agree",
+    "resize-geometry": "the picture is placed as in the reference",
+    "pad-value": "the border has the reference's value",
+    "interpolation": "the resampling filter is the reference's",
+    "layout": "the bytes lie as the shape says",
+    "row-stride": "no row is read with a wrong stride",
+    "flip-rotate": "the picture is upright",
+    "yuv-range": "no YUV range is confused",
+    "yuv-matrix": "no YUV matrix is confused",
+    "integer-offset": "the integer offset is right",
+    "sign-misread": "the sign of the bytes is right",
+    "decoder-difference": "the decoder gives the same pixels",
+}
+
+TITLES: dict[str, str] = {
+    "double-normalization": "The input is normalized twice",
+    "missing-normalization": "The reference's normalization is not applied",
+    "missing-scale": "0..255 and 0..1 are confused",
+    "std-not-scaled": "std or mean is of another domain",
+    "mean-std-order": "mean and std stand in the wrong channel order",
+    "channel-order": "R and B are swapped",
+    "grayscale": "Gray and colour are confused",
+    "resize-geometry": "The picture is placed differently",
+    "pad-value": "The border has another value",
+    "interpolation": "The picture is resized with another filter",
+    "layout": "The axes stand in another order",
+    "row-stride": "Rows are padded to an alignment",
+    "flip-rotate": "The picture is mirrored or turned",
+    "yuv-range": "The YUV range is read wrongly",
+    "yuv-matrix": "The YUV matrix is confused",
+    "integer-offset": "The offset of 128 is wrong",
+    "sign-misread": "Signed and unsigned bytes are confused",
+    "decoder-difference": "The decoder differs by a few codes",
+    "not-identifiable": "This picture cannot tell everything",
+    "normalization-in-graph": "The graph normalizes its input itself",
+    "calibration-range": "The calibrated input range does not fit what is fed",
+}
+
+ADVICE: dict[str, str] = {
+    "double-normalization": "Normalize once: either in the graph or outside. Feed `{spec}`.",
+    "missing-normalization": "Apply the reference's normalization, {reference}. Feed `{spec}`.",
+    "missing-scale": "Bring the values to the reference's range. Feed `{spec}`.",
+    "std-not-scaled": "Give mean and std in the domain of the data: `{numbers}`.",
+    "mean-std-order": "Write mean and std in the order of the tensor's channels: {reference}.",
+    "channel-order": "Swap R and B where the picture is read: the reference is {reference}.",
+    "grayscale": "Read the picture as {reference}.",
+    "resize-geometry": "Place the picture with `{reference}`, not with `{found}`.",
+    "pad-value": "Fill the border with {reference} (pixel value), not with {found}.",
+    "interpolation": "Resize with {reference}, or accept the loss knowingly.",
+    "layout": "Bring the bytes into {reference} (they are {found}).",
+    "row-stride": "Copy row by row with the stride of the buffer: {found}.",
+    "flip-rotate": "Feed the picture {reference}, not {found}.",
+    "yuv-range": "Convert with the {reference} range that the frames are in.",
+    "yuv-matrix": "Convert with {reference}, the standard that the frames are in.",
+    "integer-offset": "Subtract 128 exactly once: the reference is {reference}.",
+    "sign-misread": "Read the bytes as {reference}.",
+    "decoder-difference": "Nothing to do: differences of this size are benign.",
+}

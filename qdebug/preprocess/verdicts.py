@@ -1,0 +1,171 @@
+"""Findings about preprocessing: what was seen, what to do, how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from qdebug.preprocess.differences import Difference
+from qdebug.preprocess.numbers import rounded
+from qdebug.preprocess.recover import Recovery
+from qdebug.preprocess.slugs import ADVICE, IDS, PASSED, TITLES
+from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.preprocess.steps import ARITHMETIC
+from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus, Severity
+
+_BENIGN_DB = 40.0
+_SEVERE_DB = 15.0
+_SEVERITY: dict[str, Severity] = {"fail": "error", "warn": "warning"}
+
+
+def finding(
+    difference: Difference, found: Recovery, reference: PreprocessSpec, effect: float | None
+) -> Finding:
+    """Make the finding of one difference."""
+    status = _status(difference, effect)
+    advice = ADVICE[difference.slug].format(
+        spec=reference,
+        reference=difference.reference,
+        found=difference.found,
+        numbers=" | ".join(
+            str(PreprocessSpec((s,))) for s in reference.steps if isinstance(s, ARITHMETIC)
+        ),
+    )
+    seen = difference.sentence[:1].upper() + difference.sentence[1:]
+    if effect is not None and np.isfinite(effect):
+        seen += f"; the whole difference costs the float model's output {effect:.1f} dB SQNR"
+    return Finding(
+        id=IDS[difference.slug],
+        slug=difference.slug,
+        status=status,
+        severity=_SEVERITY.get(status, "info"),
+        title=TITLES[difference.slug],
+        seen=seen,
+        advice=advice,
+        confidence=_confidence(found),
+        evidence=_evidence(difference, found, reference),
+    )
+
+
+def _status(difference: Difference, effect: float | None) -> FindingStatus:
+    """Grade a difference by its kind and, where it is a matter of degree, by its effect."""
+    if difference.weight == "benign":
+        return "info"
+    if difference.weight == "mistake":
+        return "fail"
+    if effect is None:
+        return "warn"
+    if effect >= _BENIGN_DB:
+        return "info"
+    return "fail" if effect < _SEVERE_DB else "warn"
+
+
+def _confidence(found: Recovery) -> Confidence:
+    if found.exact:
+        return "high"
+    return "medium" if found.close else "low"
+
+
+def _evidence(
+    difference: Difference, found: Recovery, reference: PreprocessSpec
+) -> tuple[Evidence, ...]:
+    items: list[list[str | float]] = [
+        ["in the reference", difference.reference],
+        ["in what was fed", difference.found],
+        ["reference", str(reference)],
+        ["recovered", str(found.spec)],
+        ["unexplained, rms in pixel codes", rounded(found.fit.rms, 3)],
+    ]
+    affine = reference.affine
+    tables = [Evidence("key_values", "What was found", {"items": items})]
+    if len(affine.gain) == len(found.fit.gain):
+        gains = np.array(found.fit.gain) / np.array(affine.gain)
+        offsets = np.array(found.fit.offset) - gains * np.array(affine.offset)
+        rows = [
+            [k, rounded(float(g), 6), rounded(float(o), 6)]
+            for k, (g, o) in enumerate(zip(gains, offsets, strict=True))
+        ]
+        data = {"columns": ["channel", "gain", "offset"], "rows": rows}
+        tables.append(Evidence("table", "fed = gain * reference + offset", data))
+    return tuple(tables)
+
+
+def ambiguous(candidates: list[Difference]) -> Finding:
+    """Say which differences a gray picture leaves open."""
+    swapped = "R and B swapped after the normalization"
+    names = dict.fromkeys([swapped, *(d.sentence for d in candidates)])
+    return _unidentified(
+        "warn",
+        f"The picture is gray, so these cannot be told apart: {'; '.join(names)}",
+        "Check with a coloured picture: `qdebug preprocess probe -o probe.png` makes one.",
+    )
+
+
+def blind(notes: Sequence[str]) -> tuple[Finding, ...]:
+    """Say what the picture cannot tell; nothing if it tells all."""
+    if not notes:
+        return ()
+    return (
+        _unidentified(
+            "info",
+            "With this picture it cannot be told: " + "; ".join(notes),
+            "If one of these may be wrong, check with the picture that"
+            " `qdebug preprocess probe -o probe.png` makes.",
+        ),
+    )
+
+
+def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Say what the recovered pipeline leaves unexplained, if anything."""
+    if found.exact or any(f.slug == "decoder-difference" for f in findings):
+        return ()
+    rms, largest = found.fit.rms, found.fit.max
+    numbers = f"{rms:.2f} codes on average (rms), {largest:.0f} at most"
+    if not found.close:
+        seen = f"The nearest pipeline, '{found.spec}', leaves {numbers} unexplained"
+        advice = "Check with `qdebug preprocess probe -o probe.png`, whose picture tells more."
+        return (_unidentified("warn", seen, advice),)
+    seen = f"The pixels differ by {numbers}, as another decoder, JPEG compression or chroma does"
+    return (
+        Finding(
+            IDS["decoder-difference"],
+            "decoder-difference",
+            "info",
+            "info",
+            TITLES["decoder-difference"],
+            seen,
+            ADVICE["decoder-difference"],
+            confidence="medium",
+        ),
+    )
+
+
+def _unidentified(status: FindingStatus, seen: str, advice: str) -> Finding:
+    return Finding(
+        IDS["not-identifiable"],
+        "not-identifiable",
+        status,
+        _SEVERITY.get(status, "info"),
+        TITLES["not-identifiable"],
+        seen,
+        advice,
+        confidence="high",
+    )
+
+
+def unexplained() -> Finding:
+    """Say that no pipeline was found."""
+    return _unidentified(
+        "fail",
+        "No known pipeline makes this tensor from this picture: the picture may be another one, or"
+        " the processing is of a kind that is not known",
+        "Make sure that both belong together; then check with the picture that"
+        " `qdebug preprocess probe -o probe.png` makes.",
+    )
+
+
+def passed(slug: str) -> Finding:
+    """Say that a mistake was ruled out."""
+    words = PASSED[slug]
+    return Finding(IDS[slug], slug, "pass", "info", words[:1].upper() + words[1:], words, "")
