@@ -23,7 +23,7 @@ class NotebookReporter(Reporter):
 
     def render(self, run: Run) -> str:
         """The fragment; it has neither scripts nor pictures."""
-        from qdebug.reporters.html.notebook import render_fragment
+        from qdebug.reporters.html.fragment import render_fragment
 
         return render_fragment(run)
 
