@@ -24,14 +24,14 @@ from qdebug.checks import CheckContext, run_checks
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
-from qdebug.comparison.sides import Side, load_sides
+from qdebug.comparison.sides import Side, SpecLike, load_sides
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
 from qdebug.errors import PairingError, UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
-from qdebug.preprocess import PreprocessSpec, RawFormat, Sample, find_samples
+from qdebug.preprocess import RawFormat, Sample, find_samples
 from qdebug.progress import Progress, Silent
 from qdebug.quantities import parse_keep_tensors
 from qdebug.run.model import (
@@ -57,8 +57,8 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     quant_model: str | Path,
     inputs: Sequence[str | Path] | str | Path,
     *,
-    preprocess: PreprocessSpec | str | None = None,
-    quant_preprocess: PreprocessSpec | str | None = None,
+    preprocess: SpecLike | None = None,
+    quant_preprocess: SpecLike | None = None,
     shape: tuple[int, ...] | None = None,
     dtype: str | None = None,
     limit: int | None = None,

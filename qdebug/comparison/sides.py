@@ -22,6 +22,9 @@ from qdebug.preprocess import (
 )
 from qdebug.run.model import PreprocessInfo
 
+SpecLike = PreprocessSpec | ImpliedSpec | str
+"""A spec, a spec with its origin, or what ``-p`` takes."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -35,8 +38,8 @@ class Side:
 def load_sides(
     float_model: Path,
     quant_model: Path,
-    preprocess: PreprocessSpec | str | None,
-    quant_preprocess: PreprocessSpec | str | None,
+    preprocess: SpecLike | None,
+    quant_preprocess: SpecLike | None,
 ) -> tuple[Side, Side]:
     """Load both models and settle how each is fed.
 
@@ -55,7 +58,7 @@ def load_sides(
         )
     picture = next((i for i, item in enumerate(float_inputs) if item.layout), 0)
     metadata = {**quant_graph.metadata, **float_graph.metadata}
-    chosen = _resolve(preprocess, float_inputs[picture], metadata)
+    chosen = resolve_spec(preprocess, float_inputs[picture], metadata)
     other = _quant_spec(
         quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )
@@ -77,23 +80,15 @@ def _model_input(graph: Graph, name: str) -> ModelInput:
     return ModelInput(name, dtype, known.shape or ())
 
 
-def _resolve(
-    given: PreprocessSpec | str | None, item: ModelInput, metadata: Mapping[str, str]
-) -> ImpliedSpec:
-    if isinstance(given, PreprocessSpec):
-        return ImpliedSpec(given, "flag")
-    return resolve_spec(given, item, metadata)
-
-
 def _quant_spec(
-    given: PreprocessSpec | str | None,
+    given: SpecLike | None,
     reference: ImpliedSpec,
     float_input: ModelInput,
     quant_input: ModelInput,
     metadata: Mapping[str, str],
 ) -> ImpliedSpec:
     if given is not None:
-        return _resolve(given, quant_input, metadata)
+        return resolve_spec(given, quant_input, metadata)
     if reference.spec is None:
         return reference
     adapted = quant_side(reference.spec, float_input, quant_input)

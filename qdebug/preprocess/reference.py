@@ -13,12 +13,14 @@ from qdebug.preprocess.toml_form import from_toml
 
 
 def resolve_spec(
-    argument: str | None, item: ModelInput, metadata: Mapping[str, str]
+    argument: ImpliedSpec | PreprocessSpec | str | None,
+    item: ModelInput,
+    metadata: Mapping[str, str],
 ) -> ImpliedSpec:
     """Find the pipeline of a model's picture input.
 
     Args:
-        argument: the value of ``-p``, or None.
+        argument: the value of ``-p``, a spec, a spec with its origin, or None.
         item: the input that takes pictures; its size fills in where the spec asks for it.
         metadata: the model's metadata properties.
 
@@ -27,12 +29,20 @@ def resolve_spec(
     """
     if argument is None:
         return implied_spec(item, metadata)
-    given = read_spec(argument)
+    given = _given(argument)
     if given.spec and given.spec.needs_size and item.size:
         width, height = item.size
         note = f"the size {width}x{height} is the model's"
         return ImpliedSpec(given.spec.with_size(item.size), given.origin, (*given.notes, note))
     return given
+
+
+def _given(argument: ImpliedSpec | PreprocessSpec | str) -> ImpliedSpec:
+    if isinstance(argument, ImpliedSpec):
+        return argument
+    if isinstance(argument, PreprocessSpec):
+        return ImpliedSpec(argument, "flag")
+    return read_spec(argument)
 
 
 def read_spec(argument: str) -> ImpliedSpec:
