@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from qdebug.cli import summary, terminal, values
 from qdebug.cli.progress import progress_on_stderr
 from qdebug.cli.settings import add_config_option, read_config
-from qdebug.errors import ExitCode, UsageError
+from qdebug.errors import ExitCode, QdebugError, UsageError
 
 if TYPE_CHECKING:
     from qdebug.config import Config
+    from qdebug.preprocess import ImpliedSpec
     from qdebug.run.model import Limit, Run
 
 _STDOUT = "-"
@@ -211,8 +212,8 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
                 args.float_model,
                 args.quant_model,
                 args.inputs,
-                preprocess=setting("preprocess"),
-                quant_preprocess=setting("quant_preprocess"),
+                preprocess=_pipeline(args, config, "preprocess"),
+                quant_preprocess=_pipeline(args, config, "quant_preprocess"),
                 shape=args.shape,
                 dtype=args.dtype,
                 limit=setting("limit"),
@@ -240,6 +241,20 @@ def _setting(args: argparse.Namespace, config: Config, name: str, default: Any) 
     """A flag, else the configuration, else the default."""
     given = getattr(args, name)
     return config.settings.get(name, default) if given is None else given
+
+
+def _pipeline(args: argparse.Namespace, config: Config, name: str) -> ImpliedSpec | str | None:
+    """A pipeline as given, with the configuration as its origin where it comes from there."""
+    from qdebug.preprocess import ImpliedSpec, PreprocessSpec
+
+    flag: str | None = getattr(args, name)
+    text: str | None = config.settings.get(name)
+    if flag is not None or text is None or text.lower().endswith(".toml"):
+        return flag or text
+    try:
+        return ImpliedSpec(PreprocessSpec.parse(text), "file", (config.name,))
+    except QdebugError as error:
+        raise UsageError(f"{config.name}: {name}: {error.message}", error.hint) from error
 
 
 def _limits(flags: Sequence[Limit], config: Config) -> list[Limit] | None:

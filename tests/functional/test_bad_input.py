@@ -198,6 +198,13 @@ def test_bad_settings(here: Path, cli: Cli) -> None:
     )
 
 
+def test_a_bad_spec_in_the_settings(here: Path, cli: Cli) -> None:
+    (here / "qdebug.toml").write_text('preprocess = "resiz 16x16"\n', encoding="utf-8")
+    result = cli("compare", *MODELS, "photo_0.png")
+    assert result.code == 2
+    assert result.err.startswith("qdebug: error: qdebug.toml: preprocess: 'resiz'")
+
+
 def _fail_with(number: int) -> Callable[..., None]:
     def fail(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))

@@ -189,7 +189,10 @@ def test_settings_from_a_file_and_flags_over_them(here: Path, cli: Cli) -> None:
     failed = cli(*PAIR, ".")
     assert failed.code == 1
     assert "(≥ 99, qdebug.toml)" in failed.out
-    assert len(load_run(here / "quant.qdrun").samples) == 2
+    run = load_run(here / "quant.qdrun")
+    assert len(run.samples) == 2
+    assert run.preprocess.float.origin == "file"
+    assert run.preprocess.float.notes == ("qdebug.toml",)
     passed = cli(*PAIR, ".", "--limit", "1", "--fail-under", "sqnr_db=3", "-o", "b.qdrun")
     assert passed.code == 0
     assert "(≥ 3, flag)" in passed.out

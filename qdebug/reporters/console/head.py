@@ -96,6 +96,8 @@ def _pairs(run: Run, look: Look) -> list[Text]:
 
 def _reasons(unpaired: tuple[Unpaired, ...]) -> str:
     counts = Counter(item.reason for item in unpaired).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
     told = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
     rest = sum(count for _, count in counts[_REASONS:])
     return "; ".join([*told, f"{rest} for other reasons"] if rest else told)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import STATUS_STYLES, Look
+from qdebug.reporters.ranking import sqnr_limit
 from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
+from qdebug.run.arrays import RunArrays
 from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run
 
 
@@ -21,23 +23,38 @@ def section(run: Run, look: Look) -> list[Text]:
     if verdict.status in ("warn", "fail"):
         reason = f"{reason} (gate: {GATE_WORDS[verdict.gate]})"
     lines = look.hanging(f"{word}  ", reason, lead_style=STATUS_STYLES[verdict.status])
+    arrays = run.arrays
     for output in run.outputs:
-        lines += _output(output, run.verdict.limits, look)
+        lines += _output(output, run.verdict.limits, _channels(output, arrays, run), look)
     if run.task is not None:
         lines += look.hanging("  task   ", f"{run.task.kind}: {run.task.summary}")
     return lines
 
 
-def _output(output: OutputResult, limits: tuple[Limit, ...], look: Look) -> list[Text]:
+def _channels(output: OutputResult, arrays: RunArrays, run: Run) -> list[str]:
+    """The worst channel of an output, and how many are as bad."""
+    if output.worst_channel is None:
+        return []
+    worst = output.worst_channel
+    told = [f"worst channel {worst.index}: accumulated SQNR {decibel(worst.sqnr_db)} dB"]
+    levels, _ = arrays.channels(output.layer) if output.layer is not None else ((), None)
+    limit = sqnr_limit(run)
+    below = sum(not level >= limit for level in levels)
+    if below > 1:
+        told.append(f"{below} of {len(levels)} channels below {limit:g} dB")
+    return told
+
+
+def _output(
+    output: OutputResult, limits: tuple[Limit, ...], channels: list[str], look: Look
+) -> list[Text]:
     name = look.cut(output.name, look.width // 3)
     if output.accumulated is None or output.state == "not_compared":
         return look.hanging(f"  {name}  ", output.reason or STATE_WORDS[output.state])
     facts: list[str] = []
     if output.state not in ("ok", "identical"):
         facts.append(output.reason or STATE_WORDS[output.state])
-    if output.worst_channel is not None:
-        worst = output.worst_channel
-        facts.append(f"worst channel {worst.index}: accumulated SQNR {decibel(worst.sqnr_db)} dB")
+    facts += channels
     facts += _judged(output.accumulated, limits)
     if output.worst_sample is not None:
         facts.append(f"worst sample {look.cut(output.worst_sample, look.width // 3)}")
