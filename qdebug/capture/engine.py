@@ -14,12 +14,12 @@ import numpy.typing as npt
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pair, TensorForm
-from qdebug.graph.shapes import infer_types
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -118,8 +118,8 @@ class Capture:
     ) -> None:
         self.float_graph, self.quant_graph = float_graph, quant_graph
         self.pairs, self.settings = pairs, settings
-        self.float_types = _types_for(float_graph, feeds[0])
-        self.quant_types = _types_for(quant_graph, feeds[1])
+        self.float_types = types_for(float_graph, feeds[0], settings.float_session)
+        self.quant_types = types_for(quant_graph, feeds[1], settings.quant_session)
         self._signature = _signature(feeds)
         self.shapes = self._pair_shapes()
         axes = channel_axes(float_graph, self.float_types)
@@ -382,8 +382,8 @@ class Capture:
         if signature == self._signature:
             return
         self._signature = signature
-        self.float_types = _types_for(self.float_graph, float_feeds)
-        self.quant_types = _types_for(self.quant_graph, quant_feeds)
+        self.float_types = types_for(self.float_graph, float_feeds, self.settings.float_session)
+        self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
         self._stages.clear()
 
@@ -416,10 +416,6 @@ def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> 
 def _last_use(graph: Graph, plan: Schedule, tensor: str) -> int:
     users = graph.consumer_nodes(tensor)
     return max((plan.position.get(user.index, -1) for user in users), default=-1)
-
-
-def _types_for(graph: Graph, feeds: Feeds) -> dict[str, TensorType]:
-    return infer_types(graph, {n: feeds[n].shape for n in graph.inputs if n in feeds})
 
 
 def _signature(feeds: tuple[Feeds, Feeds]) -> tuple[tuple[str, tuple[int, ...]], ...]:

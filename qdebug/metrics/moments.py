@@ -2,8 +2,8 @@
 
 The sums are taken block by block: a block of at most ``COLUMNS`` values a row is multiplied and
 added in float32, small enough for the processor's cache and for its rounding to stay below 1e-6;
-the block sums are added in float64. A block whose values would overflow or underflow float32
-squares is redone in float64.
+the block sums are added in float64. A block that float32 does not suffice for (squares that
+overflow or underflow, a mean that dwarfs the variance) is redone in float64.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ COLUMNS = 8192
 BLOCK = 131072
 """Values a block: large enough to hide the cost of a call, small enough for the caches."""
 _TINY, _HUGE = 1e-15, 1e15
+_MOSTLY_MEAN = 0.99
+"""A row whose power is its mean's to this share would lose its variance to float32 rounding."""
 _FIELDS = ("ff", "ee", "fe", "f", "e")
 
 
@@ -165,11 +167,14 @@ def _block(f: Array, q: Array, scratch: Array) -> dict[str, Array]:
     e = scratch[: f.size].reshape(f.shape)
     np.subtract(q, f, out=e)
     ones = np.ones(f.shape[1], np.float32)
+    ff, sums = np.vecdot(f, f), f @ ones
+    if np.any(sums * sums > _MOSTLY_MEAN * f.shape[1] * ff):
+        return _block_float64(f, q)
     return {
-        "ff": np.vecdot(f, f),
+        "ff": ff,
         "ee": np.vecdot(e, e),
         "fe": np.vecdot(f, e),
-        "f": f @ ones,
+        "f": sums,
         "e": e @ ones,
         "max_abs_e": np.maximum(e.max(axis=1), -e.min(axis=1)),
         "min_f": lows_f,

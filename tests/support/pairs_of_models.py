@@ -1,0 +1,55 @@
+"""The trained pairs of the repository as the engine takes them: graphs, pairs and inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.graph.load import load_graph
+from qdebug.graph.model import Graph
+from qdebug.graph.pairing import pair_graphs
+from qdebug.graph.pairs import Pairing
+from qdebug.preprocess import PreprocessSpec, prepare_file
+
+ROOT = Path(__file__).resolve().parent.parent.parent / "sample_models"
+DETECTOR_SPEC = "letterbox 320 pad 114 | rgb | /255 | nchw"
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class LoadedPair:
+    """Two graphs, their pairs, and inputs made from pictures."""
+
+    float_graph: Graph
+    quant_graph: Graph
+    pairing: Pairing
+    feeds: list[dict[str, Array]]
+
+
+def load_pair(float_file: Path, quant_file: Path, feeds: list[dict[str, Array]]) -> LoadedPair:
+    """Load and pair two models."""
+    float_graph, quant_graph = load_graph(float_file), load_graph(quant_file)
+    return LoadedPair(float_graph, quant_graph, pair_graphs(float_graph, quant_graph, None), feeds)
+
+
+def detector(quant: str, pictures: int = 1) -> LoadedPair:
+    """The trained detector and one of its twins."""
+    files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:pictures]
+    spec = PreprocessSpec.parse(DETECTOR_SPEC)
+    feeds = [{"images": prepare_file(file, spec).tensor} for file in files]
+    return load_pair(ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{quant}.onnx", feeds)
+
+
+def noise_feeds(graph: Graph, count: int = 1, seed: int = 0) -> list[dict[str, Array]]:
+    """Random inputs between 0 and 1 for a graph whose input shapes are fixed."""
+    rng = np.random.default_rng(seed)
+    shapes = {name: graph.type_of(name).fixed_shape or () for name in graph.inputs}
+    return [
+        {name: rng.random(shape, np.float32) for name, shape in shapes.items()}
+        for _ in range(count)
+    ]

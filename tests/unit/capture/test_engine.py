@@ -1,0 +1,183 @@
+"""What is captured, against direct runs of ONNX Runtime and plain numpy."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.metrics.metric import cosine, sqnr_db
+from tests.support.pairs_of_models import LoadedPair, detector
+from tests.support.running import direct_cosine, direct_sqnr, run_tensors
+
+Array = npt.NDArray[Any]
+
+
+def capture(
+    pair: LoadedPair, sink: Any = None, *, segments: Any = None, **settings: Any
+) -> Capture:
+    found = Capture(
+        pair.float_graph,
+        pair.quant_graph,
+        pair.pairing.pairs,
+        (pair.feeds[0], pair.feeds[0]),
+        len(pair.feeds),
+        CaptureSettings(**settings),
+        segments=segments,
+    )
+    with found:
+        for feeds in pair.feeds:
+            found.add_sample(feeds, feeds, sink)
+    return found
+
+
+def real_value(pair: LoadedPair, values: dict[str, Array], at: int) -> Array:
+    """A pair's quant value in float64-exact terms: codes dequantized by hand."""
+    item = pair.pairing.pairs[at]
+    value = values[item.read]
+    quantizer = item.read_form.quantizer
+    if quantizer is not None:
+        value = (value.astype(np.float32) - np.float32(quantizer.zero_point)) * quantizer.scale
+    if item.read_form.perm is not None:
+        value = value.transpose(item.read_form.perm)
+    return value.astype(np.float32)
+
+
+@pytest.mark.parametrize("twin", ["int8", "int8_naive", "int8_qoperator", "dynamic"])
+def test_every_layer_agrees_with_a_direct_run(twin: str) -> None:
+    pair = detector(twin)
+    found = capture(pair)
+    pairs = pair.pairing.pairs
+    float_file, quant_file = pair.float_graph.path, pair.quant_graph.path
+    names = [p.float_tensor for p in pairs if p.float_tensor in pair.float_graph.producer]
+    f = {**run_tensors(float_file, pair.feeds[0], names), **pair.feeds[0]}
+    reads = [p.read for p in pairs if p.read in pair.quant_graph.producer]
+    q = {**run_tensors(quant_file, pair.feeds[0], reads), **pair.feeds[0]}
+    assert len(pairs) > 200
+    for at, item in enumerate(pairs):
+        moments = found.stats[at].accumulated
+        assert moments is not None, item.float_tensor
+        expected = f[item.float_tensor], real_value(pair, q, at).reshape(f[item.float_tensor].shape)
+        total = moments.total()
+        assert float(cosine(total)[0]) == pytest.approx(direct_cosine(*expected), abs=1e-5)
+        assert float(sqnr_db(total)[0]) == pytest.approx(direct_sqnr(*expected), abs=0.01)
+
+
+@pytest.mark.parametrize("twin", ["int8_naive", "int8_qoperator", "dynamic"])
+def test_the_memory_cap_changes_no_number(twin: str) -> None:
+    pair = detector(twin, pictures=2)
+    whole = capture(pair)
+    capped = capture(pair, max_memory=7 << 20)
+    assert len(whole.plan.segments) == 1
+    assert len(capped.plan.segments) >= 3
+    assert capped.plan.peak <= 7 << 20 or "exceeds" in capped.plan.describe()
+    for a, b in zip(whole.stats, capped.stats, strict=True):
+        for one, other in ((a.accumulated, b.accumulated), (a.local, b.local)):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                np.testing.assert_array_equal(one.ee, other.ee)
+                np.testing.assert_array_equal(one.ff, other.ff)
+
+
+def test_cutting_anywhere_gives_the_same_values() -> None:
+    pair = detector("int8_naive")
+    count = len(pair.pairing.pairs)
+    edges = [0, 1, 2, *range(7, count, 23), count]
+    pieces = [range(start, stop) for start, stop in pairwise(edges)]
+    values: dict[tuple[int, str], Array] = {}
+
+    def keep(at: int, side: str, value: Array) -> None:
+        values[at, side] = value.copy()
+
+    def compare(at: int, side: str, value: Array) -> None:
+        np.testing.assert_array_equal(values[at, side], value)
+
+    capture(pair, keep, local=False)
+    capture(pair, compare, local=False, segments=pieces)
+    assert len(values) == 2 * count
+
+
+def test_local_error_equals_one_layer_at_a_time() -> None:
+    """The slow way: for each layer, the quant graph with every tensor upstream replaced."""
+    pair = detector("int8_naive")
+    found = capture(pair)
+    pairs = pair.pairing.pairs
+    float_values = run_tensors(
+        pair.float_graph.path,
+        pair.feeds[0],
+        [p.float_tensor for p in pairs if p.float_tensor in pair.float_graph.producer],
+    )
+    by_raw = {p.raw: p for p in pairs if p.raw in pair.quant_graph.producer}
+    checked = [at for at in range(1, len(pairs), 9) if pairs[at].raw in by_raw]
+    for at in checked:
+        value = slow_local(pair, at, by_raw, float_values)
+        expected = float_values[pairs[at].float_tensor]
+        local = found.stats[at].local
+        assert local is not None
+        error = value.astype(np.float64) - expected
+        assert local.ee[0] == pytest.approx(float((error**2).sum()), rel=1e-6, abs=1e-12)
+    assert len(checked) > 20
+
+
+def slow_local(
+    pair: LoadedPair, at: int, by_raw: dict[str, Any], float_values: dict[str, Array]
+) -> Array:
+    """One quant layer fed with float values: its inputs' raw tensors are made graph inputs."""
+    proto = onnx.load(str(pair.quant_graph.path))
+    target = pair.pairing.pairs[at]
+    feeds = dict(pair.feeds[0])
+    fed: dict[str, str] = {}
+    for raw, other in by_raw.items():
+        if raw != target.raw:
+            fed[raw] = f"fed_{len(fed)}"
+            feeds[fed[raw]] = float_values[other.float_tensor]
+    for node in proto.graph.node:
+        for slot, name in enumerate(node.input):
+            if name in fed:
+                node.input[slot] = fed[name]
+    used = {name for node in proto.graph.node for name in node.input}
+    for name in fed.values():
+        if name in used:
+            proto.graph.input.append(onnx.helper.make_tensor_value_info(name, 1, None))
+    known = {i.name for i in proto.graph.input}
+    found = run_tensors(proto, {n: v for n, v in feeds.items() if n in known}, [target.read])
+    return found[target.read]
+
+
+def test_clipped_share_is_counted_on_the_float_values() -> None:
+    pair = detector("int8_naive")
+    found = capture(pair, local=False)
+    names = [p.float_tensor for p in pair.pairing.pairs]
+    values = run_tensors(
+        pair.float_graph.path, pair.feeds[0], [n for n in names if n in pair.float_graph.producer]
+    )
+    clipped = 0
+    for at, item in enumerate(pair.pairing.pairs):
+        limits = found.stats[at].range
+        if limits is None or item.float_tensor not in values:
+            continue
+        value = values[item.float_tensor].astype(np.float64)
+        beyond = (value > limits.high + limits.step / 2) | (value < limits.low - limits.step / 2)
+        assert found.stats[at].clipped == int(beyond.sum())
+        clipped += int(beyond.sum())
+    assert clipped > 0
+
+
+def test_codes_used_are_counted_exactly_on_small_tensors() -> None:
+    pair = detector("int8_naive")
+    seen: dict[int, Array] = {}
+
+    def keep(at: int, side: str, value: Array) -> None:
+        if side == "quant" and value.size <= 4096:
+            seen[at] = value.copy()
+
+    found = capture(pair, keep, local=False)
+    for at, value in seen.items():
+        if found.stats[at].range is not None:
+            assert found.stats[at].codes.sum() == len(np.unique(value))
+    assert seen

@@ -1,0 +1,35 @@
+"""The memory plan."""
+
+from __future__ import annotations
+
+import pytest
+
+from qdebug.capture.plan import plan_segments
+
+
+def test_everything_fits_into_one_segment() -> None:
+    plan = plan_segments([10, 20, 30], [0, 5, 5, 0], cap=100)
+    assert plan.segments == (range(3),)
+    assert plan.peak == 60
+
+
+@pytest.mark.parametrize("cap", [30, 37, 45, 64])
+def test_segments_cover_all_pairs_in_order_and_hold_the_cap(cap: int) -> None:
+    captured = [10, 20, 5, 5, 12, 7, 20, 1]
+    carried = [0, 3, 6, 3, 2, 4, 4, 1, 0]
+    plan = plan_segments(captured, carried, cap)
+    assert [at for part in plan.segments for at in part] == list(range(8))
+    for part in plan.segments:
+        held = sum(captured[at] for at in part) + carried[part.start] + carried[part.stop]
+        assert held <= cap
+
+
+def test_a_layer_larger_than_the_cap_stands_alone_and_is_said() -> None:
+    plan = plan_segments([1, 500, 1], [0, 0, 0, 0], cap=100)
+    assert plan.segments == (range(1), range(1, 2), range(2, 3))
+    assert plan.peak == 500
+    assert "exceeds the cap" in plan.describe()
+
+
+def test_no_pairs() -> None:
+    assert plan_segments([], [0], cap=1).segments == (range(0),)
