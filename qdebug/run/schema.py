@@ -8,7 +8,7 @@ import types
 import typing
 from typing import Any, Union
 
-from qdebug.run.codec import field_hints, json_fields
+from qdebug.run.decoding import field_hints, json_fields
 from qdebug.run.model import SCHEMA, Run
 
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from qdebug.errors import RunError
 from qdebug.run import model
-from qdebug.run.codec import decode, encode, json_fields
+from qdebug.run.codec import decode, encode
+from qdebug.run.decoding import json_fields
 
 STORED = [
     model.Layer,
