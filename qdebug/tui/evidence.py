@@ -83,9 +83,8 @@ def _images(data: Mapping[str, Any], width: int, look: Look, files: RunFiles) ->
 def _boxes(data: Mapping[str, Any], width: int, look: Look, files: RunFiles) -> list[Text]:
     room = min(width, 72)
     picture = pictures.read_picture(files, str(data["image"]))
-    drawn = pictures.with_boxes(picture, data, room)
     lines = [line((visible(str(data["sample"])), look.palette.dim))]
-    lines += pictures.picture_lines(drawn, room, room // 3, look)
+    lines += pictures.boxed_lines(picture, data, room, room // 3, look)
     return lines + box_list(data, width, look)
 
 

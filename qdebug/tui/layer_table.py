@@ -37,6 +37,7 @@ class LayerTable(LineTable):
     def columns(self) -> Sequence[Column]:
         """Everything the run knows; what does not fit goes, the least telling first."""
         run = self.rows.session.run
+        name_room = 26 if self.room < 90 else 42
         digits = max(len(str(len(run.layers))), 2)
         has_local = any(layer.local for layer in run.layers[:64])
         has_sensitivity = any(layer.sensitivity for layer in run.layers[:64])
@@ -44,7 +45,7 @@ class LayerTable(LineTable):
             Column("mark", "", 1),
             Column("#", "#", digits, 3, right=True),
             Column("role", "", 1),
-            Column("name", "layer", 26, flexible=True),
+            Column("name", "layer", name_room, flexible=True),
             Column("op", "op", 9, 6),
             Column("bar", "", 8, 8),
             Column("accum", "accum", 6, right=True),

@@ -103,7 +103,7 @@ def help_lines(keymap: Mapping[str, str], look: Look, scopes: Sequence[str]) -> 
         lines += [blank(), line((SCOPES[scope], look.palette.bold))]
         for key in keys:
             bound = spoken(keymap.get(key.id, key.keys))
-            row = line((f"  {bound:<16}", look.palette.accent), f"{key.about:<58}")
+            row = line((f"  {bound:<17}", look.palette.accent), f"{key.about:<58}")
             row.append(key.id, look.palette.dim)
             lines.append(row)
     return [*lines[1:], blank(), *_legend(look)]
@@ -119,7 +119,7 @@ def _legend(look: Look) -> list[Text]:
         (glyphs.marked, "marked"),
         ("F / H", "on the list: float / 16 bits"),
     )
-    rows = [line((f"  {mark:<16}", look.palette.bad), about) for mark, about in meanings]
+    rows = [line((f"  {mark:<17}", look.palette.bad), about) for mark, about in meanings]
     return [line(("Signs", look.palette.bold)), *rows]
 
 

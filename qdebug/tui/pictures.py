@@ -89,21 +89,24 @@ def _shaded(picture: Picture, columns: int, lines: int, look: Look) -> list[Text
     return [Text("".join(shades[s] for s in row), no_wrap=True, end="") for row in steps.tolist()]
 
 
-def with_boxes(
-    picture: Picture, sides: Mapping[str, Sequence[Mapping[str, Any]]], width: int
-) -> Picture:
-    """The picture enlarged to ``width`` pixels with the boxes of both models drawn on it.
+def boxed_lines(
+    picture: Picture,
+    sides: Mapping[str, Sequence[Mapping[str, Any]]],
+    columns: int,
+    lines: int,
+    look: Look,
+) -> list[Text]:
+    """The picture in at most these cells with the boxes of both models drawn on it.
 
-    Float boxes are blue, quant boxes orange; what only one model found has a dashed frame.
+    Boxes are drawn at the size shown, so that a line stays a line. Float boxes are blue, quant
+    boxes orange; what only one model found has a dashed frame, and a lost one is red.
     """
-    factor = max(width / picture.shape[1], 0.01)
-    size = (max(round(picture.shape[1] * factor), 1), max(round(picture.shape[0] * factor), 1))
-    image = Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR)
+    image = Image.fromarray(scaled(picture, columns, lines))
     draw = ImageDraw.Draw(image)
     for side in ("float", "quant"):
         for box in sides.get(side, ()):
-            _draw_box(draw, box, side, size)
-    return np.asarray(image)
+            _draw_box(draw, box, side, image.size)
+    return picture_lines(np.asarray(image), image.width, -(-image.height // 2), look)
 
 
 def _draw_box(

@@ -99,7 +99,7 @@ class SampleTable(LineTable):
     def strip_room(self) -> tuple[int, int]:
         """First cell of the strip and its width."""
         left = 0
-        for column, width in fit_columns(self.columns(), self.size.width):
+        for column, width in fit_columns(self.columns(), self.room):
             if column.key == "strip":
                 return left, max(width, 1)
             left += width + 1

@@ -117,11 +117,16 @@ class LineTable(ScrollView, can_focus=True):
         """Heading of a column."""
         return column.title
 
+    @property
+    def room(self) -> int:
+        """Cells of a line: the scrollbar has its own whether it is there or not."""
+        return max(self.size.width - 1, 1)
+
     # Drawing.
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen: the heading or a row."""
-        width = self.size.width
+        width = self.room
         base = self.rich_style
         if y == 0:
             return self._heading_line(width, base)
@@ -246,7 +251,7 @@ class LineTable(ScrollView, can_focus=True):
 
     def _click_heading(self, x: int) -> None:
         left = 0
-        for column, width in fit_columns(self.columns(), self.size.width):
+        for column, width in fit_columns(self.columns(), self.room):
             if left <= x <= left + width:
                 self.post_message(self.HeadingClicked(self, column.key))
                 return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import ClassVar
@@ -14,7 +13,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from qdebug.run.diff import LayerDiff, RunDiff, diff_runs
-from qdebug.run.model import Layer
 from qdebug.tui.context import Look, Session
 from qdebug.tui.glyphs import ASCII
 from qdebug.tui.keys import bindings
@@ -23,7 +21,7 @@ from qdebug.tui.markdown import code, table
 from qdebug.tui.numbers import decibels
 from qdebug.tui.pages.page import Copy, RunPage
 from qdebug.tui.table import Cell, Column, LineTable
-from qdebug.tui.text import visible
+from qdebug.tui.text import cut_end
 from qdebug.tui.textview import TextView
 
 _ORDERS = ("largest change first", "largest loss first", "execution order")
@@ -47,13 +45,14 @@ class DiffTable(LineTable):
         self.order = self._ordered()
 
     def _ordered(self) -> list[int]:
+        deltas = [pair.accumulated.delta for pair in self.pairs]
         if self.ordering == 2:
-            return list(range(len(self.pairs)))
-        values = np.array(
-            [np.nan if p.accumulated_db is None else p.accumulated_db for p in self.pairs]
-        )
-        keys = np.where(np.isnan(values), np.inf, -np.abs(values) if self.ordering == 0 else values)
-        order: list[int] = np.argsort(keys, kind="stable").tolist()
+            return list(range(len(deltas)))
+        values = np.array([np.nan if delta is None else delta for delta in deltas], np.float64)
+        keys = -np.abs(values) if self.ordering == 0 else values
+        order: list[int] = np.argsort(
+            np.where(np.isnan(keys), np.inf, keys), kind="stable"
+        ).tolist()
         return order
 
     def sort_next(self) -> None:
@@ -76,37 +75,41 @@ class DiffTable(LineTable):
     def columns(self) -> Sequence[Column]:
         """Accumulated and local error, old, new and the change."""
         return (
+            Column("flag", "", 1),
             Column("#", "#", 5, 3, right=True),
             Column("name", "layer", 16, flexible=True),
             Column("op", "op", 9, 6),
-            Column("old", "A accum", 8, 2, right=True),
-            Column("new", "B accum", 8, 1, right=True),
-            Column("change", "change", 8, right=True),
-            Column("old local", "A local", 8, 5, right=True),
-            Column("new local", "B local", 8, 5, right=True),
-            Column("local", "change", 8, 4, right=True),
+            Column("accumulated.old", "A accum", 8, 2, right=True),
+            Column("accumulated.new", "B accum", 8, 1, right=True),
+            Column("accumulated.delta", "change", 8, right=True),
+            Column("local.old", "A local", 8, 5, right=True),
+            Column("local.new", "B local", 8, 5, right=True),
+            Column("local.delta", "change", 8, 4, right=True),
+            Column("settings", "settings", 24, 7, prose=True),
         )
 
     def cell(self, row: int, column: Column) -> Cell:
         """A cell of a pair."""
         pair = self.pairs[self.order[row]]
-        layer = pair.new or pair.old
-        palette = self.look.palette
-        if layer is None:
-            return "", Style()
-        if column.key in ("change", "local"):
-            value = pair.accumulated_db if column.key == "change" else pair.local_db
-            return signed(value, self.look), self._style(value)
-        if column.key in ("old", "new", "old local", "new local"):
-            return self._number(pair.old if "old" in column.key else pair.new, column.key)
-        only = "" if pair.old and pair.new else " (only B)" if pair.new else " (only A)"
-        texts = {"#": str(layer.index), "name": layer.name + only, "op": layer.op}
-        return texts[column.key], palette.text if column.key == "name" else palette.dim
+        palette, glyphs = self.look.palette, self.look.glyphs
+        side, _, which = column.key.partition(".")
+        if which:
+            value = getattr(getattr(pair, side), which)
+            if which == "delta":
+                return signed(value, self.look), self._style(value)
+            return decibels(value, glyphs), palette.grade(value)
+        if column.key == "flag":
+            return (glyphs.fail if pair.regressed else ""), palette.bad
+        if column.key == "name":
+            return self._label(pair), palette.text
+        index = pair.new if pair.new is not None else pair.old
+        texts = {"#": str(index), "op": pair.op, "settings": ", ".join(pair.settings)}
+        return texts[column.key], palette.dim
 
-    def _number(self, layer: Layer | None, key: str) -> Cell:
-        metrics = getattr(layer, "local" if "local" in key else "accumulated", None)
-        value = metrics.sqnr_db if metrics else None
-        return decibels(value, self.look.glyphs), self.look.palette.grade(value)
+    def _label(self, pair: LayerDiff) -> str:
+        if pair.old is None or pair.new is None:
+            return f"{pair.name} (only {'A' if pair.new is None else 'B'})"
+        return f"{pair.name} (was {pair.old_name})" if pair.old_name else pair.name
 
     def _style(self, value: float | None) -> Style:
         if value is None or abs(value) < 1:
@@ -162,33 +165,40 @@ class ComparePage(RunPage):
         self.table.refresh()
 
     def status(self) -> str:
-        """Order and counts."""
-        changes = [p.accumulated_db for p in self.diff.layers if p.accumulated_db is not None]
-        worse, better = sum(c <= -1 for c in changes), sum(c >= 1 for c in changes)
+        """Counts and order."""
+        diff = self.diff
+        lost = sum(layer.regressed for layer in diff.layers)
+        better = sum(layer.change == "better" for layer in diff.layers)
         dot = self.look.glyphs.dot
-        return f"{worse} worse {dot} {better} better by 1 dB {dot} {_ORDERS[self.table.ordering]}"
+        return f"{lost} regressed {dot} {better} better {dot} {_ORDERS[self.table.ordering]}"
 
     def _summary(self, width: int) -> list[Text]:
         lines = []
-        for name, session in (("A", self.session), ("B", self.other)):
-            verdict = session.run.verdict
-            row = line((f"{name} ", self.look.palette.bold))
-            row.append(f" {verdict.status.upper()} ", self.look.palette.badges[verdict.status])
-            row.append(f" {visible(session.run.models.quant.file)}: {visible(verdict.reason)}")
-            lines.append(row)
-        for output, (old, new) in self.diff.outputs.items():
-            gap = None if old is None or new is None else new - old if old != new else 0.0
-            arrow = self.look.glyphs.arrow
-            glyphs = self.look.glyphs
-            text = f"{visible(output)}: {decibels(old, glyphs)} {arrow} {decibels(new, glyphs)} dB"
-            lines += labelled("output", f"{text} ({signed(gap, self.look)})", width, self.look)
-        for item in self.diff.findings:
-            finding = item.new or item.old
-            if finding is not None and item.change != "same":
-                status = "pass" if item.change in ("gone", "better") else finding.status
+        diff, palette, glyphs = self.diff, self.look.palette, self.look.glyphs
+        sides = (
+            ("A", diff.old_verdict, diff.old_models.quant.file),
+            ("B", diff.new_verdict, diff.new_models.quant.file),
+        )
+        for name, verdict, file in sides:
+            row = line((f"{name} ", palette.bold))
+            row.append(f" {verdict.status.upper()} ", palette.badges[verdict.status])
+            text = f"{file}: {verdict.reason}"
+            lines.append(row.append(f" {cut_end(text, max(width - 18, 10), glyphs)}"))
+        for output in diff.outputs:
+            old, new = (
+                decibels(v, glyphs) for v in (output.accumulated.old, output.accumulated.new)
+            )
+            change = signed(output.accumulated.delta, self.look)
+            text = f"{output.name}: {old} {glyphs.arrow} {new} dB ({change})"
+            lines += labelled("output", text, width, self.look)
+        for item in diff.findings:
+            if item.change != "same":
+                status = "pass" if item.change in ("gone", "better") else item.new_status or "info"
                 glyph, style = status_glyph(status, self.look)
-                text = f"{finding.id} {item.slug}: {finding.title}"
+                text = f"{item.id} {item.slug}: {item.title}"
                 lines += labelled(f"{glyph} {item.change}", text, width, self.look, style)
+        for caveat in diff.caveats:
+            lines += labelled("note", caveat, width, self.look, palette.dim)
         return [*lines, blank()]
 
     def on_line_table_opened(self, event: LineTable.Opened) -> None:
@@ -204,7 +214,7 @@ class ComparePage(RunPage):
         if pair.old is None:
             self.notify("Only run B has this layer.", markup=False)
         else:
-            self.post_message(self.Jump(pair.old.index))
+            self.post_message(self.Jump(pair.old))
 
     def action_sort_next(self) -> None:
         """The next order."""
@@ -213,17 +223,12 @@ class ComparePage(RunPage):
 
     def action_copy(self) -> None:
         """The largest changes as Markdown."""
-        pairs = [p for p in self.diff.layers if p.accumulated_db and p.new and p.old]
-        pairs.sort(key=lambda p: -abs(_finite(p.accumulated_db)))
+        pairs = [p for p in self.diff.layers if p.accumulated.delta]
+        pairs.sort(key=lambda p: -abs(p.accumulated.delta or 0.0))
         plain = Look(ASCII, self.look.palette)
         rows = [
-            [code(p.new.name), signed(p.accumulated_db, plain), signed(p.local_db, plain)]
+            [code(p.name), signed(p.accumulated.delta, plain), signed(p.local.delta, plain)]
             for p in pairs[:20]
-            if p.new is not None
         ]
         text = table(["layer", "accumulated, dB", "local, dB"], rows)
         self.post_message(Copy(text + "\n", "the comparison"))
-
-
-def _finite(value: float | None) -> float:
-    return value if value is not None and math.isfinite(value) else 1e9

@@ -152,7 +152,7 @@ class SamplesPage(RunPage):
         )
         try:
             picture = pictures.read_picture(self.session.run.files, str(data["image"]))
-            drawn = self._drawn(pictures.with_boxes(picture, data, max(width, 160)), width)
+            drawn = pictures.boxed_lines(picture, data, *self._picture_room(width), self.look)
             boxes = box_list(data, width, self.look)
         except QdebugError as error:
             return wrap(error.message, width, self.look.glyphs, palette.warn)
@@ -168,11 +168,12 @@ class SamplesPage(RunPage):
             picture = pictures.read_picture(self.session.run.files, name)
         except QdebugError as error:
             return wrap(error.message, width, self.look.glyphs, self.look.palette.warn)
-        return [blank(), title(sample.name, width, self.look), *self._drawn(picture, width)]
+        drawn = pictures.picture_lines(picture, *self._picture_room(width), self.look)
+        return [blank(), title(sample.name, width, self.look), *drawn]
 
-    def _drawn(self, picture: pictures.Picture, width: int) -> list[Text]:
-        height = max(self.size.height - self.table.size.height - 6, 8)
-        return pictures.picture_lines(picture, min(width, 100), height, self.look)
+    def _picture_room(self, width: int) -> tuple[int, int]:
+        """Cells across and down for a picture: what the strips leave."""
+        return min(width, 100), max(self.size.height - self.table.size.height - 6, 8)
 
     def action_along(self, step: int) -> None:
         """Along the network."""

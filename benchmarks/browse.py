@@ -1,0 +1,118 @@
+"""Latencies of the terminal browser on generated runs: first paint, filter, sort, page down.
+
+    python -m benchmarks.browse [LAYERS ...]
+
+The budgets are 0.6 s, 0.1 s, 0.1 s and 16 ms. First paint is measured in a new process, from its
+start to the first frame that shows layers, reading the run from disk on the way. The others are
+from the key to the frame that shows its effect, medians of several presses, in a terminal of
+120x40 that takes no time itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from textual.pilot import Pilot
+
+from qdebug.run.model import Run
+from qdebug.run.store import RunWriter, load_run
+from qdebug.tui.app import Browser
+from qdebug.tui.pages.layers import LayersPage
+from qdebug.tui.start import make_browser
+from tests.support.synthetic import synthetic_run
+
+SIZES = (5_000, 50_000)
+SIZE = (120, 40)
+BUDGETS = {"first paint": 0.6, "filter": 0.1, "sort": 0.1, "page down": 0.016}
+PRESSES = 15
+
+
+def main(arguments: list[str]) -> None:
+    """Measure and print."""
+    if arguments[:1] == ["--paint"]:
+        asyncio.run(_paint(Path(arguments[1])))
+        return
+    for layers in [int(text) for text in arguments] or SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "generated.qdrun"
+            _write(synthetic_run(layers=layers, samples=8), path)
+            print(f"{layers:,} layers")
+            _print("first paint", min(_first_paint(path) for _ in range(3)))
+            for name, seconds in asyncio.run(_latencies(path)).items():
+                _print(name, seconds)
+
+
+def _write(run: Run, path: Path) -> None:
+    with RunWriter(path) as writer:
+        for name in run.files.names():
+            writer.add(name, run.files.read(name))
+        writer.commit(run, run.arrays)
+
+
+def _print(name: str, seconds: float) -> None:
+    budget = BUDGETS.get(name)
+    verdict = "" if budget is None else f"  budget {budget * 1e3:5.0f} ms"
+    if budget is not None:
+        verdict += "  ok" if seconds <= budget else "  OVER"
+    print(f"  {name:<22} {seconds * 1e3:8.1f} ms{verdict}", flush=True)
+
+
+def _first_paint(path: Path) -> float:
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "benchmarks.browse", "--paint", str(path)]
+    subprocess.run(command, check=True)
+    return time.perf_counter() - start
+
+
+async def _paint(path: Path) -> None:
+    app = make_browser(paths=[path], ascii_only=False)
+    async with app.run_test(size=SIZE) as pilot:
+        await _ready(app, pilot)
+
+
+async def _ready(app: Browser, pilot: Pilot[None]) -> None:
+    """Wait until layers are on screen."""
+    while app.page is None or not app.query(LayersPage):
+        await asyncio.sleep(0.002)
+    await pilot._wait_for_screen()
+
+
+async def _latencies(path: Path) -> dict[str, float]:
+    start = time.perf_counter()
+    run = load_run(path)
+    found = {"(reading the run)": time.perf_counter() - start}
+    app = make_browser(run, ascii_only=False)
+    async with app.run_test(size=SIZE) as pilot:
+        await _ready(app, pilot)
+        await app.workers.wait_for_complete()
+        page = app.query_one(LayersPage)
+        queries = ("op:Conv sqnr<30 name~cv2", "sqnr<20", "cv3 local<accum", "")
+        found["filter"] = await _median(pilot, [lambda q=q: page.filter(q) for q in queries] * 3)
+        found["sort"] = await _median(pilot, [page.action_sort_next] * PRESSES)
+        page.action_sort_clear()
+        found["page down"] = await _median(pilot, [page.table.action_page_down] * PRESSES)
+        found["next source"] = await _median(pilot, [lambda: page.action_next_source(1)] * 5)
+        found["outline on and off"] = await _median(pilot, [page.action_outline] * 4)
+    return found
+
+
+async def _median(pilot: Pilot[None], actions: list) -> float:  # type: ignore[type-arg]
+    times = []
+    for action in actions:
+        start = time.perf_counter()
+        action()
+        pilot.app.screen._compositor_refresh()
+        list(pilot.app.screen._compositor.render_strips())
+        times.append(time.perf_counter() - start)
+        await pilot.pause()
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
