@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
@@ -41,6 +42,7 @@ class CheckContext:
         samples: what the models ran on.
         limits: the user's limits, None where the defaults hold.
         vendor: toolchain that advice is written for, None where not known.
+        what_if: reruns the quant graph with something changed; None where it cannot be rerun.
     """
 
     float_graph: Graph
@@ -52,6 +54,7 @@ class CheckContext:
     samples: Sequence[SampleInfo]
     limits: Sequence[Limit] | None = None
     vendor: str | None = None
+    what_if: WhatIf | None = None
 
 
 @dataclass(frozen=True)

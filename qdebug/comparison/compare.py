@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.sensitivity import Journal, measure_sensitivity
+from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.fetch import Fetcher
@@ -180,7 +181,7 @@ class _Comparison:
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
             layers = self._with_sensitivity(layers, pairing, samples)
             layers = kept.finish(layers, self._recapture(pairing, samples))
-            return self._finish(pairing, capture, layers, deployed)
+            return self._finish(pairing, capture, layers, deployed, samples)
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
@@ -343,6 +344,7 @@ class _Comparison:
         capture: Capture,
         layers: Sequence[Layer],
         deployed: DeployedOutputs,
+        samples: Sequence[Sample],
     ) -> Run:
         self.progress.stage("checking")
         outputs = make_outputs(self.float.graph, layers, pairing, deployed)
@@ -356,6 +358,14 @@ class _Comparison:
             self.infos,
             self.request.limits,
             self.request.vendor,
+            WhatIf(
+                (self.float.graph, self.quant.graph),
+                pairing,
+                deployed.outputs,
+                lambda number: self._feeds(samples[number]),
+                len(samples),
+                (self.settings[0], self.settings[1]),
+            ),
         )
         findings = run_checks(context)
         run = Run(

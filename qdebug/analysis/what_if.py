@@ -1,0 +1,401 @@
+"""What if: the quant graph with some of its quantization undone or done otherwise, run again.
+
+This is how an estimated gain is computed rather than guessed: the same samples, the same
+simulation, one thing changed, and the error at the model's outputs before and after. A tensor is
+freed by letting its consumers read what comes before its Q/DQ pair, a weight by putting the float
+model's in its place, a range by another Q/DQ pair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.errors import QdebugError
+from qdebug.graph.channels import channel_axes
+from qdebug.graph.model import Graph, Node
+from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
+from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.graph.shapes import infer_types
+from qdebug.metrics.metric import sqnr_db
+from qdebug.metrics.moments import Moments, measure
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+
+SAMPLES = 4
+"""The first samples of the run; more of them change a gain by less than it is rounded to."""
+LOW_DB, HIGH_DB = -20.0, 60.0
+"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
+DAMAGED_DB = 35.0
+"""A gain counts where the output has less than this."""
+_PASSING = frozenset({"Identity", "Clip"})
+"""Operators that may stand between a quantizer's two halves."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done otherwise than in the quant graph.
+
+    Attributes:
+        free: positions of pairs whose tensor is not quantized.
+        weights: indices of float nodes whose weight and bias are the float model's.
+        quantizers: pair position to the quantizer it gets instead of its own.
+    """
+
+    free: frozenset[int] = frozenset()
+    weights: frozenset[int] = frozenset()
+    quantizers: Mapping[int, Quantizer] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        """Equal for equal changes."""
+        given = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]
+        return str((sorted(self.free), sorted(self.weights), given))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some channels of one output, measured as one.
+
+    Attributes:
+        output: its name in the float graph.
+        channels: which ones; None for all.
+    """
+
+    output: str
+    channels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Error at the outputs.
+
+    Attributes:
+        moments: by float output name, a row for every channel.
+    """
+
+    moments: Mapping[str, Moments]
+
+    def sqnr_db(self, part: Part) -> float:
+        """SQNR of a part of an output, dB."""
+        whole = self.moments[part.output]
+        chosen = whole if part.channels is None else take_rows(whole, part.channels)
+        total = chosen.total()
+        if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
+            return float("nan")
+        return float(sqnr_db(total)[0])
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a change wins at the part of the outputs where it wins most.
+
+    Attributes:
+        part: which part.
+        before: SQNR there as the quant model is, dB.
+        after: SQNR there with the change, dB.
+    """
+
+    part: Part
+    before: float
+    after: float
+
+    @property
+    def db(self) -> float:
+        """Gain in dB."""
+        return _bounded(self.after) - _bounded(self.before)
+
+
+@dataclass(frozen=True)
+class _Replacement:
+    """What stands in for some tensors.
+
+    Attributes:
+        readings: tensors whose consumers read something else.
+        raw: tensor that it is made of.
+        new: what they read instead.
+        emit: adds the nodes that make ``new``, once ``raw`` is there.
+    """
+
+    readings: Sequence[str]
+    raw: str
+    new: str
+    emit: Callable[[], None]
+
+
+class WhatIf:
+    """Runs changed quant graphs; results are kept.
+
+    Args:
+        graphs: float and quant graph.
+        pairing: of the two.
+        outputs: float output name to quant output name.
+        feeds: inputs of both graphs for a sample by its number.
+        count: number of samples there are; the first ``SAMPLES`` are used.
+        settings: how the float and the quant graph are run.
+    """
+
+    def __init__(
+        self,
+        graphs: tuple[Graph, Graph],
+        pairing: Pairing,
+        outputs: Mapping[str, str],
+        feeds: Callable[[int], tuple[Feeds, Feeds]],
+        count: int,
+        settings: tuple[SessionSettings, SessionSettings],
+    ) -> None:
+        self.float_graph, self.quant_graph = graphs
+        self.pairs, self.weights = pairing.pairs, pairing.weights
+        self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
+        self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
+        self._feeds, self._settings = feeds, settings
+        self.samples = range(min(count, SAMPLES))
+        self._known: dict[str, Outcome | None] = {}
+
+    @cached_property
+    def feeds(self) -> list[tuple[Feeds, Feeds]]:
+        """Inputs of the samples."""
+        return [self._feeds(number) for number in self.samples]
+
+    @cached_property
+    def baseline(self) -> Outcome | None:
+        """The quant graph as it is."""
+        return self.outcome(Change())
+
+    def can_free(self, at: int) -> bool:
+        """Whether a pair's tensor can be taken out of quantization."""
+        return bool(self._readings(self.pairs[at]))
+
+    def outcome(self, change: Change) -> Outcome | None:
+        """Error at the outputs under a change; None where it cannot be made or run."""
+        if change.key not in self._known:
+            try:
+                self._known[change.key] = self._run(change)
+            except (QdebugError, KeyError, ValueError):
+                self._known[change.key] = None
+        return self._known[change.key]
+
+    def gain(self, change: Change, parts: Sequence[Part] = ()) -> Gain | None:
+        """Gain of a change at the part that wins most, among those that are damaged.
+
+        Args:
+            change: what to do otherwise.
+            parts: of the outputs; by default each output as a whole.
+        """
+        before, after = self.baseline, self.outcome(change)
+        if before is None or after is None:
+            return None
+        asked = parts or [Part(name) for name in before.moments]
+        gains = [
+            Gain(part, before.sqnr_db(part), after.sqnr_db(part))
+            for part in asked
+            if part.output in before.moments
+        ]
+        damaged = [g for g in gains if not g.before > DAMAGED_DB] or gains
+        return max(damaged, key=lambda g: g.db, default=None)
+
+    @cached_property
+    def _reference(self) -> list[dict[str, Array]]:
+        session = Session(self.float_graph.path, self.float_graph, self._settings[0].deployed)
+        names = list(self.outputs)
+        return [
+            {n: np.array(v, np.float32) for n, v in session.run(feeds[0], names).items()}
+            for feeds in self.feeds
+        ]
+
+    @cached_property
+    def _axes(self) -> Mapping[str, int]:
+        shapes = {name: value.shape for name, value in self.feeds[0][0].items()}
+        return channel_axes(self.float_graph, infer_types(self.float_graph, shapes))
+
+    def _run(self, change: Change) -> Outcome:
+        builder = PartBuilder(self.quant_graph)
+        where = self._build(change, builder)
+        session = Session(builder.build(), self.quant_graph, self._settings[1])
+        moments: dict[str, Moments] = {}
+        for feeds, reference in zip(self.feeds, self._reference, strict=True):
+            values = session.run(feeds[1])
+            for name in where:
+                f, q = reference[name], values[where[name]].astype(np.float32, copy=False)
+                axis = self._axes.get(name)
+                part = measure(f, np.reshape(q, f.shape), axis if f.ndim > 1 else None)
+                if name in moments:
+                    moments[name].add(part)
+                else:
+                    moments[name] = part
+        return Outcome(moments)
+
+    def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:
+        """Emit the changed graph; where each compared output is found in it."""
+        graph = self.quant_graph
+        replaced = self._replacements(change, builder)
+        renames = {tensor: r.new for r in replaced for tensor in r.readings}
+        after: dict[str, list[Callable[[], None]]] = {}
+        for replacement in replaced:
+            after.setdefault(replacement.raw, []).append(replacement.emit)
+        for name in graph.inputs:
+            known = graph.type_of(name)
+            builder.add_input(name, known.elem_type, known.shape)
+        _emit_all(after, [*graph.inputs, *graph.initializers])
+        for node in graph.nodes:
+            builder.add_nodes([node], renames)
+            _emit_all(after, node.outputs)
+        return {name: self._output(name, renames, builder) for name in self.outputs}
+
+    def _output(self, name: str, renames: Mapping[str, str], builder: PartBuilder) -> str:
+        quant_name = self.outputs[name]
+        held = renames.get(quant_name, quant_name)
+        form = self._forms.get(name)
+        if form is not None and form.perm is not None:
+            elem_type = self.quant_graph.type_of(quant_name).elem_type
+            held = builder.decode(held, form, elem_type, f"out/{name}")
+        builder.add_output(held)
+        return held
+
+    def _replacements(self, change: Change, builder: PartBuilder) -> list[_Replacement]:
+        positions = sorted(change.free | set(change.quantizers))
+        found = [self._activation(at, change.quantizers.get(at), builder) for at in positions]
+        weights = [w for w in self.weights if w.node in change.weights]
+        return found + [r for w in weights if (r := self._float_weight(w, builder)) is not None]
+
+    def _activation(
+        self, at: int, quantizer: Quantizer | None, builder: PartBuilder
+    ) -> _Replacement:
+        pair = self.pairs[at]
+        folded, tag = self._folded(pair), f"what-if/{at}"
+        new = pair.raw if folded is None else f"{PREFIX}{tag}/activation"
+
+        def emit() -> None:
+            if folded is not None:
+                _emit_activation(self.float_graph, folded, pair.raw, tag, builder)
+            if quantizer is not None:
+                codes = builder.quantization("QuantizeLinear", new, quantizer, f"{tag}/q")
+                builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
+
+        read = new if quantizer is None else f"{PREFIX}{tag}/dq"
+        return _Replacement(self._readings(pair), pair.raw, read, emit)
+
+    def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> _Replacement | None:
+        readings = _dequantized(self.quant_graph, weight.quant_tensor)
+        value = in_quant_layout(weight, self.quant_graph) if readings else None
+        if value is None:
+            return None
+        name = builder.constant(f"{PREFIX}what-if/weight/{weight.quant_tensor}", value)
+        return _Replacement(readings, weight.quant_tensor, name, _nothing)
+
+    def _readings(self, pair: Pair) -> list[str]:
+        if pair.raw_form.quantizer is not None:
+            return []
+        return _dequantized(self.quant_graph, pair.raw)
+
+    def _folded(self, pair: Pair) -> Node | None:
+        """The float activation that the quant graph leaves to the Q/DQ pair, if any."""
+        maker = self.float_graph.producer.get(pair.float_tensor)
+        source = self.quant_graph.producer.get(pair.raw)
+        if maker is None or maker.op not in ("Relu", "Clip"):
+            return None
+        if source is not None and source.op in ("Relu", "Clip", "FusedConv"):
+            return None
+        return maker
+
+    def _is_comparable(self, float_name: str, quant_name: str) -> bool:
+        kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)
+        return all(kind.dtype in ("float", "float16", "undefined") for kind in kinds)
+
+
+def take_rows(moments: Moments, rows: Sequence[int]) -> Moments:
+    """The moments of some channels only."""
+    chosen = np.asarray(rows, np.int64)
+    return Moments(**{name: value[chosen] for name, value in vars(moments).items()})
+
+
+def in_quant_layout(weight: WeightPair, graph: Graph) -> Array | None:
+    """The float model's weight as the quant graph's node reads it; None where it cannot be had."""
+    value = weight.float_value
+    if weight.folded is not None:
+        shape = [1] * value.ndim
+        shape[weight.channel_axis] = -1
+        value = value * weight.folded.reshape(shape)
+    target = graph.type_of(weight.quant_tensor).fixed_shape
+    if target is None or value.size != int(np.prod(target)):
+        return None
+    flipped = value.ndim == 2 and value.shape[::-1] == target
+    if flipped and (value.shape != target or _is_transposed(weight, graph)):
+        value = value.T
+    return np.ascontiguousarray(value.reshape(target), np.float32)
+
+
+def _is_transposed(weight: WeightPair, graph: Graph) -> bool:
+    """Whether a square weight is stored the other way round: the codes tell."""
+    codes = graph.constant(weight.quant_tensor)
+    if codes is None:
+        return False
+    stored = codes.astype(np.float64)
+    stored -= stored.mean()
+    value = weight.quant_value.astype(np.float64)
+    return float((stored * value.T).sum()) > float((stored * value).sum())
+
+
+def _dequantized(graph: Graph, raw: str) -> list[str]:
+    """Tensors that stand for ``raw`` after quantization, whatever the number of its Q/DQ pairs."""
+    found: list[str] = []
+    todo = [(raw, raw in graph.initializers)]
+    while todo:
+        tensor, is_codes = todo.pop()
+        for node in graph.consumer_nodes(tensor):
+            if tensor != node.inputs[0]:
+                continue
+            if node.op in QUANTIZE_OPS and (tensor == raw or not is_codes):
+                todo.append((node.outputs[0], True))
+            elif is_codes and node.op in DEQUANTIZE_OPS:
+                found.append(node.outputs[0])
+            elif is_codes and tensor != raw and node.op in _PASSING:
+                todo.append((node.outputs[0], True))
+    return sorted(set(found))
+
+
+def _emit_activation(graph: Graph, node: Node, value: str, tag: str, builder: PartBuilder) -> str:
+    name = f"{PREFIX}{tag}/activation"
+    if node.op == "Relu":
+        return builder.emit("Relu", [value], name)
+    low, high = clip_bounds(graph, node)
+    ends = [
+        builder.constant(f"{PREFIX}{tag}/{end}", np.asarray(bound, np.float32))
+        for end, bound in (("low", low), ("high", high))
+    ]
+    if builder.graph.opset < 11:
+        return builder.emit("Clip", [value], name, min=low, max=high)
+    return builder.emit("Clip", [value, *ends], name)
+
+
+def clip_bounds(graph: Graph, node: Node) -> tuple[float, float]:
+    """The two ends of a ``Clip``, of any opset."""
+    largest = float(np.finfo(np.float32).max)
+    given = [node.attributes.get("min", -largest), node.attributes.get("max", largest)]
+    for slot, tensor in enumerate(node.inputs[1:3]):
+        value = graph.constant(tensor) if tensor else None
+        if value is not None:
+            given[slot] = float(value.reshape(()))
+    return float(given[0]), float(given[1])
+
+
+def _emit_all(after: dict[str, list[Callable[[], None]]], tensors: Sequence[str]) -> None:
+    for tensor in tensors:
+        for emit in after.pop(tensor, ()):
+            emit()
+
+
+def _bounded(db: float) -> float:
+    return LOW_DB if np.isnan(db) else float(np.clip(db, LOW_DB, HIGH_DB))
+
+
+def _nothing() -> None:
+    """Emits nothing: what is read instead is there already."""
