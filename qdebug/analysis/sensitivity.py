@@ -69,13 +69,18 @@ def measure_sensitivity(
         ModelError: a run failed.
     """
     work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), count)
-    for number, (float_feeds, quant_feeds) in enumerate(samples):
-        work.add_sample(number, float_feeds, quant_feeds)
-    return work.result()
+    try:
+        for number, (float_feeds, quant_feeds) in enumerate(samples):
+            work.add_sample(number, float_feeds, quant_feeds)
+        return work.result()
+    finally:
+        work.close()
 
 
 class Journal:
     """What has been measured, kept in a file so that an interruption loses nothing.
+
+    A context manager; leaving it keeps the file, ``finish`` removes it.
 
     Args:
         path: the file; None keeps nothing.
@@ -96,6 +101,13 @@ class Journal:
             line = [sample, layer, {name: _to_plain(m) for name, m in moments.items()}]
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
 
     def finish(self) -> None:
         """Remove the file: the measurement is complete."""
@@ -178,9 +190,11 @@ class _Work:
                 self.journal.add(number, at, {})
                 self.progress.advance()
 
-    def result(self) -> dict[int, Sensitivity]:
+    def close(self) -> None:
         if self.capture is not None:
             self.capture.close()
+
+    def result(self) -> dict[int, Sensitivity]:
         found: dict[int, Sensitivity] = {}
         for at in range(len(self.pairs)):
             total: dict[str, Moments] = {}

@@ -282,19 +282,20 @@ class _Comparison:
     ) -> list[Layer]:
         if not self.request.sensitivity:
             return list(layers)
-        journal = Journal(self.request.journal, self._fingerprint())
-        if journal.done:
-            self.progress.note(f"sensitivity: {len(journal.done)} measurements taken up again")
-        measured = measure_sensitivity(
-            (self.float.graph, self.quant.graph),
-            pairing.pairs,
-            (self._feeds(sample) for sample in samples),
-            self._capture_settings(),
-            count=len(samples),
-            journal=journal,
-            progress=self.progress,
-        )
-        journal.finish()
+        with Journal(self.request.journal, self._fingerprint()) as journal:
+            if journal.done:
+                done = len(journal.done)
+                self.progress.note(f"sensitivity: {done} measurements taken up again")
+            measured = measure_sensitivity(
+                (self.float.graph, self.quant.graph),
+                pairing.pairs,
+                (self._feeds(sample) for sample in samples),
+                self._capture_settings(),
+                count=len(samples),
+                journal=journal,
+                progress=self.progress,
+            )
+            journal.finish()
         return [dataclasses.replace(x, sensitivity=measured.get(x.index)) for x in layers]
 
     def _fingerprint(self) -> str:

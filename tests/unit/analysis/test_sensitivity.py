@@ -1,0 +1,139 @@
+"""Sensitivity against the direct way: a float graph with one tensor replaced."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from qdebug.analysis import sensitivity
+from qdebug.analysis.sensitivity import Journal, measure_sensitivity
+from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.metrics.moments import measure
+from qdebug.run.model import Sensitivity
+from tests.support.pairs_of_models import LoadedPair, detector
+from tests.support.running import direct_sqnr, run_tensors
+
+Array = npt.NDArray[Any]
+
+
+@pytest.fixture(scope="module")
+def pair() -> LoadedPair:
+    return detector("int8_naive")
+
+
+@pytest.fixture(scope="module")
+def measured(pair: LoadedPair) -> dict[int, Sensitivity]:
+    return run(pair)
+
+
+def run(pair: LoadedPair, journal: Journal | None = None) -> dict[int, Sensitivity]:
+    return measure_sensitivity(
+        (pair.float_graph, pair.quant_graph),
+        pair.pairing.pairs,
+        [(feeds, feeds) for feeds in pair.feeds],
+        CaptureSettings(),
+        count=len(pair.feeds),
+        journal=journal,
+    )
+
+
+def local_values(pair: LoadedPair) -> dict[int, Array]:
+    found: dict[int, Array] = {}
+
+    def keep(_positions: Any, _reached: Any, _floats: Any, local: Any) -> None:
+        found.update({at: value.copy() for at, value in local.items()})
+
+    feeds = pair.feeds[0]
+    graphs = pair.float_graph, pair.quant_graph
+    with Capture(
+        *graphs, pair.pairing.pairs, (feeds, feeds), 1, CaptureSettings(), observer=keep
+    ) as capture:
+        capture.add_sample(feeds, feeds)
+    return found
+
+
+def test_every_tenth_layer_equals_a_graph_with_that_tensor_replaced(
+    pair: LoadedPair, measured: dict[int, Sensitivity]
+) -> None:
+    local = local_values(pair)
+    reference = run_tensors(pair.float_graph.path, pair.feeds[0], ["output0"])["output0"]
+    for at in sorted(measured)[::10]:
+        tensor = pair.pairing.pairs[at].float_tensor
+        proto = onnx.load(str(pair.float_graph.path))
+        for node in proto.graph.node:
+            for slot, name in enumerate(node.input):
+                if name == tensor:
+                    node.input[slot] = "replaced"
+        proto.graph.input.append(onnx.helper.make_tensor_value_info("replaced", 1, None))
+        feeds = {**pair.feeds[0], "replaced": local[at]}
+        value = run_tensors(proto, feeds, ["output0"])["output0"]
+        expected = direct_sqnr(reference, value)
+        if expected > 100:  # beyond what float32 kernels agree to among themselves
+            assert measured[at].sqnr_db > 95
+        else:
+            assert measured[at].sqnr_db == pytest.approx(expected, abs=0.05)
+
+
+def test_every_layer_but_the_input_is_measured(
+    pair: LoadedPair, measured: dict[int, Sensitivity]
+) -> None:
+    inputs = {at for at, p in enumerate(pair.pairing.pairs) if p.float_tensor == "images"}
+    assert set(measured) == set(range(len(pair.pairing.pairs))) - inputs
+
+
+def test_an_interrupted_measurement_is_taken_up_again(
+    pair: LoadedPair,
+    measured: dict[int, Sensitivity],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "journal"
+    done = 0
+
+    def interrupt(*arguments: Any) -> Any:
+        nonlocal done
+        done += 1
+        if done == 40:
+            raise KeyboardInterrupt
+        return measure(*arguments)
+
+    monkeypatch.setattr(sensitivity, "measure", interrupt)
+    with pytest.raises(KeyboardInterrupt), Journal(file, "key") as journal:
+        run(pair, journal)
+    monkeypatch.undo()
+
+    with Journal(file, "key") as journal:
+        assert 0 < len(journal.done) < len(measured)
+        again = {at: s.sqnr_db for at, s in run(pair, journal).items()}
+        assert again == pytest.approx({at: s.sqnr_db for at, s in measured.items()})
+        journal.finish()
+    assert not file.exists()
+
+
+def test_a_journal_of_another_request_is_discarded(tmp_path: Path) -> None:
+    file = tmp_path / "journal"
+    ones = np.ones(3, np.float32)
+    with Journal(file, "one") as journal:
+        journal.add(0, 0, {"out": measure(ones, ones)})
+    with Journal(file, "two") as journal:
+        assert journal.done == {}
+
+
+def test_a_journal_cut_short_by_a_kill_keeps_its_whole_lines(tmp_path: Path) -> None:
+    file = tmp_path / "journal"
+    ones = np.ones(3, np.float32)
+    with Journal(file, "key") as journal:
+        for layer in range(3):
+            journal.add(0, layer, {"out": measure(ones, 2 * ones)})
+    text = file.read_text(encoding="utf-8")
+    file.write_text(text[:-40], encoding="utf-8")
+    with Journal(file, "key") as restored:
+        pass
+    assert sorted(restored.done) == [(0, 0), (0, 1)]
+    assert math.isclose(restored.done[0, 1]["out"].ee[0], 3)
