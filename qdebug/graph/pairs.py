@@ -37,6 +37,13 @@ class Quantizer:
     high: int
     block_size: int = 0
 
+    @property
+    def real_range(self) -> tuple[float, float]:
+        """Smallest and largest representable real value, over all channels."""
+        scale = np.asarray(self.scale, np.float64)
+        low, high = (self.low - self.zero_point) * scale, (self.high - self.zero_point) * scale
+        return float(np.min(low)), float(np.max(high))
+
 
 @dataclass(frozen=True)
 class TensorForm:

@@ -16,6 +16,7 @@ from qdebug.graph.pairing.ops import (
     KEEPS_SCALE,
     NEUTRAL,
     PARAMETER_INPUTS,
+    WEIGHTED,
     Operand,
     code_op,
     family_of,
@@ -344,6 +345,8 @@ def _key(op: Op) -> Any:
     """Equal for operations that compute the same; None where that cannot be said."""
     if op.node.op in _RANDOM or op.node.outer_inputs:
         return None
+    if op.family in WEIGHTED and op.consts:
+        return None  # equal weights, all zero for instance, may be the fault that is looked for
     operands = tuple(_operand_key(operand) for operand in op.inputs)
     to = op.node.attributes.get("to")
     return (op.family, op.node.op, repr(sorted(op.params.items())), to, operands)

@@ -11,13 +11,14 @@ from collections import Counter
 from dataclasses import dataclass
 
 from qdebug.graph.pairing.logical import Const, Op, Value
+from qdebug.graph.pairing.ops import VIEW_FAMILIES
 from qdebug.graph.pairing.score import const_agrees, overlap, params_agreement, reader_families
 
 _MAX_LENGTH = 8
 _AFFINE = frozenset({"Add", "Mul", "Sub", "Div"})
 _ACTIVATIONS = frozenset({"LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"})
 _STEP, _SKIP, _VIEW_SKIP, _END = 2.0, -0.1, -0.05, 2.0
-_CONSTANT, _SAME_CONSTANT = 0.5, 0.5
+_CONSTANT, _SAME_CONSTANT, _FOLDED = 0.5, 0.5, 0.3
 
 
 def foldable(op: Op) -> bool:
@@ -31,7 +32,12 @@ def foldable(op: Op) -> bool:
 
 def passable(op: Op) -> bool:
     """Foldable, or a mere change of layout."""
-    return foldable(op) or op.is_view
+    return foldable(op) or _relays(op)
+
+
+def _relays(op: Op) -> bool:
+    """A view, or one that is no view only because an activation went into its quantizer."""
+    return op.is_view or (op.family in VIEW_FAMILIES and len(op.values) == 1)
 
 
 def chain_after(value: Value) -> list[Op]:
@@ -76,12 +82,38 @@ class Alignment:
     certain: bool
 
 
-def align(left: Value, right: Value) -> Alignment:
+def align(left_op: Op, right_op: Op) -> Alignment:
     """Align what follows the results of two matching operations."""
+    left, right = left_op.result.root, right_op.result.root
     lefts, rights = chain_after(left), chain_after(right)
+    biases = bias_of(left_op), bias_of(right_op)
+    if biases[0] is not None and biases[1] is None:
+        right, rights = _after_bias(right, rights, biases[0])
+    elif biases[1] is not None and biases[0] is None:
+        left, lefts = _after_bias(left, lefts, biases[1])
     best = _Aligner(left, right, lefts, rights).best()
-    certain = best.score > 0 or (not lefts and not rights)
+    certain = best.score > 0 or all(op.is_view for op in (*lefts, *rights))
     return Alignment(best.pairs, best.steps, certain)
+
+
+def bias_of(op: Op) -> Const | None:
+    """Constant third operand of a convolution or matrix product."""
+    if op.family not in ("Conv", "ConvTranspose", "MatMul") or len(op.inputs) < 3:
+        return None
+    bias = op.inputs[2]
+    return bias if isinstance(bias, Const) else None
+
+
+def _after_bias(value: Value, chain: list[Op], bias: Const) -> tuple[Value, list[Op]]:
+    """What follows the separate addition of a bias that the other side has built in."""
+    for index, op in enumerate(chain):
+        if op.family == "Add" and op.consts:
+            if const_agrees(bias, op.consts[0]) is False and index:
+                break
+            return op.result.root, chain[index + 1 :]
+        if not op.is_view:
+            break
+    return value, chain
 
 
 @dataclass(frozen=True)
@@ -115,11 +147,14 @@ class _Aligner:
             if gain is not None:
                 rest = self.best(i + 1, j + 1)
                 steps = ((self.lefts[i], self.rights[j]), *rest.steps)
-                options.append(_Path(rest.score + gain, (here, *rest.pairs), steps))
+                clipped = clips_already(self.lefts[i], here[1])
+                pairs = rest.pairs if clipped else (here, *rest.pairs)
+                options.append(_Path(rest.score + gain, pairs, steps))
         if i < len(self.lefts):
-            options.append(self._skip(self.lefts[i], self.best(i + 1, j), here))
+            bonus = _folding_bonus(self.lefts[i], here[1])
+            options.append(self._skip(self.lefts[i], self.best(i + 1, j), here, bonus))
         if j < len(self.rights):
-            options.append(self._skip(self.rights[j], self.best(i, j + 1), here))
+            options.append(self._skip(self.rights[j], self.best(i, j + 1), here, 0.0))
         return options
 
     def _end(self, here: tuple[Value, Value]) -> _Path:
@@ -135,10 +170,28 @@ class _Aligner:
             return None
         return gain + (_SAME_CONSTANT if True in agreements else 0.0)
 
-    def _skip(self, op: Op, rest: _Path, here: tuple[Value, Value]) -> _Path:
-        if op.is_view:
+    def _skip(self, op: Op, rest: _Path, here: tuple[Value, Value], bonus: float) -> _Path:
+        if _relays(op):
             return _Path(rest.score + _VIEW_SKIP, (here, *rest.pairs), rest.steps)
-        return _Path(rest.score + _SKIP, rest.pairs, rest.steps)
+        return _Path(rest.score + _SKIP + bonus, rest.pairs, rest.steps)
+
+
+def clips_already(clip: Op, right: Value) -> bool:
+    """Whether the quantizer behind a value lets nothing through that the Clip would cut off."""
+    if clip.family != "Clip" or right.range is None:
+        return False
+    low, high = clip.params.get("min"), clip.params.get("max")
+    slack = 0.01 * (right.range[1] - right.range[0])
+    above = low is None or right.range[0] >= float(low) - slack
+    below = high is None or right.range[1] <= float(high) + slack
+    return above and below
+
+
+def _folding_bonus(op: Op, right: Value) -> float:
+    """Evidence for a Clip having gone into the quantizer of this very value, or against it."""
+    if op.family != "Clip" or right.range is None:
+        return 0.0
+    return _FOLDED if clips_already(op, right) else -_FOLDED
 
 
 def _const_pairs(left: Op, right: Op) -> list[tuple[Const, Const]]:

@@ -88,6 +88,14 @@ class Value:
         """Shape of ``raw``."""
         return self.type.shape
 
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """Smallest and largest real number its quantizer lets through; None without one."""
+        quantizers = [q for q in self.quantizers.values() if q is not None]
+        if not quantizers:
+            return None
+        return quantizers[0].real_range
+
     def consumer_ops(self) -> list[Op]:
         """Operations that read the value, each once."""
         return list(dict.fromkeys(op for op, _ in self.consumers))
@@ -126,7 +134,7 @@ class Op:
     @cached_property
     def is_view(self) -> bool:
         """Whether the result holds the operand's values, at most laid out anew."""
-        if len(self.values) != 1 or len(self.outputs) != 1:
+        if len(self.values) != 1 or len(self.outputs) != 1 or self._result_clips:
             return False
         if self.family in VIEW_FAMILIES or self.family == "Concat":
             return len(self.inputs) == 1
@@ -136,6 +144,15 @@ class Op:
         if neutral is None or (self.family in ("Sub", "Div") and not self._value_first):
             return False
         return len(self.consts) == 1 and self.consts[0].is_filled_with(neutral)
+
+    @property
+    def _result_clips(self) -> bool:
+        """Whether the result's quantizer is clearly narrower: an activation was folded into it."""
+        before, after = self.values[0].range, self.result.range
+        if before is None or after is None:
+            return False
+        slack = 0.1 * (before[1] - before[0])
+        return after[0] > before[0] + slack or after[1] < before[1] - slack
 
     @property
     def _value_first(self) -> bool:

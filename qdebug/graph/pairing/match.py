@@ -156,7 +156,7 @@ class Matcher:
             return
         if right.result.root in self.matches.of_right:
             return
-        alignment = align(left.result.root, right.result.root)
+        alignment = align(left, right)
         if not alignment.certain:
             return
         reshape = left.family in _RESHAPES

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdebug.graph.pairing.build import FLOAT_TYPES
+from qdebug.graph.pairing.chains import clips_already
 from qdebug.graph.pairing.layout import Perm
 from qdebug.graph.pairing.logical import Logical, Value
 from qdebug.graph.pairing.score import base_name
@@ -22,11 +23,19 @@ def make_pairs(matches: Matches) -> list[Pair]:
         if not found:
             continue
         match = min(found, key=lambda m: _distance(matches, m))
+        if _clipped_early(match):
+            continue
         order = seen.get(match.right, 0)
         seen[match.right] = order + 1
         right = _twin(twins[match.right], value, order)
         pairs.extend(_pairs_of(matches, match, value, right))
     return sorted(pairs, key=lambda pair: _position(matches.left, pair.float_tensor))
+
+
+def _clipped_early(match: Match) -> bool:
+    """Whether the quantizer already cuts off what the float graph's next Clip will."""
+    readers = match.left.consumer_ops()
+    return bool(readers) and all(clips_already(op, match.right) for op in readers)
 
 
 def _position(logical: Logical, tensor: str) -> int:
