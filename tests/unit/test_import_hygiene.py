@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
+from tests.conftest import ROOT
+
 _SHOWING = ("rich", "textual", "matplotlib")
+_SHOWS = {"cli", "reporters", "tui"}
+_ENGINE = sorted(
+    file.parent.name
+    for file in (ROOT / "qdebug").glob("*/__init__.py")
+    if file.parent.name not in _SHOWS
+)
 _HEAVY = ("numpy", "onnx", "onnxruntime", "cv2", "PIL", "jinja2", *_SHOWING)
 
 
@@ -35,9 +44,7 @@ def test_starting_up_imports_nothing_heavy(statement: str) -> None:
     assert not _imported(statement) & set(_HEAVY)
 
 
-@pytest.mark.parametrize(
-    "package", ["preprocess", "graph", "capture", "metrics", "analysis", "checks", "vendors", "run"]
-)
+@pytest.mark.parametrize("package", _ENGINE)
 def test_the_engine_does_not_know_how_it_is_shown(package: str) -> None:
     code = (
         f"import importlib, pkgutil, qdebug.{package} as package\n"
@@ -45,6 +52,12 @@ def test_the_engine_does_not_know_how_it_is_shown(package: str) -> None:
         "    importlib.import_module(module.name)"
     )
     assert not _imported(code) & set(_SHOWING)
+
+
+def test_every_package_of_the_engine_is_under_contract() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    contract = text.partition("The engine does not know how it is shown")[2].partition("]")[0]
+    assert set(re.findall(r'"qdebug\.(\w+)"', contract)) == set(_ENGINE)
 
 
 def test_showing_a_run_needs_neither_the_engine_nor_heavy_libraries() -> None:

@@ -1,0 +1,1 @@
+"""Capture: a memory plan, ONNX Runtime sessions, tensors streamed into statistics."""
