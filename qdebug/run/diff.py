@@ -1,125 +1,344 @@
-"""Two runs side by side: which layers, outputs and findings got better or worse."""
+"""What changed between two runs: outputs, layers and findings; and what of it is a regression."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from qdebug.run.model import Finding, Layer, Run
+from qdebug.run.matching import LayerMatch, MatchedBy, match_layers
+from qdebug.run.model import (
+    Finding,
+    FindingStatus,
+    Layer,
+    Models,
+    OutputResult,
+    Run,
+    State,
+    Verdict,
+)
 
-Change = Literal["new", "gone", "worse", "better", "same"]
+SCHEMA = "qdebug.diff/1"
 
-_RANK = {"fail": 3, "warn": 2, "error": 1, "info": 1}
+Change = Literal["worse", "better", "same", "new", "gone", "unknown"]
+_BROKEN: tuple[State, ...] = ("nonfinite", "zero_quant", "zero_float")
+_RANK: Mapping[FindingStatus, int] = {
+    "fail": 3, "error": 2, "warn": 2, "info": 1, "pass": 0, "not_applicable": 0,
+}  # fmt: skip
+_SAME_DB = 0.05
+_SCALE_CHANGE = 1.05
+
+
+@dataclass(frozen=True)
+class DiffLimits:
+    """What counts as a regression.
+
+    Attributes:
+        layer_db: a layer may lose this much accumulated SQNR.
+        output_db: an output may lose this much accumulated SQNR.
+        floor_db: what still has at least this SQNR has not regressed, whatever it lost.
+    """
+
+    layer_db: float = 3.0
+    output_db: float = 1.0
+    floor_db: float = 40.0
+
+
+@dataclass(frozen=True)
+class Levels:
+    """A number in both runs, in dB; None where it was not measured."""
+
+    old: float | None
+    new: float | None
+
+    @property
+    def delta(self) -> float | None:
+        """Gain, new minus old; equal infinities give 0; None where it is not defined."""
+        if self.old is None or self.new is None or math.isnan(self.old) or math.isnan(self.new):
+            return None
+        return 0.0 if self.old == self.new else self.new - self.old
+
+    @property
+    def change(self) -> Change:
+        """Direction of the change; less than 0.05 dB is the same."""
+        delta = self.delta
+        if delta is None:
+            return "same" if self.old is None and self.new is None else "unknown"
+        if abs(delta) < _SAME_DB:
+            return "same"
+        return "better" if delta > 0 else "worse"
 
 
 @dataclass(frozen=True)
 class LayerDiff:
-    """One layer in both runs.
+    """One layer in both runs, or in one of them.
 
     Attributes:
-        old: the layer in the old run, or None where it has no counterpart.
-        new: the layer in the new run, or None.
-        accumulated_db: new minus old accumulated SQNR, dB; None where one is missing or undefined.
-        local_db: the same of the local SQNR.
+        old: index in the old run; None for a layer that is new.
+        new: index in the new run; None for a layer that is gone.
+        name: in the new run where it is there.
+        old_name: where the layer was renamed.
+        settings: what changed in its quantization, one phrase each.
+        regressed: whether it lost more than the limit, or broke.
     """
 
-    old: Layer | None
-    new: Layer | None
-    accumulated_db: float | None
-    local_db: float | None
+    old: int | None
+    new: int | None
+    name: str
+    old_name: str | None
+    op: str
+    matched_by: MatchedBy | None
+    change: Change
+    accumulated: Levels
+    local: Levels
+    sensitivity: Levels
+    old_state: State | None
+    new_state: State | None
+    settings: tuple[str, ...]
+    regressed: bool
+
+
+@dataclass(frozen=True)
+class OutputDiff:
+    """One output in both runs, or in one of them."""
+
+    name: str
+    change: Change
+    accumulated: Levels
+    cosine: Levels
+    regressed: bool
 
 
 @dataclass(frozen=True)
 class FindingDiff:
-    """A finding that is open in one of the runs at least."""
+    """One kind of finding in both runs, or in one of them."""
 
+    id: str
     slug: str
+    title: str
     change: Change
-    old: Finding | None
-    new: Finding | None
+    old_status: FindingStatus | None
+    new_status: FindingStatus | None
+    regressed: bool
 
 
 @dataclass(frozen=True)
 class RunDiff:
-    """What changed from an old run to a new one."""
+    """The comparison of two runs.
 
+    Attributes:
+        caveats: why the numbers of the two runs may not be comparable, one sentence each.
+        layers: in the order of the new run.
+    """
+
+    schema: str
+    old_models: Models
+    new_models: Models
+    old_verdict: Verdict
+    new_verdict: Verdict
+    limits: DiffLimits
+    caveats: tuple[str, ...]
+    outputs: tuple[OutputDiff, ...]
     layers: tuple[LayerDiff, ...]
     findings: tuple[FindingDiff, ...]
-    outputs: Mapping[str, tuple[float | None, float | None]]
-    """Accumulated SQNR of each output in dB: old, new."""
+
+    @property
+    def regressions(self) -> tuple[OutputDiff | LayerDiff | FindingDiff, ...]:
+        """Everything that regressed: outputs, layers, findings."""
+        everything: list[OutputDiff | LayerDiff | FindingDiff]
+        everything = [*self.outputs, *self.layers, *self.findings]
+        return tuple(item for item in everything if item.regressed)
+
+    @property
+    def exit_code(self) -> int:
+        """1 when something regressed."""
+        return int(bool(self.regressions))
 
 
-def diff_runs(old: Run, new: Run) -> RunDiff:
-    """Compare two runs; layers belong together by node name, else by tensor name."""
-    return RunDiff(_layers(old, new), _findings(old, new), _outputs(old, new))
+def diff_runs(old: Run, new: Run, limits: DiffLimits | None = None) -> RunDiff:
+    """Compare two runs, also of models whose layers were renamed."""
+    limits = limits or DiffLimits()
+    matches = match_layers(old.layers, new.layers)
+    return RunDiff(
+        schema=SCHEMA,
+        old_models=old.models,
+        new_models=new.models,
+        old_verdict=old.verdict,
+        new_verdict=new.verdict,
+        limits=limits,
+        caveats=_caveats(old, new),
+        outputs=_output_diffs(old, new, limits),
+        layers=tuple(_layer_diff(old, new, match, limits) for match in matches),
+        findings=_finding_diffs(old, new),
+    )
 
 
-def _layers(old: Run, new: Run) -> tuple[LayerDiff, ...]:
-    by_name = {layer.name: layer for layer in old.layers}
-    by_tensor = {layer.float_tensor: layer for layer in old.layers}
-    taken: set[int] = set()
-    rows = []
-    for layer in new.layers:
-        before = by_name.get(layer.name) or by_tensor.get(layer.float_tensor)
-        if before is not None and before.index in taken:
-            before = None
-        if before is not None:
-            taken.add(before.index)
-        rows.append(_layer_diff(before, layer))
-    gone = (layer for layer in old.layers if layer.index not in taken)
-    return (*rows, *(_layer_diff(layer, None) for layer in gone))
-
-
-def _layer_diff(old: Layer | None, new: Layer | None) -> LayerDiff:
-    parts = []
-    for name in ("accumulated", "local"):
-        before, after = getattr(old, name, None), getattr(new, name, None)
-        parts.append(
-            _difference(before.sqnr_db if before else None, after.sqnr_db if after else None)
+def _caveats(old: Run, new: Run) -> tuple[str, ...]:
+    notes = []
+    old_samples = Counter(sample.sha256 for sample in old.samples)
+    new_samples = Counter(sample.sha256 for sample in new.samples)
+    if old_samples != new_samples:
+        shared = (old_samples & new_samples).total()
+        notes.append(
+            f"the runs share {shared} of {len(old.samples)} and {len(new.samples)} samples"
         )
-    return LayerDiff(old, new, parts[0], parts[1])
+    if old.models.float.sha256 != new.models.float.sha256:
+        notes.append("the float models differ")
+    for side in ("float", "quant"):
+        specs = [getattr(run.preprocess, side).spec for run in (old, new)]
+        if specs[0] != specs[1]:
+            notes.append(f"the {side} models were fed differently: {specs[0]}; now {specs[1]}")
+    if old.tool.onnxruntime != new.tool.onnxruntime:
+        notes.append(f"onnxruntime {old.tool.onnxruntime}, now {new.tool.onnxruntime}")
+    return tuple(notes)
 
 
-def _difference(old: float | None, new: float | None) -> float | None:
-    """New minus old; two equal infinities differ by nothing."""
-    if old is None or new is None or math.isnan(old) or math.isnan(new):
-        return None
-    return 0.0 if old == new else new - old
+def _output_diffs(old: Run, new: Run, limits: DiffLimits) -> tuple[OutputDiff, ...]:
+    before = {output.name: output for output in old.outputs}
+    after = {output.name: output for output in new.outputs}
+    if len(before) == len(after) == 1:
+        # The only output keeps its role under another name.
+        before = dict(zip(after, before.values(), strict=True))
+    diffs = []
+    for name in dict.fromkeys((*after, *before)):
+        left, right = before.get(name), after.get(name)
+        levels = Levels(_accumulated(left), _accumulated(right))
+        cosines = Levels(
+            left.accumulated.cosine if left and left.accumulated else None,
+            right.accumulated.cosine if right and right.accumulated else None,
+        )
+        broke = _broke(_state(left), _state(right))
+        lost = _lost(levels, limits.output_db, limits.floor_db)
+        change = _presence(left, right) or ("worse" if broke else levels.change)
+        diffs.append(OutputDiff(name, change, levels, cosines, broke or lost))
+    return tuple(diffs)
 
 
-def _findings(old: Run, new: Run) -> tuple[FindingDiff, ...]:
-    before, after = _open(old.findings), _open(new.findings)
-    slugs = dict.fromkeys([*after, *before])
-    rows = [
-        FindingDiff(s, _change(before.get(s), after.get(s)), before.get(s), after.get(s))
-        for s in slugs
-    ]
-    order = {"new": 0, "worse": 1, "same": 2, "better": 3, "gone": 4}
-    return tuple(sorted(rows, key=lambda row: order[row.change]))
+def _layer_diff(old: Run, new: Run, match: LayerMatch, limits: DiffLimits) -> LayerDiff:
+    left = None if match.old is None else old.layers[match.old]
+    right = None if match.new is None else new.layers[match.new]
+    shown = right or left
+    assert shown is not None, "a match names a layer of at least one run"
+    accumulated = Levels(_accumulated(left), _accumulated(right))
+    broke = _broke(_state(left), _state(right))
+    lost = _lost(accumulated, limits.layer_db, limits.floor_db)
+    return LayerDiff(
+        old=left.index if left else None,
+        new=right.index if right else None,
+        name=shown.name,
+        old_name=left.name if left and right and left.name != right.name else None,
+        op=shown.op,
+        matched_by=match.by,
+        change=_presence(left, right) or ("worse" if broke else accumulated.change),
+        accumulated=accumulated,
+        local=Levels(_local(left), _local(right)),
+        sensitivity=Levels(_sensitivity(left), _sensitivity(right)),
+        old_state=_state(left),
+        new_state=_state(right),
+        settings=_settings(left, right) if left and right else (),
+        regressed=broke or lost,
+    )
 
 
-def _open(findings: Sequence[Finding]) -> dict[str, Finding]:
-    """The first open finding of each slug: they are ranked, so it is the worst."""
-    found: dict[str, Finding] = {}
-    for finding in findings:
-        if finding.status in _RANK:
-            found.setdefault(finding.slug, finding)
-    return found
+def _accumulated(item: Layer | OutputResult | None) -> float | None:
+    return item.accumulated.sqnr_db if item and item.accumulated else None
 
 
-def _change(old: Finding | None, new: Finding | None) -> Change:
-    if old is None or new is None:
-        return "new" if old is None else "gone"
-    gap = _RANK[new.status] - _RANK[old.status]
-    return "worse" if gap > 0 else "better" if gap < 0 else "same"
+def _local(layer: Layer | None) -> float | None:
+    return layer.local.sqnr_db if layer and layer.local else None
 
 
-def _outputs(old: Run, new: Run) -> dict[str, tuple[float | None, float | None]]:
-    sides = [
-        {o.name: o.accumulated.sqnr_db if o.accumulated else None for o in run.outputs}
-        for run in (old, new)
-    ]
-    names = dict.fromkeys([*sides[1], *sides[0]])
-    return {name: (sides[0].get(name), sides[1].get(name)) for name in names}
+def _sensitivity(layer: Layer | None) -> float | None:
+    return layer.sensitivity.sqnr_db if layer and layer.sensitivity else None
+
+
+def _state(item: Layer | OutputResult | None) -> State | None:
+    return item.state if item else None
+
+
+def _presence(old: object | None, new: object | None) -> Change | None:
+    if old is None:
+        return "new"
+    return "gone" if new is None else None
+
+
+def _broke(old: State | None, new: State | None) -> bool:
+    return old is not None and new in _BROKEN and old not in _BROKEN
+
+
+def _lost(levels: Levels, limit: float, floor: float) -> bool:
+    delta = levels.delta
+    return delta is not None and levels.new is not None and delta < -limit and levels.new < floor
+
+
+def _settings(old: Layer, new: Layer) -> tuple[str, ...]:
+    """What changed in how a layer is quantized."""
+    kinds = (
+        ("activations", _activation_kind(old), _activation_kind(new)),
+        ("weights", _weight_kind(old), _weight_kind(new)),
+    )
+    changed = [f"{what} {before} → {after}" for what, before, after in kinds if before != after]
+    spans = [_span(layer) for layer in (old, new)]
+    if spans[0] and spans[1]:
+        ratio = spans[1] / spans[0]
+        if not 1 / _SCALE_CHANGE <= ratio <= _SCALE_CHANGE:
+            changed.append(f"range {ratio:.3g} times as wide")
+    return tuple(changed)
+
+
+def _activation_kind(layer: Layer) -> str:
+    return layer.quant.dtype if layer.quant else "float"
+
+
+def _weight_kind(layer: Layer) -> str:
+    if layer.weight is None:
+        return "float"
+    return f"{layer.weight.dtype} {'per channel' if layer.weight.per_channel else 'per tensor'}"
+
+
+def _span(layer: Layer) -> float:
+    found = layer.quant.range if layer.quant else None
+    return found[1] - found[0] if found and math.isfinite(found[1] - found[0]) else 0.0
+
+
+def _finding_diffs(old: Run, new: Run) -> tuple[FindingDiff, ...]:
+    """By check: the most severe finding of each in both runs."""
+    before, after = _worst_by_check(old), _worst_by_check(new)
+    diffs = []
+    for key in dict.fromkeys((*after, *before)):
+        left, right = before.get(key), after.get(key)
+        ranks = [_RANK[finding.status] if finding else 0 for finding in (left, right)]
+        if ranks == [0, 0]:
+            continue
+        shown = right if right is not None and ranks[1] else left or right
+        assert shown is not None, "the key comes from one of the two"
+        diffs.append(
+            FindingDiff(
+                *key,
+                title=shown.title,
+                change=_finding_change(*ranks),
+                old_status=left.status if left else None,
+                new_status=right.status if right else None,
+                regressed=ranks[1] == _RANK["fail"] > ranks[0],
+            )
+        )
+    return tuple(sorted(diffs, key=lambda diff: -_RANK[diff.new_status or "pass"]))
+
+
+def _worst_by_check(run: Run) -> dict[tuple[str, str], Finding]:
+    worst: dict[tuple[str, str], Finding] = {}
+    for finding in run.findings:
+        key = finding.id, finding.slug
+        if key not in worst or _RANK[finding.status] > _RANK[worst[key].status]:
+            worst[key] = finding
+    return worst
+
+
+def _finding_change(old: int, new: int) -> Change:
+    if old == 0:
+        return "new"
+    if new == 0:
+        return "gone"
+    return "same" if old == new else "worse" if new > old else "better"
