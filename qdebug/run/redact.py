@@ -1,0 +1,272 @@
+"""Taking out of a run what must not leave the house.
+
+What remains is a run like any other: every report and the browser work on it. Names are replaced
+everywhere they occur, in the texts of findings too. The numbers of layers stay, so that both sides
+of a ticket can talk about layer 112. Hashes stay as well: they tell which files were used to
+whoever has them, and nothing to others.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.errors import RunError, UsageError
+from qdebug.run.arrays import HIST_NPZ, RunArrays
+from qdebug.run.files import RUN_JSON, RunFiles
+from qdebug.run.model import Evidence, Finding, InputStats, Layer, Run, SampleInfo
+
+Kind = Literal["names", "paths", "images", "values"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+ANONYMOUS: tuple[Kind, ...] = ("names", "paths", "images")
+"""What anonymizing takes out."""
+
+REMOVED = "(removed)"
+_HIDDEN_FILES: Mapping[Kind, str] = {"images": "thumbs/", "values": "tensors/"}
+_HIDDEN_EVIDENCE: Mapping[Kind, str] = {"images": "images", "values": "histogram"}
+_FIXED_FIELDS = frozenset(
+    "schema status gate metric direction origin state role op id slug severity confidence kind "
+    "format dtype paired_by sha256 spec version command path image thumb thumb_quant source".split()
+)
+_WORD = re.compile(r"[\w./:-]+")
+
+
+def parse_kinds(text: str) -> tuple[Kind, ...]:
+    """``names,images`` as kinds.
+
+    Raises:
+        UsageError: a word is not one of ``KINDS``.
+    """
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in KINDS:
+            raise UsageError(f"cannot redact {word!r}", f"choose from {', '.join(KINDS)}")
+    return tuple(kind for kind in KINDS if kind in words)
+
+
+def redact(run: Run, kinds: Collection[Kind], *, structured: bool = False) -> Run:
+    """A run without names of tensors, names of files, pictures or values.
+
+    Args:
+        run: the run; it is not changed.
+        kinds: what to take out. ``names``: layers, tensors, inputs and outputs. ``paths``: files
+            and the command line. ``images``: pictures. ``values``: kept tensors, histograms and
+            what was the smallest, largest or mean value of a tensor.
+        structured: give every part of a hierarchical name its own alias, so that
+            ``/model.22/cv2/Conv`` and ``/model.22/cv3/Conv`` still show what they share.
+    """
+    aliases: dict[str, str] = {}
+    if "names" in kinds:
+        aliases |= _structured(_names(run)) if structured else _flat(run)
+    if "paths" in kinds:
+        aliases |= _file_aliases(run)
+    replaced: Run = _Replacer(aliases)(run)
+    if "paths" in kinds:
+        replaced = dataclasses.replace(replaced, command=_bare_command(run))
+    if "images" in kinds:
+        replaced = _without_images(replaced)
+    if "values" in kinds:
+        replaced = _without_values(replaced)
+    told = f"redacted: {', '.join(kind for kind in KINDS if kind in kinds)}"
+    findings = tuple(_without_evidence(finding, kinds) for finding in replaced.findings)
+    return dataclasses.replace(
+        replaced,
+        findings=findings,
+        notes=(*replaced.notes, told) if kinds else replaced.notes,
+        files=_redacted_files(run.files, kinds),
+    )
+
+
+def _names(run: Run) -> Iterator[str]:
+    """Names of tensors and nodes in execution order; some come more than once."""
+    for sample in run.samples:
+        yield from (stats.name for stats in sample.inputs)
+    for layer in run.layers:
+        yield from (layer.name, layer.float_tensor, layer.quant_tensor)
+        if layer.weight is not None:
+            yield from (layer.weight.tensor, layer.weight.quant_tensor)
+    yield from (output.name for output in run.outputs)
+    yield from (tensor.tensor for tensor in (*run.unpaired.float, *run.unpaired.quant))
+
+
+def _structured(names: Iterator[str]) -> dict[str, str]:
+    parts: dict[str, str] = {}
+    return {
+        name: "/".join(
+            parts.setdefault(part, f"n{len(parts)}") if part else "" for part in name.split("/")
+        )
+        for name in names
+    }
+
+
+def _flat(run: Run) -> dict[str, str]:
+    aliases: dict[str, str] = {}
+    for side, tensors in (("float", run.unpaired.float), ("quant", run.unpaired.quant)):
+        aliases |= {item.tensor: f"unpaired-{side}-{i}" for i, item in enumerate(tensors)}
+    for layer in reversed(run.layers):
+        name = f"layer-{layer.index}"
+        if layer.weight is not None:
+            aliases[layer.weight.tensor] = f"{name}.weight"
+            aliases[layer.weight.quant_tensor] = f"{name}.weight.quant"
+        aliases[layer.float_tensor] = f"{name}.float"
+        aliases[layer.quant_tensor] = f"{name}.quant"
+        aliases[layer.name] = name
+    inputs = dict.fromkeys(stats.name for sample in run.samples for stats in sample.inputs)
+    aliases |= {name: f"input-{i}" for i, name in enumerate(inputs)}
+    return aliases | {output.name: f"output-{i}" for i, output in enumerate(run.outputs)}
+
+
+def _file_aliases(run: Run) -> dict[str, str]:
+    aliases = {sample.name: f"sample-{i:03}" for i, sample in enumerate(run.samples)}
+    return aliases | {run.models.quant.file: "quant.onnx", run.models.float.file: "float.onnx"}
+
+
+def _bare_command(run: Run) -> tuple[str, ...]:
+    """The command with its options, but without what they were given."""
+    kept = {"qdebug", *run.command[1:2], run.preprocess.float.spec, run.preprocess.quant.spec}
+    words = []
+    for word in run.command:
+        option, sign, _ = word.partition("=")
+        if word in kept or (word.startswith("-") and not sign):
+            words.append(word)
+        else:
+            words.append(f"{option}={REMOVED}" if sign and option.startswith("-") else REMOVED)
+    return tuple(words)
+
+
+class _Replacer:
+    """Replaces names in every text of nested dataclasses, tuples and mappings.
+
+    Args:
+        aliases: alias of each name. Names of digits only are replaced where they stand alone in a
+            field, not inside sentences, where a number is just a number.
+    """
+
+    def __init__(self, aliases: Mapping[str, str]) -> None:
+        self._aliases = aliases
+        inside = [name for name in aliases if name and not name.isdigit()]
+        words = {name for name in inside if _WORD.fullmatch(name)}
+        self._words = words
+        self._odd = sorted(set(inside) - words, key=len, reverse=True)
+
+    def __call__(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._text(value)
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._dataclass(value)
+        if isinstance(value, Mapping):
+            return {self._aliases.get(key, key): self._item(key, value[key]) for key in value}
+        if isinstance(value, (tuple, list)):
+            return type(value)(self(item) for item in value)
+        return value
+
+    def _dataclass(self, value: Any) -> Any:
+        changes = {
+            item.name: self._item(item.name, getattr(value, item.name))
+            for item in dataclasses.fields(value)
+            if item.metadata.get("json", True)
+        }
+        return dataclasses.replace(value, **changes)
+
+    def _item(self, key: str, value: Any) -> Any:
+        return value if key in _FIXED_FIELDS and isinstance(value, (str, tuple)) else self(value)
+
+    def _text(self, text: str) -> str:
+        if text in self._aliases:
+            return self._aliases[text]
+        for name in self._odd:
+            if name in text:
+                text = text.replace(name, self._aliases[name])
+        return _WORD.sub(self._word, text) if self._words else text
+
+    def _word(self, found: re.Match[str]) -> str:
+        """A name in running text may be followed by a full stop or a colon."""
+        word = found.group()
+        core = word.rstrip(".:-")
+        for candidate in (word, core):
+            if candidate in self._words:
+                return self._aliases[candidate] + word[len(candidate) :]
+        return word
+
+
+def _without_images(run: Run) -> Run:
+    samples = tuple(
+        dataclasses.replace(sample, thumb=None, thumb_quant=None, source=None)
+        for sample in run.samples
+    )
+    return dataclasses.replace(run, samples=samples)
+
+
+def _without_values(run: Run) -> Run:
+    return dataclasses.replace(
+        run,
+        samples=tuple(_without_statistics(sample) for sample in run.samples),
+        layers=tuple(_without_range(layer) for layer in run.layers),
+    )
+
+
+def _without_statistics(sample: SampleInfo) -> SampleInfo:
+    unknown = float("nan")
+    inputs = tuple(
+        InputStats(stats.name, stats.dtype, stats.shape, unknown, unknown, unknown)
+        for stats in sample.inputs
+    )
+    return dataclasses.replace(sample, inputs=inputs)
+
+
+def _without_range(layer: Layer) -> Layer:
+    return dataclasses.replace(layer, range_float=None, range_quant=None, kept=False)
+
+
+def _without_evidence(finding: Finding, kinds: Collection[Kind]) -> Finding:
+    hidden = {_HIDDEN_EVIDENCE[kind] for kind in kinds if kind in _HIDDEN_EVIDENCE}
+    evidence = tuple(
+        Evidence("text", item.title, {"text": "removed from this report"})
+        if item.kind in hidden
+        else item
+        for item in finding.evidence
+    )
+    return dataclasses.replace(finding, evidence=evidence)
+
+
+def _redacted_files(files: RunFiles, kinds: Collection[Kind]) -> RunFiles:
+    hidden = tuple(_HIDDEN_FILES[kind] for kind in kinds if kind in _HIDDEN_FILES)
+    replaced = {}
+    if "values" in kinds and HIST_NPZ in files.names():
+        stored = RunArrays.read(files)
+        unknown = np.full_like(stored.channel_absmax, np.nan)
+        bare = RunArrays(
+            channel_offsets=stored.channel_offsets,
+            channel_sqnr_db=stored.channel_sqnr_db,
+            channel_absmax=unknown,
+        )
+        replaced[HIST_NPZ] = bare.to_bytes()
+    return _RedactedFiles(files, (RUN_JSON, *hidden), replaced)
+
+
+@dataclass(frozen=True)
+class _RedactedFiles:
+    """Files of a run without some; what is left is read where it lies, when it is asked for."""
+
+    files: RunFiles
+    hidden: tuple[str, ...]
+    replaced: Mapping[str, bytes] = field(default_factory=dict)
+
+    def names(self) -> list[str]:
+        return [name for name in self.files.names() if not name.startswith(self.hidden)]
+
+    def read(self, name: str) -> bytes:
+        if name.startswith(self.hidden):
+            raise RunError(f"{name!r} was removed from this run")
+        return self.replaced[name] if name in self.replaced else self.files.read(name)
+
+    def array(self, name: str) -> npt.NDArray[Any]:
+        if name.startswith(self.hidden):
+            raise RunError(f"{name!r} was removed from this run")
+        return self.files.array(name)
