@@ -1,0 +1,149 @@
+"""The effect at the model's outputs, which decides how severe a finding is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from qdebug.analysis.what_if import Change, Gain, Part, take_rows
+from qdebug.checks.check import CheckContext
+from qdebug.metrics.metric import sqnr_db
+from qdebug.run.model import Evidence, FindingStatus
+from qdebug.vendors.advice import FloatLayer
+
+FAIL_GAIN_DB, WARN_GAIN_DB = 6.0, 3.0
+"""A fix that wins less than the second is no more than a remark."""
+DAMAGED_DB, DOUBTFUL_DB = 15.0, 20.0
+"""An output is damaged below the first; below the second it depends on the task."""
+LOUD = 16.0
+"""Channels whose largest value is so many times smaller than the output's are its quiet part."""
+MIN_VALUES = 16
+"""A channel of fewer values has no range to speak of."""
+
+
+def status_of(gain: Gain | None) -> FindingStatus:
+    """How bad a defect is that costs the output so much."""
+    if gain is None:
+        return "info"
+    damaged = not gain.before >= DAMAGED_DB
+    if damaged and gain.db >= FAIL_GAIN_DB:
+        return "fail"
+    doubtful = not gain.before >= DOUBTFUL_DB
+    return "warn" if doubtful and gain.db >= WARN_GAIN_DB else "info"
+
+
+def lowest_output_db(context: CheckContext) -> float:
+    """SQNR of the worst output as a whole, dB; ``inf`` where none was compared."""
+    known = [o.accumulated.sqnr_db for o in context.outputs if o.accumulated is not None]
+    return min((-np.inf if np.isnan(v) else v for v in known), default=np.inf)
+
+
+def quiet_channels(context: CheckContext, at: int) -> tuple[int, ...]:
+    """Channels of a layer that live in a range far below the layer's own."""
+    moments = context.stats[at].accumulated
+    if moments is None or len(moments.n) < 2 or float(moments.n.min()) < MIN_VALUES:
+        return ()
+    peaks = np.maximum(np.abs(moments.min_f), np.abs(moments.max_f))
+    quiet = np.flatnonzero(peaks * LOUD <= peaks.max())
+    return tuple(quiet.tolist())
+
+
+def split_parts(context: CheckContext, outputs: Iterable[str]) -> list[Part]:
+    """The quiet channels of some outputs, and the rest of them."""
+    parts: list[Part] = []
+    for output in context.outputs:
+        if output.name not in outputs or output.layer is None:
+            continue
+        quiet = quiet_channels(context, output.layer)
+        moments = context.stats[output.layer].accumulated
+        if not quiet or moments is None:
+            parts.append(Part(output.name))
+            continue
+        loud = tuple(sorted(set(range(len(moments.n))) - set(quiet)))
+        parts += [Part(output.name, loud), Part(output.name, quiet)]
+    return parts
+
+
+def part_db(context: CheckContext, part: Part) -> float:
+    """SQNR of a part of an output over all samples of the run, dB."""
+    layer = next(o.layer for o in context.outputs if o.name == part.output)
+    moments = context.stats[layer].accumulated if layer is not None else None
+    if moments is None:
+        return float("nan")
+    chosen = moments if part.channels is None else take_rows(moments, part.channels)
+    return float(sqnr_db(chosen.total())[0])
+
+
+def gain_of(context: CheckContext, change: Change, parts: Sequence[Part] = ()) -> Gain | None:
+    """Gain of a change, None where it cannot be computed."""
+    return None if context.what_if is None else context.what_if.gain(change, parts)
+
+
+def free(context: CheckContext, positions: Iterable[int], *, weights: bool = False) -> Change:
+    """The change that keeps layers in float: their tensors, and their weights where asked for."""
+    what_if = context.what_if
+    chosen = frozenset(at for at in positions if what_if is not None and what_if.can_free(at))
+    nodes = frozenset(node_index(context, at) for at in positions) if weights else frozenset()
+    return Change(chosen, nodes)
+
+
+def node_index(context: CheckContext, at: int) -> int:
+    """Index of the float node that makes a layer's tensor; -1 for a model input."""
+    node = context.float_graph.producer.get(context.layers[at].float_tensor)
+    return -1 if node is None else node.index
+
+
+def positions_by_tensor(context: CheckContext) -> dict[str, int]:
+    """Float tensor to the position of its pair."""
+    return {pair.float_tensor: at for at, pair in enumerate(context.pairing.pairs)}
+
+
+def float_layers(context: CheckContext, positions: Iterable[int]) -> list[FloatLayer]:
+    """Layers as the advice for toolchains names them."""
+    chosen = [context.layers[at] for at in sorted(set(positions))]
+    return [FloatLayer(x.name, x.op, x.float_tensor) for x in chosen]
+
+
+def gain_evidence(context: CheckContext, gain: Gain | None) -> list[Evidence]:
+    """Where a gain was computed, and from what."""
+    if gain is None or context.what_if is None:
+        return []
+    return [
+        Evidence(
+            "key_values",
+            "Computed by running the quant model with this change",
+            {
+                "items": [
+                    ["output", name_part(gain.part)],
+                    ["SQNR now, dB", round(gain.before, 2)],
+                    ["SQNR with the change, dB", round(gain.after, 2)],
+                    ["samples", len(context.what_if.samples)],
+                ]
+            },
+        )
+    ]
+
+
+def name_part(part: Part) -> str:
+    """An output, with the channels meant."""
+    if part.channels is None:
+        return part.output
+    return f"{part.output}, channels {name_channels(part.channels)}"
+
+
+def name_channels(channels: Sequence[int], most: int = 6) -> str:
+    """Channel numbers with runs drawn together: ``0-3, 7``."""
+    runs: list[list[int]] = []
+    for channel in channels:
+        if runs and channel == runs[-1][1] + 1:
+            runs[-1][1] = channel
+        else:
+            runs.append([channel, channel])
+    told = [str(a) if a == b else f"{a}-{b}" for a, b in runs[:most]]
+    return ", ".join([*told, "..."] if len(runs) > most else told)
+
+
+def rounded(gain: Gain | None) -> float | None:
+    """The gain as it stands in a finding, dB."""
+    return None if gain is None else round(gain.db, 2)

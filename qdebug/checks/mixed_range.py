@@ -1,0 +1,340 @@
+"""``mixed-range``: parts of very different range in one tensor, under one scale.
+
+A ``Concat`` of boxes in pixels with scores in 0..1 is quantized with one step, which the largest
+part decides; the small part falls under it and dies, while the cosine of the whole stays at
+0.9999. The same step is kept by every operator that only moves values, down to the output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from qdebug.analysis.what_if import Change, Gain, Part
+from qdebug.checks.check import Check, CheckContext
+from qdebug.checks.effect import (
+    float_layers,
+    free,
+    gain_evidence,
+    gain_of,
+    name_part,
+    part_db,
+    positions_by_tensor,
+    rounded,
+    split_parts,
+    status_of,
+)
+from qdebug.run.model import Evidence, Finding
+from qdebug.vendors.advice import keep_in_float
+
+RATIO = 16.0
+"""Ranges that differ by more are mixed."""
+FEW_CODES = 16
+"""A part that gets fewer codes than this loses more than four of its eight bits."""
+POOR_DB = 20.0
+"""A part whose predicted SQNR is above this is not harmed."""
+BETTER_DB = 3.0
+"""A longer cut is proposed only if it wins so much more."""
+MOVING = frozenset(
+    "Transpose Reshape Concat Identity Squeeze Unsqueeze Flatten Slice Split Gather Pad".split()
+)
+"""Operators that move values and compute none."""
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+
+
+@dataclass(frozen=True)
+class MixedPart:
+    """One input of the operator that mixes.
+
+    Attributes:
+        at: position of its pair.
+        low: smallest float value.
+        high: largest.
+        step: of the tensor it goes into.
+        predicted_db: SQNR that rounding to that step leaves of it, dB.
+        arriving_db: its accumulated SQNR before.
+    """
+
+    at: int
+    low: float
+    high: float
+    step: float
+    predicted_db: float
+    arriving_db: float
+
+    @property
+    def peak(self) -> float:
+        """Largest magnitude."""
+        return max(abs(self.low), abs(self.high))
+
+    @property
+    def codes(self) -> int:
+        """Codes its range spans."""
+        return 1 + math.floor((self.high - self.low) / self.step + 0.5)
+
+    @property
+    def harmed(self) -> bool:
+        """Whether the step, and not what came before, is what harms it."""
+        few = self.codes < FEW_CODES and self.predicted_db < POOR_DB
+        return few and self.predicted_db < self.arriving_db - BETTER_DB
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """An operator that puts parts of different range under one scale.
+
+    Attributes:
+        at: position of its layer.
+        step: coarsest quantization step of its tensor and of what only moves it.
+        codes: that the data type offers.
+        parts: its inputs.
+        carriers: layers downstream that only move its values, itself first.
+        outputs: model outputs among them.
+    """
+
+    at: int
+    step: float
+    codes: int
+    parts: tuple[MixedPart, ...]
+    carriers: tuple[int, ...]
+    outputs: tuple[str, ...]
+
+
+def find_mixtures(context: CheckContext) -> list[Mixture]:
+    """Every mixture in the network that harms one of its parts."""
+    known = positions_by_tensor(context)
+    found = []
+    for layer in context.layers:
+        if layer.op in ("Concat", "Add"):
+            mixture = _mixture(context, known, layer.index)
+            if mixture is not None:
+                found.append(mixture)
+    return found
+
+
+def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture | None:
+    tensors = _carriers(context, context.layers[at].float_tensor)
+    carriers = [known[tensor] for tensor in tensors if tensor in known]
+    ranges = [r for c in carriers if (r := context.stats[c].range) is not None and r.step > 0]
+    if not ranges:
+        return None
+    coarsest = max(ranges, key=lambda r: r.step)
+    node = context.float_graph.producer[context.layers[at].float_tensor]
+    inputs = [known[tensor] for tensor in node.inputs if tensor in known]
+    parts = [p for i in inputs if (p := _part(context, i, coarsest.step)) is not None]
+    peak = max((p.peak for p in parts), default=0.0)
+    if not any(p.harmed and p.peak * RATIO <= peak for p in parts):
+        return None
+    outputs = tuple(name for name in context.float_graph.outputs if name in tensors)
+    return Mixture(at, coarsest.step, coarsest.codes, tuple(parts), tuple(carriers), outputs)
+
+
+def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
+    moments = context.stats[at].accumulated
+    accumulated = context.layers[at].accumulated
+    if moments is None or accumulated is None:
+        return None
+    total = moments.total()
+    count, power = float(total.n[0]), float(total.ff[0])
+    if count == 0 or power == 0:
+        return None
+    low, high = float(total.min_f[0]), float(total.max_f[0])
+    dead = max(abs(low), abs(high)) < step / 2
+    noise = power / count if dead else min(step * step / 12, power / count)
+    predicted = 10 * math.log10(power / count / noise)
+    arriving = accumulated.sqnr_db
+    return MixedPart(at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving)
+
+
+def _carriers(context: CheckContext, tensor: str) -> list[str]:
+    """The tensor, and what operators that only move values make of it, in execution order."""
+    found, todo = [tensor], [tensor]
+    while todo:
+        for node in context.float_graph.consumer_nodes(todo.pop()):
+            if node.op in MOVING and node.outputs[0] not in found:
+                found += node.outputs
+                todo += node.outputs
+    return found
+
+
+def _run(context: CheckContext) -> Iterator[Finding]:
+    for group in _groups(find_mixtures(context)):
+        finding = _finding(context, group)
+        if finding is not None:
+            yield finding
+
+
+def _groups(mixtures: Sequence[Mixture]) -> list[list[Mixture]]:
+    """Mixtures that end up in one tensor belong together."""
+    groups: list[list[Mixture]] = []
+    for mixture in mixtures:
+        for group in groups:
+            if any(set(mixture.carriers) & set(other.carriers) for other in group):
+                group.append(mixture)
+                break
+        else:
+            groups.append([mixture])
+    return groups
+
+
+def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
+    outputs = tuple(dict.fromkeys(name for mixture in group for name in mixture.outputs))
+    parts = split_parts(context, outputs or context.float_graph.outputs)
+    cut, gain = _best_cut(context, group, parts)
+    if gain is None:
+        return _without_gain(context, group, cut, parts)
+    status = status_of(gain)
+    if status == "info":
+        return None
+    return CHECK.found(
+        status,
+        _title(context, group),
+        _seen(context, group, gain.part),
+        _advice(context, group, cut),
+        layers=cut,
+        evidence=_evidence(context, group, cut, gain),
+        gain_db=rounded(gain),
+        confidence="high",
+    )
+
+
+def _without_gain(
+    context: CheckContext, group: Sequence[Mixture], cut: Sequence[int], parts: Sequence[Part]
+) -> Finding | None:
+    """Where the graph cannot be rerun: by what is left of the part at the output."""
+    lost = [(part_db(context, part), part) for part in parts if part.channels is not None]
+    if not any(m.outputs for m in group) or not lost:
+        return None
+    db, part = min(lost, key=lambda item: item[0])
+    arriving = max(p.arriving_db for m in group for p in m.parts if p.harmed)
+    gain = Gain(part, db, arriving)
+    status = status_of(gain)
+    if status == "info":
+        return None
+    return CHECK.found(
+        status,
+        _title(context, group),
+        _seen(context, group, part),
+        _advice(context, group, cut),
+        layers=cut,
+        evidence=_evidence(context, group, cut, None),
+        gain_db=rounded(gain),
+        confidence="medium",
+    )
+
+
+def _best_cut(
+    context: CheckContext, group: Sequence[Mixture], parts: Sequence[Part]
+) -> tuple[list[int], Gain | None]:
+    """The layers to keep in float: what mixes and moves, or everything after the last weight."""
+    short = sorted({at for mixture in group for at in mixture.carriers})
+    gain = gain_of(context, free(context, short), parts)
+    if gain is None:
+        return short, None
+    tail = sorted({*short, *_tail(context, short)})
+    if set(tail) == set(short):
+        return short, gain
+    change = free(context, tail)
+    longer = gain_of(context, change, parts)
+    if longer is None or not _is_worth_it(context, free(context, short), change, parts):
+        return short, gain
+    return tail, longer
+
+
+def _is_worth_it(
+    context: CheckContext, short: Change, longer: Change, parts: Sequence[Part]
+) -> bool:
+    """Whether the longer cut lifts a part that the shorter one leaves damaged."""
+    what_if = context.what_if
+    first = what_if.outcome(short) if what_if else None
+    second = what_if.outcome(longer) if what_if else None
+    if first is None or second is None:
+        return False
+    left = [(first.sqnr_db(p), second.sqnr_db(p)) for p in parts if p.output in first.moments]
+    return any(a < POOR_DB and b > a + BETTER_DB for a, b in left)
+
+
+def _tail(context: CheckContext, positions: Sequence[int]) -> set[int]:
+    """Layers upstream, up to the nearest that have weights."""
+    found: set[int] = set()
+    todo = list(positions)
+    while todo:
+        for at in context.layers[todo.pop()].inputs:
+            if at not in found and context.layers[at].op not in (*_WEIGHTED, "Input"):
+                found.add(at)
+                todo.append(at)
+    return found
+
+
+def _title(context: CheckContext, group: Sequence[Mixture]) -> str:
+    first = group[0]
+    small = min((p for p in first.parts if p.harmed), key=lambda p: p.peak)
+    large = max(first.parts, key=lambda p: p.peak)
+    count = f" and {len(group) - 1} more" if len(group) > 1 else ""
+    return (
+        f"{context.layers[first.at].name}{count}: values up to {small.peak:.3g} share one scale "
+        f"with values up to {large.peak:.3g}"
+    )
+
+
+def _seen(context: CheckContext, group: Sequence[Mixture], part: Part) -> str:
+    first = group[0]
+    small = min((p for p in first.parts if p.harmed), key=lambda p: p.peak)
+    names = ", ".join(dict.fromkeys(name for m in group for name in m.outputs))
+    reach = f" It reaches the output {names}." if names else ""
+    under = "under one step" if small.peak < small.step else f"{small.codes} codes"
+    text = (
+        f"{context.layers[small.at].name} ({small.low:.3g}..{small.high:.3g}) gets {under} of "
+        f"{small.step:.3g} in {context.layers[first.at].name}.{reach}"
+    )
+    output = next((o for o in context.outputs if o.name == part.output), None)
+    if output is None or output.accumulated is None or part.channels is None:
+        return text
+    return (
+        f"{text} SQNR of {name_part(part)} is {part_db(context, part):.1f} dB, while the whole "
+        f"output's cosine of {output.accumulated.cosine:.5f} and SQNR of "
+        f"{output.accumulated.sqnr_db:.1f} dB mislead."
+    )
+
+
+def _advice(context: CheckContext, group: Sequence[Mixture], cut: Sequence[int]) -> str:
+    names = [context.layers[at].name for at in cut]
+    told = ", ".join(f"`{name}`" for name in names[:8])
+    more = f" and {len(names) - 8} more (listed below)" if len(names) > 8 else ""
+    mixing = ", ".join(f"`{context.layers[m.at].name}`" for m in group[:4])
+    return (
+        f"Keep {told}{more} in float, or give their tensors 16 bits. "
+        f"Or end the quantized model before {mixing} and join the parts outside."
+    )
+
+
+def _evidence(
+    context: CheckContext, group: Sequence[Mixture], cut: Sequence[int], gain: Gain | None
+) -> list[Evidence]:
+    rows: list[list[str | float | int]] = [
+        [
+            context.layers[m.at].name,
+            context.layers[p.at].name,
+            float(f"{p.low:.4g}"),
+            float(f"{p.high:.4g}"),
+            float(f"{m.step:.4g}"),
+            p.codes,
+            round(100 * p.codes / m.codes, 2),
+            round(p.predicted_db, 1),
+        ]
+        for m in group
+        for p in m.parts
+    ]
+    columns = ["tensor", "part", "min", "max", "step", "codes", "share of codes, %"]
+    table = {"columns": [*columns, "predicted SQNR, dB"], "rows": rows}
+    return [
+        Evidence("table", "Parts under one scale", table),
+        *gain_evidence(context, gain),
+        *keep_in_float(float_layers(context, cut), context.vendor),
+    ]
+
+
+CHECK = Check(
+    "QD301", "mixed-range", "no tensor holds parts of very different range under one scale", _run
+)

@@ -1,0 +1,1 @@
+"""What is particular to each toolchain: its settings read, its fixes written."""
