@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,7 +131,10 @@ def _add_measuring_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--float-provider", metavar="NAME", help="the same for FLOAT")
     group.add_argument("--quant-provider", metavar="NAME", help="the same for QUANT")
     group.add_argument(
-        "--task", metavar="TASK", help="how outputs are judged: a known task, or module:function"
+        "--task",
+        metavar="TASK",
+        help="how outputs are judged: auto (default), none, classification, detection, "
+        "segmentation, text, or module:function",
     )
     group.add_argument(
         "--vendor", metavar="NAME", help="toolchain in whose syntax fixes are written"
@@ -234,7 +237,13 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
                 **asked,
             )
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("no run was written") from None
+        raise KeyboardInterrupt(_left_behind(asked)) from None
+
+
+def _left_behind(asked: Mapping[str, Any]) -> str:
+    if "sensitivity" in asked:
+        return "no run was written; the same command takes up the sensitivities measured so far"
+    return "no run was written"
 
 
 def _setting(args: argparse.Namespace, config: Config, name: str, default: Any) -> Any:

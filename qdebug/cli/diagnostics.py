@@ -10,7 +10,7 @@ import contextlib
 import io
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from qdebug.cli import terminal
 from qdebug.errors import ExitCode, QdebugError
@@ -25,7 +25,8 @@ def guard(work: Callable[[], int], *, debug: bool) -> int:
     """
     _make_streams_lenient()
     try:
-        code = work()
+        with _log_on_stderr() if debug else contextlib.nullcontext():
+            code = work()
         terminal.write("")
     except SystemExit as done:  # argparse's --help
         return done.code if isinstance(done.code, int) else ExitCode.PASS
@@ -86,6 +87,22 @@ def _write(text: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody left to tell
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _log_on_stderr() -> Iterator[None]:
+    """Show what the package logs, for instance the traceback of a check that crashed."""
+    import logging
+
+    logger, handler = logging.getLogger("qdebug"), logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
 
 
 def _make_streams_lenient() -> None:

@@ -116,7 +116,7 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
         "-q", "--quiet", action="store_true", help="verdict and findings only, no progress"
     )
     group.add_argument("-v", "--verbose", action="store_true", help="say more, also on stderr")
-    group.add_argument("--debug", action="store_true", help="show tracebacks of errors")
+    group.add_argument("--debug", action="store_true", help="show tracebacks and the log")
     group.add_argument(
         "--color",
         choices=("auto", "always", "never"),

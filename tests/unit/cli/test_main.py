@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import logging
 
 import pytest
 
@@ -178,3 +179,25 @@ def test_debug_shows_the_traceback_before_the_sentence(
     err = capsys.readouterr().err
     assert err.startswith("Traceback (most recent call last):")
     assert err.splitlines()[-2] == "qdebug: error: internal error (RuntimeError: x)"
+
+
+class _Logging(_Failing):
+    """Log, and succeed."""
+
+    examples = ("qdebug logging",)
+
+    def run(self, args: argparse.Namespace) -> int:
+        logging.getLogger("qdebug.checks").debug("a check crashed")
+        return 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "err"), [([], ""), (["--debug"], "qdebug.checks: a check crashed\n")]
+)
+def test_the_log_is_shown_with_debug_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, arguments: list[str], err: str
+) -> None:
+    monkeypatch.setattr(command, "COMMANDS", {**COMMANDS, "logging": f"{__name__}:_Logging"})
+    assert main(["logging", *arguments]) == 0
+    assert capsys.readouterr().err == err
+    assert not logging.getLogger("qdebug").handlers
