@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from qdebug.errors import UsageError
+from qdebug.limits import LayerLimit
 from qdebug.quantities import parse_keep_tensors, parse_size
 from qdebug.run.model import Limit
 
@@ -39,14 +40,6 @@ CONFIG_NAME = "qdebug.toml"
 PYPROJECT = "pyproject.toml"
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class LayerLimit:
-    """A limit for layers whose names match a shell pattern."""
-
-    match: str
-    limits: tuple[Limit, ...]
 
 
 @dataclass(frozen=True)

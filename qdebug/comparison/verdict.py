@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from qdebug.metrics.metric import METRICS
 from qdebug.run.gates import gate_of
-from qdebug.run.model import ErrorMetrics, Finding, Limit, OutputResult, Verdict
+from qdebug.run.model import Finding, Limit, OutputResult, Verdict
 
 DEFAULT_LIMITS = (Limit("cosine", 0.9, "min"), Limit("sqnr_db", 8.0, "min"))
 """Below these an output is damaged in any task. They are no promise of accuracy above."""
@@ -47,14 +46,6 @@ def decide(
     return _by_limits(compared, findings, used, limits is None)
 
 
-def violated(metrics: ErrorMetrics, limit: Limit) -> bool:
-    """Whether a number is beyond its limit; NaN always is."""
-    value = float(getattr(metrics, limit.metric))
-    if math.isnan(value):
-        return True
-    return value < limit.value if limit.direction == "min" else value > limit.value
-
-
 def _by_limits(
     outputs: Sequence[OutputResult],
     findings: Sequence[Finding],
@@ -76,9 +67,11 @@ def _by_limits(
 
 def _first_violation(outputs: Sequence[OutputResult], limits: Sequence[Limit]) -> str | None:
     for output in outputs:
+        if output.accumulated is None:
+            continue
         for limit in limits:
-            if output.accumulated is not None and violated(output.accumulated, limit):
-                value = getattr(output.accumulated, limit.metric)
+            value = float(getattr(output.accumulated, limit.metric))
+            if limit.violated_by(value):
                 metric = METRICS[limit.metric]
                 sign = "<" if limit.direction == "min" else ">"
                 bound = f"{limit.value:g} {metric.unit}".rstrip()

@@ -118,6 +118,12 @@ class Limit:
     origin: str = "default"
     """``default``, ``flag``, or the configuration file."""
 
+    def violated_by(self, value: float) -> bool:
+        """Whether a number is beyond the limit; NaN always is."""
+        if self.direction == "min":
+            return not value >= self.value
+        return not value <= self.value
+
 
 @dataclass(frozen=True)
 class Verdict:
