@@ -153,7 +153,7 @@ class Detector(nn.Module):
     """
 
     def __init__(
-        self, classes: int, widths: tuple[int, int, int, int, int] = (12, 16, 24, 32, 48)
+        self, classes: int, widths: tuple[int, int, int, int, int] = (16, 24, 32, 48, 64)
     ) -> None:
         super().__init__()
         a, b, c, d, e = widths
