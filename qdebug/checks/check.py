@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import UsageError
@@ -43,6 +44,7 @@ class CheckContext:
         limits: the user's limits, None where the defaults hold.
         vendor: toolchain that advice is written for, None where not known.
         what_if: reruns the quant graph with something changed; None where it cannot be rerun.
+        task: effect on the task, None where none was recognized.
     """
 
     float_graph: Graph
@@ -55,6 +57,7 @@ class CheckContext:
     limits: Sequence[Limit] | None = None
     vendor: str | None = None
     what_if: WhatIf | None = None
+    task: TaskOutcome | None = None
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ import numpy.typing as npt
 
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.sensitivity import Journal, measure_sensitivity
+from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
-from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.checks import CheckContext, run_checks
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
+from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
 from qdebug.comparison.sides import Side, SpecLike, load_sides
 from qdebug.comparison.tool import tool_info
@@ -71,6 +72,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     sensitivity: bool = False,
     max_memory: int = 1 << 30,
     providers: tuple[str, str] = ("cpu", "cpu"),
+    task: str | None = None,
     vendor: str | None = None,
     limits: Sequence[Limit] | None = None,
     command: Sequence[str] = (),
@@ -96,6 +98,9 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
             done is taken up again by the next one of the same request and ``output``.
         max_memory: bytes of captured tensors held at once.
         providers: execution providers of the float and the quant side.
+        task: how the outputs are judged: ``auto`` (the default) recognizes it, ``none`` does not,
+            else ``classification``, ``detection``, ``segmentation``, ``text`` or
+            ``module:function``, a function as in ``qdebug.analysis.tasks.user``.
         vendor: toolchain that advice is written for.
         limits: what every output must hold; None for the defaults.
         command: the command line, for the record.
@@ -104,6 +109,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     Raises:
         QdebugError: bad input; see its message and hint.
     """
+    check_task_name(task)
     given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
     request = _Request(
         inputs=[str(item) for item in given],
@@ -116,6 +122,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         max_memory=max_memory,
         threads=threads or 0,
         providers=providers,
+        task=task,
         vendor=vendor,
         limits=limits,
         command=tuple(command),
@@ -138,6 +145,7 @@ class _Request:
     max_memory: int
     threads: int
     providers: tuple[str, str]
+    task: str | None
     vendor: str | None
     limits: Sequence[Limit] | None
     command: tuple[str, ...]
@@ -175,13 +183,19 @@ class _Comparison:
         with self._capture(pairing, first, len(samples)) as capture:
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
-            deployed = self._deployed(pairing)
+            outputs = OutputRuns(
+                (self.float, self.quant),
+                (self.settings[0], self.settings[1]),
+                pairing,
+                len(samples),
+                self.request.task,
+            )
             kept = KeptTensors(self.writer, self.request.keep)
-            self._run_samples(samples, capture, deployed, kept, pairing)
+            self._run_samples(samples, capture, outputs, kept)
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
             layers = self._with_sensitivity(layers, pairing, samples)
             layers = kept.finish(layers, self._recapture(pairing, samples))
-            return self._finish(pairing, capture, layers, deployed, samples)
+            return self._finish(pairing, capture, layers, outputs, samples)
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
@@ -222,42 +236,25 @@ class _Comparison:
             self.settings[0], self.settings[1], self.request.max_memory, self.request.local
         )
 
-    def _deployed(self, pairing: Pairing) -> DeployedOutputs:
-        return DeployedOutputs(
-            self.float.graph,
-            self.quant.graph,
-            (self.settings[0], self.settings[1]),
-            quant_output_names(self.float.graph.outputs, self.quant.graph.outputs, pairing),
-        )
-
     def _run_samples(
         self,
         samples: Sequence[Sample],
         capture: Capture,
-        deployed: DeployedOutputs,
+        outputs: OutputRuns,
         kept: KeptTensors,
-        pairing: Pairing,
     ) -> None:
-        outputs = {
-            at: pair.float_tensor
-            for at, pair in enumerate(pairing.pairs)
-            if pair.float_tensor in deployed.outputs
-        }
-        chosen = deployed_samples(len(samples))
+        size = next((item.size for item in self.float.contract.inputs if item.size), None)
         self.progress.stage("running both models", len(samples))
         for number, sample in enumerate(samples):
             feeds = self._feeds(sample)
             self.infos.append(self._sample_info(number, sample, feeds))
-            declared: dict[str, Array] = {}
 
             def sink(at: int, side: str, value: Array) -> None:
-                if side == "quant" and at in outputs:
-                    declared[outputs[at]] = value.copy()  # noqa: B023
+                outputs.receive(at, side, value)
                 kept.add(number, at, side, value)  # noqa: B023
 
             capture.add_sample(*feeds, sink)
-            if number in chosen:
-                deployed.add_sample(feeds, declared)
+            outputs.finish_sample(number, feeds, shown_sample(sample, self.infos[-1], size))
             self.progress.advance()
 
     def _recapture(self, pairing: Pairing, samples: Sequence[Sample]) -> Recapture:
@@ -344,11 +341,12 @@ class _Comparison:
         pairing: Pairing,
         capture: Capture,
         layers: Sequence[Layer],
-        deployed: DeployedOutputs,
+        runs: OutputRuns,
         samples: Sequence[Sample],
     ) -> Run:
         self.progress.stage("checking")
-        outputs = make_outputs(self.float.graph, layers, pairing, deployed)
+        outputs = make_outputs(self.float.graph, layers, pairing, runs.deployed)
+        task = runs.task.outcome()
         context = CheckContext(
             self.float.graph,
             self.quant.graph,
@@ -362,11 +360,12 @@ class _Comparison:
             WhatIf(
                 (self.float.graph, self.quant.graph),
                 pairing,
-                deployed.outputs,
+                runs.deployed.outputs,
                 lambda number: self._feeds(samples[number]),
                 len(samples),
                 (self.settings[0], self.settings[1]),
             ),
+            task,
         )
         findings = run_checks(context)
         run = Run(
@@ -381,14 +380,15 @@ class _Comparison:
             layers=tuple(layers),
             unpaired=UnpairedSides(pairing.unpaired_float, pairing.unpaired_quant),
             findings=tuple(findings),
-            timing=self._timing(deployed),
+            timing=self._timing(runs.deployed.seconds_per_sample),
+            task=task.result if task is not None else None,
             notes=tuple(self.notes),
         )
         return self.writer.commit(run, make_arrays(capture.stats))
 
-    def _timing(self, deployed: DeployedOutputs) -> Timing:
+    def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started
-        return Timing(total, deployed.seconds_per_sample * len(self.infos), peak_rss_mib())
+        return Timing(total, seconds_per_sample * len(self.infos), peak_rss_mib())
 
 
 def _journal_file(output: str | Path) -> Path:
@@ -400,23 +400,6 @@ def _keep_choice(text: str) -> str:
         return parse_keep_tensors(text)
     except ValueError as error:
         raise UsageError(f"keep_tensors: {error}") from None
-
-
-def quant_output_names(
-    float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
-) -> dict[str, str]:
-    """Float output name to quant output name: by pair, else by name, else by position."""
-    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
-    found: dict[str, str] = {}
-    for position, name in enumerate(float_outputs):
-        twins = [q for q in quant_outputs if q in paired.get(name, ())]
-        if twins:
-            found[name] = twins[0]
-        elif name in quant_outputs:
-            found[name] = name
-        elif len(float_outputs) == len(quant_outputs):
-            found[name] = quant_outputs[position]
-    return found
 
 
 def peak_rss_mib() -> float:

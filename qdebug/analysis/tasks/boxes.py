@@ -1,0 +1,134 @@
+"""Boxes of a detector: overlap, suppression, and matching those of two models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+CONFIDENCE = 0.25
+"""Boxes below this score are not detections; Ultralytics' default."""
+OVERLAP = 0.45
+"""Of two boxes of one class that overlap more, the lower one is suppressed; YOLOv5's default."""
+MATCH_IOU = 0.5
+"""Two models' boxes of one class that overlap so much are the same detection (as in mAP@0.5)."""
+MAX_CANDIDATES = 3000
+"""Best boxes that suppression looks at."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Detections.
+
+    Attributes:
+        xyxy: float64 ``[count, 4]``, ``x1, y1, x2, y2`` in pixels of the model's input.
+        scores: float64 ``[count]``, in 0..1.
+        classes: int64 ``[count]``.
+    """
+
+    xyxy: npt.NDArray[np.float64]
+    scores: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    def take(self, chosen: Array) -> Boxes:
+        """Some of the boxes, by index or mask."""
+        return Boxes(self.xyxy[chosen], self.scores[chosen], self.classes[chosen])
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Which detections of the float model the quant model has too.
+
+    Attributes:
+        pairs: int64 ``[kept, 2]``, indices of the float and the quant box.
+        iou: float64 ``[kept]``, their overlap.
+        lost: indices of float boxes without a counterpart.
+        new: indices of quant boxes without a counterpart.
+    """
+
+    pairs: npt.NDArray[np.int64]
+    iou: npt.NDArray[np.float64]
+    lost: npt.NDArray[np.int64]
+    new: npt.NDArray[np.int64]
+
+
+def from_centers(cxcywh: Array) -> npt.NDArray[np.float64]:
+    """Corners ``[..., 4]`` of boxes given by centre, width and height."""
+    centers, sizes = np.asarray(cxcywh, np.float64)[..., :2], np.abs(cxcywh[..., 2:4])
+    return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=-1)
+
+
+def pairwise_iou(first: Array, second: Array) -> npt.NDArray[np.float64]:
+    """Intersection over union of every box of ``[n, 4]`` with every one of ``[m, 4]``."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    inner = np.clip(high - low, 0, None).prod(axis=-1)
+    areas = [np.clip(b[:, 2:] - b[:, :2], 0, None).prod(axis=-1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - inner
+    ratio: npt.NDArray[np.float64] = np.zeros(union.shape)
+    np.divide(inner, union, out=ratio, where=union > 0)
+    return ratio
+
+
+def suppress(boxes: Boxes, overlap: float = OVERLAP) -> Boxes:
+    """Greedy non-maximum suppression within each class, best score first."""
+    order = np.argsort(-boxes.scores, kind="stable")[:MAX_CANDIDATES]
+    boxes = boxes.take(order)
+    kept: list[int] = []
+    alive = np.ones(len(boxes), np.bool_)
+    for at in range(len(boxes)):
+        if not alive[at]:
+            continue
+        kept.append(at)
+        rest = np.flatnonzero(alive[at + 1 :]) + at + 1
+        rest = rest[boxes.classes[rest] == boxes.classes[at]]
+        hidden = pairwise_iou(boxes.xyxy[at : at + 1], boxes.xyxy[rest])[0] > overlap
+        alive[rest[hidden]] = False
+    return boxes.take(np.array(kept, np.int64))
+
+
+def detections(
+    xyxy: Array, scores: Array, *, confidence: float = CONFIDENCE, overlap: float = OVERLAP
+) -> Boxes:
+    """Decoded candidates to detections: the best class of each, the threshold, suppression.
+
+    Args:
+        xyxy: ``[candidates, 4]`` corners.
+        scores: ``[candidates, classes]``.
+        confidence: least score.
+        overlap: see ``suppress``.
+    """
+    classes = scores.argmax(axis=1).astype(np.int64)
+    best = scores[np.arange(len(scores)), classes].astype(np.float64)
+    usable = (best >= confidence) & np.isfinite(xyxy).all(axis=1)
+    found = Boxes(np.asarray(xyxy, np.float64), best, classes).take(usable)
+    return suppress(found, overlap)
+
+
+def match(reference: Boxes, test: Boxes, iou: float = MATCH_IOU) -> Matching:
+    """Pair the boxes of two models, one to one, of one class, largest overlap first."""
+    overlaps = pairwise_iou(reference.xyxy, test.xyxy)
+    overlaps[reference.classes[:, None] != test.classes[None, :]] = 0
+    rows, columns = np.nonzero(overlaps >= iou)
+    order = np.argsort(-overlaps[rows, columns], kind="stable")
+    pairs: list[tuple[int, int]] = []
+    used: tuple[set[int], set[int]] = (set(), set())
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if row not in used[0] and column not in used[1]:
+            pairs.append((row, column))
+            used[0].add(row)
+            used[1].add(column)
+    found = np.array(pairs, np.int64).reshape(-1, 2)
+    return Matching(
+        found,
+        overlaps[found[:, 0], found[:, 1]],
+        np.setdiff1d(np.arange(len(reference)), found[:, 0]),
+        np.setdiff1d(np.arange(len(test)), found[:, 1]),
+    )

@@ -1,0 +1,136 @@
+"""Text recognizers with a CTC output: does the quant model read the same text?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.analysis.tasks.grids import likely_probabilities
+from qdebug.analysis.tasks.task import (
+    Effect,
+    OutputFacts,
+    Outputs,
+    Task,
+    TaskLimits,
+    percent,
+    share,
+)
+
+Array = npt.NDArray[Any]
+
+LIMITS = TaskLimits("same_text", warn=0.9, fail=0.5)
+_LEAST_STEPS = 8
+_LEAST_CLASSES = 11
+"""Ten digits and the blank."""
+
+
+def recognize(facts: OutputFacts) -> Task | None:
+    """A task for an output ``[1, steps, characters]``; None where there is none."""
+    characters = tuple(facts.metadata.get("character", "").split("\n"))
+    for name, value in facts.outputs.items():
+        table = _table(value)
+        if table is None or not _is_ctc(table, characters):
+            continue
+        blank = 0 if len(characters) > 1 else _likely_blank(table)
+        judge = _Judge(name, blank, characters if len(characters) > 1 else ())
+        form = f"CTC output {name}, {table.shape[1]} characters"
+        return Task("text", form, judge, total, describe, LIMITS, "decisions")
+    return None
+
+
+def _table(value: Array) -> Array | None:
+    """``[steps, characters]`` of ``[1, steps, characters]`` or ``[steps, 1, characters]``."""
+    if value.ndim != 3 or 1 not in value.shape[:2]:
+        return None
+    table = value.reshape(-1, value.shape[2])
+    if len(table) < _LEAST_STEPS or table.shape[1] < _LEAST_CLASSES:
+        return None
+    return table
+
+
+def _is_ctc(table: Array, characters: Sequence[str]) -> bool:
+    if len(characters) > 1:
+        return table.shape[1] in (len(characters) + 1, len(characters) + 2)
+    sums = table.sum(axis=1)
+    softmaxed = likely_probabilities(table) and np.allclose(sums, 1, atol=0.02)
+    return bool(softmaxed and table.argmax(axis=1).max() > 0)
+
+
+def _likely_blank(table: Array) -> int:
+    """First or last class, whichever is the best one more often: CTC emits mostly blanks."""
+    best = table.argmax(axis=1)
+    last = table.shape[1] - 1
+    return last if np.count_nonzero(best == last) > np.count_nonzero(best == 0) else 0
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Greedy decoding: the best class of each step, repetitions merged, blanks left out."""
+
+    output: str
+    blank: int
+    characters: Sequence[str]
+
+    def __call__(self, reference: Outputs, test: Outputs) -> Effect:
+        f, q = (self._read(outputs[self.output]) for outputs in (reference, test))
+        same = f == q
+        edits = distance(f, q)
+        facts: dict[str, str | float] = {
+            "float": self._spell(f),
+            "quant": self._spell(q),
+            "same": "yes" if same else "no",
+            "edits": edits,
+        }
+        counts = {
+            "decisions": 1.0,
+            "wrong": float(not same),
+            "edits": float(edits),
+            "characters": float(len(f)),
+        }
+        return Effect(facts, counts, edits / max(len(f), len(q), 1))
+
+    def _read(self, value: Array) -> list[int]:
+        best = np.nan_to_num(value.reshape(-1, value.shape[2])).argmax(axis=1).tolist()
+        return [code for code, _ in groupby(best) if code != self.blank]
+
+    def _spell(self, codes: Sequence[int]) -> str:
+        """The text; numbers of characters where the model does not name them."""
+        if not self.characters:
+            return " ".join(map(str, codes))
+        known = ("", *self.characters, " ")
+        return "".join(known[code] if code < len(known) else "?" for code in codes)
+
+
+def distance(first: Sequence[int], second: Sequence[int]) -> int:
+    """Levenshtein distance: insertions, deletions and replacements."""
+    row = list(range(len(second) + 1))
+    for at, one in enumerate(first, 1):
+        above, row[0] = row[0], at
+        for to, other in enumerate(second, 1):
+            change = above + (one != other)
+            above, row[to] = row[to], min(row[to] + 1, row[to - 1] + 1, change)
+    return row[-1]
+
+
+def total(counts: Mapping[str, float]) -> dict[str, float]:
+    """Share of samples with the same text, and of characters kept."""
+    wrong = min(counts["edits"], counts["characters"])
+    return {
+        "same_text": share(counts["decisions"] - counts["wrong"], counts["decisions"]),
+        "characters": share(counts["characters"] - wrong, counts["characters"]),
+        "samples": counts["decisions"],
+    }
+
+
+def describe(numbers: Mapping[str, float]) -> str:
+    """One sentence."""
+    same = numbers["same_text"] * numbers["samples"]
+    return (
+        f"same text on {same:.0f} of {numbers['samples']:.0f} samples "
+        f"({percent(numbers['same_text'])}), {percent(numbers['characters'])} of the characters"
+    )

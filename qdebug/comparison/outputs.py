@@ -1,0 +1,114 @@
+"""What happens at the models' outputs, sample by sample: as declared, as deployed, in the task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.analysis.tasks import Shown, TaskWatch, shaped_like
+from qdebug.capture.deployed import DeployedOutputs, deployed_samples
+from qdebug.capture.session import SessionSettings
+from qdebug.comparison.sides import Side
+from qdebug.graph.pairs import Pairing
+from qdebug.preprocess import Sample
+from qdebug.preprocess.geometry import Geometry
+from qdebug.run.model import SampleInfo
+
+Array = npt.NDArray[Any]
+Feeds = Mapping[str, Array]
+
+
+class OutputRuns:
+    """Follows the outputs through all samples.
+
+    Args:
+        sides: float and quant.
+        settings: how the two are run.
+        pairing: of the graphs.
+        samples: number of samples to come.
+        task: see ``choose_task``.
+
+    Raises:
+        ModelError: ONNX Runtime cannot load a model.
+    """
+
+    def __init__(
+        self,
+        sides: tuple[Side, Side],
+        settings: tuple[SessionSettings, SessionSettings],
+        pairing: Pairing,
+        samples: int,
+        task: str | None,
+    ) -> None:
+        graphs = sides[0].graph, sides[1].graph
+        names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
+        self.deployed = DeployedOutputs(*graphs, settings, names)
+        size = next((item.size for item in sides[0].contract.inputs if item.size), None)
+        self.task = TaskWatch(task, size, {**graphs[1].metadata, **graphs[0].metadata})
+        self._outputs = {
+            at: pair.float_tensor
+            for at, pair in enumerate(pairing.pairs)
+            if pair.float_tensor in names
+        }
+        self._deployed_samples = deployed_samples(samples)
+        self._declared: dict[str, dict[str, Array]] = {"float": {}, "quant": {}}
+
+    def receive(self, at: int, side: str, value: Array) -> None:
+        """Take a captured value, if it is an output's; see ``Sink``."""
+        if at in self._outputs:
+            self._declared[side][self._outputs[at]] = value.copy()
+
+    def finish_sample(self, number: int, feeds: tuple[Feeds, Feeds], shown: Shown) -> None:
+        """All values of a sample were received."""
+        reference, test = self._declared["float"], self._declared["quant"]
+        self.task.add(shown, reference, shaped_like(test, reference))
+        if number in self._deployed_samples:
+            float_values, quant_values = self.deployed.add_sample(feeds, test)
+            named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
+            self.task.add_deployed(float_values, named)
+        self._declared = {"float": {}, "quant": {}}
+
+
+def shown_sample(sample: Sample, info: SampleInfo, size: tuple[int, int] | None) -> Shown:
+    """How boxes get onto a sample's stored picture.
+
+    That is the source picture where there is one, else what the input tensor shows.
+
+    Args:
+        sample: the sample.
+        info: what the run holds of it.
+        size: width and height of the model's picture.
+    """
+    if info.source is not None:
+        geometry = sample.view().geometry
+        if geometry is not None:
+            return Shown(info.name, info.source, lambda boxes: _on_source(geometry, boxes))
+    if info.thumb is not None and size is not None:
+        whole = np.array([*size, *size], np.float64)
+        return Shown(info.name, info.thumb, lambda boxes: boxes / whole)
+    return Shown(info.name, None, None)
+
+
+def _on_source(geometry: Geometry, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    whole = np.array([*geometry.source, *geometry.source], np.float64)
+    return geometry.to_source(boxes) / whole
+
+
+def quant_output_names(
+    float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
+) -> dict[str, str]:
+    """Float output name to quant output name: by pair, else by name, else by position."""
+    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
+    found: dict[str, str] = {}
+    for position, name in enumerate(float_outputs):
+        twins = [q for q in quant_outputs if q in paired.get(name, ())]
+        if twins:
+            found[name] = twins[0]
+        elif name in quant_outputs:
+            found[name] = name
+        elif len(float_outputs) == len(quant_outputs):
+            found[name] = quant_outputs[position]
+    return found
