@@ -16,6 +16,7 @@ _ROWS = 4
 _AXIS = 7
 _LEAST_TOP_DB = 40.0
 _MOST_TOP_DB = 60.0
+_TOP_STEP_DB = 20  # so that every row stands for a whole number of dB
 _FEWEST_LAYERS = 2
 
 
@@ -76,8 +77,8 @@ def _level(layer: Layer) -> float | None:
 
 def _top(columns: list[Column], limit: float) -> float:
     finite = [column.worst_db for column in columns if math.isfinite(column.worst_db)]
-    highest = max([*finite, limit + 10, _LEAST_TOP_DB])
-    return min(10 * math.ceil(highest / 10), max(_MOST_TOP_DB, limit + 10))
+    highest = min(max([*finite, limit + 10, _LEAST_TOP_DB]), max(_MOST_TOP_DB, limit + 10))
+    return _TOP_STEP_DB * math.ceil(highest / _TOP_STEP_DB)
 
 
 def _row(row: int, columns: list[Column], top: float, limit: float, look: Look) -> Text:

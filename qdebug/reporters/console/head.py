@@ -85,22 +85,36 @@ def _pairs(run: Run, look: Look) -> list[Text]:
     if compared < len(run.layers):
         facts.append(f"{len(run.layers) - compared} paired but not compared")
     lines = look.items(_LEAD.format("pairs"), facts, lead_style="dim")
+    names = _names(run)
     for side, unpaired in (("float", run.unpaired.float), ("quant", run.unpaired.quant)):
         if unpaired:
-            text = f"{len(unpaired)} only in {side}: {_reasons(unpaired)}"
+            text = f"{len(unpaired)} only in {side}: {_reasons(unpaired, names)}"
             lines += _row("", text, look)
     if run.unpaired.float or run.unpaired.quant:
         lines += _row("", "qdebug show RUN --unmatched lists them", look, style="dim")
     return lines
 
 
-def _reasons(unpaired: tuple[Unpaired, ...]) -> str:
-    counts = Counter(item.reason for item in unpaired).most_common()
+def _names(run: Run) -> set[str]:
+    """Everything in the run that is a name of a node or tensor."""
+    layers = {name for x in run.layers for name in (x.name, x.float_tensor, x.quant_tensor)}
+    return layers | {item.tensor for item in (*run.unpaired.float, *run.unpaired.quant)}
+
+
+def _reasons(unpaired: tuple[Unpaired, ...], names: set[str]) -> str:
+    """The commonest reasons; those that differ in a name only count as one."""
+    told = (_without_names(item.reason, names) for item in unpaired)
+    counts = Counter(told).most_common()
     if len(counts) == 1:
         return counts[0][0]
-    told = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
+    common = [f"{count} {reason}" for reason, count in counts[:_REASONS]]
     rest = sum(count for _, count in counts[_REASONS:])
-    return "; ".join([*told, f"{rest} for other reasons"] if rest else told)
+    return "; ".join([*common, f"{rest} for other reasons"] if rest else common)
+
+
+def _without_names(reason: str, names: set[str]) -> str:
+    words = reason.split(" ")
+    return " ".join("…" if word.strip("'\"`") in names else word for word in words)
 
 
 def _row(label: str, text: str, look: Look, style: str = "") -> list[Text]:

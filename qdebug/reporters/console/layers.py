@@ -80,6 +80,11 @@ def matching(run: Run, words: str, look: Look) -> list[Text]:
     return [*lines, look.line(f"{len(found)} of {plural(len(run.layers), 'layer')}")]
 
 
+def has_channels(layer: Layer) -> bool:
+    """Whether a channel holds several values of a sample; the SQNR of one value says little."""
+    return len(layer.shape) > 2
+
+
 def rank(run: Run) -> Ranking:
     """Sources; else the worst local errors; else where the accumulated SQNR drops most."""
     broken = [x for x in run.layers if x.state in _BROKEN and x.role != "victim"]
@@ -196,4 +201,6 @@ def _rest(run: Run, shown: list[Layer], ranking: Ranking, look: Look) -> list[Te
 
 
 def _worst_channel_db(layer: Layer) -> float | None:
-    return None if layer.worst_channel is None else layer.worst_channel.sqnr_db
+    if layer.worst_channel is None or not has_channels(layer):
+        return None
+    return layer.worst_channel.sqnr_db

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from qdebug.reporters.console.layers import has_channels
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import sqnr_limit
 from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
@@ -33,11 +34,12 @@ def section(run: Run, look: Look) -> list[Text]:
 
 def _channels(output: OutputResult, arrays: RunArrays, run: Run) -> list[str]:
     """The worst channel of an output, and how many are as bad."""
-    if output.worst_channel is None:
+    layer = run.layers[output.layer] if output.layer is not None else None
+    if output.worst_channel is None or (layer is not None and not has_channels(layer)):
         return []
     worst = output.worst_channel
     told = [f"worst channel {worst.index}: accumulated SQNR {decibel(worst.sqnr_db)} dB"]
-    levels, _ = arrays.channels(output.layer) if output.layer is not None else ((), None)
+    levels = arrays.channels(layer.index)[0] if layer is not None else ()
     limit = sqnr_limit(run)
     below = sum(not level >= limit for level in levels)
     if below > 1:
