@@ -127,12 +127,16 @@ def _geometry(one: Traits, two: Traits) -> Iterator[Difference]:
     if one.geometry != two.geometry:
         sentence = f"the picture is fed with {_named(two)} where the reference has {_named(one)}"
         yield Difference("resize-geometry", sentence, *names)
-    elif one.geometry == "crop" or one.size != two.size:
+    elif one.size != two.size or (one.geometry == "crop" and not _same_but_rounding(*names)):
         sentence = f"the geometry is '{names[1]}' where the reference has '{names[0]}'"
         yield Difference("resize-geometry", sentence, *names)
     else:
         sentence = f"the same {one.geometry} with another rounding or option: '{names[1]}'"
         yield Difference("resize-geometry", sentence, *names, "soft")
+
+
+def _same_but_rounding(one: str, two: str) -> bool:
+    return one.replace(" floor", "") == two.replace(" floor", "")
 
 
 def _named(traits: Traits) -> str:

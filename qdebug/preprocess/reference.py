@@ -46,11 +46,16 @@ def _given(argument: ImpliedSpec | PreprocessSpec | str) -> ImpliedSpec:
 
 
 def read_spec(argument: str) -> ImpliedSpec:
-    """Read a spec, a preset or the name of a TOML file.
+    """Read a spec, a preset, the name of a TOML file, or ``DIALECT:settings``.
 
     Raises:
         InputError: the argument is no spec, or its file cannot be read.
     """
+    from qdebug.vendors import dialects
+
+    if dialects.is_dialect(argument):
+        reading = dialects.read(argument)
+        return ImpliedSpec(reading.spec, "flag", reading.notes)
     path = Path(argument)
     if path.suffix.lower() != ".toml":
         return ImpliedSpec(PreprocessSpec.parse(argument), "flag")

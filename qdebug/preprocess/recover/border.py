@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdebug.preprocess.recover.candidates import Rect
-from qdebug.preprocess.recover.fit import ChannelFit
+from qdebug.preprocess.spec import Affine
 
 _LEAST_PIXELS = 16
 _INTEGER = 0.3
@@ -35,14 +35,15 @@ class Border:
 
 
 def read_border(
-    upright: NDArray[Any], content: Rect, fit: ChannelFit, signed_read: bool
+    upright: NDArray[Any], content: Rect, affine: Affine, noise: float, signed_read: bool
 ) -> Border | None:
     """Read the border of a tensor [height, width, channels].
 
     Args:
         upright: the fed values.
         content: where the picture lies.
-        fit: the gain and offset found inside the picture.
+        affine: the gain and offset found inside the picture.
+        noise: what remains unexplained inside the picture, rms in pixel codes.
         signed_read: whether codes from 128 on were read as negative.
 
     Returns:
@@ -57,10 +58,10 @@ def read_border(
     values = values[np.isfinite(values).all(axis=1)]
     if len(values) < _LEAST_PIXELS:
         return None
-    gain, offset = np.array(fit.gain), np.array(fit.offset)
+    gain, offset = np.array(affine.gain), np.array(affine.offset)
     median = np.median(values, axis=0)
-    spread = np.percentile(np.abs(values - median) / np.abs(gain), 99, axis=0)
-    if (spread > 1).any():
+    spread = np.percentile(np.abs(values - median) / np.abs(gain), 95, axis=0)
+    if (spread > max(1.0, 3 * noise)).any():
         return Border(constant=False)
     codes = (median - offset) / gain
     if signed_read:

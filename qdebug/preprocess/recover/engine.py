@@ -13,9 +13,9 @@ from qdebug.preprocess.geometry import Wh
 from qdebug.preprocess.recover.border import Border, read_border
 from qdebug.preprocess.recover.candidates import Candidate, Made
 from qdebug.preprocess.recover.fit import ChannelFit, fit_channels
-from qdebug.preprocess.recover.numbers import quantum
+from qdebug.preprocess.recover.numbers import quantum, settle
 from qdebug.preprocess.recover.scene import Scene
-from qdebug.preprocess.recover.search import GOOD_SCORE, UPRIGHT, Match, Search, positions
+from qdebug.preprocess.recover.search import GOOD_SCORE, UPRIGHT, Match, Search, mapped, positions
 from qdebug.preprocess.recover.storage import View, agreeing_views
 from qdebug.preprocess.recover.writing import Fitted, write_spec
 from qdebug.preprocess.spec import PreprocessSpec
@@ -30,11 +30,14 @@ from qdebug.preprocess.traits import traits_of
 
 _EXACT_CODES = 0.06
 _CLOSE_CODES = 4.0
+_CLOSE_LUMA = 2.5
 _BETTER = 0.75
+_CLEARLY, _NO_WORSE = 0.95, 1.2
+_LUMA = np.array([0.299, 0.587, 0.114])
 _SAME_CHANNELS = 0.99999
-_YUV_PIXELS = 65536
+_YUV_PIXELS = 32768
 
-_MISREADINGS = (
+_STANDARDS = (
     Yuv(("601", "limited"), ("601", "full")),
     Yuv(("601", "full"), ("601", "limited")),
     Yuv(("601", "limited"), ("709", "limited")),
@@ -44,6 +47,9 @@ _MISREADINGS = (
     Yuv(("709", "limited"), ("709", "full")),
     Yuv(("709", "full"), ("709", "limited")),
     Yuv(("601", "limited"), ("601", "limited")),
+)
+_MISREADINGS = tuple(
+    replace(yuv, subsampled=subsampled) for yuv in _STANDARDS for subsampled in (True, False)
 )
 
 
@@ -60,11 +66,13 @@ class Recovery:
     border: Border | None
     gray_source: bool
     """Whether the picture itself is gray, so that channel orders look alike."""
+    luma_rms: float
+    """What remains unexplained of the brightness alone: chroma subsampling leaves it alone."""
 
     @property
     def close(self) -> bool:
         """Whether what remains is a few codes."""
-        return self.exact or self.fit.rms <= _CLOSE_CODES
+        return self.exact or self.fit.rms <= _CLOSE_CODES or self.luma_rms <= _CLOSE_LUMA
 
 
 def recover(
@@ -130,9 +138,10 @@ class _Engine:
         assert made is not None
         upright = fitted.match.orientation.undo(fitted.match.view.values)
         signed = fitted.match.sign is not None and fitted.match.sign.dtype == "int8"
-        border = read_border(upright, made.content, fitted.fit, signed)
+        noise = 0.0 if self._is_exact(fitted.fit) else fitted.fit.rms
+        border = read_border(upright, made.content, fitted.affine, noise, signed)
         if border and border.constant:
-            border = self._snapped(border, fitted.fit)
+            border = self._snapped(border, fitted, noise)
         spec = write_spec(
             fitted, border, self.reference, self.fed.dtype, self._own_error(fitted.fit)
         )
@@ -143,10 +152,26 @@ class _Engine:
             self._is_exact(fitted.fit),
             border,
             _is_gray(made),
+            self._luma_rms(fitted),
         )
 
     def _is_exact(self, fit: ChannelFit) -> bool:
         return fit.max <= _EXACT_CODES + 1.1 * self._own_error(fit)
+
+    def _fitted(self, match: Match, fit: ChannelFit, yuv: Yuv | None = None) -> Fitted:
+        return Fitted(match, fit, settle(fit, self.reference, self._own_error(fit)), yuv)
+
+    def _luma_rms(self, fitted: Fitted) -> float:
+        """What remains unexplained of the brightness alone, rms in pixel codes."""
+        made = self.scene.make(fitted.match.candidate)
+        if made is None or len(fitted.fit.gain) != 3:
+            return fitted.fit.rms
+        ys, xs = positions(made.content, _YUV_PIXELS)
+        upright = fitted.match.orientation.undo(fitted.match.view.values)[ys, xs]
+        codes = mapped(made.picture[ys, xs], fitted.match)[:, list(fitted.fit.source)]
+        pixels = (upright - np.array(fitted.affine.offset)) / np.array(fitted.affine.gain)
+        luma = (pixels - codes) @ _LUMA[list(fitted.fit.source)]
+        return float(np.sqrt(np.nanmean(luma.astype(np.float64) ** 2)))
 
     def _own_error(self, fit: ChannelFit) -> float:
         """Rounding of the tensor's data type, in pixel codes."""
@@ -160,7 +185,7 @@ class _Engine:
             match = self._with_gray(Match(view, UPRIGHT[0], self.candidate))
             fit = self.search.fit(match)
             if fit and self._is_exact(fit):
-                return Fitted(match, fit)
+                return self._fitted(match, fit)
         return None
 
     def _searched(self, views: list[View]) -> Fitted | None:
@@ -171,7 +196,7 @@ class _Engine:
         fit = self.search.fit(match)
         if fit is None:
             return None
-        fitted = Fitted(match, fit)
+        fitted = self._fitted(match, fit)
         if not self._is_exact(fit):
             fitted = self._other_decoder(fitted)
         if not self._is_exact(fitted.fit):
@@ -202,7 +227,7 @@ class _Engine:
         match = replace(fitted.match, candidate=replace(candidate, decode=other))
         match = self.search.refine(match)
         fit = self.search.fit(match)
-        return Fitted(match, fit) if fit and fit.rms < fitted.fit.rms * _BETTER else fitted
+        return self._fitted(match, fit) if fit and fit.rms < fitted.fit.rms * _BETTER else fitted
 
     def _without_resampler_change(self, fitted: Fitted) -> Fitted:
         """Keep the reference's filter unless another one explains clearly more."""
@@ -212,17 +237,18 @@ class _Engine:
         candidate = fitted.match.candidate.with_resampler(declared)
         match = replace(fitted.match, candidate=candidate)
         fit = self.search.fit(match)
-        return Fitted(match, fit) if fit and fitted.fit.rms > fit.rms * _BETTER else fitted
+        return self._fitted(match, fit) if fit and fitted.fit.rms > fit.rms * _BETTER else fitted
 
     def _other_colors(self, fitted: Fitted) -> Fitted:
         """Try whether the picture went through YUV, read rightly or wrongly."""
-        best, least = fitted, fitted.fit.rms * _BETTER
+        odd = fitted.affine == fitted.fit.affine
+        best, least = fitted, fitted.fit.rms * (_NO_WORSE if odd else _BETTER)
         if fitted.match.gray or fitted.match.sign:
             return fitted
         for yuv in _MISREADINGS:
             fit = self._fit_through(yuv, fitted.match)
             if fit and fit.rms < least and self._is_plausible(fit):
-                best, least = Fitted(fitted.match, fit, yuv), fit.rms * 0.95
+                best, least = self._fitted(fitted.match, fit, yuv), fit.rms * _CLEARLY
         return best
 
     def _fit_through(self, yuv: Yuv, match: Match) -> ChannelFit | None:
@@ -247,13 +273,17 @@ class _Engine:
             or np.allclose(declared[::-1], fit.gain, rtol=0.03)
         )
 
-    def _snapped(self, border: Border, fit: ChannelFit) -> Border:
-        """Take the reference's own pad value where the data type's rounding allows it."""
+    def _snapped(self, border: Border, fitted: Fitted, noise: float) -> Border:
+        """Take the reference's own pad value where rounding and noise allow it."""
         padding = traits_of(self.reference).padding if self.reference else None
         if padding is None or len(padding.codes) != len(border.codes):
             return border
-        gap = np.abs(np.array(padding.codes) - border.codes)
-        near = bool((gap <= 0.05 + self._own_error(fit)).all())
+        expected = np.array(padding.codes)
+        if fitted.yuv and ((expected >= 0) & (expected <= 255)).all():
+            pixel = np.rint(expected).astype(np.uint8).reshape(1, 1, 3)
+            expected = through_yuv(pixel, fitted.yuv).reshape(3).astype(np.float64)
+        gap = np.abs(expected - border.codes)
+        near = bool((gap <= 0.05 + self._own_error(fitted.fit) + min(1.5, noise)).all())
         return replace(border, codes=padding.codes) if near else border
 
 

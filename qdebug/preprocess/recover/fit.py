@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.preprocess.spec import Affine
+
 Samples = NDArray[Any]
 """Values [positions, channels]."""
 
@@ -27,8 +29,20 @@ class ChannelFit:
     """Root mean square residual, in pixel codes."""
     max: float
     """Largest residual, in pixel codes."""
-    quality: float
-    """Share of the fed values' variance that is explained, 0..1, the worst channel's."""
+    explained: tuple[float, ...]
+    """Share of each fed channel's variance that is explained, 0..1."""
+    center: tuple[float, ...]
+    """Mean pixel code behind each fed channel."""
+
+    @property
+    def quality(self) -> float:
+        """Explained share of the worst channel."""
+        return min(self.explained)
+
+    @property
+    def affine(self) -> Affine:
+        """Gain and offset by tensor channel."""
+        return Affine(self.gain, self.offset)
 
     @property
     def is_swapped(self) -> bool:
@@ -71,7 +85,8 @@ def fit_channels(fed: Samples, picture: Samples, preferred: tuple[int, ...]) -> 
         tuple(float(o) for o in offset),
         float(np.sqrt((residual**2).mean())),
         float(np.abs(residual).max()),
-        float(explained[np.arange(len(index)), index].min()),
+        tuple(float(e) for e in explained[np.arange(len(index)), index]),
+        tuple(float(m) for m in p_mean[index]),
     )
 
 

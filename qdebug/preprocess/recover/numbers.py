@@ -6,11 +6,14 @@ import numpy as np
 
 from qdebug.preprocess.normalization import KNOWN
 from qdebug.preprocess.numbers import rounded
+from qdebug.preprocess.recover.fit import ChannelFit
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import ARITHMETIC, Cast, Normalize, Offset, Scale, Step
 
 _LEAST_TOLERANCE, _MOST_TOLERANCE = 5e-4, 0.05
 _STD_TOLERANCE = 2e-4
+_OFF_SHARE, _MOST_OFF = 0.15, 2.0
+_BIAS = 3.0
 
 
 def arithmetic(fitted: Affine, reference: PreprocessSpec | None, error: float) -> tuple[Step, ...]:
@@ -29,15 +32,53 @@ def arithmetic(fitted: Affine, reference: PreprocessSpec | None, error: float) -
         return tuple(s for s in reference.steps if isinstance(s, ARITHMETIC))
     for mean, std in KNOWN.values():
         count = len(fitted.gain)
-        known = Affine(
-            tuple(1 / s for s in std[:count]),
-            tuple(-m / s for m, s in zip(mean[:count], std[:count], strict=True)),
-        )
+        known = Affine(*_reciprocal(mean[:count], std[:count]))
         if _fits(known, fitted, _MOST_TOLERANCE):
             return _steps(mean[:count], std[:count])
     std_found = tuple(_simplest(s, abs(s) * _STD_TOLERANCE) for s in fitted.std)
     mean_found = tuple(_simplest(m, max(tolerance, abs(m) * 1e-5)) for m in fitted.mean)
     return _steps(mean_found, std_found)
+
+
+def settle(fit: ChannelFit, reference: PreprocessSpec | None, error: float) -> Affine:
+    """Take the reference's numbers, or well-known ones, where the fit is no more accurate.
+
+    What a picture lost on its way (compression, chroma, another filter) biases a least-squares
+    gain by a few times the unexplained share at most; the mean stays.
+
+    Args:
+        fit: the fitted gains and offsets.
+        reference: the pipeline that should have made the tensor.
+        error: rounding of the tensor's data type, in pixel codes.
+    """
+    known = [Affine(*_reciprocal(m, s)) for m, s in KNOWN.values()]
+    if reference:
+        declared = reference.affine
+        known = [declared, Affine(declared.gain[::-1], declared.offset[::-1]), *known]
+    for candidate in known:
+        if len(candidate.gain) == len(fit.gain) and _agrees(candidate, fit, error):
+            return candidate
+    return fit.affine
+
+
+def _reciprocal(
+    mean: tuple[float, ...], std: tuple[float, ...]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    pairs = zip(mean, std, strict=True)
+    return tuple(1 / s for s in std), tuple(-m / s for m, s in pairs)
+
+
+def _agrees(candidate: Affine, fit: ChannelFit, error: float) -> bool:
+    """Whether a map differs from the fit by no more than the fit's own uncertainty."""
+    gain, offset = np.array(candidate.gain), np.array(candidate.offset)
+    slope = np.abs(np.array(fit.gain) / gain - 1)
+    unexplained = 1 - np.array(fit.explained)
+    rounding = 1e-3 * (error + min(1.0, fit.rms))
+    uncertain = _STD_TOLERANCE + rounding + _BIAS * unexplained
+    middle = (np.array(fit.gain) - gain) * fit.center + np.array(fit.offset) - offset
+    off = np.abs(middle / gain)
+    limit = 0.05 * (1 + error) + min(_MOST_OFF, _OFF_SHARE * fit.rms)
+    return bool((slope <= uncertain).all() and (off <= limit).all())
 
 
 def _fits(known: Affine, fitted: Affine, tolerance: float) -> bool:

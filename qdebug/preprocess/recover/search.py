@@ -168,8 +168,12 @@ class Search:
     def _variants(self, match: Match) -> list[Candidate]:
         candidate = match.candidate
         source = self.scene.size(candidate.decode)
-        if not candidate.steps or isinstance(candidate.steps[0], ResizeShort):
+        if not candidate.steps:
             return [candidate]
+        short = candidate.steps[0]
+        if isinstance(short, ResizeShort):
+            sides = (short.side + extra for extra in (0, -2, -1, 1, 2))
+            return [self._at_side(match, candidate, side).candidate for side in sides if side > 0]
         return [replace(candidate, steps=steps) for steps in roundings(candidate.steps, source)]
 
     def _cropped(self, match: Match) -> Match:

@@ -17,6 +17,7 @@ Values = NDArray[Any]
 _CHANNELS = (3, 1)
 _STRIDE_MULTIPLES = (16, 32, 64, 128, 256)
 _LONGEST_SHEAR = 64
+_LAG_SAMPLES, _LIKELY = 10000, 4
 
 
 @dataclass(frozen=True)
@@ -145,13 +146,25 @@ def sheared_views(fed: Values, size: Wh) -> Iterator[View]:
     width = size[0]
     wider = {width + extra for extra in range(1, _LONGEST_SHEAR + 1)}
     wider |= {width + -width % m for m in _STRIDE_MULTIPLES} - {width}
-    for stride in sorted(wider):
-        for layout in ("nchw", "nhwc"):
-            rows = _rows(flat, size, stride, layout == "nhwc")
-            words = f"rows of {stride} pixels read as rows of {width}"
-            align = (Align("width", alignment(width, stride)),)
-            name = Layout("nchw" if layout == "nchw" else "nhwc")
-            yield View(rows, name, False, words, align, "row-stride")
+    for stride, interleaved in _likely_strides(flat, sorted(wider)):
+        rows = _rows(flat, size, stride, interleaved)
+        words = f"rows of {stride} pixels read as rows of {width}"
+        align = (Align("width", alignment(width, stride)),)
+        name = Layout("nhwc" if interleaved else "nchw")
+        yield View(rows, name, False, words, align, "row-stride")
+
+
+def _likely_strides(flat: Values, strides: list[int]) -> list[tuple[int, bool]]:
+    """Return the strides at which a value resembles the one a row further best."""
+    starts = np.random.default_rng(0).integers(0, flat.size // 2, _LAG_SAMPLES)
+    gaps = {}
+    for stride in strides:
+        for interleaved in (False, True):
+            lag = stride * (3 if interleaved else 1)
+            if lag < flat.size // 2:
+                gap = np.abs(flat[starts] - flat[starts + lag])
+                gaps[stride, interleaved] = float(gap.mean())
+    return sorted(gaps, key=gaps.__getitem__)[:_LIKELY]
 
 
 def _rows(flat: Values, size: Wh, stride: int, interleaved: bool) -> Values:

@@ -31,6 +31,8 @@ class Fitted:
 
     match: Match
     fit: ChannelFit
+    affine: Affine
+    """The fit's gain and offset, settled to plain numbers where they agree."""
     yuv: Yuv | None = None
 
 
@@ -53,7 +55,7 @@ def write_spec(
     match, fit = fitted.match, fitted.fit
     color = _color(match, fit)
     alike = reference if reference and len(reference.affine.gain) == len(fit.gain) else None
-    numbers = arithmetic(Affine(fit.gain, fit.offset), alike, error)
+    numbers = arithmetic(fitted.affine, alike, error)
     geometry, late = _padded(_moves(match, reference), border, reference)
     before: tuple[Step, ...] = (*geometry, color)
     if any(isinstance(s, Letterbox) and s.pad and len(s.pad) > 1 for s in geometry):
