@@ -168,6 +168,8 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     options.intra_op_num_threads = settings.threads
     levels = onnxruntime.GraphOptimizationLevel
     if settings.declared:
+        # Threads that spin between runs would take the processor from the metrics.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.graph_optimization_level = levels.ORT_ENABLE_BASIC
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     else:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from qdebug.graph.pairs import Quantizer
 from qdebug.metrics.histogram import PairHistogram, strided_sample
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, measure, measure_again
 
 Array = npt.NDArray[Any]
 
-SAMPLED_VALUES = 65536
+SAMPLED_VALUES = 32768
 """Values of a layer, over all samples, that its histogram and its count of codes look at."""
 
 
@@ -101,11 +101,14 @@ class LayerStats:
         self._count_values(float_value, quant_value)
 
     def add_local(self, float_value: Array, quant_value: Array) -> None:
-        """Include one sample's output of the quant layer fed with float inputs."""
+        """Include one sample's output of the quant layer fed with float inputs.
+
+        The same sample's accumulated pair has been added before.
+        """
         quant_value = self._fitted(float_value, quant_value)
         if self.mismatch is not None:
             return
-        moments = measure(float_value, quant_value)
+        moments = measure_again(float_value, quant_value, self.per_sample[-1])
         if self.local is None:
             self.local = moments
         else:

@@ -28,7 +28,7 @@ _SOURCE_SPEC = PreprocessSpec.parse("rgb | uint8 | nhwc")
 def png(picture: npt.NDArray[np.uint8]) -> bytes:
     """A PNG of a uint8 ``[height, width, 3]`` RGB picture."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    Image.fromarray(picture).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdebug.metrics.moments import BLOCK, COLUMNS, Moments, measure
+from qdebug.metrics.moments import BLOCK, COLUMNS, Moments, measure, measure_again
 
 Array = npt.NDArray[Any]
 
@@ -105,3 +105,23 @@ def test_float32_max_does_not_overflow() -> None:
     moments = measure(f, f * np.float32(0.5))
     assert moments.ff[0] == pytest.approx(3.4e38**2, rel=1e-6)
     assert moments.nonfinite_q[0] == 0
+
+
+@pytest.mark.parametrize("size", [5, COLUMNS, BLOCK + COLUMNS + 3])
+@pytest.mark.parametrize("scale", [1.0, 1e-20, 1e18])
+def test_measuring_again_is_measuring(size: int, scale: float) -> None:
+    f, q = pair((size,))
+    f, q = f * np.float32(scale), q * np.float32(scale)
+    again, plain = measure_again(f, q, measure(f, f)), measure(f, q)
+    for name in ("n", "ff", "ee", "fe", "f", "e", "max_abs_e", "min_f", "max_f"):
+        tolerance = 1e-5 * float(plain.ff[0]) if name in ("e", "fe", "f") else 0
+        assert getattr(again, name)[0] == pytest.approx(
+            getattr(plain, name)[0], rel=1e-5, abs=tolerance
+        )
+
+
+def test_measuring_again_sees_what_is_not_finite() -> None:
+    f, q = pair((100,))
+    known = measure(f, q)
+    q[7] = np.nan
+    assert measure_again(f, q, known).nonfinite_q[0] == 1
