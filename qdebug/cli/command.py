@@ -14,6 +14,8 @@ COMMANDS = {
     "compare": "qdebug.cli.compare:CompareCommand",
     "show": "qdebug.cli.show:ShowCommand",
     "browse": "qdebug.cli.browse:BrowseCommand",
+    "report": "qdebug.cli.report:ReportCommand",
+    "diff": "qdebug.cli.diff:DiffCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
 }

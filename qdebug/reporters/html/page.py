@@ -7,7 +7,7 @@ import functools
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -86,7 +86,7 @@ def _finish(title: str, body: str, definitions: Markup, embedded: Embedded) -> s
         files=Markup(embedded.files.replace("<", "\\u003c")),
         style=asset("style.css"),
         scripts=[asset(name) for name in _SCRIPTS],
-        policy=_policy(),
+        policy=content_policy(_SCRIPTS),
     )
     return page
 
@@ -239,11 +239,11 @@ def asset(name: str) -> Markup:
     return Markup((folder / name).read_text(encoding="utf-8"))
 
 
-def _policy() -> str:
+def content_policy(scripts: Sequence[str]) -> str:
     """Content security policy: this page's own style and scripts, embedded pictures, no network."""
-    scripts = " ".join(_hash(asset(name)) for name in _SCRIPTS)
+    hashes = " ".join(_hash(asset(name)) for name in scripts) or "'none'"
     return (
-        f"default-src 'none'; style-src {_hash(asset('style.css'))}; script-src {scripts}; "
+        f"default-src 'none'; style-src {_hash(asset('style.css'))}; script-src {hashes}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
 

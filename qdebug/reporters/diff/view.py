@@ -1,0 +1,117 @@
+"""What a reader of a comparison should see first."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from qdebug.reporters.text import decibel, plural
+from qdebug.run.diff import Change, FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff
+
+MAX_LAYERS = 10
+_WORDS: tuple[Change, ...] = ("worse", "better", "same", "new", "gone", "unknown")
+
+
+@dataclass(frozen=True)
+class DiffView:
+    """The comparison, sorted.
+
+    Attributes:
+        headline: the answer in one phrase.
+        counts: ``3 worse, 120 better, ...``.
+        settings: changes in the quantization that several layers share, with their number.
+        regressed: layers that regressed, largest loss first.
+        improved: layers that gained most; by local error where both runs have it.
+        structure: layers that are new or gone.
+    """
+
+    headline: str
+    counts: str
+    settings: tuple[tuple[str, int], ...]
+    regressed: tuple[LayerDiff, ...]
+    improved: tuple[LayerDiff, ...]
+    structure: tuple[LayerDiff, ...]
+    findings: tuple[FindingDiff, ...]
+    outputs: tuple[OutputDiff, ...]
+
+
+def view(diff: RunDiff) -> DiffView:
+    """Sort a comparison for showing."""
+    gained = [layer for layer in diff.layers if _gain(layer) > 0 and layer.change == "better"]
+    return DiffView(
+        headline=headline(diff),
+        counts=_counts(diff.layers),
+        settings=_settings(diff.layers),
+        regressed=tuple(sorted((x for x in diff.layers if x.regressed), key=_gain)),
+        improved=tuple(sorted(gained, key=lambda layer: -_gain(layer))),
+        structure=tuple(layer for layer in diff.layers if layer.change in ("new", "gone")),
+        findings=tuple(item for item in diff.findings if item.change != "same"),
+        outputs=diff.outputs,
+    )
+
+
+def headline(diff: RunDiff) -> str:
+    """What happened, in one phrase."""
+    if diff.regressions:
+        return f"{plural(len(diff.regressions), 'regression')}: {_kinds(diff)}"
+    better = sum(output.change == "better" for output in diff.outputs)
+    if better:
+        return f"no regression; {plural(better, 'output')} better"
+    return "no regression"
+
+
+def limits_text(diff: RunDiff) -> str:
+    """The limits, for print."""
+    limits = diff.limits
+    return (
+        f"a layer may lose {limits.layer_db:g} dB and an output {limits.output_db:g} dB; what "
+        f"still has {limits.floor_db:g} dB has not regressed"
+    )
+
+
+def arrow(levels: Levels) -> str:
+    """``30.1 → 12.0``."""
+    return f"{decibel(levels.old)} → {decibel(levels.new)}"
+
+
+def signed(levels: Levels) -> str:
+    """``+3.1``; nothing where it is not defined."""
+    delta = levels.delta
+    if delta is None:
+        return ""
+    return f"{'+' if delta > 0 else ''}{decibel(delta)}"
+
+
+def _kinds(diff: RunDiff) -> str:
+    counted = (
+        (sum(item.regressed for item in diff.outputs), "output"),
+        (sum(item.regressed for item in diff.layers), "layer"),
+        (sum(item.regressed for item in diff.findings), "finding"),
+    )
+    return ", ".join(plural(count, noun) for count, noun in counted if count)
+
+
+def _gain(layer: LayerDiff) -> float:
+    """Gain in dB by local error where it is known, else by accumulated error; broken is least."""
+    if layer.regressed and layer.new_state != "ok":
+        return -math.inf
+    for levels in (layer.local, layer.accumulated):
+        delta = levels.delta
+        if delta is not None:
+            return delta
+    return 0.0
+
+
+def _counts(layers: Iterable[LayerDiff]) -> str:
+    layers = list(layers)
+    counted = Counter(layer.change for layer in layers)
+    parts = [f"{counted[word]} {word}" for word in _WORDS if counted[word]]
+    renamed = sum(layer.old_name is not None for layer in layers)
+    return ", ".join([*parts, *([f"{renamed} renamed"] if renamed else [])]) or "none"
+
+
+def _settings(layers: Iterable[LayerDiff]) -> tuple[tuple[str, int], ...]:
+    counted = Counter(setting for layer in layers for setting in layer.settings if "→" in setting)
+    return tuple(counted.most_common(6))
