@@ -207,9 +207,9 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
     """Sums along one axis of a block: 1 for a result a row, 0 for a result a column."""
     lows_f, highs_f = f.min(axis=axis), f.max(axis=axis)
     lows_q, highs_q = q.min(axis=axis), q.max(axis=axis)
-    by_row = (f, q) if axis == 1 else (f.T, q.T)
+    f_rows, q_rows = (f, q) if axis == 1 else (f.T, q.T)
     if not _is_tame(lows_f, highs_f, lows_q, highs_q):
-        return _block_float64(*by_row)
+        return _block_float64(f_rows, q_rows)
     e = scratch[: f.size].reshape(f.shape)
     np.subtract(q, f, out=e)
     ones = np.ones(f.shape[axis], np.float32)
@@ -226,7 +226,7 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
         "max_q": highs_q,
     }
     (flat,) = np.nonzero(found["f"] ** 2 > _MOSTLY_MEAN * len(ones) * found["ff"])
-    return _with_exact_sums(found, *by_row, flat) if len(flat) else found
+    return _with_exact_sums(found, f_rows, q_rows, flat) if len(flat) else found
 
 
 def _dot(a: Array, b: Array, ones: Array, axis: int) -> Array:
