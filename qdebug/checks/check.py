@@ -12,6 +12,7 @@ from qdebug.capture.stats import LayerStats
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
+from qdebug.limits import LayerLimit
 from qdebug.plugins import load_plugin, plugin_names
 from qdebug.run.model import (
     Confidence,
@@ -45,6 +46,7 @@ class CheckContext:
         vendor: toolchain that advice is written for, None where not known.
         what_if: reruns the quant graph with something changed; None where it cannot be rerun.
         task: effect on the task, None where none was recognized.
+        layer_limits: the user's limits on single layers.
     """
 
     float_graph: Graph
@@ -58,6 +60,7 @@ class CheckContext:
     vendor: str | None = None
     what_if: WhatIf | None = None
     task: TaskOutcome | None = None
+    layer_limits: Sequence[LayerLimit] = ()
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,7 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
                 ),
                 vendor=setting("vendor"),
                 limits=_limits(args.fail_under, config),
+                layer_limits=config.overrides,
                 command=_portable(args.command_line),
                 progress=progress,
                 **asked,

@@ -33,6 +33,7 @@ from qdebug.errors import PairingError, UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
+from qdebug.limits import LayerLimit
 from qdebug.preprocess import RawFormat, Sample, find_samples
 from qdebug.progress import Progress, Silent
 from qdebug.quantities import parse_keep_tensors
@@ -75,6 +76,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     task: str | None = None,
     vendor: str | None = None,
     limits: Sequence[Limit] | None = None,
+    layer_limits: Sequence[LayerLimit] = (),
     command: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Run:
@@ -103,6 +105,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
             ``module:function``, a function as in ``qdebug.analysis.tasks.user``.
         vendor: toolchain that advice is written for.
         limits: what every output must hold; None for the defaults.
+        layer_limits: what single layers must hold, by name pattern.
         command: the command line, for the record.
         progress: told about the progress.
 
@@ -125,6 +128,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         task=task,
         vendor=vendor,
         limits=limits,
+        layer_limits=layer_limits,
         command=tuple(command),
     )
     writer = RunWriter(Path(output), force=force) if output is not None else MemoryWriter()
@@ -148,6 +152,7 @@ class _Request:
     task: str | None
     vendor: str | None
     limits: Sequence[Limit] | None
+    layer_limits: Sequence[LayerLimit]
     command: tuple[str, ...]
 
 
@@ -366,6 +371,7 @@ class _Comparison:
                 (self.settings[0], self.settings[1]),
             ),
             task,
+            self.request.layer_limits,
         )
         findings = run_checks(context)
         run = Run(

@@ -32,8 +32,7 @@ def test_the_main_job(here: Path, cli: Cli) -> None:
         "as given on the command line",
         "compared",
         "PASS",
-        "worst channel",
-        "accumulated SQNR",
+        "scores  accumulated SQNR",
         "Accumulated SQNR along the network",
         "Wrote  quant.qdrun",
         "Next   qdebug browse quant.qdrun",
@@ -199,6 +198,18 @@ def test_settings_from_a_file_and_flags_over_them(here: Path, cli: Cli) -> None:
     assert len(load_run(here / "b.qdrun").samples) == 1
     assert cli(*PAIR, ".", "-p", SPEC, "--config", "none", "-o", "c.qdrun").code == 0
     assert len(load_run(here / "c.qdrun").samples) == 3
+
+
+def test_limits_of_single_layers(here: Path, cli: Cli) -> None:
+    (here / "qdebug.toml").write_text(
+        '[[override]]\nmatch = "fc"\nsqnr_db = 99\n', encoding="utf-8"
+    )
+    result = cli(*PAIR, "photo_0.png", "-p", SPEC)
+    assert result.code == 1
+    assert "layer-limit" in result.out
+    finding = next(f for f in load_run(here / "quant.qdrun").findings if f.slug == "layer-limit")
+    assert finding.status == "fail"
+    assert [load_run(here / "quant.qdrun").layers[i].name for i in finding.layers] == ["fc"]
 
 
 def test_verbose_tells_what_it_does_on_stderr(here: Path, cli: Cli) -> None:
