@@ -226,6 +226,25 @@ class Filter:
         return [index.layers[int(i)] for i in np.flatnonzero(self.mask(index))]
 
 
+def while_typing(text: str) -> str:
+    """The filter to show before its last word is finished.
+
+    A list that filters as one types should neither look for ``sqn`` on the way to ``sqnr<20``, nor
+    find nothing at ``op:Con`` on the way to ``op:Conv``.
+    """
+    words = list(_WORD.finditer(text))
+    if not words or words[-1].end() < len(text):
+        return text
+    word = words[-1].group().removeprefix("!").lower()
+    if any(field.startswith(word) for field in _BY_WORD):
+        return text[: words[-1].start()]
+    term = _TERM.fullmatch(word)
+    field = _BY_WORD.get(term["field"]) if term else None
+    if term and term["op"] == ":" and term["value"] and field and not field.numeric:
+        return text if '"' in word else f"{text}*"
+    return text
+
+
 def parse_filter(text: str) -> Filter:
     """Understand a filter; an empty one lets every layer pass.
 

@@ -204,11 +204,13 @@ class LayerList:
             texts = self.session.index.texts(self.sort)
             order = sorted(places.tolist(), key=lambda place: texts[place])
             return np.array(order[::-1] if self.reversed else order, np.int64)
-        keys = self._sort_keys(places)
-        return places[np.argsort(keys, kind="stable")]
+        return places[np.lexsort(self._sort_keys(places))]
 
-    def _sort_keys(self, places: IntArray) -> FloatArray:
-        """Keys that put the worst first; NaN is worse than any number, a missing value last."""
+    def _sort_keys(self, places: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Keys that put the worst first; NaN is worse than any number, a missing value last.
+
+        The last key counts first, as ``numpy.lexsort`` has it.
+        """
         index = self.session.index
         if self.sort == "sqnr" and self.sample is not None:
             layers = self.session.run.layers
@@ -219,10 +221,11 @@ class LayerList:
             values = index.numbers(self.sort)[places]
             missing = index.missing(self.sort)[places]
         largest_first = next(large for field, _, large in SORTS if field == self.sort)
-        keys = -values if largest_first != self.reversed else values.copy()
-        keys[np.isnan(keys)] = np.inf if self.reversed else -np.inf
-        keys[missing] = np.inf
-        return keys
+        keys = -values if largest_first != self.reversed else values
+        undefined = np.isnan(values)
+        groups = np.where(undefined, 1.0 if self.reversed else -1.0, 0.0)
+        groups[missing] = 2.0
+        return np.where(undefined, 0.0, keys), groups
 
     def _source_rows(self) -> list[int]:
         if not self.tree:

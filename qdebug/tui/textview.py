@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import BindingType
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+
+from qdebug.tui.keys import bindings
 
 Make = Callable[[int], Sequence[Text]]
 """Makes the lines for a width in cells."""
@@ -61,3 +65,33 @@ class TextView(ScrollView, can_focus=False):
             return Strip.blank(width, self.rich_style)
         segments = self._lines[row].render(self.app.console)
         return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+
+
+class ReadingView(TextView, can_focus=True):
+    """A text that takes the focus and is scrolled by the keys of every list."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("move")]
+
+    def action_cursor_down(self) -> None:
+        """Some lines down."""
+        self.scroll_relative(y=2, animate=False)
+
+    def action_cursor_up(self) -> None:
+        """Some lines up."""
+        self.scroll_relative(y=-2, animate=False)
+
+    def action_page_down(self) -> None:
+        """A page down."""
+        self.scroll_page_down(animate=False)
+
+    def action_page_up(self) -> None:
+        """A page up."""
+        self.scroll_page_up(animate=False)
+
+    def action_first(self) -> None:
+        """To the top."""
+        self.scroll_home(animate=False)
+
+    def action_last(self) -> None:
+        """To the end."""
+        self.scroll_end(animate=False)

@@ -23,7 +23,7 @@ from qdebug.tui.detail.view import layer_glyph
 from qdebug.tui.lines import line
 from qdebug.tui.tensor import Place, Plane, Scatter
 from qdebug.tui.text import fit, wrap
-from qdebug.tui.textview import TextView
+from qdebug.tui.textview import ReadingView, TextView
 
 
 class TabRow(Widget):
@@ -88,7 +88,7 @@ class DetailPane(Vertical):
 
     DEFAULT_CSS = """
     DetailPane { height: 1fr; }
-    DetailPane TextView { height: 1fr; }
+    DetailPane ReadingView { height: 1fr; }
     """
 
     def __init__(self, look: Look, session: Session) -> None:
@@ -104,7 +104,7 @@ class DetailPane(Vertical):
     def compose(self) -> ComposeResult:
         """Name, tabs, text."""
         yield TabRow(self.look)
-        yield TextView()
+        yield ReadingView()
 
     @property
     def view(self) -> TextView:

@@ -19,37 +19,7 @@ from qdebug.tui.lines import blank, finding_lines, grid, labelled, line, status_
 from qdebug.tui.markdown import finding_markdown
 from qdebug.tui.pages.page import Copy, RunPage
 from qdebug.tui.text import cut_middle, visible, wrap
-from qdebug.tui.textview import TextView
-
-
-class InputText(TextView, can_focus=True):
-    """The text of the screen, scrolled by the keys of every list."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("move")]
-
-    def action_cursor_down(self) -> None:
-        """Some lines down."""
-        self.scroll_relative(y=2, animate=False)
-
-    def action_cursor_up(self) -> None:
-        """Some lines up."""
-        self.scroll_relative(y=-2, animate=False)
-
-    def action_page_down(self) -> None:
-        """A page down."""
-        self.scroll_page_down(animate=False)
-
-    def action_page_up(self) -> None:
-        """A page up."""
-        self.scroll_page_up(animate=False)
-
-    def action_first(self) -> None:
-        """To the top."""
-        self.scroll_home(animate=False)
-
-    def action_last(self) -> None:
-        """To the end."""
-        self.scroll_end(animate=False)
+from qdebug.tui.textview import ReadingView
 
 
 class InputPage(RunPage):
@@ -64,12 +34,12 @@ class InputPage(RunPage):
 
     def compose(self) -> ComposeResult:
         """One text."""
-        yield InputText()
+        yield ReadingView()
 
     def entered(self) -> None:
         """The mismatch has been seen from now on."""
         self.session.input_seen = True
-        self.query_one(InputText).focus()
+        self.query_one(ReadingView).focus()
         self.post_message(self.Changed())
 
     def on_mount(self) -> None:
@@ -78,7 +48,7 @@ class InputPage(RunPage):
 
     def redraw(self) -> None:
         """Draw the text again."""
-        self.query_one(InputText).show(self._lines, keep_place=True)
+        self.query_one(ReadingView).show(self._lines, keep_place=True)
 
     def status(self) -> str:
         """Which sample is shown."""

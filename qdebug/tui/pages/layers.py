@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from qdebug.run.filter import FilterError
+from qdebug.run.filter import FilterError, while_typing
 from qdebug.run.model import Layer
 from qdebug.tui.context import Look, Precision, Session
 from qdebug.tui.detail.pane import DetailPane, TabRow
 from qdebug.tui.filter_bar import FilterBar
 from qdebug.tui.keys import bindings
-from qdebug.tui.layer_list import LayerList
 from qdebug.tui.layer_table import SORT_OF, LayerTable
-from qdebug.tui.markdown import layer_markdown
-from qdebug.tui.modals import TextScreen, formula_lines
 from qdebug.tui.numbers import decibels
-from qdebug.tui.pages.page import Copy, RunPage
+from qdebug.tui.pages.layer_detail import DetailActions
 from qdebug.tui.strip import ErrorStrip
 from qdebug.tui.table import LineTable
 from qdebug.tui.text import cut_middle
@@ -34,7 +31,7 @@ _NEXT_PICK: dict[Precision | None, Precision | None] = {
 }
 
 
-class LayersPage(RunPage):
+class LayersPage(DetailActions):
     """Strip, list and detail; beside each other from 110 columns on, else one above the other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("layers")]
@@ -42,7 +39,6 @@ class LayersPage(RunPage):
 
     def __init__(self, look: Look, session: Session) -> None:
         super().__init__(look, session, "layers")
-        self.rows = LayerList(session)
         self._trail: list[int] = []
         self._before = ""
         self._asked: int | None = None
@@ -59,11 +55,6 @@ class LayersPage(RunPage):
     def table(self) -> LayerTable:
         """The list."""
         return self.query_one(LayerTable)
-
-    @property
-    def detail(self) -> DetailPane:
-        """The detail pane."""
-        return self.query_one(DetailPane)
 
     def on_mount(self) -> None:
         """Begin at the first source of error."""
@@ -116,7 +107,7 @@ class LayersPage(RunPage):
 
     def entered(self) -> None:
         """Focus the list."""
-        (self.detail if self.has_class("zoomed") else self.table).focus()
+        (self.detail.view if self.has_class("zoomed") else self.table).focus()
 
     def redraw(self) -> None:
         """Theme or size changed."""
@@ -166,24 +157,25 @@ class LayersPage(RunPage):
     def on_filter_bar_typed(self, event: FilterBar.Typed) -> None:
         """Filter as it is typed; what cannot be understood leaves the list as it is."""
         event.stop()
-        self.filter(event.text)
+        self.filter(while_typing(event.text))
 
     def on_filter_bar_closed(self, event: FilterBar.Closed) -> None:
         """Typing ended."""
         event.stop()
-        if not event.kept or self.has_class("wrong"):
-            self._set_filter(self._before if not event.kept else self.rows.filter.text)
+        bar = self.query_one(FilterBar)
+        self._set_filter(bar.input.value.strip() if event.kept else self._before)
         self.entered()
 
     def filter(self, text: str) -> None:
-        """Filter by a text, and say under it what is wrong with it."""
-        bar = self.query_one(FilterBar)
+        """Filter by a text; of one that is wrong, say why and take the words that are right."""
+        problem = None
         try:
             self.rows.set_filter(text)
         except FilterError as error:
-            bar.complain(error)
-            return
-        bar.complain(None)
+            problem = error
+            with suppress(FilterError):
+                self.rows.set_filter(text[: error.start] + text[error.end :])
+        self.query_one(FilterBar).complain(problem)
         self.refresh_rows()
 
     def _set_filter(self, text: str) -> None:
@@ -218,7 +210,9 @@ class LayersPage(RunPage):
         """Take one layer of what is on away: the detail, the filter, the marks."""
         if self.has_class("zoomed"):
             self._zoom(False)
-        elif self.rows.filter.text:
+        elif self.detail.view.has_focus:
+            self.table.focus()
+        elif self.query_one(FilterBar).has_class("on"):
             self._set_filter("")
         elif self.rows.only_marked:
             self.action_only_marked()
@@ -326,25 +320,6 @@ class LayersPage(RunPage):
         self.rows.only_marked = not self.rows.only_marked
         self._order_changed()
 
-    def action_tab(self, direction: int) -> None:
-        """Another tab of the detail."""
-        self.detail.step(direction)
-
-    def action_scroll_detail(self, direction: int) -> None:
-        """Scroll the detail."""
-        self.detail.view.scroll_relative(y=3 * direction, animate=False)
-
-    def action_log_scale(self) -> None:
-        """Linear or logarithmic counts."""
-        self.detail.log_counts = not self.detail.log_counts
-        self.detail.choose("Histogram")
-
-    def action_formulas(self) -> None:
-        """The formulas of the numbers."""
-        self.app.push_screen(
-            TextScreen(self.look, "What the numbers are", lambda w: formula_lines(w, self.look))
-        )
-
     def action_sample(self, direction: int) -> None:
         """The next sample's accumulated error, after the last one that of all."""
         if self.detail.move_in_tensor("sample", direction) or not self.session.run.samples:
@@ -354,15 +329,6 @@ class LayersPage(RunPage):
         after = now + direction
         self.rows.sample = after if 0 <= after < count else None
         self._order_changed()
-
-    def action_tensor(self, what: str, step: int) -> None:
-        """Move in the tensor tab; the first such key opens it."""
-        if not self.detail.move_in_tensor(what, step):
-            self.detail.choose("Tensor")
-
-    def action_findings(self) -> None:
-        """The findings that touch the layer, with their evidence."""
-        self.detail.choose("Findings")
 
     def action_pick(self) -> None:
         """Put the layer on the keep list: float, 16 bits, off again."""
@@ -374,6 +340,7 @@ class LayersPage(RunPage):
             self.session.picks[layer.index] = after
         self.table.refresh()
         self.detail.draw(keep_place=True)
+        self.app.clear_notifications()
         self.notify(self._pick_text(layer, after), title=f"Layer {layer.index}", markup=False)
         self.post_message(self.Changed())
 
@@ -390,18 +357,3 @@ class LayersPage(RunPage):
             best = max(gains, key=lambda f: f.gain_db or 0.0)
             text += f". {best.id} expects about {cast(float, best.gain_db):.1f} dB from its cure"
         return f"{text}. X shows the list"
-
-    def action_copy(self) -> None:
-        """The layer as Markdown."""
-        layer = self.rows.current
-        if layer is not None:
-            self.post_message(Copy(layer_markdown(layer), f"layer {layer.index}"))
-
-    def action_copy_extract(self) -> None:
-        """The command that cuts this layer out of both models."""
-        layer = self.rows.current
-        if layer is not None:
-            models = self.session.run.models
-            words = ("qdebug", "extract", models.float.file, models.quant.file, layer.name)
-            command = " ".join(shlex.quote(word) for word in words)
-            self.post_message(Copy(f"{command} INPUT -o layer-{layer.index}", "the command"))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from qdebug.run.filter import FIELDS, FilterError, LayerIndex, parse_filter
+from qdebug.run.filter import FIELDS, FilterError, LayerIndex, parse_filter, while_typing
 from qdebug.run.model import Layer, Run
 from tests.support.synthetic import synthetic_run
 
@@ -127,6 +127,24 @@ def test_an_error_names_the_word_and_what_was_meant(text: str, word: str, says: 
     assert text[error.start : error.end] == word
     assert says in f"{error.message} {error.hint}"
     assert not error.message.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        ("sqn", ""),
+        ("op:Conv !sta", "op:Conv "),
+        ("op:Con", "op:Con*"),
+        ("op:Conv ", "op:Conv "),
+        ("sqnr<2", "sqnr<2"),
+        ("name~cv", "name~cv"),
+        ("model.2", "model.2"),
+        ('name:"a b"', 'name:"a b"'),
+    ],
+)
+def test_a_word_being_typed_is_given_time(text: str, expected: str) -> None:
+    assert while_typing(text) == expected
 
 
 def test_every_field_can_be_read_from_every_layer(index: LayerIndex) -> None:
