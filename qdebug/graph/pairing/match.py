@@ -10,7 +10,8 @@ from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
 from qdebug.graph.pairing.ops import COMMUTATIVE
-from qdebug.graph.pairing.score import Scorer, base_name
+from qdebug.graph.pairing.scaling import before_scaling
+from qdebug.graph.pairing.score import Scorer, base_name, params_agreement
 from qdebug.graph.pairing.state import (
     Match,
     Matches,
@@ -21,6 +22,7 @@ from qdebug.graph.pairing.state import (
 )
 
 _MARGIN = 0.25
+_MIN_AGREEMENT = 0.5
 _RESHAPES = frozenset({"MatMul", "Reshape", "Transpose", "LayerNormalization"})
 
 
@@ -104,7 +106,7 @@ class Matcher:
         """Match operands slot by slot; False while a commutative operation is undecided."""
         pairs = self._operand_pairs(left, right)
         for a, b in pairs:
-            self._match_operand(a, b, left.family)
+            self._match_operand(*before_scaling(left, right, a, b), left.family)
         return len(pairs) == len(right.values)
 
     def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
@@ -232,14 +234,16 @@ class Matcher:
             if self.matches.free(a, b) and self._same_operands(a, b)
         }
         done = False
-        while table:
-            (a, b), best = max(table.items(), key=lambda item: item[1])
-            rivals = [s for (x, y), s in table.items() if (x is a) != (y is b)]
-            if rivals and best - max(rivals) < _MARGIN:
-                table = {(x, y): s for (x, y), s in table.items() if x is not a and y is not b}
+        for (a, b), score in sorted(table.items(), key=lambda item: -item[1]):
+            if not self.matches.free(a, b):
                 continue
-            done |= self.match_ops(a, b, by)
-            table = {(x, y): s for (x, y), s in table.items() if self.matches.free(x, y)}
+            rivals = [
+                other
+                for (x, y), other in table.items()
+                if (x is a) != (y is b) and self.matches.free(x, y)
+            ]
+            if not rivals or score - max(rivals) >= _MARGIN:
+                done |= self.match_ops(a, b, by)
         return done
 
     def _same_operands(self, left: Op, right: Op) -> bool:
@@ -316,6 +320,8 @@ class Matcher:
     def _may_be(self, left: Op, right: Op) -> bool:
         if not self.matches.free(left, right) or not self._consistent(left, right):
             return False
+        if params_agreement(left, right) < _MIN_AGREEMENT:
+            return False  # a name handed on to another node
         return self._results_consistent(left, right)
 
     def _results_consistent(self, left: Op, right: Op) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.logical import Const, Op, Value
 
-_WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 1.0, 1.0, 1.0
+_WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 2.0, 1.0, 1.0
 _CONST_TOLERANCE = 0.2  # relative L2; 8-bit codes of a small constant are well inside
 _SMALL = 65536
 

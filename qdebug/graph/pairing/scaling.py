@@ -1,0 +1,68 @@
+"""Scalings that one side moved from an activation into a weight."""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+import numpy as np
+
+from qdebug.graph.pairing.fingerprint import Sample, as_matrix, weight_of
+from qdebug.graph.pairing.logical import Op, Value
+from qdebug.graph.pairing.score import const_agrees
+
+_LITTLE = 0.02  # logarithm of a scaling too small to tell
+
+
+def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tuple[Value, Value]:
+    """Operands of two products, without a scaling that went into the other side's weight.
+
+    SmoothQuant divides an activation and multiplies the weight; normalizing exporters do the
+    reverse. The weights' input channels tell whether that happened.
+    """
+    if _is_scaling(right.op) and not _same_scaling(left.op, right.op):
+        ratio = _column_ratio(left_op, right_op)
+        if ratio is not None and _explains(right.op, ratio):
+            return left, right.op.values[0].root
+    elif _is_scaling(left.op) and not _same_scaling(left.op, right.op):
+        ratio = _column_ratio(right_op, left_op)
+        if ratio is not None and _explains(left.op, ratio):
+            return left.op.values[0].root, right
+    return left, right
+
+
+def _is_scaling(op: Op | None) -> TypeGuard[Op]:
+    return op is not None and op.family in ("Mul", "Div") and len(op.values) == len(op.consts) == 1
+
+
+def _same_scaling(left: Op | None, right: Op | None) -> bool:
+    if not _is_scaling(left) or not _is_scaling(right) or left.family != right.family:
+        return False
+    return const_agrees(left.consts[0], right.consts[0]) is True
+
+
+def _column_ratio(plain: Op, scaled: Op) -> Sample | None:
+    """Per input channel, how much larger the second operation's weight is than the first's."""
+    norms = []
+    for op in (plain, scaled):
+        found = weight_of(op)
+        value = found[1].read() if found is not None else None
+        if found is None or value is None:
+            return None
+        matrix = as_matrix(op, found[0], value).astype(np.float32)
+        inner = int(np.prod(value.shape[2:])) if op.family == "Conv" else 1
+        norms.append(np.linalg.norm(matrix.reshape(matrix.shape[0], -1, inner), axis=(0, 2)))
+    if not all(np.isfinite(norm).all() and norm.all() for norm in norms):
+        return None
+    ratio: Sample = np.log(norms[1] / norms[0])
+    return ratio
+
+
+def _explains(op: Op, ratio: Sample) -> bool:
+    """Whether undoing the scaling explains the ratio of the weights better than nothing does."""
+    value = op.consts[0].read()
+    if value is None or value.size not in (1, ratio.size) or not np.all(value > 0):
+        return False
+    change = np.log(value.reshape(-1).astype(np.float32)) * (1 if op.family == "Mul" else -1)
+    if np.abs(change).max() < _LITTLE:
+        return False
+    return bool(np.median(np.abs(ratio + change)) < 0.5 * np.median(np.abs(ratio)))

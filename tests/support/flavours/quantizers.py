@@ -1,0 +1,126 @@
+"""What quantizers and optimizers do to a float network."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+from onnxruntime import quantization as q
+
+from tests.support.nets import Array, sample_inputs
+
+Model = onnx.ModelProto
+Step = Callable[[Model, Path], Model]
+
+
+class _Reader(q.CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, feeds: list[dict[str, Array]]) -> None:
+        self.feeds = iter(feeds)
+
+    def get_next(self) -> dict[str, Array] | None:
+        return next(self.feeds, None)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the quantizers' warnings and log lines."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _through_files(model: Model, folder: Path, work: Callable[[Path, Path], object]) -> Model:
+    source, target = folder / "source.onnx", folder / "target.onnx"
+    onnx.save(model, source)
+    target.unlink(missing_ok=True)
+    with quiet():
+        work(source, target)
+    return onnx.load(target)
+
+
+def static(form: q.QuantFormat = q.QuantFormat.QDQ, **options: Any) -> Step:
+    """ONNX Runtime's static quantization."""
+
+    made: dict[bytes, Model] = {}
+
+    def step(model: Model, folder: Path) -> Model:
+        key = model.SerializeToString(deterministic=True)
+        if key not in made:
+            feeds = sample_inputs(model, 2)
+            made[key] = _through_files(
+                model,
+                folder,
+                lambda a, b: q.quantize_static(a, b, _Reader(feeds), quant_format=form, **options),
+            )
+        return copied(made[key])
+
+    return step
+
+
+def dynamic(model: Model, folder: Path) -> Model:
+    """ONNX Runtime's dynamic quantization."""
+    return _through_files(
+        model,
+        folder,
+        lambda a, b: q.quantize_dynamic(
+            a, b, op_types_to_quantize=["Conv", "MatMul", "Gemm"], weight_type=q.QuantType.QUInt8
+        ),
+    )
+
+
+def preprocessed(model: Model, folder: Path) -> Model:
+    """ONNX Runtime's step before quantization: constants folded, BatchNormalization fused."""
+    return _through_files(
+        model,
+        folder,
+        lambda a, b: q.quant_pre_process(str(a), str(b), skip_symbolic_shape=True),
+    )
+
+
+def optimized(level: str) -> Step:
+    """ONNX Runtime's graph optimizations, saved (``basic`` or ``extended``)."""
+    levels = ort.GraphOptimizationLevel
+
+    def work(source: Path, target: Path) -> None:
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        extended = level == "extended"
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_EXTENDED if extended else levels.ORT_ENABLE_BASIC
+        )
+        options.optimized_model_filepath = str(target)
+        ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
+
+    return lambda model, folder: _through_files(model, folder, work)
+
+
+def float16(model: Model, folder: Path) -> Model:
+    """ONNX Runtime's float16 converter, inputs and outputs kept in float32."""
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    with quiet():
+        made: Model = convert_float_to_float16(copied(model), keep_io_types=True)
+    return made
+
+
+def converted(opset: int) -> Step:
+    """Another operator set."""
+    return lambda model, folder: onnx.version_converter.convert_version(model, opset)
+
+
+def copied(model: Model) -> Model:
+    """An independent copy."""
+    made = Model()
+    made.CopyFrom(model)
+    return made
