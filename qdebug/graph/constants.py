@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from qdebug.graph.model import Array, Graph, Node
+from qdebug.graph.model import SMALL, Array, Graph, Node
 from qdebug.graph.qparams import (
     DEQUANTIZE_OPS,
     QUANTIZE_OPS,
@@ -46,12 +46,13 @@ class Constants:
             return None
         if self.graph.is_constant(tensor):
             return self.graph.constant(tensor)
-        if tensor not in self._values:
-            self._values[tensor] = None
-            node = self.graph.producer.get(tensor)
-            if node is not None:
-                self._values.update(_evaluate(self, node))
-        return self._values[tensor]
+        if tensor in self._values:
+            return self._values[tensor]
+        node = self.graph.producer.get(tensor)
+        found = {} if node is None else _evaluate(self, node)
+        kept = {k: v for k, v in found.items() if v is None or v.size <= SMALL}
+        self._values.update(kept)
+        return found.get(tensor)
 
 
 def _reachable(graph: Graph) -> set[str]:

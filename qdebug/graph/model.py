@@ -14,6 +14,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
+SMALL = 65536
+"""Elements up to which a constant's value is kept once read."""
 
 
 @dataclass(frozen=True)
@@ -140,9 +142,12 @@ class Graph:
 
         Small integer types (int4, uint4, float8) come as ``ml_dtypes`` arrays.
         """
-        if tensor not in self._constants:
-            self._constants[tensor] = self._read_constant(tensor)
-        return self._constants[tensor]
+        if tensor in self._constants:
+            return self._constants[tensor]
+        value = self._read_constant(tensor)
+        if value is None or value.size <= SMALL:
+            self._constants[tensor] = value
+        return value
 
     def _read_constant(self, tensor: str) -> Array | None:
         if tensor in self.initializers:
