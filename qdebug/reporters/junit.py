@@ -60,7 +60,7 @@ def _output_case(run: Run, output: OutputResult) -> ET.Element:
         f"{limit.metric} {value:.6g}, limit {limit.value:.6g}"
         for limit in run.verdict.limits
         if (value := getattr(output.accumulated, limit.metric, None)) is not None
-        and not (value >= limit.value if limit.direction == "min" else value <= limit.value)
+        and limit.violated_by(value)
     ]
     told = f"cosine {cosine(output.accumulated.cosine)}, SQNR {decibel(accumulated_db(output))} dB"
     if output.state in _BROKEN or (failed and output.state == "ok"):

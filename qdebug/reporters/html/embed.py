@@ -16,12 +16,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.reporters.html.pictures import small_picture
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.files import RUN_JSON
 from qdebug.run.model import Layer, Run
 from qdebug.run.store import run_to_json
 
 _TENSORS = "tensors/"
+_PICTURES = (".png", ".jpg", ".jpeg")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,9 +96,17 @@ def _files(run: Run, arrays: RunArrays, shown: Collection[str], step: int) -> st
     if step < 4:
         for name in run.files.names():
             if name not in (RUN_JSON, HIST_NPZ, *shown) and not name.startswith(_TENSORS):
-                content[name] = run.files.read(name)
+                content[name] = _file(run, name)
     packed = {name: base64.b64encode(data).decode() for name, data in content.items()}
     return json.dumps(packed, sort_keys=True)
+
+
+def _file(run: Run, name: str) -> bytes:
+    if name.endswith(_PICTURES):
+        found = small_picture(run.files, name)
+        if found is not None:
+            return found[1]
+    return run.files.read(name)
 
 
 def _reduced(layer: Layer, step: int) -> Layer:

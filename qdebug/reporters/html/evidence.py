@@ -17,6 +17,8 @@ from qdebug.reporters.text import number, visible
 from qdebug.run.model import Evidence
 
 _MAX_ROWS = 60
+_NARROW = 5
+"""A table with more columns than this takes the whole width."""
 _Renderer = Callable[[Evidence, Pictures], Markup]
 
 
@@ -27,7 +29,10 @@ def evidence_html(evidence: Evidence, pictures: Pictures) -> Markup:
     except (KeyError, TypeError, ValueError, IndexError, AttributeError):
         body = _preformatted(str(dict(evidence.data)))
     title = visible(evidence.title)
-    return svg.tag("figure", body, svg.tag("figcaption", title), class_=f"evidence {evidence.kind}")
+    columns = evidence.data.get("columns") if evidence.kind == "table" else ()
+    wide = " wide" if isinstance(columns, (list, tuple)) and len(columns) > _NARROW else ""
+    caption = svg.tag("figcaption", title)
+    return svg.tag("figure", body, caption, class_=f"evidence {evidence.kind}{wide}")
 
 
 def table(columns: Sequence[object], rows: Sequence[Sequence[object]]) -> Markup:

@@ -106,6 +106,8 @@ def _difference(left: str, right: str, pictures: Pictures) -> Markup:
     if made is None:
         note = "the pictures have different sizes: no difference can be drawn"
         return tag("div", tag("p", note, class_="note"))
+    if made == "equal":
+        return tag("div", tag("p", "the two pictures are equal", class_="note"))
     picture, factor = made
     label = "absolute difference" if factor == 1 else f"absolute difference, {factor} times"
     return tag("div", picture.show(label), tag("span", visible(label)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -78,13 +78,18 @@ class Pictures:
             self.shown[name] = picture
         return self.shown[name]
 
-    def difference(self, left: str, right: str) -> tuple[Picture, int] | None:
-        """Absolute difference of two pictures of one size, amplified, and the amplification."""
+    def difference(self, left: str, right: str) -> tuple[Picture, int] | Literal["equal"] | None:
+        """Absolute difference of two pictures, amplified, and the amplification.
+
+        None where the two cannot be subtracted.
+        """
         pixels = [_pixels(self.files, name) for name in (left, right)]
         if pixels[0] is None or pixels[1] is None or pixels[0].shape != pixels[1].shape:
             return None
         gap = np.abs(pixels[0].astype(np.int16) - pixels[1])
-        factor = max(1, 255 // max(1, int(gap.max())))
+        if not gap.any():
+            return "equal"
+        factor = max(1, 255 // int(gap.max()))
         name = f"{left}-{right}"
         if name not in self.shown:
             data = _encode(_from_pixels((gap * factor).astype(np.uint8)), "PNG")
@@ -93,17 +98,30 @@ class Pictures:
         return self.shown[name], factor
 
     def _load(self, name: str) -> Picture | None:
-        image = _open(self.files, name)
-        if image is None:
+        found = small_picture(self.files, name)
+        if found is None:
             return None
-        data, kind = self.files.read(name), _FORMATS.get(image.format or "")
-        if kind is None or len(data) > _AS_STORED_BYTES:
-            image = _reduced(image)
-            data, kind = _encode(image, "JPEG"), "jpeg"
+        image, data, kind = found
         return Picture(self._next_id(), image.width, image.height, data, kind, name)
 
     def _next_id(self) -> str:
         return f"picture-{len(self.shown)}"
+
+
+def small_picture(files: RunFiles, name: str) -> tuple[Image.Image, bytes, str] | None:
+    """A picture fit to travel: as stored where that is small, else a reduced JPEG.
+
+    Returns:
+        The picture, its bytes, and ``png`` or ``jpeg``; None where it cannot be read.
+    """
+    image = _open(files, name)
+    if image is None:
+        return None
+    data, kind = files.read(name), _FORMATS.get(image.format or "")
+    if kind is None or len(data) > _AS_STORED_BYTES:
+        image = _reduced(image)
+        data, kind = _encode(image, "JPEG"), "jpeg"
+    return image, data, kind
 
 
 def _open(files: RunFiles, name: str) -> Image.Image | None:

@@ -311,6 +311,12 @@ class TestEvidence:
         assert "absolute difference" in text
         assert "≠ differs" in text
 
+    def test_equal_pictures_have_no_difference(self) -> None:
+        run = synthetic_run(5, samples=1)
+        same = dataclasses.replace(run.samples[0], thumb_quant=run.samples[0].thumb)
+        text = Page.parse(html.render(dataclasses.replace(run, samples=(same,)))).text
+        assert "the two pictures are equal" in text
+
     def test_two_findings_of_one_check_have_their_own_anchors(self, run: Run) -> None:
         again = dataclasses.replace(run.findings[0], title="again")
         twice = dataclasses.replace(run, findings=(again, *run.findings))
