@@ -27,6 +27,7 @@ from qdebug.run.model import Layer, Run
 _SHOWN, _SHOWN_VERBOSE = 5, 20
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _NARROWEST_NAME = 16
+_MARK_STYLES = {"source": "bold red", "broken": "bold red", "ok": "green", "no verdict": "dim"}
 _UNITS = "SQNR in dB; worst channel and cosine are accumulated"
 
 
@@ -160,7 +161,7 @@ def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) 
     for layer in shown:
         mark, word = glyph(layer, limit)
         line = look.line(
-            (f"  {look.safe(mark)} ", "bold red" if word in ("source", "broken") else "yellow"),
+            (f"  {look.safe(mark)} ", _MARK_STYLES.get(word, "yellow")),
             f"{f'#{layer.index}':<{number_room}}",
             (look.fit(layer.name, name_room), "bold"),
         )
@@ -178,7 +179,9 @@ def _op_width(shown: list[Layer], room: int, look: Look) -> int:
     """Cells of the op and its margin; none where the names need them more."""
     if room < 40:
         return 0
-    return min(max(cell_len(look.safe(layer.op)) for layer in shown), room // 3) + 2
+    names = max(cell_len(look.safe(layer.name)) for layer in shown)
+    longest = max(cell_len(look.safe(layer.op)) for layer in shown)
+    return min(longest, max(room // 3, room - names - 2)) + 2
 
 
 def _state(layer: Layer, number_room: int, look: Look) -> list[Text]:

@@ -78,6 +78,8 @@ def test_a_terminal_gets_a_bar_that_vanishes(
     shown = terminal.getvalue()
     assert "running the models" in shown
     assert "measuring [bold]hostile[/bold]" in shown
+    assert "0/4" in shown
+    assert "/?" not in shown
     assert "qdebug: one segment" in shown
     assert shown.endswith("\x1b[2K")
     assert capsys.readouterr().out == ""
