@@ -414,7 +414,7 @@ def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> 
 
 
 def _last_use(graph: Graph, plan: Schedule, tensor: str) -> int:
-    users = graph.consumer_nodes(tensor)
+    users = graph.readers.get(tensor, ())
     return max((plan.position.get(user.index, -1) for user in users), default=-1)
 
 

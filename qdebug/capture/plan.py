@@ -117,7 +117,7 @@ def carried_bytes(
         born = plan.position.get(node.index)
         if born is None:
             continue
-        uses = [plan.position.get(user.index, -1) for user in graph.consumer_nodes(name)]
+        uses = [plan.position.get(user.index, -1) for user in graph.readers.get(name, ())]
         last = max([*uses, (readers or {}).get(name, -1)])
         if last > born:
             change[born + 1] += sizes.get(name, 0)

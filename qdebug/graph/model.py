@@ -164,6 +164,15 @@ class Graph:
         """Nodes that read the tensor directly, in execution order, each once."""
         return list(dict.fromkeys(node for node, _ in self.consumers.get(tensor, ())))
 
+    @cached_property
+    def readers(self) -> dict[str, list[Node]]:
+        """Nodes that depend on each tensor, the outer inputs of subgraphs included."""
+        found: dict[str, list[Node]] = {}
+        for node in self.nodes:
+            for name in dict.fromkeys(node.reads):
+                found.setdefault(name, []).append(node)
+        return found
+
     def ancestors(self, tensors: Iterable[str], stop: Container[str] = ()) -> set[int]:
         """Indices of the nodes needed to compute the tensors, not passing beyond ``stop``."""
         found: set[int] = set()

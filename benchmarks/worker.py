@@ -1,0 +1,134 @@
+"""One figure of ``benchmarks.engine``: does one kind of work and prints its cost as JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+from qdebug.comparison import compare
+from qdebug.comparison.compare import peak_rss_mib
+from qdebug.preprocess import PreprocessSpec, prepare_file
+
+Array = npt.NDArray[Any]
+
+
+def main() -> int:
+    """Run the work named on the command line."""
+    mode, count, float_model, quant_model, pictures, spec, folder = sys.argv[1:]
+    work = _WORK[mode]
+    start = time.perf_counter()
+    work(Path(float_model), Path(quant_model), _files(pictures, int(count)), spec, Path(folder))
+    seconds = time.perf_counter() - start
+    print(json.dumps({"seconds": seconds, "peak_mib": peak_rss_mib()}))
+    return 0
+
+
+def _files(pictures: str, count: int) -> list[Path]:
+    found = sorted(p for p in Path(pictures).iterdir() if p.suffix in (".jpg", ".png"))
+    return [found[i % len(found)] for i in range(count)]
+
+
+def _plain(declared: bool) -> Callable[..., None]:
+    def work(
+        float_model: Path, quant_model: Path, files: list[Path], spec: str, _folder: Path
+    ) -> None:
+        sessions = [_session(model, declared) for model in (float_model, quant_model)]
+        for file in files:
+            tensor = prepare_file(file, PreprocessSpec.parse(spec)).tensor
+            for session in sessions:
+                session.run(None, {session.get_inputs()[0].name: tensor})
+
+    return work
+
+
+def _session(model: Path, declared: bool) -> Any:
+    options = onnxruntime.SessionOptions()
+    if declared:
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = levels.ORT_ENABLE_BASIC
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _compare(**options: Any) -> Callable[..., None]:
+    def work(
+        float_model: Path, quant_model: Path, files: list[Path], spec: str, folder: Path
+    ) -> None:
+        # A file may stand in the list more than once: the same work again.
+        listing = folder / "files.txt"
+        listing.write_text("\n".join(map(str, files)), encoding="utf-8")
+        compare(
+            float_model,
+            quant_model,
+            [listing],
+            preprocess=spec,
+            output=folder / "bench.qdrun",
+            **options,
+        )
+
+    return work
+
+
+def _qdq_loss_debug(
+    float_model: Path, quant_model: Path, files: list[Path], spec: str, folder: Path
+) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, qdq_loss_debug
+
+    name = _session(float_model, False).get_inputs()[0].name
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            tensors = (prepare_file(f, PreprocessSpec.parse(spec)).tensor for f in files)
+            self.feeds = iter([{name: tensor} for tensor in tensors])
+
+        def get_next(self) -> dict[str, Array] | None:
+            return next(self.feeds, None)
+
+    collected = []
+    for number, model in enumerate((float_model, quant_model)):
+        tapped = folder / f"{number}.onnx"
+        qdq_loss_debug.modify_model_output_intermediate_tensors(str(model), str(tapped))
+        collected.append(qdq_loss_debug.collect_activations(str(tapped), Reader()))
+    matched = qdq_loss_debug.create_activation_matching(collected[1], collected[0])
+    qdq_loss_debug.compute_activation_error(matched)
+
+
+def _polygraphy(
+    float_model: Path, quant_model: Path, files: list[Path], spec: str, _folder: Path
+) -> None:
+    from polygraphy import constants
+    from polygraphy.backend.onnx import ModifyOutputs, OnnxFromPath
+    from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+    from polygraphy.comparator import Comparator, CompareFunc
+
+    name = _session(float_model, False).get_inputs()[0].name
+    feeds = [{name: prepare_file(f, PreprocessSpec.parse(spec)).tensor} for f in files]
+    runners = [
+        OnnxrtRunner(
+            SessionFromOnnx(ModifyOutputs(OnnxFromPath(str(model)), outputs=constants.MARK_ALL))
+        )
+        for model in (float_model, quant_model)
+    ]
+    results = Comparator.run(runners, data_loader=feeds)
+    Comparator.compare_accuracy(results, compare_func=CompareFunc.simple())
+
+
+_WORK: dict[str, Callable[..., None]] = {
+    "deployed": _plain(False),
+    "declared": _plain(True),
+    "accumulated": _compare(local=False),
+    "local": _compare(),
+    "sensitivity": _compare(sensitivity=True),
+    "qdq_loss_debug": _qdq_loss_debug,
+    "polygraphy": _polygraphy,
+}
+
+if __name__ == "__main__":
+    raise SystemExit(main())
