@@ -99,7 +99,7 @@ def test_dynamic_shapes_that_change_from_sample_to_sample(bench: Bench) -> None:
 
     for name, noise in (("float", 0.0), ("quant", 0.01)):
         onnx.save(build(noise), str(bench.folder / f"{name}.onnx"))
-    files = []
+    files: list[Path] = []
     for side in (8, 11, 8):
         files.append(bench.folder / f"{len(files)}.npy")
         np.save(files[-1], np.random.default_rng(side).random((1, 3, side, side), np.float32))
