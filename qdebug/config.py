@@ -11,6 +11,7 @@ never ignored::
     [limits]                  # every output must hold these
     cosine = 0.99
     sqnr_db = 20
+    task.f1 = 0.95            # a number of the task must reach this
 
     [[override]]              # layers whose names match must hold these
     match = "/model.22/*"
@@ -29,7 +30,7 @@ from typing import Any
 from qdebug.errors import UsageError
 from qdebug.limits import LayerLimit
 from qdebug.quantities import parse_keep_tensors, parse_size
-from qdebug.run.model import Limit
+from qdebug.run.model import TASK_PREFIX, Limit
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -117,7 +118,11 @@ def config_schema() -> Json:
         "additionalProperties": False,
         "properties": {
             **{name: {"description": key.about, **key.schema} for name, key in KEYS.items()},
-            "limits": {"type": "object", "properties": limits, "additionalProperties": False},
+            "limits": {
+                "type": "object",
+                "properties": {**limits, _TASK: _TASK_LIMITS},
+                "additionalProperties": False,
+            },
             "override": {
                 "type": "array",
                 "items": {
@@ -162,12 +167,16 @@ def _beside(value: str, file: Path) -> str:
 
 def _limits(table: Mapping[str, Any], file: Path, where: str) -> tuple[Limit, ...]:
     directions = _limit_directions()
+    task = _table(table.get(_TASK, {}), f"{where}.{_TASK}", file) if where == "limits" else {}
+    table = {name: value for name, value in table.items() if not (task and name == _TASK)}
     _check_keys(table, tuple(directions), file, where)
+    table |= {f"{TASK_PREFIX}{name}": value for name, value in task.items()}
     for name, value in table.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UsageError(f"{file.name}: {where}.{name}: {value!r} is not a number")
     return tuple(
-        Limit(name, float(value), directions[name], file.name) for name, value in table.items()
+        Limit(name, float(value), directions.get(name, "min"), file.name)
+        for name, value in table.items()
     )
 
 
@@ -262,6 +271,8 @@ _TEXT: Json = {"type": "string", "minLength": 1}
 _COUNT: Json = {"type": "integer", "minimum": 1}
 _FLAG: Json = {"type": "boolean"}
 _SPEC: Json = {"anyOf": [_TEXT, {"type": "object"}]}
+_TASK = TASK_PREFIX.removesuffix(".")
+_TASK_LIMITS: Json = {"type": "object", "additionalProperties": {"type": "number"}}
 _FAIL_ON = ("error", "warning", "never")
 
 KEYS: Mapping[str, Key] = {

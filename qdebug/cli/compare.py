@@ -149,7 +149,8 @@ def _add_verdict_options(group: argparse._ArgumentGroup) -> None:
         action="append",
         default=[],
         metavar="METRIC=VALUE",
-        help="limit for every output, for instance cosine=0.99 or sqnr_db=20; repeatable",
+        help="limit for every output, for instance cosine=0.99 or sqnr_db=20, or for the task: "
+        "task.f1=0.9; repeatable",
     )
     group.add_argument(
         "--fail-on",

@@ -49,15 +49,18 @@ def shape(text: str) -> tuple[int, ...]:
 
 
 def lower_limit(text: str) -> Limit:
-    """``METRIC=VALUE``: the metric must reach the value at every output."""
+    """``METRIC=VALUE``: the metric must reach the value at every output.
+
+    ``task.NUMBER=VALUE`` is about a number of the task.
+    """
     from qdebug.metrics.metric import METRICS
-    from qdebug.run.model import Limit
+    from qdebug.run.model import TASK_PREFIX, Limit
 
     name, equals, value = text.partition("=")
     if not equals:
         raise argparse.ArgumentTypeError(f"{text!r} is not METRIC=VALUE such as cosine=0.99")
     allowed = [metric for metric in METRICS if METRICS[metric].better == "higher"]
-    if name not in allowed:
+    if name not in allowed and not name.startswith(TASK_PREFIX):
         raise argparse.ArgumentTypeError(_unknown_metric(name, allowed, list(METRICS)))
     number = _number(value)
     if number is None:

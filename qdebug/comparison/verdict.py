@@ -11,7 +11,7 @@ from qdebug.run.model import Finding, Limit, OutputResult, Verdict
 DEFAULT_LIMITS = (Limit("cosine", 0.9, "min"), Limit("sqnr_db", 8.0, "min"))
 """Below these an output is damaged in any task. They are no promise of accuracy above."""
 WARN_LIMITS = (Limit("cosine", 0.99, "min"), Limit("sqnr_db", 15.0, "min"))
-"""Below these it depends on the task."""
+"""Below these it depends on the task, where that is not known to be unharmed."""
 _DEAD = ("zero_quant", "nonfinite")
 
 
@@ -29,7 +29,9 @@ def decide(
         findings: of all checks.
         limits: the user's limits; None for the defaults.
     """
-    used = tuple(DEFAULT_LIMITS if limits is None else limits)
+    given = [limit for limit in limits or () if not limit.about_task]
+    about_task = [limit for limit in limits or () if limit.about_task]
+    used = (*(given or DEFAULT_LIMITS), *about_task)
     failed = [f for f in findings if f.status == "fail"]
     early = next((f for f in failed if gate_of(f) in ("input", "float")), None)
     if early is not None:
@@ -43,7 +45,14 @@ def decide(
     if failed:
         gate = gate_of(failed[0]) or "int8"
         return Verdict("fail", gate, f"{failed[0].slug}: {failed[0].seen}", used)
-    return _by_limits(compared, findings, used, limits is None)
+    return _by_limits(compared, findings, used, not given and not _task_is_sound(findings))
+
+
+def _task_is_sound(findings: Sequence[Finding]) -> bool:
+    """Whether enough of the model's own decisions are known not to have changed."""
+    return any(
+        f.slug == "task-effect" and f.status == "pass" and f.confidence != "low" for f in findings
+    )
 
 
 def _by_limits(
@@ -70,6 +79,8 @@ def _first_violation(outputs: Sequence[OutputResult], limits: Sequence[Limit]) -
         if output.accumulated is None:
             continue
         for limit in limits:
+            if limit.about_task:  # the check task-effect has judged these
+                continue
             value = float(getattr(output.accumulated, limit.metric))
             if limit.violated_by(value):
                 metric = METRICS[limit.metric]

@@ -25,6 +25,7 @@ _GATE_OF_SLUG: dict[str, Gate] = {
     "float16-overflow": "ceiling",
     "board-mismatch": "board",
     "sign-misread": "output",
+    "task-effect": "int8",
 }
 
 

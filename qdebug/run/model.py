@@ -19,6 +19,9 @@ from qdebug.run.files import MemoryFiles, RunFiles
 
 SCHEMA = "qdebug.run/1"
 
+TASK_PREFIX = "task."
+"""A limit whose metric begins so is about a number of the task."""
+
 Status = Literal["pass", "warn", "fail", "inconclusive"]
 Gate = Literal["input", "float", "ceiling", "int8", "board", "output"]
 State = Literal[
@@ -117,6 +120,16 @@ class Limit:
     direction: Literal["min", "max"]
     origin: str = "default"
     """``default``, ``flag``, or the configuration file."""
+
+    @property
+    def about_task(self) -> bool:
+        """Whether it holds a number of the task, as ``task.f1``, not a metric of the outputs."""
+        return self.metric.startswith(TASK_PREFIX)
+
+    @property
+    def task_number(self) -> str:
+        """Name of the task's number, as in ``TaskResult.numbers``."""
+        return self.metric.removeprefix(TASK_PREFIX)
 
     def violated_by(self, value: float) -> bool:
         """Whether a number is beyond the limit; NaN always is."""

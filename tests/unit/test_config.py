@@ -24,6 +24,7 @@ vendor = "rknn"
 [limits]
 cosine = 0.99
 mse = 1
+task.f1 = 0.95
 
 [[override]]
 match = "/model.22/*"
@@ -50,7 +51,11 @@ def test_a_full_file(tmp_path: Path) -> None:
         "vendor": "rknn",
     }
     limits = [(x.metric, x.value, x.direction, x.origin) for x in config.limits]
-    assert limits == [("cosine", 0.99, "min", "qdebug.toml"), ("mse", 1.0, "max", "qdebug.toml")]
+    assert limits == [
+        ("cosine", 0.99, "min", "qdebug.toml"),
+        ("mse", 1.0, "max", "qdebug.toml"),
+        ("task.f1", 0.95, "min", "qdebug.toml"),
+    ]
     assert config.overrides[0].match == "/model.22/*"
     assert config.overrides[0].limits[0].value == 15.0
 
@@ -106,6 +111,8 @@ def test_a_preprocess_table_becomes_its_text(tmp_path: Path) -> None:
         ("[limits]\nbias = 1", "there is no key 'bias' in [limits]", "known keys: "),
         ('[limits]\ncosine = "high"', "limits.cosine: 'high' is not a number", None),
         ("[limits]\ncosine = true", "limits.cosine: True is not a number", None),
+        ("[limits]\ntask = 3", "limits.task is a table", "write [limits.task]"),
+        ("[limits]\ntask.f1 = 'x'", "limits.task.f1: 'x' is not a number", None),
         ("limits = 3", "limits is a table", "write [limits]"),
         ("override = 3", "override is a list of tables", "write [[override]]"),
         ("[[override]]\nsqnr_db = 3", "an [[override]] names no layers", "add match"),

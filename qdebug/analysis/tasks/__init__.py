@@ -6,11 +6,10 @@ a task; ``recognize`` says which one a model does, ``TaskWatch`` counts over the
 """
 
 from qdebug.analysis.tasks.recognize import check_task_name
-from qdebug.analysis.tasks.task import PREFIX, Task, TaskLimits
+from qdebug.analysis.tasks.task import Task, TaskLimits
 from qdebug.analysis.tasks.watch import Shown, TaskOutcome, TaskWatch, shaped_like
 
 __all__ = [
-    "PREFIX",
     "Shown",
     "Task",
     "TaskLimits",

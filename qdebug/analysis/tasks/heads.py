@@ -72,10 +72,9 @@ def _table(facts: OutputFacts, name: str, value: Array) -> Head | None:
     _, rows, columns = value.shape
     if columns == 6 and rows <= _END_TO_END_BOXES and _ends_with_classes(value):
         return Head("boxes after suppression in the model", _EndToEnd(name), overlap=1.0)
-    per_cell = grids_with(facts.input_size, rows, (1, _V5_ANCHORS))
-    if per_cell is not None:
-        anchors, grid = per_cell
-        return _rows(facts, name, value, grid, anchors)
+    if rows >= columns:  # a detector has more boxes than numbers a box
+        per_cell = grids_with(facts.input_size, rows, (1, _V5_ANCHORS))
+        return None if per_cell is None else _rows(facts, name, value, *per_cell)
     if grids_with(facts.input_size, columns, (1,)) is not None:
         classes = _class_count(facts, rows)
         if classes >= 1:
@@ -86,7 +85,7 @@ def _table(facts: OutputFacts, name: str, value: Array) -> Head | None:
     return None
 
 
-def _rows(facts: OutputFacts, name: str, value: Array, grid: Grid, anchors: int) -> Head:
+def _rows(facts: OutputFacts, name: str, value: Array, anchors: int, grid: Grid) -> Head:
     """``[1, boxes, values]``: YOLOv5, YOLOX, or YOLOv8 transposed."""
     columns = value.shape[2]
     if anchors == _V5_ANCHORS:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.run.model import Limit
+from qdebug.run.model import TASK_PREFIX, Limit
 
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -68,12 +68,8 @@ class TaskLimits:
 
     def as_limits(self) -> tuple[Limit, Limit]:
         """The same as limits of a run, the failing one first."""
-        name = f"{PREFIX}{self.number}"
+        name = f"{TASK_PREFIX}{self.number}"
         return Limit(name, self.fail, "min"), Limit(name, self.warn, "min")
-
-
-PREFIX = "task."
-"""A limit whose metric begins so is about a number of the task, as in ``task.f1=0.9``."""
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class TaskOutcome:
         limits: default limits; None where there are none.
         decisions: how many decisions the numbers rest on.
         wrong: how many of them differ.
+        sentence: the declared numbers in words.
         evidence: boxes of the samples that differ most.
         deployed: numbers as deployed, over the samples that were run so; empty where none were.
     """
@@ -38,6 +39,7 @@ class TaskOutcome:
     limits: TaskLimits | None
     decisions: float
     wrong: float
+    sentence: str
     evidence: tuple[Evidence, ...] = ()
     deployed: Mapping[str, float] | None = None
 
@@ -128,6 +130,7 @@ class TaskWatch:
             task.limits,
             counts.get(task.decisions, 0.0),
             counts.get("wrong", 0.0),
+            task.describe(numbers),
             tuple(self._evidence()),
             deployed,
         )

@@ -14,6 +14,7 @@ from qdebug.run.model import Limit
 def test_limits() -> None:
     assert values.lower_limit("cosine=0.99") == Limit("cosine", 0.99, "min", "flag")
     assert values.lower_limit("sqnr_db=inf").value == math.inf
+    assert values.lower_limit("task.f1=0.9") == Limit("task.f1", 0.9, "min", "flag")
 
 
 @pytest.mark.parametrize(
@@ -61,3 +62,12 @@ def test_sizes_and_tensors_to_keep_are_told_apart_from_nonsense() -> None:
         values.size("big")
     with pytest.raises(argparse.ArgumentTypeError, match="worst:N"):
         values.keep_tensors("worst")
+
+
+def test_toolchains() -> None:
+    assert values.vendor("RKNN") == "rknn"
+    assert values.vendor("ort") == "onnxruntime"
+    with pytest.raises(argparse.ArgumentTypeError, match="did you mean 'tensorrt'"):
+        values.vendor("tensort")
+    with pytest.raises(argparse.ArgumentTypeError, match="known: onnxruntime, "):
+        values.vendor("zzz")

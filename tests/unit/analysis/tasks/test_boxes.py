@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from qdebug.analysis.tasks.boxes import (
+    Boxes,
+    detections,
+    from_centers,
+    match,
+    pairwise_iou,
+    suppress,
+)
+from sample_models.build import reading
+
+
+def random_boxes(rng: np.random.Generator, count: int, classes: int = 3) -> Boxes:
+    centers = rng.uniform(20, 200, (count, 2))
+    sizes = rng.uniform(10, 80, (count, 2))
+    corners = from_centers(np.concatenate([centers, sizes], axis=1))
+    scores = rng.permutation(np.linspace(0.3, 0.99, count))
+    return Boxes(corners, scores, rng.integers(0, classes, count))
+
+
+def test_iou_of_known_boxes() -> None:
+    one = np.array([[0.0, 0.0, 2.0, 2.0]])
+    others = np.array([[0, 0, 2, 2], [1, 1, 3, 3], [2, 2, 4, 4], [0, 0, 0, 0]], np.float64)
+    assert np.allclose(pairwise_iou(one, others), [[1, 1 / 7, 0, 0]])
+    assert pairwise_iou(np.zeros((0, 4)), others).shape == (0, 4)
+
+
+def test_suppression_is_opencvs() -> None:
+    rng = np.random.default_rng(4)
+    for _ in range(20):
+        boxes = random_boxes(rng, 60)
+        sizes = boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]
+        xywh = np.concatenate([boxes.xyxy[:, :2], sizes], axis=1)
+        expected = cv2.dnn.NMSBoxesBatched(
+            xywh.tolist(), boxes.scores.tolist(), boxes.classes.tolist(), 0.0, 0.45
+        )
+        assert sorted(suppress(boxes).scores) == sorted(boxes.scores[np.array(expected)])
+
+
+def test_matching_prefers_the_largest_overlap_and_keeps_classes_apart() -> None:
+    reference = Boxes(
+        np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float64),
+        np.array([0.9, 0.8]),
+        np.array([0, 1]),
+    )
+    test = Boxes(
+        np.array([[0, 0, 10, 8], [0, 0, 10, 10], [50, 50, 60, 60]], np.float64),
+        np.array([0.9, 0.5, 0.8]),
+        np.array([0, 0, 2]),
+    )
+    found = match(reference, test)
+    assert found.pairs.tolist() == [[0, 1]]
+    assert found.iou.tolist() == [1.0]
+    assert found.lost.tolist() == [1]
+    assert found.new.tolist() == [0, 2]
+
+
+def test_candidates_without_a_finite_box_are_no_detections() -> None:
+    corners = np.array([[0, 0, 5, 5], [np.nan, 0, 5, 5], [20, 20, 30, 30]])
+    scores = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.2]])
+    found = detections(corners, scores)
+    assert found.classes.tolist() == [0]
+    assert found.scores.tolist() == [0.9]
+
+
+def test_detections_are_those_of_the_sample_models_own_reader() -> None:
+    """The reader suppresses across classes, so one class is read."""
+    rng = np.random.default_rng(0)
+    output = np.concatenate([rng.uniform(20, 300, (1, 4, 500)), rng.random((1, 1, 500)) ** 4], 1)
+    output = output.astype(np.float32)
+    theirs = reading.detections(output)
+    table = output[0].T
+    ours = detections(from_centers(table[:, :4]), table[:, 4:], overlap=reading.OVERLAP)
+    assert np.allclose(ours.scores, theirs.scores)
+    assert np.allclose(ours.xyxy, theirs.boxes, atol=1e-3)
