@@ -97,6 +97,9 @@ class VerdictBar(Widget):
         if worst and worst.accumulated:
             value = decibels(worst.accumulated.sqnr_db, glyphs)
             parts.insert(0, f"{cut_middle(worst.name, 20, glyphs)} accumulated {value} dB")
+            if worst.worst_channel:
+                channel = decibels(worst.worst_channel.sqnr_db, glyphs)
+                parts.insert(1, f"worst channel {channel} dB")
         files = (run.models.float.file, run.models.quant.file)
         names = [cut_middle(name, 40, glyphs) for name in files]
         parts.append(f" {glyphs.between} ".join(names))

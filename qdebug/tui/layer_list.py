@@ -17,6 +17,7 @@ FloatArray = npt.NDArray[np.float64]
 SORTS: tuple[tuple[str, str, bool], ...] = (
     ("index", "execution order", False),
     ("sqnr", "accumulated", False),
+    ("channel", "worst channel", False),
     ("local", "local", False),
     ("sens", "sensitivity", False),
     ("cos", "cosine", False),
@@ -169,6 +170,14 @@ class LayerList:
         if beyond:
             return min(beyond) if direction > 0 else max(beyond)
         return sources[0] if direction > 0 else sources[-1]
+
+    def opening(self) -> int | None:
+        """Where to begin: the first layer of the gravest finding that names one, else a source."""
+        for finding in self.session.run.findings:
+            known = [i for i in finding.layers if self.session.layer(i) is not None]
+            if finding.status == "fail" and known:
+                return known[0]
+        return self.first_source()
 
     def first_source(self) -> int | None:
         """Index of the first source in execution order among the layers shown."""

@@ -12,6 +12,7 @@ from qdebug.tui import charts
 from qdebug.tui.context import Look
 from qdebug.tui.detail.view import layer_glyph
 from qdebug.tui.layer_list import LayerList
+from qdebug.tui.lines import status_glyph
 from qdebug.tui.numbers import cosine, decibels, share
 from qdebug.tui.outline import Module, leaf
 from qdebug.tui.table import Cell, Column, LineTable
@@ -45,10 +46,12 @@ class LayerTable(LineTable):
             Column("mark", "", 1),
             Column("#", "#", digits, 3, right=True),
             Column("role", "", 1),
+            Column("finding", "", 1),
             Column("name", "layer", name_room, flexible=True),
             Column("op", "op", 9, 6),
             Column("bar", "", 8, 8),
             Column("accum", "accum", 6, right=True),
+            Column("channel", "worst", 6, 2, right=True),
         ]
         columns += [Column("local", "local", 6, 1, right=True)] if has_local else []
         columns += [Column("sens", "sens", 6, 5, right=True)] if has_sensitivity else []
@@ -56,7 +59,6 @@ class LayerTable(LineTable):
             *columns,
             Column("cos", "cos", 6, 4, right=True),
             Column("clip%", "clip%", 5, 7, right=True),
-            Column("channel", "worst ch", 13, 10, right=True),
             Column("state", "state", 12, 9),
             Column("shape", "shape", 16, 11),
         ]
@@ -94,16 +96,10 @@ class LayerTable(LineTable):
         return self._layer_cell(self.rows.layer_at(row), row, column)
 
     def _layer_cell(self, layer: Layer, row: int, column: Column) -> Cell:
-        palette, glyphs, session = self.look.palette, self.look.glyphs, self.rows.session
+        palette, glyphs = self.look.palette, self.look.glyphs
         key = column.key
-        if key == "mark":
-            picked = session.picks.get(layer.index)
-            sign = _PICKED[picked] if picked else ""
-            return (
-                sign or (glyphs.marked if layer.index in session.marks else " ")
-            ), palette.accent
-        if key == "role":
-            return layer_glyph(layer, self.look)
+        if key in ("mark", "role", "finding"):
+            return self._sign(layer, key)
         if key == "name":
             return self._label(layer, row), self._label_style(layer)
         if key in ("accum", "bar"):
@@ -112,6 +108,18 @@ class LayerTable(LineTable):
                 return decibels(value, glyphs), palette.grade(value)
             return self._bar(value, column.width)
         return self._plain_cell(layer, key)
+
+    def _sign(self, layer: Layer, key: str) -> Cell:
+        """One cell: on the list or marked, source or victim, named by a finding."""
+        session = self.rows.session
+        if key == "role":
+            return layer_glyph(layer, self.look)
+        if key == "finding":
+            found = session.findings_of.get(layer.index)
+            return status_glyph(found[0].status, self.look) if found else ("", Style())
+        picked = session.picks.get(layer.index)
+        mark = self.look.glyphs.marked if layer.index in session.marks else ""
+        return (_PICKED[picked] if picked else mark), self.look.palette.accent
 
     def _plain_cell(self, layer: Layer, key: str) -> Cell:
         palette, glyphs = self.look.palette, self.look.glyphs
@@ -125,10 +133,8 @@ class LayerTable(LineTable):
             style = palette.warn if (layer.clipped or 0) > 0.01 else Style()
             return share(layer.clipped, glyphs), style
         if key == "channel":
-            worst = layer.worst_channel
-            value = worst.sqnr_db if worst else None
-            text = f"{worst.index}: {decibels(value, glyphs)}" if worst else glyphs.none
-            return text, palette.grade(value)
+            value = layer.worst_channel.sqnr_db if layer.worst_channel else None
+            return decibels(value, glyphs), palette.grade(value)
         texts = {
             "#": str(layer.index),
             "op": layer.op,
@@ -160,7 +166,7 @@ class LayerTable(LineTable):
             indent = "  " * self.rows.outline[row].depth
             count = f"  ({len(module.all_layers())})" if folded else ""
             return f"{indent}{sign} {module.label}{count}", palette.accent
-        if column.key in ("accum", "local", "sens") and module.path in self.rows.folded:
+        if column.key in ("accum", "channel", "local", "sens") and module.path in self.rows.folded:
             value = self._module_worst(module, SORT_OF.get(column.key, column.key))
             return decibels(value, glyphs), palette.grade(value)
         return "", Style()

@@ -91,11 +91,30 @@ def grid(
         for i, head in enumerate(heads)
     ]
     room = max(width - 2 * len(widths), len(widths))
+    if sum(widths) > room and _READABLE * sum(widths) > room:
+        return _records(heads, texts, width, look)
     while sum(widths) > room:
         widths[widths.index(max(widths))] -= 1
     numeric = [_is_numeric(rows, i) for i in range(len(heads))]
     lines = [_grid_row(heads, widths, numeric, look, look.palette.dim)]
     lines += [_grid_row(row, widths, numeric, look, "") for row in texts]
+    return lines
+
+
+_READABLE = 0.75
+"""Share of its natural width below which a table is shown row by row instead."""
+
+
+def _records(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], width: int, look: Look
+) -> list[Text]:
+    """A table as one paragraph a row: its first cell, and the others as ``name value``."""
+    lines: list[Text] = []
+    for row in rows:
+        lines += wrap(row[0] if row else "", width, look.glyphs, look.palette.bold)
+        parts = [f"{head} {cell}" for head, cell in zip(heads[1:], row[1:], strict=False)]
+        separator = f" {look.glyphs.dot} "
+        lines += wrap("  " + separator.join(parts), width, look.glyphs)
     return lines
 
 

@@ -1,4 +1,4 @@
-"""The error along the network: accumulated and local, where sources are, and where one is."""
+"""The error along the network: whole tensors, worst channels, local; and where one is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from qdebug.tui.context import Look, Session
 from qdebug.tui.lines import line
 
 _LABEL = 7
+_SERIES = {"accum": "sqnr", "worst": "channel", "local": "local"}
+"""Labels and fields: accumulated of the whole tensor, of its worst channel, and local."""
 
 
 class ErrorStrip(Widget):
@@ -33,11 +35,27 @@ class ErrorStrip(Widget):
         self.look = look
         self.session = session
         self.place = 0
-        index = session.index
-        self._accumulated = charts.error_levels(index.numbers("sqnr"))
-        self._local = charts.error_levels(index.numbers("local"))
-        layers = session.run.layers
-        self._sources = [i for i, layer in enumerate(layers) if layer.role == "source"]
+        numbers = session.index.numbers
+        levels = {label: charts.error_levels(numbers(field)) for label, field in _SERIES.items()}
+        self.series = {
+            label: level
+            for label, level in levels.items()
+            if label == "accum" or not np.isnan(level).all()
+        }
+        self._marks = self._find_marks()
+
+    def _find_marks(self) -> dict[int, str]:
+        """Signs by position: sources, and over them the layers of findings that fail."""
+        session, glyphs = self.session, self.look.glyphs
+        marks = {
+            place: glyphs.source
+            for place, layer in enumerate(session.run.layers)
+            if layer.role == "source"
+        }
+        for index, findings in session.findings_of.items():
+            if index in session.position and findings[0].status == "fail":
+                marks[session.position[index]] = glyphs.fail
+        return marks
 
     def at(self, place: int) -> None:
         """Show where the cursor is, by the layer's position."""
@@ -49,15 +67,11 @@ class ErrorStrip(Widget):
         return max(self.size.width - _LABEL - 1, 1)
 
     def render(self) -> Text:
-        """The strips that fit: accumulated, local, and the markers."""
-        text = self._strip("accum", self._accumulated)
-        if self.size.height > 1:
-            text.append("\n")
-            text.append_text(self._strip("local", self._local))
-        if self.size.height > 2:
-            text.append("\n")
-            text.append_text(self._markers())
-        return text
+        """The strips that fit, and the markers under them."""
+        rows = [self._strip(label, levels) for label, levels in self.series.items()]
+        rows.append(self._markers())
+        text = Text("\n", no_wrap=True, end="")
+        return text.join(rows[: max(self.size.height, 1)])
 
     def _strip(self, label: str, levels: charts.FloatArray) -> Text:
         here = charts.column_of(self.place, len(levels), self._columns)
@@ -74,11 +88,8 @@ class ErrorStrip(Widget):
     def _markers(self) -> Text:
         count, columns = len(self.session.run.layers), self._columns
         cells: list[tuple[str, Style]] = [(" ", self.look.palette.dim)] * columns
-        for place in self._sources:
-            cells[charts.column_of(place, count, columns)] = (
-                self.look.glyphs.source,
-                self.look.palette.bad,
-            )
+        for place, sign in self._marks.items():
+            cells[charts.column_of(place, count, columns)] = sign, self.look.palette.bad
         here = charts.column_of(self.place, count, columns) if count else 0
         cells[here] = (self.look.glyphs.pointer, self.look.palette.accent)
         return line((" " * _LABEL, ""), *cells)
@@ -89,6 +100,6 @@ class ErrorStrip(Widget):
         count = len(self.session.run.layers)
         if 0 <= column < self._columns and count:
             places = charts.positions_of(column, count, self._columns)
-            levels = np.nan_to_num(self._accumulated[places.start : places.stop], nan=-1.0)
+            levels = np.nan_to_num(self.series["accum"][places.start : places.stop], nan=-1.0)
             offset = int(np.argmax(levels)) if len(levels) else 0
             self.post_message(self.Clicked(places.start + offset))

@@ -6,7 +6,7 @@ runs in a worker that can be cancelled between steps.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.text import Text
 
 from qdebug.errors import RunError
 from qdebug.run.model import Layer, QuantInfo, Run
+from qdebug.run.store import tensor_file
 from qdebug.tui.context import Look
 from qdebug.tui.lines import blank, grid, line
 from qdebug.tui.numbers import plain
@@ -66,14 +67,27 @@ class Scatter:
     total: int
 
 
-def open_tensor(run: Run, layer: Layer, side: str) -> npt.NDArray[Any]:
-    """A kept tensor with the samples as first axis.
+def kept_samples(run: Run, layer: Layer) -> list[int]:
+    """Samples whose values of a layer are in the run.
 
     Raises:
-        RunError: it is missing or damaged.
+        RunError: none are.
     """
-    array = run.files.array(f"tensors/{side}/{layer.index:04}.npy")
-    return array if array.ndim > len(layer.shape) else array[np.newaxis]
+    names = set(run.files.names())
+    count = max(len(run.samples), 1)
+    kept = [k for k in range(count) if tensor_file("float", layer.index, k) in names]
+    if not kept:
+        raise RunError(f"the run lacks the kept tensors of layer {layer.index}")
+    return kept
+
+
+def _both_sides(run: Run, layer: Layer, sample: int) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    one = run.files.array(tensor_file("float", layer.index, sample))
+    other = run.files.array(tensor_file("quant", layer.index, sample))
+    if one.shape != other.shape:
+        shapes = f"{one.shape} and {other.shape}"
+        raise RunError(f"the kept tensors of layer {layer.index} have the shapes {shapes}")
+    return one, other
 
 
 def read_plane(run: Run, layer: Layer, place: Place) -> Plane:
@@ -82,15 +96,10 @@ def read_plane(run: Run, layer: Layer, place: Place) -> Plane:
     Raises:
         RunError: the tensors are missing, damaged, or of different shapes.
     """
-    sides = [open_tensor(run, layer, side) for side in ("float", "quant")]
-    if sides[0].shape != sides[1].shape:
-        shapes = " and ".join(str(side.shape) for side in sides)
-        raise RunError(f"the kept tensors of layer {layer.index} have the shapes {shapes}")
-    sample = place.sample % max(len(sides[0]), 1)
-    values = [side[sample] for side in sides]
-    axis = layer.channel_axis
-    channels = 1
-    channel = 0
+    kept = kept_samples(run, layer)
+    sample = kept[place.sample % len(kept)]
+    values: list[npt.NDArray[Any]] = list(_both_sides(run, layer, sample))
+    axis, channels, channel = layer.channel_axis, 1, 0
     if axis is not None and values[0].ndim > 1:
         axis %= values[0].ndim
         channels = values[0].shape[axis]
@@ -125,32 +134,37 @@ def read_scatter(
     Raises:
         RunError: as ``read_plane``.
     """
-    one, other = (open_tensor(run, layer, side).reshape(-1) for side in ("float", "quant"))
-    if one.shape != other.shape:
-        raise RunError(f"the kept tensors of layer {layer.index} have different sizes")
-    step = max(len(one) // _SCATTER, 1)
-    parts = range(0, len(one), _CHUNK * step)
-    extremes = [np.inf, -np.inf]
-    for start in parts:
+    pairs = [_both_sides(run, layer, sample) for sample in kept_samples(run, layer)]
+    total = sum(one.size for one, _ in pairs)
+    step = max(total // _SCATTER, 1)
+    low, high = np.inf, -np.inf
+    for parts in _chunks(pairs, step):
         if cancelled():
             return None
-        for side in (one, other):
-            part = side[start : start + _CHUNK * step : step]
+        for part in parts:
             finite = part[np.isfinite(part)]
             if len(finite):
-                extremes = [min(extremes[0], finite.min()), max(extremes[1], finite.max())]
-    low, high = (float(e) for e in extremes)
+                low, high = min(low, float(finite.min())), max(high, float(finite.max()))
     if not low < high:
         low, high = (low - 0.5, low + 0.5) if np.isfinite(low) else (0.0, 1.0)
-    counts = np.zeros((bins, bins))
-    used = 0
-    for start in parts:
+    counts, used = np.zeros((bins, bins)), 0
+    for f, q in _chunks(pairs, step):
         if cancelled():
             return None
-        f, q = (side[start : start + _CHUNK * step : step] for side in (one, other))
         counts += np.histogram2d(q, f, bins, ((low, high), (low, high)))[0]
         used += len(f)
-    return Scatter(counts, low, high, used, len(one))
+    return Scatter(counts, low, high, used, total)
+
+
+def _chunks(
+    pairs: Sequence[tuple[npt.NDArray[Any], npt.NDArray[Any]]], step: int
+) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Both sides in pieces of bounded size, every ``step``-th value."""
+    for one, other in pairs:
+        flat = one.reshape(-1), other.reshape(-1)
+        for start in range(0, one.size, _CHUNK * step):
+            f, q = (side[start : start + _CHUNK * step : step] for side in flat)
+            yield np.asarray(f, np.float64), np.asarray(q, np.float64)
 
 
 def plane_lines(

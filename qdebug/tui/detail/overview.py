@@ -70,13 +70,25 @@ def _error_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     for number, value in enumerate(values):
         room = _NUMBER + (number == 2)
         row.append(decibels(value, look.glyphs).rjust(room), look.palette.grade(value))
-    lines = [head, row, _bar_row(values, look)]
+    lines = [head, row, _bar_row(values, look), *_worst_line(layer, look)]
     for label, field in _ROWS:
         lines.append(_metric_row(label, field, layer, look))
     if sensitivity:
         text = f"at {visible(sensitivity.output)}, with only this layer quantized"
         lines += labelled("sensitivity", text, width, look)
     return lines
+
+
+def _worst_line(layer: Layer, look: Look) -> list[Text]:
+    """The worst channel, which the number of the whole tensor hides."""
+    worst = layer.worst_channel
+    if worst is None:
+        return []
+    row = line(("worst channel".ljust(_LABEL), look.palette.dim))
+    row.append(
+        decibels(worst.sqnr_db, look.glyphs).rjust(_NUMBER), look.palette.grade(worst.sqnr_db)
+    )
+    return [row.append(f"  channel {worst.index}", look.palette.dim)]
 
 
 def _bar_row(values: list[float | None], look: Look) -> Text:
@@ -124,10 +136,6 @@ def _value_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     if layer.codes_used is not None:
         total = f" of {layer.codes_total}" if layer.codes_total else ""
         lines += labelled("codes used", f"{layer.codes_used}{total}", width, look)
-    if layer.worst_channel:
-        at = layer.worst_channel
-        text = f"{at.index} at {decibels(at.sqnr_db, look.glyphs)} dB"
-        lines += labelled("worst channel", text, width, look, indent=14)
     if layer.worst_sample:
         lines += labelled("worst sample", visible(layer.worst_sample), width, look)
     return lines

@@ -53,7 +53,7 @@ def layer_glyph(layer: Layer, look: Look) -> tuple[str, Style]:
 ROLE_WORDS = {
     "source": "source: its own error is large",
     "victim": "victim: the error comes from upstream",
-    "sound": "sound",
+    "sound": "sound: neither its own error nor the accumulated one is large",
 }
 STATE_WORDS = {
     "ok": "compared",

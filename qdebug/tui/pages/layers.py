@@ -16,6 +16,7 @@ from qdebug.tui.context import Look, Precision, Session
 from qdebug.tui.detail.pane import DetailPane, TabRow
 from qdebug.tui.filter_bar import FilterBar
 from qdebug.tui.keys import bindings
+from qdebug.tui.layer_list import SORTS
 from qdebug.tui.layer_table import SORT_OF, LayerTable
 from qdebug.tui.numbers import decibels
 from qdebug.tui.pages.layer_detail import DetailActions
@@ -57,8 +58,8 @@ class LayersPage(DetailActions):
         return self.query_one(LayerTable)
 
     def on_mount(self) -> None:
-        """Begin at the first source of error."""
-        first = self.rows.first_source()
+        """Begin where the verdict points."""
+        first = self.rows.opening()
         if first is not None:
             self.go_to(first, remember=False)
 
@@ -121,7 +122,9 @@ class LayersPage(DetailActions):
         wide = width >= _WIDE
         self.set_class(wide, "wide")
         self.set_class(not wide and height < 18, "short")
-        self.query_one(ErrorStrip).styles.height = 3 if height >= 30 else 2 if height >= 18 else 1
+        strip = self.query_one(ErrorStrip)
+        rows = len(strip.series)
+        strip.styles.height = rows + 1 if height >= 30 else rows if height >= 18 else 1
 
     # Messages.
 
@@ -140,7 +143,7 @@ class LayersPage(DetailActions):
         """A click on a heading sorts."""
         event.stop()
         field = SORT_OF.get(event.key, event.key)
-        if field in {"index", "sqnr", "local", "sens", "cos", "clipped", "name", "op"}:
+        if field in {name for name, _, _ in SORTS}:
             self.rows.sort_by(field)
             self.refresh_rows()
 
