@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from copy import copy
 from functools import partial
 
 import onnx
 
+from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, TensorType, tensor_types
 
+_ROUNDS = 24  # of folding shape parameters; each may make the next one known
 _SMALL = 2048  # elements; enough for every shape, axes or repeats tensor
 
 # Operators that ONNX's own inference does not know, and the standard operator with the same output
@@ -82,7 +85,41 @@ def infer_types(
         out or keeps symbolic dimensions.
     """
     light = _without_weights(graph, input_shapes)
-    return tensor_types(_inferred(light).graph) | _constant_types(graph)
+    constants = _constant_types(graph)
+    types = tensor_types(_inferred(light).graph) | constants
+    for _ in range(_ROUNDS):
+        if not _fold_parameters(light, graph, types):
+            break
+        types = tensor_types(_inferred(light).graph) | constants
+    return types
+
+
+def _fold_parameters(light: onnx.ModelProto, graph: Graph, types: Mapping[str, TensorType]) -> bool:
+    """Replace shape parameters that follow from shapes known by now by their values.
+
+    ONNX's own propagation stops at some operators (a Cast, a Slice with computed bounds).
+    """
+    view = copy(graph)
+    view.types = dict(types)
+    constants = Constants(view)
+    open_nodes = [n for n in light.graph.node if any(_open(types, name) for name in n.output)]
+    folded: dict[str, str] = {}
+    for node in open_nodes:
+        for slot, name in enumerate(node.input):
+            if slot == 0 or not name or name in graph.initializers:
+                continue
+            value = None if name in folded else constants.value(name)
+            if value is not None and value.size <= _SMALL and value.dtype.kind in "iuf":
+                folded[name] = f"{name}:folded"
+                tensor = onnx.numpy_helper.from_array(value, folded[name])
+                light.graph.initializer.append(tensor)
+            node.input[slot] = folded.get(name, name)
+    return bool(folded)
+
+
+def _open(types: Mapping[str, TensorType], tensor: str) -> bool:
+    kind = types.get(tensor)
+    return kind is None or kind.fixed_shape is None
 
 
 def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -158,10 +195,10 @@ def _stand_in(node: onnx.NodeProto, weights: list[onnx.TensorProto]) -> onnx.Nod
     else:
         slots = slots or tuple(range(2, len(node.input), 3))
         inputs = [node.input[slot] for slot in slots if slot < len(node.input)]
-    copy = onnx.helper.make_node(op, inputs, node.output[:1], node.name)
+    standard = onnx.helper.make_node(op, inputs, node.output[:1], node.name)
     kept = _KEPT_ATTRIBUTES.get(op, set())
-    copy.attribute.extend(a for a in node.attribute if a.name in kept)
-    return copy
+    standard.attribute.extend(a for a in node.attribute if a.name in kept)
+    return standard
 
 
 def _unpacked_weight(node: onnx.NodeProto) -> onnx.TensorProto:

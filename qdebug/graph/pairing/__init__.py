@@ -9,19 +9,14 @@ open (``values``).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
-
-from qdebug.graph.model import Array, Graph
+from qdebug.graph.model import Graph
 from qdebug.graph.pairing.build import build
 from qdebug.graph.pairing.match import Matcher
 from qdebug.graph.pairing.reasons import unpaired_float, unpaired_quant
 from qdebug.graph.pairing.result import make_pairs
+from qdebug.graph.pairing.values import Probe
 from qdebug.graph.pairing.weights import make_weight_pairs
 from qdebug.graph.pairs import Pairing
-
-Probe = Callable[[Literal["float", "quant"], Sequence[str]], Mapping[str, Array]]
-"""Values of named tensors of one of the two graphs, on one sample."""
 
 __all__ = ["Probe", "pair_graphs"]
 
@@ -38,7 +33,7 @@ def pair_graphs(float_graph: Graph, quant_graph: Graph, probe: Probe | None = No
         Every float-typed tensor of the float graph is either in ``pairs`` or in
         ``unpaired_float``, with the reason.
     """
-    matches = Matcher(build(float_graph), build(quant_graph)).run()
+    matches = Matcher(build(float_graph), build(quant_graph), probe).run()
     pairs = make_pairs(matches)
     return Pairing(
         pairs=tuple(pairs),

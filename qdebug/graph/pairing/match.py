@@ -1,40 +1,26 @@
-"""Matching two graphs: from anchors outwards, along both directions, by structure."""
+"""Matching two graphs: from anchors outwards, and on by weaker evidence where that is stuck."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from itertools import product
+from collections.abc import Callable
 
-from qdebug.graph.pairing.chains import align, chain_before, foldable
-from qdebug.graph.pairing.fingerprint import Fingerprints
-from qdebug.graph.pairing.layout import Layouts
+from qdebug.graph.pairing.chains import chain_before, foldable
 from qdebug.graph.pairing.logical import Logical, Op, Value
-from qdebug.graph.pairing.ops import COMMUTATIVE
-from qdebug.graph.pairing.scaling import before_scaling
-from qdebug.graph.pairing.score import Scorer, base_name, params_agreement
-from qdebug.graph.pairing.state import (
-    Match,
-    Matches,
-    across_left_view,
-    across_right_view,
-    content_root,
-    same_content,
-)
+from qdebug.graph.pairing.propagate import Propagation
+from qdebug.graph.pairing.score import base_name, params_agreement
+from qdebug.graph.pairing.state import Matches
+from qdebug.graph.pairing.values import Probe, ValueJudge
 
-_MARGIN = 0.25
 _MIN_AGREEMENT = 0.5
-_RESHAPES = frozenset({"MatMul", "Reshape", "Transpose", "LayerNormalization"})
 
 
-class Matcher:
+class Matcher(Propagation):
     """Matches the operations and values of two graphs."""
 
-    def __init__(self, left: Logical, right: Logical) -> None:
-        self.left, self.right = left, right
-        self.fingerprints = Fingerprints()
-        self.scorer = Scorer(self.fingerprints)
-        self.matches = Matches(left, right, Layouts(_batches(left, right)))
-        self.waiting: list[tuple[Op, Op]] = []
+    def __init__(self, left: Logical, right: Logical, probe: Probe | None = None) -> None:
+        super().__init__(left, right)
+        self.judge = ValueJudge(probe, self.matches.layouts) if probe is not None else None
+        self.dismissed: set[tuple[Value, Value]] = set()
 
     def run(self) -> Matches:
         """Match as much as structure, weights and names allow."""
@@ -46,6 +32,7 @@ class Matcher:
         for _ in range(len(self.right.ops) + 1):
             if not any(step() for step in self._relaxations()):
                 break
+            self._dismiss_unrelated()
         return self.matches
 
     def _relaxations(self) -> list[Callable[[], bool]]:
@@ -54,6 +41,8 @@ class Matcher:
             self._by_waiting_operands,
             self._by_name,
             self._by_partial_operands,
+            self._by_values,
+            self._break_commutative_tie,
             self._by_output,
         ]
 
@@ -81,199 +70,9 @@ class Matcher:
     def _new(self, left: Value, right: Value, by: str) -> bool:
         if right.root in self.matches.of_right or left.root in self.matches.of_left:
             return False
+        if (left.root, right.root) in self.dismissed:
+            return False
         return self.matches.commit(left, right, by)
-
-    # Propagation.
-
-    def drain(self) -> None:
-        """Look around every newly matched value."""
-        while self.matches.queue:
-            match = self.matches.queue.popleft()
-            self._backward(match)
-            self._forward(match)
-
-    def match_ops(self, left: Op, right: Op, by: str) -> bool:
-        """Record two operations as the same, and with them operands and results."""
-        if not self.matches.free(left, right):
-            return False
-        self.matches.bind(left, right, by)
-        if not self._match_operands(left, right):
-            self.waiting.append((left, right))
-        self._match_results(left, right, by)
-        return True
-
-    def _match_operands(self, left: Op, right: Op) -> bool:
-        """Match operands slot by slot; False while a commutative operation is undecided."""
-        pairs = self._operand_pairs(left, right)
-        for a, b in pairs:
-            self._match_operand(*before_scaling(left, right, a, b), left.family)
-        return len(pairs) == len(right.values)
-
-    def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
-        lefts, rights = left.values, right.values
-        if len(lefts) != len(rights):
-            return []
-        if left.family not in COMMUTATIVE or len(lefts) == 1:
-            return list(zip(lefts, rights, strict=True))
-        pairs = []
-        for right_value in list(rights):
-            known = self.matches.of_right.get(right_value)
-            partner = next((v for v in lefts if known and same_content(v, known.left)), None)
-            if partner is not None:
-                pairs.append((partner, right_value))
-                lefts.remove(partner)
-                rights.remove(right_value)
-        if len(lefts) == 1:
-            return [*pairs, (lefts[0], rights[0])]
-        return pairs if lefts else [*pairs]
-
-    def _match_operand(self, left: Value, right: Value, family: str) -> None:
-        hint = self._hint(right)
-        if self.matches.commit(left, right, "structure", hint, reshape=family in _RESHAPES):
-            return
-        for a, b in self._skipped(left, right):
-            if self.matches.commit(a, b, "structure", self._hint(b)):
-                return
-
-    def _hint(self, right: Value) -> tuple[int, ...] | None:
-        op = right.op
-        for value in op.values if op is not None else ():
-            known = self.matches.of_right.get(value.root)
-            if known is not None:
-                return known.perm
-        return None
-
-    def _skipped(self, left: Value, right: Value) -> Iterable[tuple[Value, Value]]:
-        """Operand pairs with padding or views of either side left out."""
-        lefts, rights = _without_views(left), _without_views(right)
-        both = sorted(product(range(len(lefts)), range(len(rights))), key=sum)
-        return [(lefts[i], rights[j]) for i, j in both[1:]]
-
-    def _match_results(self, left: Op, right: Op, by: str) -> None:
-        for a, b in list(zip(left.outputs, right.outputs, strict=False))[1:]:
-            if a is not None and b is not None:
-                self.matches.commit(a, b, by, self._hint(b))
-        if left.result.root in self.matches.of_left:
-            self.matches.commit(left.result, right.result, by, self._hint(right.result), True)
-            return
-        if right.result.root in self.matches.of_right:
-            return
-        alignment = align(left, right)
-        if not alignment.certain:
-            return
-        reshape = left.family in _RESHAPES
-        for a, b in alignment.pairs:
-            self.matches.commit(a, b, by, self._hint(b), reshape)
-        for a_op, b_op in alignment.steps:
-            if self.matches.free(a_op, b_op):
-                self.matches.bind(a_op, b_op, "structure")
-
-    # Backwards: what made the value.
-
-    def _backward(self, match: Match) -> None:
-        lefts, rights = chain_before(match.left), chain_before(match.right)
-        for i, j in sorted(product(range(len(lefts)), range(len(rights))), key=sum):
-            a, b = lefts[i], rights[j]
-            if a in self.matches.op_of_left or b in self.matches.op_of_right:
-                if self.matches.op_of_left.get(a) is b:
-                    return
-                continue
-            if self._consistent(a, b) and self._may_skip(lefts[:i], rights[:j]):
-                self.match_ops(a, b, "structure")
-                return
-        self._back_over_views(match)
-
-    def _may_skip(self, lefts: list[Op], rights: list[Op]) -> bool:
-        free = all(op not in self.matches.op_of_left for op in lefts)
-        return free and all(op not in self.matches.op_of_right for op in rights)
-
-    def _back_over_views(self, match: Match) -> None:
-        """Where only one side changes the layout, its other end holds the same values."""
-        a, b = match.left.op, match.right.op
-        left_view = a is not None and a.is_view and a not in self.matches.op_of_left
-        right_view = b is not None and b.is_view and b not in self.matches.op_of_right
-        if b is not None and right_view and not left_view:
-            known, perm = across_right_view(b, match, forward=False)
-            if known:
-                self.matches.commit(match.left, b.values[0], match.by, perm, reshape=True)
-        elif a is not None and left_view and not right_view:
-            known, perm = across_left_view(a, match, forward=False)
-            if known:
-                self.matches.commit_left_view(match, a.values[0], perm)
-
-    def _consistent(self, left: Op, right: Op) -> bool:
-        """Plausible, and no operand is already known to be something else."""
-        if not self.scorer.plausible(left, right):
-            return False
-        roots = [content_root(value) for value in left.values]
-        for value in right.values:
-            known = self.matches.of_right.get(value.root)
-            if known is not None and content_root(known.left) not in roots:
-                return False
-        return True
-
-    # Forwards: what reads the value.
-
-    def _forward(self, match: Match) -> None:
-        rights = [op for op in match.right.consumer_ops() if op not in self.matches.op_of_right]
-        lefts = [op for op in match.left.consumer_ops() if op not in self.matches.op_of_left]
-        for family in dict.fromkeys(op.family for op in rights):
-            a = [op for op in lefts if op.family == family]
-            b = [op for op in rights if op.family == family and self._ready(op)]
-            self.assign(a, b, "structure")
-        self._forward_over_views(match)
-
-    def _ready(self, right: Op) -> bool:
-        return all(value.root in self.matches.of_right for value in right.values)
-
-    def assign(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
-        """Match operations one to one, best agreement first; ambiguous ones are left alone."""
-        table = {
-            (a, b): self.scorer.score(a, b)
-            for a, b in product(lefts, rights)
-            if self.matches.free(a, b) and self._same_operands(a, b)
-        }
-        done = False
-        for (a, b), score in sorted(table.items(), key=lambda item: -item[1]):
-            if not self.matches.free(a, b):
-                continue
-            rivals = [
-                other
-                for (x, y), other in table.items()
-                if (x is a) != (y is b) and self.matches.free(x, y)
-            ]
-            if not rivals or score - max(rivals) >= _MARGIN:
-                done |= self.match_ops(a, b, by)
-        return done
-
-    def _same_operands(self, left: Op, right: Op) -> bool:
-        """Whether every operand of the quant operation is the float operation's, slot by slot."""
-        if not self.scorer.plausible(left, right):
-            return False
-        mine = [content_root(value) for value in left.values]
-        theirs = [self.matches.of_right.get(value.root) for value in right.values]
-        known = [None if match is None else content_root(match.left) for match in theirs]
-        if left.family in COMMUTATIVE:
-            return all(root is None or root in mine for root in known)
-        return all(b is None or a is b for a, b in zip(mine, known, strict=True))
-
-    def _forward_over_views(self, match: Match) -> None:
-        """Follow a change of layout that only one side makes."""
-        left_views = self._free_views(match.left, self.matches.op_of_left)
-        right_views = self._free_views(match.right, self.matches.op_of_right)
-        if left_views and right_views:
-            return  # one may yet turn out to be the other
-        for op in right_views:
-            known, perm = across_right_view(op, match, forward=True)
-            if known:
-                self.matches.commit(match.left, op.result, match.by, perm, reshape=True)
-        for op in left_views:
-            known, perm = across_left_view(op, match, forward=True)
-            if known:
-                self.matches.commit_left_view(match, op.result, perm)
-
-    def _free_views(self, value: Value, taken: dict[Op, Op]) -> list[Op]:
-        return [op for op in value.consumer_ops() if op.is_view and op not in taken]
 
     # Relaxations.
 
@@ -282,12 +81,10 @@ class Matcher:
         waiting, self.waiting = self.waiting, []
         before = len(self.matches.of_right)
         for left, right in waiting:
-            if not self._match_operands(left, right):
+            if not self.match_operands(left, right):
                 self.waiting.append((left, right))
         self.drain()
-        if len(self.matches.of_right) > before:
-            return True
-        return self._break_commutative_tie()
+        return len(self.matches.of_right) > before
 
     def _break_commutative_tie(self) -> bool:
         for left, right in list(self.waiting):
@@ -296,7 +93,7 @@ class Matcher:
             rights = [v for v in right.values if v.root not in self.matches.of_right]
             for a, b in zip(lefts, rights, strict=False):
                 if _same_maker(a, b):
-                    self._match_operand(a, b, left.family)
+                    self.match_operand(a, b, left.family)
             if self.matches.queue:
                 self.drain()
                 return True
@@ -318,7 +115,9 @@ class Matcher:
         return done
 
     def _may_be(self, left: Op, right: Op) -> bool:
-        if not self.matches.free(left, right) or not self._consistent(left, right):
+        if not self.matches.free(left, right) or not self.consistent(left, right):
+            return False
+        if (left.result.root, right.result.root) in self.dismissed:
             return False
         if params_agreement(left, right) < _MIN_AGREEMENT:
             return False  # a name handed on to another node
@@ -337,12 +136,31 @@ class Matcher:
             rights = [o for o in match.right.consumer_ops() if o not in self.matches.op_of_right]
             lefts = [o for o in match.left.consumer_ops() if o not in self.matches.op_of_left]
             for right in rights:
-                same = [op for op in lefts if self._same_operands(op, right)]
+                same = [op for op in lefts if self.same_operands(op, right)]
                 rivals = [op for op in rights if op.family == right.family]
                 if len(same) == 1 and len(rivals) == 1 and not foldable(right):
                     done |= self.match_ops(same[0], right, "structure")
                     self.drain()
         return done
+
+    def _by_values(self) -> bool:
+        """What is left and agrees on a sample."""
+        if self.judge is None:
+            return False
+        done = False
+        for left, right, perm in self.judge.clear_pairs(self.matches):
+            done |= self.matches.commit(left, right, "values", perm, reshape=True)
+        self.drain()
+        return done
+
+    def _dismiss_unrelated(self) -> None:
+        """Take back pairs that rest on a name or a position where values clearly say otherwise."""
+        if self.judge is None:
+            return
+        weak = [m for m in self.matches.of_right.values() if m.by in ("name", "output")]
+        for left, right in self.judge.unrelated([(m.left, m.right) for m in weak]):
+            self.matches.forget(left, right)
+            self.dismissed.add((left, right))
 
     def _by_output(self) -> bool:
         lefts = [self.left.of_tensor.get(name) for name in self.left.graph.outputs]
@@ -358,25 +176,3 @@ def _same_maker(left: Value, right: Value) -> bool:
     a = left.op.family if left.op else "input"
     b = right.op.family if right.op else "input"
     return a == b
-
-
-def _without_views(value: Value) -> list[Value]:
-    """The value, and what it was before padding and changes of layout."""
-    found = [value]
-    while value.op is not None and value.op.values and len(found) < 4:
-        if not value.op.is_view and value.op.family != "Pad":
-            break
-        value = value.op.values[0].root
-        found.append(value)
-    return found
-
-
-def _batches(left: Logical, right: Logical) -> tuple[int, int]:
-    """Batch sizes of the two graphs, where both are fixed and differ."""
-    sizes = []
-    for logical in (left, right):
-        shapes = [logical.of_tensor[name].shape for name in logical.graph.inputs]
-        firsts = {shape[0] for shape in shapes if shape and len(shape) > 1}
-        sizes.append(firsts.pop() if len(firsts) == 1 else None)
-    a, b = sizes
-    return (a, b) if isinstance(a, int) and isinstance(b, int) and a != b else (1, 1)

@@ -93,6 +93,17 @@ class Matches:
         self.queue.append(match)
         return True
 
+    def forget(self, left: Value, right: Value) -> None:
+        """Take back a pair and the operations that make it."""
+        self.of_right.pop(right, None)
+        others = [match for match in self.of_left.get(left, []) if match.right is not right]
+        if others:
+            self.of_left[left] = others
+        else:
+            self.of_left.pop(left, None)
+        if right.op is not None and right.op in self.op_of_right:
+            self.op_of_left.pop(self.op_of_right.pop(right.op), None)
+
     def commit_left_view(self, match: Match, left: Value, perm: Perm | None) -> bool:
         """Record that a view which only the float graph has holds a matched value too."""
         left = left.root

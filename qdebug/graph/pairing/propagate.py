@@ -1,0 +1,249 @@
+"""Spreading matches along the edges of both graphs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import product
+
+from qdebug.graph.pairing.chains import align, chain_before
+from qdebug.graph.pairing.fingerprint import Fingerprints
+from qdebug.graph.pairing.layout import Layouts
+from qdebug.graph.pairing.logical import Logical, Op, Value
+from qdebug.graph.pairing.ops import COMMUTATIVE
+from qdebug.graph.pairing.scaling import before_scaling
+from qdebug.graph.pairing.score import Scorer
+from qdebug.graph.pairing.state import (
+    Match,
+    Matches,
+    across_left_view,
+    across_right_view,
+    content_root,
+    same_content,
+)
+
+_MARGIN = 0.25  # by how much the best candidate must lead
+_RESHAPES = frozenset({"MatMul", "Reshape", "Transpose", "LayerNormalization"})
+
+
+class Propagation:
+    """Matches whatever follows from what is matched already."""
+
+    def __init__(self, left: Logical, right: Logical) -> None:
+        self.left, self.right = left, right
+        self.fingerprints = Fingerprints()
+        self.scorer = Scorer(self.fingerprints)
+        self.matches = Matches(left, right, Layouts(_batches(left, right)))
+        self.waiting: list[tuple[Op, Op]] = []
+
+    def drain(self) -> None:
+        """Look around every newly matched value."""
+        while self.matches.queue:
+            match = self.matches.queue.popleft()
+            self._backward(match)
+            self._forward(match)
+
+    def match_ops(self, left: Op, right: Op, by: str) -> bool:
+        """Record two operations as the same, and with them operands and results."""
+        if not self.matches.free(left, right):
+            return False
+        self.matches.bind(left, right, by)
+        if not self.match_operands(left, right):
+            self.waiting.append((left, right))
+        self._match_results(left, right, by)
+        return True
+
+    def match_operands(self, left: Op, right: Op) -> bool:
+        """Match operands slot by slot; False while a commutative operation is undecided."""
+        pairs = self._operand_pairs(left, right)
+        for a, b in pairs:
+            self.match_operand(*before_scaling(left, right, a, b), left.family)
+        return len(pairs) == len(right.values)
+
+    def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
+        lefts, rights = left.values, right.values
+        if len(lefts) != len(rights):
+            return []
+        if left.family not in COMMUTATIVE or len(lefts) == 1:
+            return list(zip(lefts, rights, strict=True))
+        pairs = []
+        for right_value in list(rights):
+            known = self.matches.of_right.get(right_value)
+            partner = next((v for v in lefts if known and same_content(v, known.left)), None)
+            if partner is not None:
+                pairs.append((partner, right_value))
+                lefts.remove(partner)
+                rights.remove(right_value)
+        if len(lefts) == 1:
+            return [*pairs, (lefts[0], rights[0])]
+        return pairs if lefts else [*pairs]
+
+    def match_operand(self, left: Value, right: Value, family: str) -> None:
+        """Match one operand, over padding and views if need be."""
+        hint = self._hint(right)
+        if self.matches.commit(left, right, "structure", hint, reshape=family in _RESHAPES):
+            return
+        for a, b in self._skipped(left, right):
+            if self.matches.commit(a, b, "structure", self._hint(b)):
+                return
+
+    def _hint(self, right: Value) -> tuple[int, ...] | None:
+        op = right.op
+        for value in op.values if op is not None else ():
+            known = self.matches.of_right.get(value.root)
+            if known is not None:
+                return known.perm
+        return None
+
+    def _skipped(self, left: Value, right: Value) -> Iterable[tuple[Value, Value]]:
+        """Operand pairs with padding or views of either side left out."""
+        lefts, rights = _without_views(left), _without_views(right)
+        both = sorted(product(range(len(lefts)), range(len(rights))), key=sum)
+        return [(lefts[i], rights[j]) for i, j in both[1:]]
+
+    def _match_results(self, left: Op, right: Op, by: str) -> None:
+        for a, b in list(zip(left.outputs, right.outputs, strict=False))[1:]:
+            if a is not None and b is not None:
+                self.matches.commit(a, b, by, self._hint(b))
+        if left.result.root in self.matches.of_left:
+            self.matches.commit(left.result, right.result, by, self._hint(right.result), True)
+            return
+        if right.result.root in self.matches.of_right:
+            return
+        alignment = align(left, right)
+        if not alignment.certain:
+            return
+        reshape = left.family in _RESHAPES
+        for a, b in alignment.pairs:
+            self.matches.commit(a, b, by, self._hint(b), reshape)
+        for a_op, b_op in alignment.steps:
+            if self.matches.free(a_op, b_op):
+                self.matches.bind(a_op, b_op, "structure")
+
+    # Backwards: what made the value.
+
+    def _backward(self, match: Match) -> None:
+        lefts, rights = chain_before(match.left), chain_before(match.right)
+        for i, j in sorted(product(range(len(lefts)), range(len(rights))), key=sum):
+            a, b = lefts[i], rights[j]
+            if a in self.matches.op_of_left or b in self.matches.op_of_right:
+                if self.matches.op_of_left.get(a) is b:
+                    return
+                continue
+            if self.consistent(a, b) and self._may_skip(lefts[:i], rights[:j]):
+                self.match_ops(a, b, "structure")
+                return
+        self._back_over_views(match)
+
+    def _may_skip(self, lefts: list[Op], rights: list[Op]) -> bool:
+        free = all(op not in self.matches.op_of_left for op in lefts)
+        return free and all(op not in self.matches.op_of_right for op in rights)
+
+    def _back_over_views(self, match: Match) -> None:
+        """Where only one side changes the layout, its other end holds the same values."""
+        a, b = match.left.op, match.right.op
+        left_view = a is not None and a.is_view and a not in self.matches.op_of_left
+        right_view = b is not None and b.is_view and b not in self.matches.op_of_right
+        if b is not None and right_view and not left_view:
+            known, perm = across_right_view(b, match, forward=False)
+            if known:
+                self.matches.commit(match.left, b.values[0], match.by, perm, reshape=True)
+        elif a is not None and left_view and not right_view:
+            known, perm = across_left_view(a, match, forward=False)
+            if known:
+                self.matches.commit_left_view(match, a.values[0], perm)
+
+    def consistent(self, left: Op, right: Op) -> bool:
+        """Plausible, and no operand is already known to be something else."""
+        if not self.scorer.plausible(left, right):
+            return False
+        roots = [content_root(value) for value in left.values]
+        for value in right.values:
+            known = self.matches.of_right.get(value.root)
+            if known is not None and content_root(known.left) not in roots:
+                return False
+        return True
+
+    # Forwards: what reads the value.
+
+    def _forward(self, match: Match) -> None:
+        rights = [op for op in match.right.consumer_ops() if op not in self.matches.op_of_right]
+        lefts = [op for op in match.left.consumer_ops() if op not in self.matches.op_of_left]
+        for family in dict.fromkeys(op.family for op in rights):
+            a = [op for op in lefts if op.family == family]
+            b = [op for op in rights if op.family == family and self._ready(op)]
+            self.assign(a, b, "structure")
+        self._forward_over_views(match)
+
+    def _ready(self, right: Op) -> bool:
+        return all(value.root in self.matches.of_right for value in right.values)
+
+    def assign(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
+        """Match operations one to one, best agreement first; ambiguous ones are left alone."""
+        table = {
+            (a, b): self.scorer.score(a, b)
+            for a, b in product(lefts, rights)
+            if self.matches.free(a, b) and self.same_operands(a, b)
+        }
+        done = False
+        for (a, b), score in sorted(table.items(), key=lambda item: -item[1]):
+            if not self.matches.free(a, b):
+                continue
+            rivals = [
+                other
+                for (x, y), other in table.items()
+                if (x is a) != (y is b) and self.matches.free(x, y)
+            ]
+            if not rivals or score - max(rivals) >= _MARGIN:
+                done |= self.match_ops(a, b, by)
+        return done
+
+    def same_operands(self, left: Op, right: Op) -> bool:
+        """Whether every operand of the quant operation is the float operation's, slot by slot."""
+        if not self.scorer.plausible(left, right):
+            return False
+        mine = [content_root(value) for value in left.values]
+        theirs = [self.matches.of_right.get(value.root) for value in right.values]
+        known = [None if match is None else content_root(match.left) for match in theirs]
+        if left.family in COMMUTATIVE:
+            return all(root is None or root in mine for root in known)
+        return all(b is None or a is b for a, b in zip(mine, known, strict=True))
+
+    def _forward_over_views(self, match: Match) -> None:
+        """Follow a change of layout that only one side makes."""
+        left_views = self._free_views(match.left, self.matches.op_of_left)
+        right_views = self._free_views(match.right, self.matches.op_of_right)
+        if left_views and right_views:
+            return  # one may yet turn out to be the other
+        for op in right_views:
+            known, perm = across_right_view(op, match, forward=True)
+            if known:
+                self.matches.commit(match.left, op.result, match.by, perm, reshape=True)
+        for op in left_views:
+            known, perm = across_left_view(op, match, forward=True)
+            if known:
+                self.matches.commit_left_view(match, op.result, perm)
+
+    def _free_views(self, value: Value, taken: dict[Op, Op]) -> list[Op]:
+        return [op for op in value.consumer_ops() if op.is_view and op not in taken]
+
+
+def _without_views(value: Value) -> list[Value]:
+    """The value, and what it was before padding and changes of layout."""
+    found = [value]
+    while value.op is not None and value.op.values and len(found) < 4:
+        if not value.op.is_view and value.op.family != "Pad":
+            break
+        value = value.op.values[0].root
+        found.append(value)
+    return found
+
+
+def _batches(left: Logical, right: Logical) -> tuple[int, int]:
+    """Batch sizes of the two graphs, where both are fixed and differ."""
+    sizes = []
+    for logical in (left, right):
+        shapes = [logical.of_tensor[name].shape for name in logical.graph.inputs]
+        firsts = {shape[0] for shape in shapes if shape and len(shape) > 1}
+        sizes.append(firsts.pop() if len(firsts) == 1 else None)
+    a, b = sizes
+    return (a, b) if isinstance(a, int) and isinstance(b, int) and a != b else (1, 1)

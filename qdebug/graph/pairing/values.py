@@ -1,0 +1,158 @@
+"""Deciding by values on one sample what structure leaves open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.graph.model import Array
+from qdebug.graph.pairing.layout import Layouts, Perm
+from qdebug.graph.pairing.logical import Value
+from qdebug.graph.pairing.result import choose_reading
+from qdebug.graph.pairing.state import Matches, comparable
+from qdebug.graph.qparams import dequantize
+
+Probe = Callable[[Literal["float", "quant"], Sequence[str]], Mapping[str, Array]]
+"""Values of named tensors of one of the two graphs, on one sample."""
+
+_CLEAR, _MARGIN = 0.95, 0.05
+_UNRELATED, _FAR = 0.3, 0.4
+_POINTS = 4096  # values of a tensor that are compared
+_BATCH = 1 << 26  # elements fetched at a time
+
+Sample = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Values of both graphs that may belong together: all of one size."""
+
+    lefts: tuple[Value, ...]
+    rights: tuple[Value, ...]
+
+
+class ValueJudge:
+    """Compares values of the two graphs on one sample."""
+
+    def __init__(self, probe: Probe, layouts: Layouts) -> None:
+        self.probe = probe
+        self.layouts = layouts
+
+    def clear_pairs(self, matches: Matches) -> list[tuple[Value, Value, Perm | None]]:
+        """Unmatched values that agree with one another and with nothing else."""
+        lefts = [v for v in _roots(matches.left.values) if v not in matches.of_left]
+        rights = [v for v in _roots(matches.right.values) if v not in matches.of_right]
+        found: list[tuple[Value, Value, Perm | None]] = []
+        for batch in _batches(lefts, rights):
+            samples = self._samples(batch)
+            for group in batch:
+                found.extend(self._mutual(group, samples))
+        return found
+
+    def unrelated(self, pairs: Sequence[tuple[Value, Value]]) -> list[tuple[Value, Value]]:
+        """Of these pairs, the ones whose right value clearly belongs to another left one."""
+        lefts, rights = tuple(p[0] for p in pairs), tuple(p[1] for p in pairs)
+        wrong = []
+        for batch in _batches(lefts, rights):
+            samples = self._samples(batch)
+            for group in batch:
+                table = self._table(group, samples)
+                for left, right in pairs:
+                    if left in group.lefts and right in group.rights:
+                        i, j = group.lefts.index(left), group.rights.index(right)
+                        best = max(table[i].max(), table[:, j].max())
+                        if table[i, j] < _UNRELATED and best >= _CLEAR:
+                            wrong.append((left, right))
+        return wrong
+
+    def _samples(self, groups: Sequence[Candidates]) -> dict[Value, Array]:
+        """Whole values, real and in their own layout; tensors that cannot be had are left out."""
+        lefts = [v for group in groups for v in group.lefts]
+        rights = [v for group in groups for v in group.rights]
+        held = {v: choose_reading(v).tensor for v in rights}
+        floats = self.probe("float", list(dict.fromkeys(v.raw for v in lefts)))
+        quants = self.probe("quant", list(dict.fromkeys(held.values())))
+        found = {v: np.asarray(floats[v.raw]) for v in lefts if v.raw in floats}
+        for value, tensor in held.items():
+            if tensor in quants:
+                codes = value.codes.get(tensor)
+                real = np.asarray(quants[tensor])
+                found[value] = real if codes is None else dequantize(real, codes)
+        return found
+
+    def _mutual(
+        self, group: Candidates, samples: Mapping[Value, Array]
+    ) -> Iterator[tuple[Value, Value, Perm | None]]:
+        table = self._table(group, samples)
+        for i, left in enumerate(group.lefts):
+            j = int(table[i].argmax())
+            rest = np.concatenate([np.delete(table[i], j), np.delete(table[:, j], i)])
+            second = float(rest.max()) if rest.size else -1.0
+            if table[i, j] >= _CLEAR and table[i, j] - second >= _MARGIN:
+                right = group.rights[j]
+                yield left, right, self.layouts.find(left.shape, right.shape, None)[1]
+
+    def _table(self, group: Candidates, samples: Mapping[Value, Array]) -> Sample:
+        """Likeness of every left value with every right one; -1 where not comparable."""
+        table = np.full((len(group.lefts), len(group.rights)), -1.0)
+        for i, left in enumerate(group.lefts):
+            for j, right in enumerate(group.rights):
+                if left in samples and right in samples:
+                    table[i, j] = self._agreement(left, right, samples)
+        return table
+
+    def _agreement(self, left: Value, right: Value, samples: Mapping[Value, Array]) -> float:
+        a, b = samples[left], samples[right]
+        if a.size != b.size or a.size < 2:
+            return -1.0
+        found, perm = self.layouts.find(a.shape, b.shape, None)
+        if found and perm is not None:
+            b = b.transpose(perm)
+        step = max(1, a.size // _POINTS) | 1  # odd: does not fall in step with even sizes
+        return _likeness(a.reshape(-1)[::step], b.reshape(-1)[::step])
+
+
+def _likeness(left: Array, right: Array) -> float:
+    """Centred cosine, at most 0.5 where gain or offset differ: those make another value."""
+    a, b = left.astype(np.float64), right.astype(np.float64)
+    far = bool(np.linalg.norm(a - b) > _FAR * np.linalg.norm(a))
+    a, b = a - a.mean(), b - b.mean()
+    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    if not np.isfinite(norm) or norm == 0:
+        return -1.0
+    return min(float(a @ b) / norm, 0.5 if far else 1.0)
+
+
+def _roots(values: Sequence[Value]) -> list[Value]:
+    return [v for v in values if v.root is v and comparable(v) and _size(v)]
+
+
+def _size(value: Value) -> int:
+    """Number of elements, 0 where not known."""
+    size = 1
+    for dim in value.shape or (0,):
+        size *= dim if isinstance(dim, int) else 0
+    return size
+
+
+def _batches(lefts: Sequence[Value], rights: Sequence[Value]) -> Iterator[list[Candidates]]:
+    """Groups of one size, several at a time as far as memory allows."""
+    batch: list[Candidates] = []
+    held = 0
+    for size in sorted({_size(v) for v in lefts} & {_size(v) for v in rights} - {0}):
+        group = Candidates(
+            tuple(v for v in lefts if _size(v) == size),
+            tuple(v for v in rights if _size(v) == size),
+        )
+        cost = size * (len(group.lefts) + len(group.rights))
+        if batch and held + cost > _BATCH:
+            yield batch
+            batch, held = [], 0
+        batch.append(group)
+        held += cost
+    if batch:
+        yield batch
