@@ -174,6 +174,13 @@ class WhatIf:
         """Whether a pair's tensor can be taken out of quantization."""
         return bool(self._readings(self.pairs[at]))
 
+    def is_possible(self, change: Change) -> bool:
+        """Whether a change touches anything in this graph."""
+        if any(self.can_free(at) for at in change.free | set(change.quantizers)):
+            return True
+        weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
+        return any(_dequantized(self.quant_graph, tensor) for tensor in weights)
+
     def outcome(self, change: Change) -> Outcome | None:
         """Error at the outputs under a change; None where it cannot be made or run."""
         if change.key not in self._known:
@@ -183,14 +190,23 @@ class WhatIf:
                 self._known[change.key] = None
         return self._known[change.key]
 
-    def gain(self, change: Change, parts: Sequence[Part] = ()) -> Gain | None:
+    def gain(
+        self, change: Change, parts: Sequence[Part] = (), base: Change | None = None
+    ) -> Gain | None:
         """Gain of a change at the part that wins most, among those that are damaged.
 
         Args:
             change: what to do otherwise.
             parts: of the outputs; by default each output as a whole.
+            base: what the gain is taken against; None for the quant graph as it is.
+
+        Returns:
+            None where the change cannot be made: it would change nothing.
         """
-        before, after = self.baseline, self.outcome(change)
+        if not self.is_possible(change):
+            return None
+        before = self.baseline if base is None else self.outcome(base)
+        after = self.outcome(change)
         if before is None or after is None:
             return None
         asked = parts or [Part(name) for name in before.moments]

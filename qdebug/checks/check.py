@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.stats import LayerStats
+from qdebug.checks.settle import settle
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
@@ -112,7 +113,10 @@ class Check:
 
 
 def run_checks(context: CheckContext) -> list[Finding]:
-    """Findings of every installed check, ordered by status, then gain, then id."""
+    """Findings of every installed check, ordered by status, then gain, then id.
+
+    What follows from another finding is lowered to a remark (``settle``).
+    """
     findings: list[Finding] = []
     for name in plugin_names("checks"):
         try:
@@ -121,7 +125,7 @@ def run_checks(context: CheckContext) -> list[Finding]:
             findings.append(_broken(name, error.message))
             continue
         findings.extend(run_check(check, context))
-    return sorted(findings, key=_rank)
+    return sorted(settle(findings, context.layers), key=_rank)
 
 
 def run_check(check: Check, context: CheckContext) -> list[Finding]:

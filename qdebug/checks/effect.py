@@ -75,9 +75,14 @@ def part_db(context: CheckContext, part: Part) -> float:
     return float(sqnr_db(chosen.total())[0])
 
 
-def gain_of(context: CheckContext, change: Change, parts: Sequence[Part] = ()) -> Gain | None:
-    """Gain of a change, None where it cannot be computed."""
-    return None if context.what_if is None else context.what_if.gain(change, parts)
+def gain_of(
+    context: CheckContext,
+    change: Change,
+    parts: Sequence[Part] = (),
+    base: Change | None = None,
+) -> Gain | None:
+    """Gain of a change, None where it cannot be computed; see ``WhatIf.gain``."""
+    return None if context.what_if is None else context.what_if.gain(change, parts, base)
 
 
 def free(context: CheckContext, positions: Iterable[int], *, weights: bool = False) -> Change:
@@ -147,3 +152,15 @@ def name_channels(channels: Sequence[int], most: int = 6) -> str:
 def rounded(gain: Gain | None) -> float | None:
     """The gain as it stands in a finding, dB."""
     return None if gain is None else round(gain.db, 2)
+
+
+def is_doubtful(context: CheckContext) -> bool:
+    """Whether an output is bad enough for a defect of ranges to be worth looking for."""
+    return lowest_output_db(context) < DOUBTFUL_DB
+
+
+def structural_status(gain: Gain | None) -> FindingStatus:
+    """How bad a defect is that is wrong in itself, whatever it costs on these samples."""
+    if gain is None or gain.db >= WARN_GAIN_DB:
+        return "fail"
+    return "warn" if gain.db >= 1.0 or not gain.before >= DAMAGED_DB else "info"

@@ -144,7 +144,9 @@ def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
     noise = power / count if dead else min(step * step / 12, power / count)
     predicted = 10 * math.log10(power / count / noise)
     arriving = accumulated.sqnr_db
-    return MixedPart(at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving)
+    return MixedPart(
+        at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving
+    )
 
 
 def _carriers(context: CheckContext, tensor: str) -> list[str]:

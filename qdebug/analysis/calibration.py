@@ -1,0 +1,167 @@
+"""What another calibration would give for a tensor: ranges, and the SQNR each predicts.
+
+The prediction needs only a histogram of the float values: what lies beyond a range's ends is moved
+to them, what lies within is rounded to a step, with an error spread evenly over half a step to
+each side (power ``step^2 / 12``); values that are exactly zero have no error.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.graph.pairs import Quantizer
+from qdebug.metrics.histogram import PairHistogram
+
+Array = npt.NDArray[Any]
+Float64Array = npt.NDArray[np.float64]
+
+BINS = 2048
+PERCENTILE = 99.99
+_SHRINK = np.geomspace(1.0, 0.02, 80)
+"""Shares of the whole range among which the one of least error is looked for."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """How the values of a tensor are spread.
+
+    Attributes:
+        centers: of the bins, float64.
+        counts: values in each.
+        width: of a bin.
+        low: smallest value.
+        high: largest.
+        zeros: values that are exactly zero; they are in ``counts`` too.
+    """
+
+    centers: Float64Array
+    counts: Float64Array
+    width: float
+    low: float
+    high: float
+    zeros: int = 0
+
+    @classmethod
+    def of(cls, parts: Iterable[Array]) -> Distribution | None:
+        """Of the finite values of some arrays; None where there are none."""
+        kept = [part[np.isfinite(part)].astype(np.float64) for part in parts]
+        values = np.concatenate([np.zeros(0), *kept])
+        if not len(values):
+            return None
+        low, high = float(values.min()), float(values.max())
+        counts, edges = np.histogram(values, BINS, (low, high if high > low else low + 1e-30))
+        centers = (edges[:-1] + edges[1:]) / 2
+        zeros = int(np.count_nonzero(values == 0))
+        return cls(centers, counts.astype(np.float64), edges[1] - edges[0], low, high, zeros)
+
+    @classmethod
+    def of_histogram(cls, histogram: PairHistogram, low: float, high: float) -> Distribution:
+        """Of the float side of a layer's histogram; coarse.
+
+        Args:
+            histogram: counts of a part of the values.
+            low: smallest of all values.
+            high: largest.
+        """
+        first, last = histogram.range
+        edges = np.linspace(first, last, len(histogram.float) + 1)
+        centers = np.clip((edges[:-1] + edges[1:]) / 2, low, high)
+        return cls(centers, histogram.float.astype(np.float64), histogram.width, low, high)
+
+    def percentile(self, share: float) -> tuple[float, float]:
+        """Ends that leave ``(100 - share) / 2`` per cent of the values outside on each side."""
+        total = np.cumsum(self.counts) / max(self.counts.sum(), 1)
+        tail = (1 - share / 100) / 2
+        first = int(np.searchsorted(total, tail))
+        last = min(int(np.searchsorted(total, 1 - tail)), len(total) - 1)
+        half = self.width / 2
+        return (
+            max(self.low, float(self.centers[first]) - half),
+            min(self.high, float(self.centers[last]) + half),
+        )
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A range and what it would give.
+
+    Attributes:
+        method: how it is chosen.
+        low: lower end, zero or less.
+        high: upper end, zero or more.
+        sqnr_db: predicted for the tensor alone, dB.
+    """
+
+    method: str
+    low: float
+    high: float
+    sqnr_db: float
+
+
+def predicted_error(
+    values: Distribution, low: float, high: float, codes: int
+) -> tuple[float, float]:
+    """Mean squared error by clipping and by rounding, for a range of so many codes."""
+    step = (high - low) / max(codes - 1, 1)
+    count = max(float(values.counts.sum()), 1.0)
+    beyond = np.maximum(values.centers - high, low - values.centers)
+    outside = beyond > step / 2
+    inside = max(float(values.counts[~outside].sum()) - values.zeros, 0.0)
+    clipping = float(values.counts[outside] @ beyond[outside] ** 2) / count
+    return clipping, step * step / 12 * inside / count
+
+
+def predicted_sqnr(values: Distribution, low: float, high: float, codes: int) -> float:
+    """SQNR in dB of the tensor quantized to a range; ``inf`` where no error is predicted."""
+    power = float(values.counts @ values.centers**2) / max(float(values.counts.sum()), 1.0)
+    error = min(sum(predicted_error(values, low, high, codes)), max(power, 0.0)) if power else 0.0
+    return math.inf if error <= 0 else 10 * math.log10(power / error)
+
+
+def thresholds(values: Distribution, codes: int) -> list[Threshold]:
+    """What calibration by extremes, by percentile and by least error would give."""
+    ends = {
+        "max": (values.low, values.high),
+        f"percentile {PERCENTILE:g}": values.percentile(PERCENTILE),
+        "least squared error": _least_error(values, codes),
+    }
+    spans = {method: (min(low, 0.0), max(high, 0.0)) for method, (low, high) in ends.items()}
+    return [
+        Threshold(method, low, high, predicted_sqnr(values, low, high, codes))
+        for method, (low, high) in spans.items()
+        if high > low
+    ]
+
+
+def _least_error(values: Distribution, codes: int) -> tuple[float, float]:
+    low, high = min(values.low, 0.0), max(values.high, 0.0)
+    shares = [float(share) for share in _SHRINK]
+    best = min(shares, key=lambda s: sum(predicted_error(values, s * low, s * high, codes)))
+    return best * low, best * high
+
+
+def quantizer_for(low: float, high: float, like: Quantizer) -> Quantizer:
+    """A per-tensor quantizer over a range, of the same data type as another; zero has a code."""
+    span = max(high, 0.0) - min(low, 0.0)
+    codes = like.high - like.low
+    symmetric = like.dtype.startswith("int") and not np.any(like.zero_point)
+    if symmetric:
+        scale = max(abs(low), abs(high)) / like.high
+        zero = 0
+    else:
+        scale = span / codes
+        zero = round(like.low - min(low, 0.0) / scale) if scale else 0
+    return Quantizer(
+        like.dtype,
+        np.asarray(scale, np.float32),
+        np.asarray(zero, np.int64),
+        None,
+        like.low,
+        like.high,
+    )

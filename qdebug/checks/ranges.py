@@ -1,0 +1,252 @@
+"""``activation-clipping`` and ``range-too-wide``: the range of a tensor does not fit its values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdebug.analysis.calibration import (
+    Distribution,
+    Threshold,
+    predicted_error,
+    predicted_sqnr,
+    quantizer_for,
+    thresholds,
+)
+from qdebug.analysis.what_if import Change, Gain
+from qdebug.capture.fetch import Fetcher
+from qdebug.capture.session import SessionSettings
+from qdebug.capture.stats import Range
+from qdebug.checks.check import Check, CheckContext
+from qdebug.checks.effect import gain_evidence, gain_of, is_doubtful, rounded, status_of
+from qdebug.run.model import Evidence, Finding
+
+BETTER_DB = 3.0
+"""A range is unfit if another would serve the tensor so much better."""
+GOOD_DB = 40.0
+"""A tensor whose range predicts more than this is fine, whatever another would give."""
+SHOWN, TRIED = 8, 24
+"""Layers that are listed, and layers whose range is changed in the computed gain."""
+VALUES = 200_000
+"""Values of a tensor that its distribution is taken from."""
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A tensor whose range does not fit.
+
+    Attributes:
+        at: position of its pair.
+        range: as it is.
+        now_db: SQNR predicted for it, dB.
+        best: the better range.
+        clips: whether clipping, not rounding, makes the most of the error.
+        clipped: share of the values beyond the range.
+    """
+
+    at: int
+    range: Range
+    now_db: float
+    best: Threshold
+    clips: bool
+    clipped: float
+
+    @property
+    def wins_db(self) -> float:
+        """What the better range wins for the tensor alone."""
+        return self.best.sqnr_db - self.now_db
+
+
+def find_unfit(context: CheckContext) -> list[Unfit]:
+    """Tensors that another range would serve better, the worst first."""
+    found = []
+    for at in range(len(context.layers)):
+        unfit = _unfit(context, at)
+        if unfit is not None:
+            found.append(unfit)
+    return sorted(found, key=lambda item: -item.wins_db)
+
+
+def _unfit(context: CheckContext, at: int) -> Unfit | None:
+    stats = context.stats[at]
+    limits, moments = stats.range, stats.accumulated
+    if limits is None or moments is None or stats.histogram.width <= 0 or limits.codes < 2:
+        return None
+    total = moments.total()
+    low, high = float(total.min_f[0]), float(total.max_f[0])
+    if not (math.isfinite(low) and math.isfinite(high) and limits.step > 0):
+        return None
+    values = Distribution.of_histogram(stats.histogram, low, high)
+    now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
+    choices = thresholds(values, limits.codes)
+    if now > GOOD_DB or not choices:
+        return None
+    best = max(choices, key=lambda choice: choice.sqnr_db)
+    if best.sqnr_db < now + BETTER_DB:
+        return None
+    clipping, rounding = predicted_error(values, limits.low, limits.high, limits.codes)
+    share = stats.clipped / max(float(total.n[0]), 1.0)
+    return Unfit(at, limits, now, best, clipping > rounding, share)
+
+
+def _clipping(context: CheckContext) -> Iterator[Finding]:
+    unfit = [item for item in find_unfit(context) if item.clips]
+    yield from _report(context, CLIPPING, unfit)
+
+
+def _too_wide(context: CheckContext) -> Iterator[Finding]:
+    unfit = [item for item in find_unfit(context) if not item.clips]
+    yield from _report(context, TOO_WIDE, unfit)
+
+
+def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iterator[Finding]:
+    if not unfit or not is_doubtful(context):
+        return
+    tried = unfit[:TRIED]
+    gain = gain_of(context, _better(context, tried))
+    status = status_of(gain)
+    if status == "info":
+        return
+    worst = _by_effect(context, tried)
+    wording = _clipped_words if check is CLIPPING else _wide_words
+    title, seen, advice = wording(context, worst)
+    yield check.found(
+        status,
+        title,
+        seen,
+        advice,
+        layers=[item.at for item in worst],
+        evidence=_evidence(context, worst, gain),
+        gain_db=rounded(gain),
+        confidence="high",
+    )
+
+
+def _by_effect(context: CheckContext, unfit: Sequence[Unfit]) -> list[Unfit]:
+    """The layers by what the better range of each alone wins at the output."""
+    first = unfit[:SHOWN]
+    if len(first) == 1:
+        return list(first)
+    gains = {item.at: gain_of(context, _better(context, [item])) for item in first[:3]}
+    known = {at: gain.db for at, gain in gains.items() if gain is not None}
+    return sorted(first, key=lambda item: -known.get(item.at, -1.0))
+
+
+def _better(context: CheckContext, unfit: Sequence[Unfit]) -> Change:
+    """The change that gives every tensor the better range."""
+    quantizers = {}
+    for item in unfit:
+        own = context.pairing.pairs[item.at].quantizer
+        if own is not None and context.what_if is not None and context.what_if.can_free(item.at):
+            quantizers[item.at] = quantizer_for(item.best.low, item.best.high, own)
+    return Change(quantizers=quantizers)
+
+
+def _clipped_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, str, str]:
+    item = unfit[0]
+    total = context.stats[item.at].accumulated
+    assert total is not None
+    low, high = float(total.min_f.min()), float(total.max_f.max())
+    more = f"; {len(unfit) - 1} more layers likewise" if len(unfit) > 1 else ""
+    name = context.layers[item.at].name
+    title = f"{name}: values reach {low:.3g}..{high:.3g}, the range ends at {_span(item)}"
+    seen = (
+        f"{100 * item.clipped:.2g} % of the values of {name} lie outside {_span(item)} and are cut "
+        f"off; that is most of its error{more}."
+    )
+    advice = (
+        f"Calibrate again, on more and more varied images (those given here reach "
+        f"{low:.3g}..{high:.3g}), or set the range of `{name}` to {item.best.low:.4g}.."
+        f"{item.best.high:.4g}."
+    )
+    return title, seen, advice
+
+
+def _wide_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, str, str]:
+    item = unfit[0]
+    layer = context.layers[item.at]
+    used = f"{layer.codes_used} of {layer.codes_total} codes"
+    more = f"; {len(unfit) - 1} more layers likewise" if len(unfit) > 1 else ""
+    title = f"{layer.name}: {used} used, the range {_span(item)} is wider than its values"
+    seen = (
+        f"Rounding to a step of {item.range.step:.3g} leaves {item.now_db:.1f} dB of {layer.name}; "
+        f"{item.best.low:.3g}..{item.best.high:.3g} would leave {item.best.sqnr_db:.1f} dB{more}."
+    )
+    advice = (
+        f"Calibrate by {item.best.method}, without the images or values that stretch the range, or "
+        f"set the range of `{layer.name}` to {item.best.low:.4g}..{item.best.high:.4g}."
+    )
+    return title, seen, advice
+
+
+def _span(item: Unfit) -> str:
+    return f"{item.range.low:.3g}..{item.range.high:.3g}"
+
+
+def _evidence(context: CheckContext, unfit: Sequence[Unfit], gain: Gain | None) -> list[Evidence]:
+    rows = []
+    for item in unfit:
+        row = [context.layers[item.at].name, _span(item), round(item.now_db, 1)]
+        rows.append([*row, f"{item.best.low:.4g}..{item.best.high:.4g}", item.best.method])
+    columns = ["tensor", "range now", "predicted SQNR now, dB", "better range", "by"]
+    first = unfit[0]
+    return [
+        *gain_evidence(context, gain),
+        Evidence("table", "Ranges that do not fit", {"columns": columns, "rows": rows}),
+        _histogram(context, first),
+        *method_table(context, first.at, first.range),
+    ]
+
+
+def _histogram(context: CheckContext, item: Unfit) -> Evidence:
+    histogram = context.stats[item.at].histogram
+    edges = np.linspace(*histogram.range, len(histogram.float) + 1)
+    data = {
+        "edges": [float(f"{edge:.6g}") for edge in edges],
+        "series": {"float": histogram.float.tolist(), "quant": histogram.quant.tolist()},
+        "marks": {"range min": item.range.low, "range max": item.range.high},
+    }
+    return Evidence("histogram", f"Values of {context.layers[item.at].name}", data)
+
+
+def method_table(context: CheckContext, at: int, limits: Range) -> list[Evidence]:
+    """What each calibration method would give for one tensor, from its values."""
+    if context.what_if is None:
+        return []
+    tensor = context.pairing.pairs[at].float_tensor
+    fetcher = Fetcher(context.float_graph, SessionSettings())
+    parts = []
+    for feeds, _ in context.what_if.feeds:
+        value = fetcher.values([tensor], feeds)[tensor].reshape(-1)
+        parts.append(value[:: max(1, len(value) // VALUES)])
+    values = Distribution.of(parts)
+    if values is None:
+        return []
+    now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
+    choices = [Threshold("as it is", limits.low, limits.high, now)]
+    choices += thresholds(values, limits.codes)
+    rows = [
+        [choice.method, float(f"{choice.low:.5g}"), float(f"{choice.high:.5g}"), _db(choice)]
+        for choice in choices
+    ]
+    columns = ["calibration", "min", "max", "predicted SQNR, dB"]
+    title = f"What other thresholds would give {context.layers[at].name}"
+    return [Evidence("table", title, {"columns": columns, "rows": rows})]
+
+
+def _db(choice: Threshold) -> float | str:
+    return round(choice.sqnr_db, 1) if math.isfinite(choice.sqnr_db) else str(choice.sqnr_db)
+
+
+CLIPPING = Check(
+    "QD302", "activation-clipping", "no range cuts off values that matter at the output", _clipping
+)
+TOO_WIDE = Check(
+    "QD303",
+    "range-too-wide",
+    "no range is so wide that its rounding matters at the output",
+    _too_wide,
+)

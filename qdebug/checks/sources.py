@@ -1,0 +1,225 @@
+"""``error-source`` and ``dead-output``: where the error enters, and where a signal ends."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from qdebug.analysis.what_if import Gain
+from qdebug.checks.check import Check, CheckContext
+from qdebug.checks.effect import (
+    float_layers,
+    free,
+    gain_evidence,
+    gain_of,
+    is_doubtful,
+    rounded,
+    status_of,
+)
+from qdebug.checks.settle import downstream
+from qdebug.run.model import Evidence, Finding, FindingStatus, Layer
+from qdebug.vendors.advice import keep_in_float
+
+TRIED = 6
+"""Layers whose gain is computed."""
+KEPT = 3
+"""Sources that are reported."""
+SHOWN = 5
+"""Victims that are listed under a source."""
+WORTH_DB = 0.5
+"""A source that wins less is not worth naming."""
+LOST_DB = 3.0
+"""A loss against the inputs that stands out."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A layer where error enters.
+
+    Attributes:
+        at: its index.
+        gain: of keeping it in float.
+        victims: layers downstream that only pass the error on.
+    """
+
+    at: int
+    gain: Gain
+    victims: tuple[int, ...]
+
+
+def candidates(context: CheckContext) -> list[int]:
+    """Layers where error may enter, the likeliest first.
+
+    By sensitivity where it was measured; else what has a bad local error, together with the layers
+    it reads (an input's quantizer shows only in the layer that reads it); where local error is not
+    known, what loses most against its inputs.
+    """
+    measured = {x.index: x.sensitivity for x in context.layers if x.sensitivity is not None}
+    if measured:
+        return sorted(measured, key=lambda at: _finite(measured[at].sqnr_db))
+    sources = [x for x in context.layers if x.role == "source" and x.local is not None]
+    found: list[int] = []
+    for layer in sorted(sources, key=_local_db):
+        found += [layer.index, *layer.inputs]
+    losses = sorted(context.layers, key=lambda x: -_loss(context, x.index))
+    found += [x.index for x in losses if _loss(context, x.index) > LOST_DB]
+    return list(dict.fromkeys(found))
+
+
+def _local_db(layer: Layer) -> float:
+    return _finite(layer.local.sqnr_db if layer.local is not None else None)
+
+
+def _loss(context: CheckContext, at: int) -> float:
+    """Accumulated SQNR lost between a layer's worst input and itself, dB."""
+    layer = context.layers[at]
+    inputs = [context.layers[i].accumulated for i in layer.inputs]
+    known = [_finite(m.sqnr_db) for m in inputs if m is not None]
+    if layer.accumulated is None or not known:
+        return 0.0
+    return min(*known, 60.0) - _finite(layer.accumulated.sqnr_db)
+
+
+def _finite(value: float | None) -> float:
+    """A number that can be sorted: NaN is the worst of all."""
+    if value is None or math.isnan(value):
+        return -100.0
+    return max(-100.0, min(200.0, value))
+
+
+def find_sources(context: CheckContext) -> list[Source]:
+    """The layers whose quantization costs the outputs most."""
+    what_if = context.what_if
+    usable = [at for at in candidates(context) if what_if is not None and what_if.can_free(at)]
+    found = []
+    for at in usable[:TRIED]:
+        gain = gain_of(context, free(context, [at], weights=True))
+        if gain is not None and gain.db >= WORTH_DB:
+            reached = downstream(context.layers, [at]) - {at}
+            victims = tuple(i for i in sorted(reached) if context.layers[i].role == "victim")
+            found.append(Source(at, gain, victims))
+    return sorted(found, key=lambda source: -source.gain.db)[:KEPT]
+
+
+def _error_source(context: CheckContext) -> Iterator[Finding]:
+    if not is_doubtful(context):
+        return
+    sources = find_sources(context)
+    if not sources:
+        yield _spread(context)
+        return
+    layers = [source.at for source in sources]
+    together = gain_of(context, free(context, layers, weights=True))
+    first = sources[0]
+    name = context.layers[first.at].name
+    status: FindingStatus = "warn" if status_of(together) in ("fail", "warn") else "info"
+    count = f"{len(sources)} layers" if len(sources) > 1 else "one layer"
+    yield ERROR_SOURCE.found(
+        status,
+        f"The error enters at {count}, first of all at {name}",
+        f"Without the quantization of {name} the output gains {first.gain.db:.1f} dB; "
+        f"{len(first.victims)} layers after it have a large accumulated error and a small local "
+        f"one: they pass it on.",
+        f"Keep {', '.join(f'`{context.layers[at].name}`' for at in layers)} in float or give "
+        "them 16 bits. Leave the victims as they are.",
+        layers=layers,
+        evidence=[
+            _source_table(context, sources),
+            *gain_evidence(context, together),
+            *keep_in_float(float_layers(context, layers), context.vendor),
+        ],
+        gain_db=rounded(together),
+        confidence="high",
+    )
+
+
+def _spread(context: CheckContext) -> Finding:
+    known = [x.local.sqnr_db for x in context.layers if x.local is not None]
+    finite = [value for value in known if math.isfinite(value)]
+    middle = f"; the median local SQNR is {float(np.median(finite)):.1f} dB" if finite else ""
+    return ERROR_SOURCE.found(
+        "info",
+        "The error is spread over the whole network",
+        f"No single layer's quantization, taken away, wins {WORTH_DB} dB at the output{middle}.",
+        "Use 16-bit activations, per-channel weights, or quantization-aware training; a few layers "
+        "in float will not do.",
+        confidence="medium",
+    )
+
+
+def _source_table(context: CheckContext, sources: Sequence[Source]) -> Evidence:
+    rows: list[list[str | float | None]] = []
+    for source in sources:
+        rows.append(_row(context, source.at, "source", round(source.gain.db, 2)))
+        rows += [_row(context, at, "victim", None) for at in source.victims[:SHOWN]]
+        if len(source.victims) > SHOWN:
+            rows.append([f"and {len(source.victims) - SHOWN} more", "victims", None, None, None])
+    columns = ["layer", "role", "local SQNR, dB", "accumulated SQNR, dB", "gain in float, dB"]
+    return Evidence("table", "Sources, and the victims of each", {"columns": columns, "rows": rows})
+
+
+def _row(context: CheckContext, at: int, role: str, gain: float | None) -> list[str | float | None]:
+    layer = context.layers[at]
+    local = layer.local.sqnr_db if layer.local is not None else None
+    accumulated = layer.accumulated.sqnr_db if layer.accumulated is not None else None
+    return [layer.name, role, _number(local), _number(accumulated), gain]
+
+
+def _number(value: float | None) -> float | None:
+    return round(value, 1) if value is not None and math.isfinite(value) else None
+
+
+def _dead_output(context: CheckContext) -> Iterator[Finding]:
+    for output in context.outputs:
+        if output.layer is None:
+            continue
+        dead = _is_dead(context, output.layer)
+        if dead is None:
+            continue
+        first = _first_dead(context, output.layer)
+        layer = context.layers[first]
+        where = "" if first == output.layer else f" It dies at {layer.name} ({layer.op})."
+        yield DEAD_OUTPUT.found(
+            "fail",
+            f"Output {output.name} is {dead} in the quant run only",
+            f"The float run reaches {_peak(context, output.layer):.3g} there, the quant run is "
+            f"{dead} on every sample.{where}",
+            f"Look at the scale and range of `{layer.name}` and of what it reads; keep it in float "
+            "to see the signal return.",
+            layers=sorted({first, output.layer}),
+            confidence="high",
+        )
+
+
+def _is_dead(context: CheckContext, at: int) -> str | None:
+    moments = context.stats[at].accumulated
+    if moments is None or context.layers[at].state in ("zero_both", "low_signal", "identical"):
+        return None
+    total = moments.total()
+    constant = total.min_q[0] == total.max_q[0] and total.n[0] > 1
+    alive = total.max_f[0] - total.min_f[0] > 0
+    if not (constant and alive):
+        return None
+    return "zero" if total.max_q[0] == 0 else "constant"
+
+
+def _peak(context: CheckContext, at: int) -> float:
+    moments = context.stats[at].accumulated
+    return (
+        0.0 if moments is None else float(max(abs(moments.min_f.min()), abs(moments.max_f.max())))
+    )
+
+
+def _first_dead(context: CheckContext, at: int) -> int:
+    """The earliest layer upstream from which on all is dead."""
+    dead = [i for i in context.layers[at].inputs if _is_dead(context, i) is not None]
+    return _first_dead(context, dead[0]) if dead else at
+
+
+DEAD_OUTPUT = Check("QD304", "dead-output", "no output is dead in the quant run only", _dead_output)
+ERROR_SOURCE = Check(
+    "QD507", "error-source", "the outputs are good enough: no layer stands out", _error_source
+)
