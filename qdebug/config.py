@@ -256,6 +256,12 @@ def _choice(*options: str) -> Callable[[Any], str]:
     return read
 
 
+def _vendor(value: Any) -> str:
+    from qdebug.vendors.advice import known_vendor
+
+    return known_vendor(_text(value))
+
+
 def _spec(value: Any) -> str:
     """The text form of a spec; a table with ``[[step]]`` tables is turned into it."""
     if isinstance(value, str):
@@ -295,6 +301,6 @@ KEYS: Mapping[str, Key] = {
     "float_provider": Key("execution provider of the float side", _TEXT, _text),
     "quant_provider": Key("execution provider of the quant side", _TEXT, _text),
     "task": Key("how outputs are judged: a known task or module:function", _TEXT, _text),
-    "vendor": Key("toolchain in whose syntax fixes are written", _TEXT, _text),
+    "vendor": Key("toolchain in whose syntax fixes are written", _TEXT, _vendor),
 }
 """The plain keys by name."""

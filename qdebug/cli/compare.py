@@ -137,7 +137,10 @@ def _add_measuring_options(group: argparse._ArgumentGroup) -> None:
         "segmentation, text, or module:function",
     )
     group.add_argument(
-        "--vendor", metavar="NAME", help="toolchain in whose syntax fixes are written"
+        "--vendor",
+        type=values.vendor,
+        metavar="NAME",
+        help="toolchain in whose syntax fixes are written (default: all)",
     )
     add_config_option(group)
 

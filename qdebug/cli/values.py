@@ -68,6 +68,16 @@ def lower_limit(text: str) -> Limit:
     return Limit(name, number, "min", "flag")
 
 
+def vendor(text: str) -> str:
+    """A toolchain; see ``known_vendor``."""
+    from qdebug.vendors.advice import known_vendor
+
+    try:
+        return known_vendor(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def _unknown_metric(name: str, allowed: list[str], known: list[str]) -> str:
     if name in known:
         return f"{name} is not better when it is higher; set its limit in qdebug.toml"

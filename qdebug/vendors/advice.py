@@ -6,6 +6,7 @@ they make of it, by the rule that their own files show.
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,20 @@ class _Toolchain:
     title: str
     language: str
     write: Callable[[Sequence[FloatLayer]], str]
+
+
+def known_vendor(text: str) -> str:
+    """The name of a toolchain, from its name or another name of it in any case.
+
+    Raises:
+        ValueError: there is no such toolchain; the message names the nearest, or all.
+    """
+    name = ALIASES.get(text.lower(), text.lower())
+    if name in TOOLCHAINS:
+        return name
+    near = difflib.get_close_matches(name, [*TOOLCHAINS, *ALIASES], n=1)
+    told = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(TOOLCHAINS)}"
+    raise ValueError(f"there is no toolchain {text!r}; {told}")
 
 
 def keep_in_float(layers: Sequence[FloatLayer], vendor: str | None = None) -> list[Evidence]:
@@ -71,7 +86,9 @@ def _tensorrt(layers: Sequence[FloatLayer]) -> str:
 
 
 def _quoted(name: str) -> str:
-    return name if name.replace("/", "").replace(".", "").replace("_", "").isalnum() else f'"{name}"'
+    return (
+        name if name.replace("/", "").replace(".", "").replace("_", "").isalnum() else f'"{name}"'
+    )
 
 
 def _tpu_mlir(layers: Sequence[FloatLayer]) -> str:
