@@ -94,6 +94,7 @@ KEYS: tuple[Key, ...] = (
     _k("layers.sample", "i", "sample(1)", "", "accumulated error of one sample, or of all"),
     _k("layers.findings", "f", "findings", "", "the findings that touch it"),
     _k("layers.pick", "x", "pick", "keep", "keep in float, in 16 bits, or as it is", 7),
+    _k("layers.pick_shown", "A", "pick_shown", "", "the same for every layer a filter shows"),
     _k("layers.channel", "full_stop", "tensor('channel', 1)", "", "tensor tab: next channel"),
     _k("layers.channel_back", "comma", "tensor('channel', -1)", "", "tensor tab: previous channel"),
     _k("layers.view", "v", "tensor('view', 1)", "", "tensor tab: heat map or scatter"),

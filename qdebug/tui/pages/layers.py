@@ -347,6 +347,23 @@ class LayersPage(DetailActions):
         self.notify(self._pick_text(layer, after), title=f"Layer {layer.index}", markup=False)
         self.post_message(self.Changed())
 
+    def action_pick_shown(self) -> None:
+        """Put every layer that the filter shows on the keep list, the same way."""
+        if not self.query_one(FilterBar).has_class("on"):
+            self.notify("Filter first: this is for the layers a filter shows.", markup=False)
+            return
+        shown = [self.session.run.layers[place].index for place in self.rows.rows]
+        after = _NEXT_PICK[self.session.picks.get(shown[0])] if shown else None
+        for index in shown:
+            self.session.picks.pop(index, None)
+            if after is not None:
+                self.session.picks[index] = after
+        self.table.refresh()
+        self.detail.draw(keep_place=True)
+        words = {None: "stay in 8 bits", "float": "are to stay in float", "int16": "get 16 bits"}
+        self.app.clear_notifications()
+        self.notify(f"{len(shown)} layers {words[after]}. X shows the list.", markup=False)
+
     def _pick_text(self, layer: Layer, pick: Precision | None) -> str:
         """What is known about the effect; nothing is estimated here."""
         if pick is None:

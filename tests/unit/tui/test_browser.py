@@ -28,9 +28,7 @@ def here(pilot: Pilot[None]) -> int:
     return current.index
 
 
-async def test_it_opens_where_the_verdict_points(
-    browse: Open, run: Run
-) -> None:
+async def test_it_opens_where_the_verdict_points(browse: Open, run: Run) -> None:
     async with browse(run) as pilot:
         text = screen_text(pilot)
         assert "FAIL" in text
@@ -190,6 +188,21 @@ async def test_the_keep_list_is_exported(
     assert f'"nodes_to_exclude": [\n    "{run.layers[-1].name}"\n  ]' in text
     assert f'"{run.layers[-2].float_tensor}": [' in text
     assert '"quant_type": "QUInt16"' in text
+
+
+async def test_every_layer_of_a_filter_goes_on_the_keep_list(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("A")
+        assert browser(pilot).session is not None
+        session = layers_page(pilot).session
+        assert not session.picks
+        await pilot.press("slash", *"finding:mixed-range", "enter", "A")
+        finding = next(f for f in run.findings if f.slug == "mixed-range")
+        assert session.picks == dict.fromkeys(finding.layers, "float")
+        await pilot.press("A")
+        assert session.picks == dict.fromkeys(finding.layers, "int16")
+        await pilot.press("A")
+        assert not session.picks
 
 
 async def test_copying_puts_markdown_on_the_clipboard(browse: Open, run: Run) -> None:
