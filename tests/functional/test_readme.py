@@ -65,7 +65,8 @@ def test_the_settings_are_understood(tmp_path: Path) -> None:
     file.write_text(_blocks("toml")[0], encoding="utf-8")
     config = load_config(file)
     assert config.settings["fail_on"] == "warning"
-    assert [limit.metric for limit in config.limits] == ["cosine", "sqnr_db"]
+    assert [limit.metric for limit in config.limits] == ["cosine", "sqnr_db", "task.f1"]
+    assert config.overrides[0].match == "/model.22/*"
 
 
 def test_the_python_example_runs(checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import sqnr_limit
 from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
 from qdebug.run.arrays import RunArrays
-from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run
+from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run, TaskResult
 
 
 def section(run: Run, look: Look) -> list[Text]:
@@ -29,7 +29,17 @@ def section(run: Run, look: Look) -> list[Text]:
         lines += _output(output, run.verdict.limits, _channels(output, arrays, run), look)
     if run.task is not None:
         lines += look.hanging("  task   ", f"{run.task.kind}: {run.task.summary}")
+        lines += look.items("         ", _task_limits(run.task, verdict.limits))
     return lines
+
+
+def _task_limits(task: TaskResult, limits: tuple[Limit, ...]) -> list[str]:
+    """The numbers of the task that decide, each beside its limit."""
+    return [
+        f"{limit.task_number} {number(task.numbers[limit.task_number])}{_limit(limit)}"
+        for limit in limits
+        if limit.about_task and limit.task_number in task.numbers
+    ]
 
 
 def _channels(output: OutputResult, arrays: RunArrays, run: Run) -> list[str]:

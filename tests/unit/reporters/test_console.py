@@ -20,7 +20,7 @@ from qdebug.reporters.console import (
 )
 from qdebug.reporters.console.chart import columns_of
 from qdebug.reporters.console.layers import rank
-from qdebug.run.model import Layer, OutputResult, Run, Verdict
+from qdebug.run.model import Layer, Limit, OutputResult, Run, Verdict
 from tests.conftest import Golden
 from tests.support import HOSTILE_NAMES, synthetic_run
 
@@ -101,6 +101,13 @@ def test_limits_stand_beside_the_values(run: Run) -> None:
     text = render(run, Look(120)).plain
     assert "accumulated SQNR 7.8 dB (≥ 20, qdebug.toml)" in text
     assert "accumulated cosine 0.9266 (≥ 0.99)" in text
+
+
+def test_limits_on_the_task_stand_beside_its_numbers(run: Run) -> None:
+    limits = (*run.verdict.limits, Limit("task.iou", 0.95, "min", "flag"))
+    verdict = dataclasses.replace(run.verdict, limits=limits)
+    text = render(dataclasses.replace(run, verdict=verdict), Look(120)).plain
+    assert "\n         iou 0.93 (≥ 0.95, flag)\n" in text
 
 
 def test_an_output_begins_with_its_worst_channel_not_with_a_cosine(run: Run) -> None:
