@@ -82,6 +82,13 @@ def make_quantizer(
     return Quantizer(dtype, scales, zeros.reshape(scales.shape), axis, low, high)
 
 
+def bias_quantizer(scale: npt.NDArray[np.float32]) -> Quantizer:
+    """Quantizer of an int32 bias, from its scale per channel (or one for all)."""
+    scale = scale.reshape(()) if scale.size == 1 else scale
+    zero = np.zeros(scale.shape, np.int64)
+    return Quantizer("int32", scale, zero, 0 if scale.ndim else None, *code_range("int32"))
+
+
 def _integers(codes: Array) -> npt.NDArray[np.int64]:
     # float8 zero points are always zero, and NaN is not an integer
     values = np.nan_to_num(codes.astype(np.float32)) if codes.dtype.kind not in "iu" else codes

@@ -17,6 +17,7 @@ from qdebug.graph.pairing.ops import (
     NEUTRAL,
     PARAMETER_INPUTS,
     WEIGHTED,
+    CodeOp,
     Operand,
     code_op,
     family_of,
@@ -27,6 +28,7 @@ from qdebug.graph.qparams import (
     DEQUANTIZE_OPS,
     FAKE_QUANTIZE_OPS,
     QUANTIZE_OPS,
+    bias_quantizer,
     linear_quantizer,
     make_quantizer,
     qonnx_quantizer,
@@ -164,7 +166,25 @@ class _Builder:
         value.accumulator = node.op == "Cast"
         if node.op == "Mul":
             self._set_weight_scale(node, value)
+        elif node.op == "AscendDequant":
+            self._set_ascend_scales(node, value)
         return True
+
+    def _set_ascend_scales(self, node: Node, value: Value) -> None:
+        """AMCT keeps ``input scale x weight scale`` as float32 bits in a uint64 per channel."""
+        packed = self.constants.value(node.inputs[1])
+        consts = value.op.consts if value.op is not None else []
+        source = self.logical.of_tensor.get(value.op.node.inputs[0]) if value.op else None
+        data = source.codes.get(value.op.node.inputs[0]) if source and value.op else None
+        if packed is None or data is None or not consts:
+            return
+        product = packed.reshape(-1).astype(np.uint32).view(np.float32)
+        scale = product / data.scale if product.size > 1 else (product / data.scale).reshape(())
+        zero = np.zeros(scale.shape, np.int64)
+        axis = _weight_axis(value.op.node, consts[0].shape) if value.op and scale.ndim else None
+        consts[0].quantizer = Quantizer("int8", scale, zero, axis, -128, 127)
+        if len(consts) > 1:
+            consts[1].quantizer = bias_quantizer(product)
 
     def _set_weight_scale(self, node: Node, value: Value) -> None:
         """The product ``input scale x weight scale`` tells the weight's scale."""
@@ -200,12 +220,26 @@ class _Builder:
             return (self._operand(node, Operand(0)), weight)
         layout = code_op(node)
         if layout is not None:
-            return tuple(self._operand(node, operand) for operand in layout.operands)
+            operands = tuple(self._operand(node, operand) for operand in layout.operands)
+            self._scale_bias(node, layout, operands)
+            return operands
         skipped = PARAMETER_INPUTS.get(node.op, ())
         count = 1 if skipped and node.op != "Concat" else len(node.inputs)
-        operands = [self._operand(node, Operand(slot)) for slot in range(count)]
-        operands += [self._of(name) for name in node.outer_inputs]
-        return tuple(operands)
+        plain = [self._operand(node, Operand(slot)) for slot in range(count)]
+        return (*plain, *(self._of(name) for name in node.outer_inputs))
+
+    def _scale_bias(
+        self, node: Node, layout: CodeOp, operands: tuple[Value | Const | None, ...]
+    ) -> None:
+        """An int32 bias has the product of the operands' scales."""
+        bias = operands[2] if len(operands) > 2 else None
+        if not isinstance(bias, Const) or self.graph.type_of(bias.tensor).dtype != "int32":
+            return
+        slots = [operand.scale for operand in layout.operands[:2]]
+        scales = [self.constants.value(node.inputs[slot]) for slot in slots if slot >= 0]
+        if len(scales) == 2 and scales[0] is not None and scales[1] is not None:
+            product = (scales[0].reshape(-1) * scales[1].reshape(-1)).astype(np.float32)
+            bias.quantizer = bias_quantizer(product)
 
     def _of(self, tensor: str) -> Value | Const | None:
         if not tensor or tensor in self.logical.plumbing:
@@ -293,7 +327,7 @@ def _weight_axis(node: Node, shape: tuple[int, ...] | None) -> int:
     """Output-channel axis of a weight whose scale has several entries."""
     if "Conv" in node.op or not shape:
         return 0
-    if node.op == "QGemm" and node.attributes.get("transB", 0):
+    if node.attributes.get("transB", 0):
         return 0
     return len(shape) - 1
 
