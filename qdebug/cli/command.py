@@ -16,6 +16,7 @@ COMMANDS = {
     "browse": "qdebug.cli.browse:BrowseCommand",
     "report": "qdebug.cli.report:ReportCommand",
     "diff": "qdebug.cli.diff:DiffCommand",
+    "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
 }

@@ -18,10 +18,10 @@ from qdebug.preprocess.geometry import Wh
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery, Source, TensorScene, guess_affine, recover
 from qdebug.preprocess.recover.numbers import arithmetic
-from qdebug.preprocess.recover.scene import Scene
+from qdebug.preprocess.recover.scene import Scene, content_of
 from qdebug.preprocess.slugs import PASSED
 from qdebug.preprocess.spec import Affine, PreprocessSpec
-from qdebug.preprocess.steps import Color, Layout
+from qdebug.preprocess.steps import Anchor, Color, Layout, Letterbox
 from qdebug.preprocess.verdicts import ambiguous, blind, finding, passed, residual, unexplained
 from qdebug.run.model import Finding, FindingStatus
 
@@ -29,6 +29,8 @@ Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
 """Runs the float model on one input tensor and returns its outputs."""
 
 
+_WIDEST_HEAD = 512
+_LEAST_SCORE = 0.1
 _NEEDS_COLOR = ("channel-order", "mean-std-order")
 
 
@@ -116,11 +118,25 @@ def _guessed(tensor: NDArray[Any]) -> PreprocessSpec:
     first = body.shape[0] in (1, 3)
     values = body.transpose(1, 2, 0) if first else body
     unit = Affine((1.0,) * values.shape[2], (0.0,) * values.shape[2])
-    steps = arithmetic(guess_affine(values) or unit, None, 0.0)
+    affine = guess_affine(values) or unit
+    steps = arithmetic(affine, None, 0.0)
     batch = "n" if tensor.ndim == 4 else ""
     layout = PreprocessSpec.parse(batch + ("chw" if first else "hwc")).steps
     color = Color("rgb") if values.shape[2] == 3 else Color("gray", 1)
-    return PreprocessSpec((color, *steps, *layout))
+    pixels = (values.astype(np.float32) - affine.offset) / affine.gain
+    return PreprocessSpec((*_framed(pixels), color, *steps, *layout))
+
+
+def _framed(pixels: NDArray[Any]) -> tuple[Letterbox, ...]:
+    """Describe a constant border as the letterbox that it looks like; nothing without one."""
+    height, width = pixels.shape[:2]
+    x0, y0, x1, y1 = content_of(pixels)
+    if (x0, y0, x1, y1) == (0, 0, width, height):
+        return ()
+    corner = pixels[-1, -1] if x0 == y0 == 0 else pixels[0, 0]
+    pad = tuple(round(float(code), 2) for code in corner)
+    anchor: Anchor = "top-left" if x0 == y0 == 0 else "center"
+    return (Letterbox((width, height), pad[:1] if len(set(pad)) == 1 else pad, anchor=anchor),)
 
 
 def _judged(
@@ -230,7 +246,26 @@ def _effect(
     if tensor.shape != expected.shape or not np.isfinite(tensor.astype(np.float32)).all():
         return None
     right, wrong = model(expected), model(tensor.astype(expected.dtype))
-    return min((sqnr_db(r, w) for r, w in zip(right, wrong, strict=True)), default=None)
+    return output_effect(right, wrong)
+
+
+def output_effect(right: Sequence[NDArray[Any]], wrong: Sequence[NDArray[Any]]) -> float | None:
+    """SQNR in dB of the worst output, or of the worst column of a detection head.
+
+    Such a head holds boxes in pixels beside scores in 0..1: over the whole tensor the boxes hide
+    the scores. Columns that nowhere reach 0.1 carry no detection and do not count.
+    """
+    worst = [_worst_column(r, w) for r, w in zip(right, wrong, strict=True)]
+    return min(worst, default=None)
+
+
+def _worst_column(right: NDArray[Any], wrong: NDArray[Any]) -> float:
+    if right.ndim != 3 or min(right.shape[1:]) > _WIDEST_HEAD:
+        return sqnr_db(right, wrong)
+    axis = 1 if right.shape[1] < right.shape[2] else 2
+    one, two = np.moveaxis(right, axis, 0), np.moveaxis(wrong, axis, 0)
+    columns = [c for c in range(len(one)) if np.abs(one[c]).max() >= _LEAST_SCORE]
+    return min((sqnr_db(one[c], two[c]) for c in columns), default=sqnr_db(right, wrong))
 
 
 def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:

@@ -126,6 +126,9 @@ def _geometry(one: Traits, two: Traits) -> Iterator[Difference]:
     names = one.geometry_text, two.geometry_text
     if one.geometry != two.geometry:
         sentence = f"the picture is fed with {_named(two)} where the reference has {_named(one)}"
+        if one.geometry == "none":
+            names = "the reference's own geometry", names[1]
+            sentence = f"the picture is fed with {_named(two)}, the reference is placed otherwise"
         yield Difference("resize-geometry", sentence, *names)
     elif one.size != two.size or (one.geometry == "crop" and not _same_but_rounding(*names)):
         sentence = f"the geometry is '{names[1]}' where the reference has '{names[0]}'"

@@ -118,7 +118,7 @@ def blind(notes: Sequence[str]) -> tuple[Finding, ...]:
 
 def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Say what the recovered pipeline leaves unexplained, if anything."""
-    if found.exact or any(f.slug == "decoder-difference" for f in findings):
+    if found.exact or found.approximate or any(f.slug == "decoder-difference" for f in findings):
         return ()
     rms, largest = found.fit.rms, found.fit.max
     numbers = f"{rms:.2f} codes on average (rms), {largest:.0f} at most"

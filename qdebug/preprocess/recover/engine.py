@@ -66,6 +66,8 @@ class Recovery:
     border: Border | None
     gray_source: bool
     """Whether the picture itself is gray, so that channel orders look alike."""
+    approximate: bool
+    """Whether the geometry was rebuilt from a reference tensor, which cannot be exact."""
     luma_rms: float
     """What remains unexplained of the brightness alone: chroma subsampling leaves it alone."""
 
@@ -152,6 +154,7 @@ class _Engine:
             self._is_exact(fitted.fit),
             border,
             _is_gray(made),
+            not self.scene.has_file and bool(fitted.match.candidate.steps),
             self._luma_rms(fitted),
         )
 

@@ -5,6 +5,7 @@ Each fault is planted with cv2, Pillow and numpy directly, not with the code und
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from qdebug.preprocess import PreprocessSpec
-from qdebug.preprocess.check import CheckResult, check_picture
+from qdebug.preprocess import PreprocessSpec, prepare
+from qdebug.preprocess.check import CheckResult, check_picture, check_tensor
+from qdebug.preprocess.steps import Align, Letterbox
 
 from .conftest import Picture, render
 
@@ -124,7 +126,7 @@ def misread_matrix(rgb: Picture) -> Picture:
     y, red, blue = ycc[..., 0], ycc[..., 1] - 128, ycc[..., 2] - 128
     r, b = y + 1.5748 * red, y + 1.8556 * blue
     g = (y - 0.2126 * r - 0.0722 * b) / 0.7152
-    return np.clip(np.rint(np.stack([r, g, b], axis=-1)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(np.stack([r, g, b], axis=-1)), 0, 255), np.uint8)
 
 
 def sheared(tensor: Tensor) -> Tensor:
@@ -287,23 +289,221 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Picture, Path
     return found
 
 
-@pytest.mark.parametrize("name", FAULTS)
-def test_each_planted_fault_raises_exactly_its_slug(
-    scenes: list[tuple[Picture, Path]], name: str
-) -> None:
-    slugs, plant = FAULTS[name]
+def misses(scenes: list[tuple[Picture, Path]], name: str) -> list[str]:
+    """Run one fault or control on pictures; return what was not named as it should be."""
+    slugs, plant = FAULTS[name] if name in FAULTS else ((), CONTROLS[name])
     spec = PreprocessSpec.parse(REFERENCE)
+    missed = []
     for rgb, path in scenes:
         result = check_picture(path, plant(rgb), spec)
+        wanted = tuple(sorted(slugs))
         if name == "area" and rgb.shape[0] + rgb.shape[1] == 1120:
-            assert alarms(result) == ()
+            wanted = ()
             assert "cv2 area" in seen(result, "not-identifiable")
-        else:
-            assert alarms(result) == tuple(sorted(slugs)), path.name
+        if alarms(result) != wanted:
+            missed.append(f"{name} on {path.name}: {alarms(result)}")
+    return missed
 
 
-@pytest.mark.parametrize("name", CONTROLS)
-def test_controls_raise_no_alarm(scenes: list[tuple[Picture, Path]], name: str) -> None:
+@pytest.mark.parametrize("name", [*FAULTS, *CONTROLS])
+def test_faults_raise_exactly_their_slugs_and_controls_none(
+    scenes: list[tuple[Picture, Path]], name: str
+) -> None:
+    assert misses(scenes[:2], name) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_bench_of_ten_pictures(scenes: list[tuple[Picture, Path]]) -> None:
+    missed = {name: misses(scenes, name) for name in (*FAULTS, *CONTROLS)}
+    named = {name: len(scenes) - len(missed[name]) for name in FAULTS}
+    alarmed = {name: len(missed[name]) for name in CONTROLS}
+    for name, count in named.items():
+        print(f"{name:<22} {count} of {len(scenes)} named")
+    for name, count in alarmed.items():
+        print(f"{name:<22} {count} false alarms of {len(scenes)}")
+    assert sum(named.values()) >= 0.98 * len(scenes) * len(FAULTS)
+    assert not any(alarmed.values())
+
+
+def recovered(result: CheckResult) -> PreprocessSpec:
+    assert result.recovered is not None
+    return result.recovered
+
+
+def test_parameters_are_recovered(scenes: list[tuple[Picture, Path]]) -> None:
+    rgb, path = scenes[0]
     spec = PreprocessSpec.parse(REFERENCE)
-    for rgb, path in scenes:
-        assert alarms(check_picture(path, CONTROLS[name](rgb), spec)) == (), path.name
+    for pad in (0, 37, 128, 255):
+        found = recovered(check_picture(path, chw(normalized(letterbox(rgb, pad))), spec))
+        box = found.find(Letterbox)
+        assert box is not None
+        assert box.pad == (float(pad),)
+    mean, std = (
+        np.array([90.0, 101.5, 117.25], np.float32),
+        np.array([47.3, 62.1, 71.9], np.float32),
+    )
+    fed = chw((letterbox(rgb).astype(np.float32) - mean) / std)
+    affine = recovered(check_picture(path, fed, spec)).affine
+    assert affine.mean == pytest.approx(mean.tolist(), rel=1e-3)
+    assert affine.std == pytest.approx(std.tolist(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("wide", "multiple"), [(336, 336), (384, 128), (352, 32), (512, 512)])
+def test_alignment_is_given_in_the_vendors_terms(
+    scenes: list[tuple[Picture, Path]], wide: int, multiple: int
+) -> None:
+    rgb, path = scenes[0]
+    fed = np.pad(clean(rgb), ((0, 0), (0, 0), (0, 0), (0, wide - SIDE)))
+    result = check_picture(path, fed, PreprocessSpec.parse(REFERENCE))
+    assert alarms(result) == ()
+    assert f"stored {wide}x{SIDE}x3 for {SIDE}x{SIDE}" in seen(result, "row-stride")
+    align = recovered(result).find(Align)
+    assert align is not None
+    assert SIDE + -SIDE % align.multiple == wide
+
+
+def test_padded_nhwc_and_doubled_are_named_together(scenes: list[tuple[Picture, Path]]) -> None:
+    rgb, path = scenes[0]
+    doubled = (normalized(letterbox(rgb)) - MEAN) / STD
+    fed = np.pad(doubled[None], ((0, 0), (0, 0), (0, 16), (0, 0)))
+    result = check_picture(path, fed, PreprocessSpec.parse(REFERENCE))
+    assert alarms(result) == ("double-normalization",)
+    assert "NHWC, stored 336x320x3" in seen(result, "row-stride")
+    assert "NHWC" in seen(result, "layout")
+
+
+def test_before_and_after_the_normalization_are_told_apart(
+    scenes: list[tuple[Picture, Path]],
+) -> None:
+    rgb, path = scenes[0]
+    spec = PreprocessSpec.parse(REFERENCE)
+    for name in ("before", "after"):
+        result = check_picture(path, FAULTS[f"BGR {name}"][1](rgb), spec)
+        assert f"{name} the normalization" in seen(result, "channel-order")
+
+
+def test_a_gray_picture_cannot_tell_the_order(tmp_path: Path) -> None:
+    gray = np.repeat(render(0, 500, 400)[..., :1], 3, axis=2)
+    path = tmp_path / "gray.png"
+    Image.fromarray(gray).save(path)
+    spec = PreprocessSpec.parse(REFERENCE)
+    right = check_picture(path, clean(gray), spec)
+    assert alarms(right) == ()
+    assert "order of the channels" in seen(right, "not-identifiable")
+    after = check_picture(path, clean(gray)[:, ::-1], spec)
+    assert alarms(after) == ("not-identifiable",)
+    assert "R and B swapped after the normalization; mean and std" in seen(
+        after, "not-identifiable"
+    )
+
+
+def test_a_square_picture_cannot_tell_the_padding(tmp_path: Path) -> None:
+    square = render(1, 500, 500)
+    path = tmp_path / "square.png"
+    Image.fromarray(square).save(path)
+    result = check_picture(path, clean(square), PreprocessSpec.parse(REFERENCE))
+    assert alarms(result) == ()
+    told = seen(result, "not-identifiable")
+    assert "letterbox or a stretch" in told
+    assert "value of the padding" in told
+
+
+def test_a_picture_that_is_not_resized_cannot_tell_the_filter(tmp_path: Path) -> None:
+    same = render(1, SIDE, 200)
+    path = tmp_path / "same.png"
+    Image.fromarray(same).save(path)
+    result = check_picture(path, clean(same), PreprocessSpec.parse(REFERENCE))
+    assert alarms(result) == ()
+    assert "the resampling filter (the picture is not resized)" in seen(result, "not-identifiable")
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_an_ignored_exif_orientation_is_named(tmp_path: Path, applied: bool) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(render(2, 600, 400)).save(path, quality=97, subsampling=0, exif=exif)
+    flags = cv2.IMREAD_COLOR if applied else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    bgr = cv2.imread(str(path), flags)
+    assert bgr is not None
+    fed = clean(np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8))
+    result = check_picture(path, fed, PreprocessSpec.parse(REFERENCE))
+    assert alarms(result) == (() if applied else ("flip-rotate",))
+    if not applied:
+        assert "EXIF orientation ignored" in seen(result, "flip-rotate")
+
+
+def test_another_picture_is_refused(scenes: list[tuple[Picture, Path]]) -> None:
+    result = check_picture(scenes[0][1], clean(scenes[1][0]), PreprocessSpec.parse(REFERENCE))
+    assert result.recovered is None
+    assert alarms(result) == ("not-identifiable",)
+
+
+def test_without_a_reference_the_pipeline_is_recovered_and_nothing_is_judged(
+    scenes: list[tuple[Picture, Path]],
+) -> None:
+    rgb, path = scenes[0]
+    result = check_picture(path, clean(rgb))
+    assert alarms(result) == ()
+    assert np.allclose(prepare(rgb, "rgb", recovered(result)).tensor, clean(rgb), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["BGR before", "no /255", "normalized twice", "stretch", "pad 0",
+                                  "NHWC as NCHW", "mirrored", "gray", "std of 0..255",
+                                  "uint8 read as int8", "sheared rows"])  # fmt: skip
+@pytest.mark.parametrize("stated", [True, False])
+def test_two_tensors_without_the_picture(
+    scenes: list[tuple[Picture, Path]], name: str, stated: bool
+) -> None:
+    rgb, _ = scenes[0]
+    slugs, plant = FAULTS[name]
+    spec = PreprocessSpec.parse(REFERENCE) if stated else None
+    assert alarms(check_tensor(clean(rgb), plant(rgb), spec)) == slugs
+
+
+@pytest.mark.parametrize(
+    "name", ["clean", "float16", "NHWC, labelled", "NC1HWC2", "row stride +16"]
+)
+def test_two_tensors_that_agree(scenes: list[tuple[Picture, Path]], name: str) -> None:
+    rgb, _ = scenes[0]
+    assert alarms(check_tensor(clean(rgb), CONTROLS[name](rgb))) == ()
+
+
+def test_soft_differences_are_graded_by_their_effect(scenes: list[tuple[Picture, Path]]) -> None:
+    rgb, path = scenes[0]
+    fed = FAULTS["nearest"][1](rgb)
+    spec = PreprocessSpec.parse(REFERENCE)
+
+    def grade(model: Any) -> str:
+        result = check_picture(path, fed, spec, model=model)
+        return next(f.status for f in result.findings if f.slug == "interpolation")
+
+    assert grade(lambda x: [x.mean(axis=(2, 3)) + 100]) == "info"
+    assert grade(lambda x: [x + 10]) == "warn"
+    assert grade(lambda x: [np.diff(x, axis=3)]) == "fail"
+
+
+def test_the_integer_contract_of_the_reference_is_checked(
+    scenes: list[tuple[Picture, Path]],
+) -> None:
+    rgb, path = scenes[0]
+    spec = PreprocessSpec.parse(f"letterbox {SIDE} pad 114 | rgb | offset -128 | int8 | nhwc")
+    pixels = letterbox(rgb).astype(np.int16)[None]
+    assert alarms(check_picture(path, (pixels - 128).astype(np.int8), spec)) == ()
+    assert alarms(check_picture(path, pixels.astype(np.uint8), spec)) == ("integer-offset",)
+    twice = (pixels - 256).astype(np.int16)
+    assert alarms(check_picture(path, twice, spec)) == ("integer-offset",)
+
+
+def test_one_check_at_640_takes_less_than_two_seconds(tmp_path: Path) -> None:
+    rgb = render(5, 1280, 853)
+    path = tmp_path / "large.jpg"
+    Image.fromarray(rgb).save(path, quality=95)
+    spec = PreprocessSpec.parse(REFERENCE.replace(str(SIDE), "640"))
+    other = PreprocessSpec.parse("resize 640x640 cv2 area | bgr | /255 | nchw")
+    fed = prepare(rgb, "rgb", other).tensor
+    start = time.process_time()
+    result = check_picture(path, fed, spec)
+    assert time.process_time() - start < 4
+    assert "resize-geometry" in alarms(result)

@@ -1,0 +1,306 @@
+"""``qdebug preprocess``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qdebug.cli import terminal, values
+from qdebug.errors import ExitCode, InputError, UsageError
+
+if TYPE_CHECKING:
+    from qdebug.preprocess import PreprocessSpec
+    from qdebug.run.model import Finding
+
+_STDOUT = "-"
+_SCHEMA = "qdebug.check/1"
+_MARKS = {"fail": "FAIL", "warn": "warn", "info": "info", "pass": "pass"}
+
+
+class PreprocessCommand:
+    """Show, check and compare preprocessing, and name what is wrong with an input.
+
+    check IMAGE --fed TENSOR finds the pipeline that made a tensor and what differs from -p;
+    check --reference TENSOR --fed TENSOR does it without the image;
+    check [IMAGE ...] --float F [--quant Q] judges a pipeline against the models themselves;
+    diff A B [IMAGE] compares two pipelines; show SPEC prints one in every spelling and dialect;
+    probe -o FILE writes a picture on which every mistake shows.
+
+    Pipelines may be written in a vendor's dialect: ncnn:"mean=[...] norm=[...]",
+    horizon:model.yaml, and so on.
+    """
+
+    examples = (
+        'qdebug preprocess check photo.jpg --fed board.npy -p "yolo 640"',
+        "qdebug preprocess check --reference float.npy --fed device.npy -p imagenet",
+        "qdebug preprocess check photo.jpg --float float.onnx --quant int8.onnx",
+        'qdebug preprocess diff "yolo 640" ncnn:"mean=[0] norm=[0.0039] shape=[640,640,3]"',
+        "qdebug preprocess show imagenet",
+        "qdebug preprocess probe -o probe.png",
+    )
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+        parser.add_argument(
+            "action", choices=tuple(_ACTIONS), metavar="ACTION", help="check, diff, show or probe"
+        )
+        parser.add_argument("operands", nargs="*", metavar="ARGUMENT", help="images or specs")
+        group = parser.add_argument_group("input")
+        group.add_argument("-p", "--preprocess", metavar="SPEC", help="the pipeline that is right")
+        group.add_argument("--quant-preprocess", metavar="SPEC", help="the pipeline of --quant")
+        group.add_argument("--fed", metavar="TENSOR", help="the tensor that was really fed")
+        group.add_argument("--reference", metavar="TENSOR", help="what should have been fed")
+        group.add_argument("--shape", type=values.shape, help="shape of raw .bin tensors")
+        group.add_argument("--dtype", help="data type of raw .bin tensors")
+        group = parser.add_argument_group("models")
+        group.add_argument(
+            "--float",
+            "--model",
+            dest="float_model",
+            metavar="FLOAT",
+            help="the float model: its first nodes, and the effect on its output",
+        )
+        group.add_argument("--quant", dest="quant_model", metavar="QUANT", help="its twin")
+        group = parser.add_argument_group("output")
+        group.add_argument("--json", metavar="FILE", help="write the result as JSON; - to stdout")
+        group.add_argument("-o", "--output", metavar="FILE", help="the picture that probe writes")
+        group.add_argument("--size", help="its size, for instance 1013x757")
+        group.add_argument("--force", action="store_true", help="replace what exists")
+        group.add_argument(
+            "--fail-on",
+            choices=("error", "warning", "never"),
+            default="error",
+            help="which findings exit with 1 (default error)",
+        )
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do what was asked."""
+        return _ACTIONS[args.action](args)
+
+
+def _show(args: argparse.Namespace) -> int:
+    from qdebug.preprocess import read_spec
+    from qdebug.vendors import dialects
+
+    (text,) = _operands(args, 1, 1, "one spec")
+    given = read_spec(text)
+    spec = _known(given.spec)
+    lines = ["canonical", f"  {spec}"]
+    if given.notes:
+        lines += ["", "notes", *(f"  {note}" for note in given.notes)]
+    others = [other for other in spec.equivalents() if other != str(spec)]
+    if others:
+        lines += ["", "the same in other numbers", *(f"  {other}" for other in others)]
+    written = dialects.write_all(spec)
+    if written:
+        lines += ["", "in other dialects"]
+    for title, block in written.items():
+        lines += [f"  {title}", *(f"    {line}" for line in block.splitlines())]
+    terminal.write("\n".join(lines) + "\n")
+    return ExitCode.PASS
+
+
+def _probe(args: argparse.Namespace) -> int:
+    from qdebug.preprocess.grammar import Words
+    from qdebug.preprocess.probe import SIZE, write_probe
+
+    _operands(args, 0, 0, "no further argument")
+    if args.output is None:
+        raise UsageError(
+            "probe needs -o FILE", "for instance: qdebug preprocess probe -o probe.png"
+        )
+    path = Path(args.output)
+    if path.exists() and not args.force:
+        raise UsageError(f"{path} exists already", "use --force to replace it")
+    size = (Words(args.size).size() or SIZE) if args.size else SIZE
+    for written in write_probe(path, size):
+        terminal.write(f"Wrote {written}\n")
+    return ExitCode.PASS
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from qdebug.preprocess.compare_specs import compare_specs
+
+    first, second, *picture = _operands(args, 2, 3, "two specs and perhaps an image")
+    facts, runner = _float_model(args)
+    one, two = (_spec(text, facts) for text in (first, second))
+    result = compare_specs(one, two, Path(picture[0]) if picture else None, runner)
+    lines = [f"A  {one}", f"B  {two}", ""]
+    for found in result.differences:
+        lines.append(f"{found.slug:<22} {found.sentence}")
+        lines.append(f"{'':<22} A: {found.reference}   B: {found.found}")
+    if not result.differences:
+        lines.append("the two are the same")
+    if result.max_codes is not None:
+        sizes = f"{result.mean_codes:.3g} codes on average, {result.max_codes:.3g} at most"
+        share = f"{100 * (result.changed or 0):.3g} % of the values differ"
+        lines += ["", f"on the image: {sizes}, {share}"]
+    if result.output_sqnr_db is not None:
+        lines.append(f"at the float model's output: {result.output_sqnr_db:.1f} dB SQNR")
+    if args.json:
+        from qdebug.run.codec import encode
+
+        _write_json(args, {"schema": _SCHEMA, "a": str(one), "b": str(two), **encode(result)})
+    if args.json != _STDOUT:
+        terminal.write("\n".join(lines) + "\n")
+    return ExitCode.PASS
+
+
+def _check(args: argparse.Namespace) -> int:
+    if args.fed is None and args.float_model is None:
+        raise UsageError(
+            "check needs the tensor that was fed, or the models",
+            "give --fed TENSOR, or --float FLOAT and perhaps --quant QUANT",
+        )
+    recovered, findings, extra = _check_models(args) if args.fed is None else _check_fed(args)
+    if args.json:
+        from qdebug.run.codec import encode
+
+        content = {"schema": _SCHEMA, "recovered": str(recovered) if recovered else None}
+        _write_json(args, {**content, **encode(extra), "findings": encode(findings)})
+    if args.json != _STDOUT:
+        terminal.write(_report(recovered, findings, args))
+    return _exit_code(findings, args.fail_on)
+
+
+def _check_fed(
+    args: argparse.Namespace,
+) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
+    """Judge a fed tensor against an image or a reference tensor."""
+    from qdebug.preprocess.check import check_picture, check_tensor
+
+    facts, runner = _float_model(args)
+    spec = _spec(args.preprocess, facts) if args.preprocess or facts else None
+    fed = _tensor(args.fed, args)
+    if args.reference is not None:
+        _operands(args, 0, 0, "either an image or --reference")
+        reference = _tensor(args.reference, args)
+        result = check_tensor(reference, fed, spec, model=runner)
+    else:
+        (image,) = _operands(args, 1, 1, "one image, or --reference TENSOR")
+        size = facts.input.size if facts else None
+        result = check_picture(Path(image), fed, spec, size=size, model=runner)
+    extra = {"residual_codes": result.residual_codes, "output_sqnr_db": result.output_sqnr_db}
+    return result.recovered, result.findings, extra
+
+
+def _check_models(
+    args: argparse.Namespace,
+) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
+    """Judge a pipeline against what the models themselves say."""
+    from qdebug.preprocess.gate import load_facts, prove_models
+
+    facts, runner = _float_model(args)
+    assert facts is not None
+    assert runner is not None
+    spec = _spec(args.preprocess, facts)
+    quant = load_facts(Path(args.quant_model)) if args.quant_model else None
+    quant_spec = _spec(args.quant_preprocess, quant) if quant and args.quant_preprocess else None
+    findings = list(prove_models(facts, spec, quant, quant_spec))
+    if args.operands:
+        findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
+    return spec, findings, {}
+
+
+def _hint(spec: PreprocessSpec, pictures: list[Path], runner: Any) -> list[Finding]:
+    from qdebug.preprocess.behaviour import hint_finding
+
+    return [hint_finding(spec, pictures, runner)]
+
+
+def _float_model(args: argparse.Namespace) -> tuple[Any, Any]:
+    """Return the facts of the float model and a function that runs it; None for both without."""
+    if args.float_model is None:
+        return None, None
+    from qdebug.preprocess.gate import load_facts, model_runner
+
+    path = Path(args.float_model)
+    return load_facts(path), model_runner(path)
+
+
+def _spec(text: str | None, facts: Any) -> PreprocessSpec:
+    """Read a spec; its size, or all of it, may come from a model."""
+    from qdebug.preprocess import read_spec, resolve_spec
+
+    given = resolve_spec(text, facts.input, facts.metadata) if facts else read_spec(text or "")
+    if given.spec is None:
+        raise InputError(given.notes[0] if given.notes else "nothing implies a pipeline")
+    return given.spec
+
+
+def _known(spec: PreprocessSpec | None) -> PreprocessSpec:
+    if spec is None:
+        raise InputError("this says nothing about a pipeline")
+    return spec
+
+
+def _tensor(name: str, args: argparse.Namespace) -> Any:
+    """Read one tensor; raw bytes without a shape stay flat."""
+    from qdebug.preprocess.tensor_files import RAW_SUFFIXES, raw_dtype, read_tensors
+
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(f"{name} does not exist")
+    shape, dtype = args.shape, args.dtype
+    if path.suffix.lower() in RAW_SUFFIXES and shape is None:
+        dtype = dtype or "float32"
+        shape = (path.stat().st_size // raw_dtype(dtype).itemsize,)
+    tensors = read_tensors(path, shape, dtype)
+    if len(tensors) > 1:
+        raise InputError(
+            f"{path.name} holds {len(tensors)} tensors", f"its keys are: {', '.join(tensors)}"
+        )
+    return next(iter(tensors.values()))
+
+
+def _operands(args: argparse.Namespace, least: int, most: int, wanted: str) -> list[str]:
+    found: list[str] = args.operands
+    if not least <= len(found) <= most:
+        raise UsageError(f"preprocess {args.action} takes {wanted}, {len(found)} given")
+    return found
+
+
+def _write_json(args: argparse.Namespace, content: dict[str, Any]) -> None:
+    from qdebug.reporters.base import write_file
+
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    if args.json == _STDOUT:
+        terminal.write(text)
+    else:
+        write_file(Path(args.json), text, args.force)
+
+
+def _report(
+    recovered: PreprocessSpec | None, findings: Sequence[Finding], args: argparse.Namespace
+) -> str:
+    """Write the findings for the terminal, those that passed as a count unless asked for."""
+    lines = [f"{'recovered' if args.fed else 'pipeline'}  {recovered or 'nothing'}", ""]
+    shown = [f for f in findings if f.status != "pass" or args.verbose]
+    for finding in shown:
+        lines.append(f"{_MARKS.get(finding.status, finding.status)}  {finding.id} {finding.slug}")
+        lines.append(f"      seen  {finding.seen}")
+        lines += [f"      do    {finding.advice}"] if finding.advice else []
+    passed = sum(f.status == "pass" for f in findings)
+    if not any(f.status in ("fail", "warn") for f in findings):
+        known = args.fed is None or args.preprocess or args.float_model or args.reference
+        lines.append("nothing is wrong" if known else "no -p to compare with: nothing was judged")
+    if passed and not args.verbose:
+        lines.append(f"{passed} checks passed (-v lists them)")
+    return "\n".join(lines) + "\n"
+
+
+def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:
+    failing = {"error": ("fail",), "warning": ("fail", "warn"), "never": ()}[fail_on]
+    failed = any(finding.status in failing for finding in findings)
+    return ExitCode.FAILED if failed else ExitCode.PASS
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "check": _check,
+    "diff": _diff,
+    "show": _show,
+    "probe": _probe,
+}
