@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from rich.text import Text
 
+from qdebug.reporters.console.layers import blamed
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.ranking import sqnr_limit
 from qdebug.reporters.text import plural
@@ -45,7 +47,20 @@ def section(run: Run, look: Look) -> list[Text]:
     lines = look.hanging("", title, style="bold")
     lines += [_row(row, columns, top, limit, look) for row in reversed(range(_ROWS))]
     lines.append(_axis(layers, columns, look))
-    return lines + _below(layers, limit, look)
+    return [*lines, *_marks(run, columns, look), *_below(layers, limit, look)]
+
+
+def _marks(run: Run, columns: list[Column], look: Look) -> list[Text]:
+    """Where the layers are that failed findings name: a whole-tensor SQNR may not show them."""
+    named = [index for index in blamed(run) if index >= columns[0].first]
+    if not named:
+        return []
+    starts = [column.first for column in columns]
+    places = {bisect_right(starts, index) - 1 for index in named}
+    marks = "".join("▲" if at in places else " " for at in range(max(places) + 1))
+    told = "".join(f" #{index}" for index in sorted(named))
+    lead = look.line(" " * _AXIS, (look.safe(marks), "bold red"))
+    return [lead, *look.hanging(" " * _AXIS, f"▲ named by failed findings:{told}", style="dim")]
 
 
 def _below(layers: list[Layer], limit: float, look: Look) -> list[Text]:

@@ -27,6 +27,7 @@ from qdebug.run.model import Layer, Run
 _SHOWN, _SHOWN_VERBOSE = 5, 20
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _NARROWEST_NAME = 16
+_NO_SOURCE = ("QD6", "QD9")
 _MARK_STYLES = {"source": "bold red", "broken": "bold red", "ok": "green", "no verdict": "dim"}
 _UNITS = "SQNR in dB; worst channel and cosine are accumulated"
 
@@ -65,7 +66,7 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     if not shown:
         return []
     lines = look.hanging("", ranking.title, style="bold")
-    lines += _table(shown, _columns(shown, look), sqnr_limit(run), look)
+    lines += _table(run, shown, look)
     lines += _rest(run, shown, ranking, look)
     return lines
 
@@ -77,7 +78,7 @@ def matching(run: Run, words: str, look: Look) -> list[Text]:
         FilterError: the filter is not understood.
     """
     found = parse_filter(words).select(LayerIndex(run.layers, run.findings))
-    lines = _table(found, _columns(found, look), sqnr_limit(run), look) if found else []
+    lines = _table(run, found, look) if found else []
     return [*lines, look.line(f"{len(found)} of {plural(len(run.layers), 'layer')}")]
 
 
@@ -86,13 +87,25 @@ def has_channels(layer: Layer) -> bool:
     return len(layer.shape) > 2
 
 
+def blamed(run: Run) -> list[int]:
+    """Indices of the layers that failed findings name first, in the order of the findings.
+
+    Findings on the reading of the output (QD6xx) and on the run (QD9xx) name where an error shows,
+    not where it enters.
+    """
+    failed = [x for x in run.findings if x.status == "fail" and x.id[:3] not in _NO_SOURCE]
+    return list(dict.fromkeys(finding.layers[0] for finding in failed if finding.layers))
+
+
 def rank(run: Run) -> Ranking:
-    """Sources; else the worst local errors; else where the accumulated SQNR drops most."""
-    broken = [x for x in run.layers if x.state in _BROKEN and x.role != "victim"]
-    sources = [x for x in run.layers if x.role == "source" and x not in broken]
-    if sources or broken:
-        found = [*broken[:2], *sorted(sources, key=_local_key), *broken[2:]]
-        return Ranking(f"Layers where error enters ({_UNITS})", found)
+    """Layers named by failed findings, and sources; else the worst local errors or drops."""
+    named = blamed(run)
+    broken = [x.index for x in run.layers if x.state in _BROKEN and x.role != "victim"]
+    sources = [x.index for x in sorted(run.layers, key=_local_key) if x.role == "source"]
+    found = dict.fromkeys([*named, *broken[:2], *sources, *broken[2:]])
+    if found:
+        title = f"Layers where error enters ({_UNITS})"
+        return Ranking(title, [run.layers[index] for index in found])
     measured = [x for x in run.layers if x.local is not None and x.state == "ok"]
     if measured:
         title = f"Layers with the lowest local SQNR ({_UNITS})"
@@ -149,7 +162,8 @@ def _width(column: Column, shown: list[Layer], look: Look) -> int:
     return max(len(column.title), *cells)
 
 
-def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) -> list[Text]:
+def _table(run: Run, shown: list[Layer], look: Look) -> list[Text]:
+    columns, limit, named = _columns(shown, look), sqnr_limit(run), set(blamed(run))
     room = _room(columns, shown, look)
     op_room = _op_width(shown, room, look)
     names = [cell_len(look.safe(x.name)) for x in shown]
@@ -159,7 +173,7 @@ def _table(shown: list[Layer], columns: list[Column], limit: float, look: Look) 
     header += "".join(f"  {c.title:>{_width(c, shown, look)}}" for c in columns)
     lines = [look.line((header, "dim"))]
     for layer in shown:
-        mark, word = glyph(layer, limit)
+        mark, word = ("✗", "source") if layer.index in named else glyph(layer, limit)
         line = look.line(
             (f"  {look.safe(mark)} ", _MARK_STYLES.get(word, "yellow")),
             f"{f'#{layer.index}':<{number_room}}",

@@ -160,6 +160,19 @@ def test_sources_come_first_then_worst_local_then_largest_drop(run: Run) -> None
     assert min(drops) > 0
 
 
+def test_layers_that_failed_findings_name_are_sources_and_marked_in_the_chart(run: Run) -> None:
+    finding = dataclasses.replace(run.findings[0], layers=(60, 61))
+    reading = dataclasses.replace(finding, id="QD602", layers=(70,))
+    changed = dataclasses.replace(run, findings=(finding, reading))
+    assert rank(changed).layers[0].index == 60
+    assert 70 not in {layer.index for layer in rank(changed).layers}
+    lines = render(changed, Look(100)).plain.splitlines()
+    axis = next(i for i, line in enumerate(lines) if "┴#0" in line)
+    assert lines[axis + 1].strip() == "▲"
+    assert lines[axis + 2] == "       ▲ named by failed findings: #60"
+    assert lines[axis + 1].index("▲") == 7 + 60 * 92 // 213
+
+
 def test_broken_layers_are_listed_with_their_state(run: Run) -> None:
     assert {"zero_quant", "zero_float", "nonfinite"} <= {x.state for x in rank(run).layers}
     assert "NaN or Inf: 3 values are NaN in the quant run" in render(run, Look(100)).plain
