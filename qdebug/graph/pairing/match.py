@@ -93,7 +93,7 @@ class Matcher(Propagation):
             rights = [v for v in right.values if v.root not in self.matches.of_right]
             for a, b in zip(lefts, rights, strict=False):
                 if _same_maker(a, b):
-                    self.match_operand(a, b, left.family)
+                    self.match_operand(a, b, reshape=False)
             if self.matches.queue:
                 self.drain()
                 return True

@@ -55,8 +55,9 @@ class Propagation:
     def match_operands(self, left: Op, right: Op) -> bool:
         """Match operands slot by slot; False while a commutative operation is undecided."""
         pairs = self._operand_pairs(left, right)
+        reshape = left.family in _RESHAPES or self._is_reshaped(right.result)
         for a, b in pairs:
-            self.match_operand(*before_scaling(left, right, a, b), left.family)
+            self.match_operand(*before_scaling(left, right, a, b), reshape)
         return len(pairs) == len(right.values)
 
     def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
@@ -77,10 +78,10 @@ class Propagation:
             return [*pairs, (lefts[0], rights[0])]
         return pairs if lefts else [*pairs]
 
-    def match_operand(self, left: Value, right: Value, family: str) -> None:
+    def match_operand(self, left: Value, right: Value, reshape: bool) -> None:
         """Match one operand, over padding and views if need be."""
         hint = self._hint(right)
-        if self.matches.commit(left, right, "structure", hint, reshape=family in _RESHAPES):
+        if self.matches.commit(left, right, "structure", hint, reshape):
             return
         for a, b in self._skipped(left, right):
             if self.matches.commit(a, b, "structure", self._hint(b)):
@@ -108,16 +109,36 @@ class Propagation:
             self.matches.commit(left.result, right.result, by, self._hint(right.result), True)
             return
         if right.result.root in self.matches.of_right:
+            self._name_views(self.matches.of_right[right.result.root], left.result.root)
             return
         alignment = align(left, right)
         if not alignment.certain:
             return
-        reshape = left.family in _RESHAPES
+        reshape = left.family in _RESHAPES or any(map(self._is_reshaped, right.values))
         for a, b in alignment.pairs:
             self.matches.commit(a, b, by, self._hint(b), reshape)
         for a_op, b_op in alignment.steps:
             if self.matches.free(a_op, b_op):
                 self.matches.bind(a_op, b_op, "structure")
+
+    def _is_reshaped(self, right: Value) -> bool:
+        """Whether a value and its counterpart differ in shape."""
+        match = self.matches.of_right.get(right.root)
+        if match is None:
+            return False
+        return not self.matches.layouts.fits(match.left.shape, right.shape, match.perm)
+
+    def _name_views(self, match: Match, source: Value) -> None:
+        """Match what a matched float value is a mere view of with the same quant value."""
+        if not same_content(match.left, source):
+            return
+        while match.left is not source and match.left.op is not None:
+            op = match.left.op
+            known, perm = across_left_view(op, match, forward=False)
+            if not known or not op.is_view:
+                return
+            self.matches.commit_left_view(match, op.values[0], perm)
+            match = Match(op.values[0].root, match.right, perm, match.by, view=True)
 
     # Backwards: what made the value.
 
