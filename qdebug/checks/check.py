@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.stats import LayerStats
@@ -48,6 +49,7 @@ class CheckContext:
         what_if: reruns the quant graph with something changed; None where it cannot be rerun.
         task: effect on the task, None where none was recognized.
         layer_limits: the user's limits on single layers.
+        ceiling: the 16-bit model, None where it was not asked for.
     """
 
     float_graph: Graph
@@ -62,6 +64,7 @@ class CheckContext:
     what_if: WhatIf | None = None
     task: TaskOutcome | None = None
     layer_limits: Sequence[LayerLimit] = ()
+    ceiling: Ceiling | None = None
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,10 @@ def _float16_overflow(context: CheckContext) -> Iterator[Finding]:
     if not rows:
         return
     over = [row for row in rows if float(row[1]) > FLOAT16_MAX]
-    name, peak = max(over or rows, key=lambda row: float(row[1]))[:2]
+    name, largest = max(over or rows, key=lambda row: float(row[1]))[:2]
     yield FLOAT16.found(
         "fail" if over else "warn",
-        f"{name}: {peak:.4g} {'is beyond' if over else 'is near'} float16's largest number, 65504",
+        f"{name}: {largest:.4g} {'is beyond' if over else 'is near'} float16's largest, 65504",
         f"{len(over)} layers leave the range of float16 in the float run, {len(rows) - len(over)} "
         "more come within half of it.",
         f"Keep `{name}` and what squares or sums into it in float32, or scale the values down "
@@ -120,8 +120,9 @@ def _int16_saturation(context: CheckContext) -> Iterator[Finding]:
     yield SATURATION.found(
         "info",
         f"{len(rows)} layers can saturate int16 on CPUs without VNNI",
-        f"uint8 activations times int8 weights are added in pairs in 16 bits there; in {rows[0][0]} "
-        f"{rows[0][1]} % of neighbouring weights exceed {INT16_MAX} with full activations.",
+        f"uint8 activations times int8 weights are added in pairs in 16 bits there; in "
+        f"{rows[0][0]} {rows[0][1]} % of neighbouring weights exceed {INT16_MAX} with full "
+        "activations.",
         "Deploy on a CPU with AVX-512 VNNI or AVX-VNNI, or quantize with `reduce_range=True` "
         "(7-bit weights), or with int8 activations.",
         layers=touched,

@@ -157,7 +157,9 @@ def _difference(
 def is_in_codes(context: CheckContext, pair: WeightPair) -> bool:
     """Whether the quant value is integer codes whose scale is not known."""
     codes = context.quant_graph.constant(pair.quant_tensor)
-    return pair.quantizer is None and codes is not None and codes.dtype.kind in "iu"
+    # A quantizer without a range holds only the zero point: the scale is applied elsewhere.
+    unscaled = pair.quantizer is None or pair.quantizer.high == pair.quantizer.low
+    return unscaled and codes is not None and codes.dtype.kind in "iu"
 
 
 def _visible(context: CheckContext, layer: int | None, bias: Array) -> float:

@@ -71,6 +71,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     threads: int | None = None,
     local: bool = True,
     sensitivity: bool = False,
+    ceiling: bool = False,
     max_memory: int = 1 << 30,
     providers: tuple[str, str] = ("cpu", "cpu"),
     task: str | None = None,
@@ -98,6 +99,8 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         local: measure local error too.
         sensitivity: measure every layer's sensitivity too. What an interrupted measurement had
             done is taken up again by the next one of the same request and ``output``.
+        ceiling: run the quant model with 16-bit codes over the same ranges too, and measure at
+            the outputs what remains.
         max_memory: bytes of captured tensors held at once.
         providers: execution providers of the float and the quant side.
         task: how the outputs are judged: ``auto`` (the default) recognizes it, ``none`` does not,
@@ -121,6 +124,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         keep=_keep_choice(keep_tensors),
         local=local,
         sensitivity=sensitivity,
+        ceiling=ceiling,
         journal=_journal_file(output) if output is not None else None,
         max_memory=max_memory,
         threads=threads or 0,
@@ -145,6 +149,7 @@ class _Request:
     keep: str
     local: bool
     sensitivity: bool
+    ceiling: bool
     journal: Path | None
     max_memory: int
     threads: int
@@ -194,6 +199,7 @@ class _Comparison:
                 pairing,
                 len(samples),
                 self.request.task,
+                self.request.ceiling,
             )
             kept = KeptTensors(self.writer, self.request.keep)
             self._run_samples(samples, capture, outputs, kept)
@@ -350,7 +356,7 @@ class _Comparison:
         samples: Sequence[Sample],
     ) -> Run:
         self.progress.stage("checking")
-        outputs = make_outputs(self.float.graph, layers, pairing, runs.deployed)
+        outputs = make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling)
         task = runs.task.outcome()
         context = CheckContext(
             self.float.graph,
@@ -372,6 +378,7 @@ class _Comparison:
             ),
             task,
             self.request.layer_limits,
+            runs.ceiling,
         )
         findings = run_checks(context)
         run = Run(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from qdebug.analysis.ceiling import Ceiling
 from qdebug.capture.deployed import DeployedOutputs
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
@@ -114,6 +115,7 @@ def make_outputs(
     layers: Sequence[Layer],
     pairing: Pairing,
     deployed: DeployedOutputs | None,
+    ceiling: Ceiling | None = None,
 ) -> list[OutputResult]:
     """The result at each output of the float model."""
     by_tensor = {layer.float_tensor: layer for layer in layers}
@@ -128,6 +130,7 @@ def make_outputs(
                 state=layer.state if layer else "not_compared",
                 deployed=deployed.deployed(name) if deployed else None,
                 runtime=deployed.runtime(name) if deployed else None,
+                ceiling=ceiling.metrics(name) if ceiling else None,
                 layer=layer.index if layer else None,
                 worst_channel=layer.worst_channel if layer else None,
                 worst_sample=layer.worst_sample if layer else None,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import Shown, TaskWatch, shaped_like
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.session import SessionSettings
@@ -30,6 +31,7 @@ class OutputRuns:
         pairing: of the graphs.
         samples: number of samples to come.
         task: see ``choose_task``.
+        ceiling: run the quant model with 16-bit codes too.
 
     Raises:
         ModelError: ONNX Runtime cannot load a model.
@@ -42,10 +44,12 @@ class OutputRuns:
         pairing: Pairing,
         samples: int,
         task: str | None,
+        ceiling: bool,
     ) -> None:
         graphs = sides[0].graph, sides[1].graph
         names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
         self.deployed = DeployedOutputs(*graphs, settings, names)
+        self.ceiling = Ceiling(graphs[1], pairing, settings[1], names) if ceiling else None
         size = next((item.size for item in sides[0].contract.inputs if item.size), None)
         self.task = TaskWatch(task, size, {**graphs[1].metadata, **graphs[0].metadata})
         self._outputs = {
@@ -68,7 +72,11 @@ class OutputRuns:
         if number in self._deployed_samples:
             float_values, quant_values = self.deployed.add_sample(feeds, test)
             named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
-            self.task.add_deployed(float_values, named)
+            self.task.add_variant("deployed", float_values, named)
+        if self.ceiling is not None:
+            values = shaped_like(self.ceiling.run(feeds[1]), reference)
+            self.ceiling.measure(reference, values)
+            self.task.add_variant("ceiling", reference, values)
         self._declared = {"float": {}, "quant": {}}
 
 

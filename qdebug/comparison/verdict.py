@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from qdebug.checks.output_limits import WARN_LIMITS, output_limits
 from qdebug.metrics.metric import METRICS
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Limit, OutputResult, Verdict
 
-DEFAULT_LIMITS = (Limit("cosine", 0.9, "min"), Limit("sqnr_db", 8.0, "min"))
-"""Below these an output is damaged in any task. They are no promise of accuracy above."""
-WARN_LIMITS = (Limit("cosine", 0.99, "min"), Limit("sqnr_db", 15.0, "min"))
-"""Below these it depends on the task, where that is not known to be unharmed."""
 _DEAD = ("zero_quant", "nonfinite")
 
 
@@ -29,9 +26,9 @@ def decide(
         findings: of all checks.
         limits: the user's limits; None for the defaults.
     """
-    given = [limit for limit in limits or () if not limit.about_task]
     about_task = [limit for limit in limits or () if limit.about_task]
-    used = (*(given or DEFAULT_LIMITS), *about_task)
+    by_default = len(about_task) == len(limits or ())
+    used = (*output_limits(limits), *about_task)
     failed = [f for f in findings if f.status == "fail"]
     early = next((f for f in failed if gate_of(f) in ("input", "float")), None)
     if early is not None:
@@ -43,9 +40,18 @@ def decide(
         if output.state in _DEAD:
             return Verdict("fail", "int8", f"output {output.name}: {output.reason}", used)
     if failed:
-        gate = gate_of(failed[0]) or "int8"
-        return Verdict("fail", gate, f"{failed[0].slug}: {failed[0].seen}", used)
-    return _by_limits(compared, findings, used, not given and not _task_is_sound(findings))
+        return _failed(failed, used)
+    return _by_limits(compared, findings, used, by_default and not _task_is_sound(findings))
+
+
+def _failed(failed: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:
+    """By the first finding; behind the ceiling's where that says what the first one is not."""
+    first = failed[0]
+    reason = f"{first.slug}: {first.seen}"
+    ceiling = next((f for f in failed if gate_of(f) == "ceiling"), first)
+    if ceiling is not first:
+        reason = f"{ceiling.slug}: {ceiling.seen}; {reason}"
+    return Verdict("fail", gate_of(ceiling) or "int8", reason, limits)
 
 
 def _task_is_sound(findings: Sequence[Finding]) -> bool:

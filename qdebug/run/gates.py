@@ -26,6 +26,7 @@ _GATE_OF_SLUG: dict[str, Gate] = {
     "board-mismatch": "board",
     "sign-misread": "output",
     "task-effect": "int8",
+    "ceiling": "ceiling",
 }
 
 

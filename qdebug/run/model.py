@@ -296,6 +296,8 @@ class OutputResult:
     """Float against quant, both as deployed: all graph optimizations, nothing tapped."""
     runtime: ErrorMetrics | None = None
     """The quant model's declared simulation against itself as deployed."""
+    ceiling: ErrorMetrics | None = None
+    """Float against the quant model with 16-bit codes over the same ranges, declared simulation."""
     layer: int | None = None
     """Index of the layer whose tensor this output is."""
     worst_channel: WorstChannel | None = None

@@ -18,7 +18,8 @@ Array = npt.NDArray[Any]
 SHOWN_SAMPLES = 4
 """Samples whose boxes become evidence: those that differ most."""
 DECLARED = "declared simulation"
-DEPLOYED = "as deployed"
+VARIANTS = {"deployed": "as deployed", "ceiling": "with 16-bit codes"}
+"""Other ways in which the quant model is run, by the prefix of their numbers."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class TaskOutcome:
         wrong: how many of them differ.
         sentence: the declared numbers in words.
         evidence: boxes of the samples that differ most.
-        deployed: numbers as deployed, over the samples that were run so; empty where none were.
     """
 
     result: TaskResult
@@ -41,7 +41,6 @@ class TaskOutcome:
     wrong: float
     sentence: str
     evidence: tuple[Evidence, ...] = ()
-    deployed: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class TaskWatch:
         self._task: Task | None = None
         self._asked = False
         self._effects: list[tuple[Shown, Effect]] = []
-        self._deployed: list[Effect] = []
+        self._variants: dict[str, list[Effect]] = {name: [] for name in VARIANTS}
 
     @property
     def wanted(self) -> bool:
@@ -101,15 +100,21 @@ class TaskWatch:
         if self._task is not None:
             self._effects.append((shown, self._task.judge(known, test)))
 
-    def add_deployed(self, reference: Outputs, test: Outputs) -> None:
-        """Judge one sample by both models' outputs as deployed; the sample was added before."""
+    def add_variant(self, name: str, reference: Outputs, test: Outputs) -> None:
+        """Judge one sample, added before, by the outputs of another way to run the models.
+
+        Args:
+            name: of ``VARIANTS``.
+            reference: the float model's outputs, run that way where there is such a way.
+            test: the quant model's, by the float model's names.
+        """
         if self._task is None:
             return
         known = {n: np.asarray(v, np.float32) for n, v in reference.items() if _is_number(v)}
         found = {n: np.asarray(v, np.float32) for n, v in test.items() if _is_number(v)}
         fitting = shaped_like(found, known)
-        if fitting.keys() == test.keys():
-            self._deployed.append(self._task.judge(known, fitting))
+        if test and fitting.keys() == test.keys():
+            self._variants[name].append(self._task.judge(known, fitting))
 
     def outcome(self) -> TaskOutcome | None:
         """The effect on the task over all samples; None where no task was recognized."""
@@ -118,11 +123,16 @@ class TaskWatch:
         task = self._task
         counts = _sum(effect.counts for _, effect in self._effects)
         numbers = task.total(counts)
-        deployed = task.total(_sum(e.counts for e in self._deployed)) if self._deployed else None
+        variants = {
+            name: task.total(_sum(effect.counts for effect in effects))
+            for name, effects in self._variants.items()
+            if effects
+        }
         result = TaskResult(
             kind=task.kind,
-            summary=_summary(task, numbers, deployed, len(self._deployed)),
-            numbers=numbers | {f"deployed_{k}": v for k, v in (deployed or {}).items()},
+            summary=self._summary(task, numbers, variants),
+            numbers=numbers
+            | {f"{way}_{k}": v for way, found in variants.items() for k, v in found.items()},
             per_sample=tuple({"sample": s.sample, **e.facts} for s, e in self._effects),
         )
         return TaskOutcome(
@@ -132,8 +142,24 @@ class TaskWatch:
             counts.get("wrong", 0.0),
             task.describe(numbers),
             tuple(self._evidence()),
-            deployed,
         )
+
+    def _summary(
+        self,
+        task: Task,
+        numbers: Mapping[str, float],
+        variants: Mapping[str, Mapping[str, float]],
+    ) -> str:
+        text = f"{task.describe(numbers)} ({task.form}; {DECLARED})"
+        if task.limits is None:
+            return text
+        number = task.limits.number
+        for way, found in variants.items():
+            samples = len(self._variants[way])
+            many = "1 sample" if samples == 1 else f"{samples} samples"
+            words = number.replace("_", " ")
+            text += f"; {VARIANTS[way]}, on {many}: {words} {found[number]:.3g}"
+        return text
 
     def _evidence(self) -> Sequence[Evidence]:
         drawn = [(s, e) for s, e in self._effects if e.boxes is not None and s.image is not None]
@@ -167,17 +193,6 @@ def _sum(parts: Any) -> dict[str, float]:
         for name, value in counts.items():
             totals[name] = totals.get(name, 0.0) + value
     return totals
-
-
-def _summary(
-    task: Task, numbers: Mapping[str, float], deployed: Mapping[str, float] | None, samples: int
-) -> str:
-    text = f"{task.describe(numbers)} ({task.form}; {DECLARED})"
-    if deployed is None or task.limits is None:
-        return text
-    name = task.limits.number
-    many = "1 sample" if samples == 1 else f"{samples} samples"
-    return f"{text}; {DEPLOYED}, on {many}: {name.replace('_', ' ')} {deployed[name]:.3g}"
 
 
 def _boxes(shown: Shown, effect: Effect) -> Evidence:

@@ -107,7 +107,8 @@ EXAMPLES = [
     ),
     (
         "ultralytics",
-        "description: Ultralytics YOLOv8n\nstride: 32\ntask: detect\nimgsz:\n- 384\n- 640\nnames:\n",
+        "description: Ultralytics YOLOv8n\nstride: 32\ntask: detect\n"
+        "imgsz:\n- 384\n- 640\nnames:\n",
         "letterbox 640x384 pad 114 | rgb | /255 | nchw",
     ),
     (

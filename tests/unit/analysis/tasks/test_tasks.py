@@ -248,7 +248,8 @@ class TestWatch:
         for label in (1, 2):
             outputs = {"logits": one_hot(label)}
             watched.add(NOWHERE, outputs, outputs)
-        watched.add_deployed({"logits": one_hot(1)}, {"logits": one_hot(5).reshape(1, 1, 10)})
+        five = {"logits": one_hot(5).reshape(1, 1, 10)}
+        watched.add_variant("deployed", {"logits": one_hot(1)}, five)
         found = watched.outcome()
         assert found is not None
         assert found.result.numbers["top1"] == 1
