@@ -1,0 +1,242 @@
+"""Plants every fault into real and sample pairs, and holds the findings to what was planted.
+
+``python -m benchmarks.faults [MODEL...]`` prints a table: the fault, what was found at ``fail``,
+whether at the right layer, the predicted gain, and the actual one: what curing the fault really
+gives, which is the sound model's result.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+import qdebug
+from qdebug.run.model import Finding, Run
+from tests.support.planting import PLANTS, Planted
+
+ROOT = Path(__file__).resolve().parents[1]
+ZOO = ROOT.parent / "shared" / "zoo"
+REMARKS = ("dead-channel",)
+"""Faults that are no more than a remark."""
+EFFECTS = ("task-effect", "layer-limit")
+"""Findings that say how much, not why."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A sound pair to plant into.
+
+    Attributes:
+        name: for the table.
+        float_model: file.
+        quant_model: file.
+        spec: preprocessing.
+        pictures: inputs.
+    """
+
+    name: str
+    float_model: Path
+    quant_model: Path
+    spec: str
+    pictures: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one planted fault.
+
+    Attributes:
+        model: name of the pair.
+        fault: name of the plant.
+        expected: slug.
+        failed: slugs at ``fail`` that name a cause.
+        found: the expected finding, if there.
+        at_layer: whether it names a planted layer.
+        predicted: gain it promises, dB.
+        actual: gain of curing the fault, dB.
+    """
+
+    model: str
+    fault: str
+    expected: str
+    failed: tuple[str, ...]
+    found: Finding | None
+    at_layer: bool
+    predicted: float | None
+    actual: float | None
+
+    @property
+    def is_named(self) -> bool:
+        """Right slug, right layer, nothing else at ``fail``."""
+        others = set(self.failed) - {self.expected}
+        return self.found is not None and self.at_layer and not others
+
+    @property
+    def is_predicted(self) -> bool:
+        """Whether the gain is right within 3 dB or a quarter."""
+        if self.predicted is None or self.actual is None:
+            return False
+        return abs(self.predicted - self.actual) <= max(3.0, 0.25 * abs(self.actual))
+
+
+def sample_pairs() -> list[Pair]:
+    """The sound pairs of this repository that can be planted into."""
+    folder = ROOT / "sample_models"
+    pictures = folder / "pictures"
+    classifier = (
+        "resize 96x96 cv2 linear | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
+    )
+    return [
+        Pair(
+            "sample classifier",
+            folder / "classifier" / "float.onnx",
+            folder / "classifier" / "int8.onnx",
+            classifier,
+            tuple(sorted((pictures / "objects").glob("*.jpg"))),
+        ),
+        Pair(
+            "sample detector",
+            folder / "detector" / "float.onnx",
+            folder / "detector" / "int8.onnx",
+            "letterbox 320 pad 114 | rgb | /255 | nchw",
+            tuple(sorted((pictures / "scenes").glob("scene_*.jpg"))),
+        ),
+    ]
+
+
+def zoo_pairs(count: int = 4) -> list[Pair]:
+    """Sound int8 pairs among the real models, with so many pictures each."""
+    photos = ZOO / "photos"
+    mean = "mean 123.675,116.28,103.53 std 58.395,57.12,57.375"
+    given = [
+        (
+            "mobilenetv2",
+            "quant_qdq_minmax_pc",
+            f"resize 256 | center-crop 224 | rgb | {mean} | nchw",
+            "objects/*.jpg",
+        ),
+        (
+            "yolov5n",
+            "quant_qdq_minmax_pc_headfloat",
+            "letterbox 640 pad 114 | rgb | /255 | nchw",
+            "street/0*.jpg",
+        ),
+        (
+            "ultraface_rfb320",
+            "quant_qdq_minmax_pc",
+            "resize 320x240 | rgb | mean 127 std 128 | nchw",
+            "street/0*.jpg",
+        ),
+    ]
+    return [
+        Pair(
+            name,
+            ZOO / name / "float.onnx",
+            ZOO / name / f"{quant}.onnx",
+            spec,
+            tuple(sorted(photos.glob(pattern))[:count]),
+        )
+        for name, quant, spec, pattern in given
+    ]
+
+
+def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = tuple(PLANTS)) -> Iterator[Result]:
+    """Plant every fault into every pair; a pair that lacks what a fault needs is left out."""
+    for pair in pairs:
+        models = onnx.load(pair.float_model), onnx.load(pair.quant_model)
+        sound = _compare(pair, pair.float_model, pair.quant_model)
+        yield _sound_result(pair, sound)
+        for fault in faults:
+            try:
+                planted = PLANTS[fault](*models)
+            except (ValueError, IndexError):
+                continue
+            yield _result(pair, fault, planted, sound)
+
+
+def _compare(pair: Pair, float_model: Path, quant_model: Path) -> Run:
+    return qdebug.compare(float_model, quant_model, pair.pictures, preprocess=pair.spec)
+
+
+def _sound_result(pair: Pair, run: Run) -> Result:
+    failed = _failed(run)
+    return Result(pair.name, "none (control)", "", failed, None, not failed, None, None)
+
+
+def _failed(run: Run) -> tuple[str, ...]:
+    slugs = (f.slug for f in run.findings if f.status == "fail" and f.slug not in EFFECTS)
+    return tuple(dict.fromkeys(slugs))
+
+
+def _result(pair: Pair, fault: str, planted: Planted, sound: Run) -> Result:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = folder / "float.onnx", folder / "quant.onnx"
+        onnx.save(planted.float_model, files[0])
+        onnx.save(planted.quant_model, files[1])
+        run = _compare(pair, *files)
+        if planted.sound_model is not None:
+            onnx.save(planted.sound_model, folder / "sound.onnx")
+            sound = _compare(pair, files[0], folder / "sound.onnx")
+    named = [f for f in run.findings if f.slug == planted.slug and f.status in _statuses(planted)]
+    found = named[0] if named else None
+    layers = {run.layers[at].float_tensor for at in (found.layers if found else ())}
+    at_layer = found is not None and (not planted.tensors or bool(layers & set(planted.tensors)))
+    gain = found.gain_db if found is not None else None
+    actual = _gain(found, run, sound) if gain is not None else None
+    return Result(pair.name, fault, planted.slug, _failed(run), found, at_layer, gain, actual)
+
+
+def _statuses(planted: Planted) -> tuple[str, ...]:
+    return ("info",) if planted.slug in REMARKS else ("fail", "warn")
+
+
+def _gain(found: Finding | None, run: Run, sound: Run) -> float | None:
+    """What the cured model has more, at the output that the finding's own figures are from."""
+    if found is None:
+        return None
+    items = next((e.data["items"] for e in found.evidence if e.kind == "key_values"), ())
+    told = str(dict(items).get("output", run.outputs[0].name))
+    at = next((i for i, o in enumerate(run.outputs) if told.startswith(o.name)), 0)
+    if "channels" in told:
+        before, after = (_worst_channels(r, at) for r in (run, sound))
+    else:
+        metrics = run.outputs[at].accumulated, sound.outputs[at].accumulated
+        if metrics[0] is None or metrics[1] is None:
+            return None
+        before, after = metrics[0].sqnr_db, metrics[1].sqnr_db
+    return after - before
+
+
+def _worst_channels(run: Run, output: int) -> float:
+    worst = run.outputs[output].worst_channel
+    return worst.sqnr_db if worst is not None else float("nan")
+
+
+def table(results: Iterable[Result]) -> Iterator[str]:
+    """Lines of a Markdown table."""
+    yield "| model | fault | expected | at fail | named | predicted dB | actual dB |"
+    yield "|---|---|---|---|---|---|---|"
+    for r in results:
+        named = "yes" if (r.is_named or (not r.expected and not r.failed)) else "NO"
+        status = f" ({r.found.status})" if r.found is not None else ""
+        gains = " | ".join("" if g is None else f"{g:.1f}" for g in (r.predicted, r.actual))
+        failed = ", ".join(r.failed) or "-"
+        yield f"| {r.model} | {r.fault} | {r.expected}{status} | {failed} | {named} | {gains} |"
+
+
+def main(names: Sequence[str]) -> None:
+    """Print the table for the pairs whose name contains one of the words given, or for all."""
+    pairs = [*sample_pairs(), *(zoo_pairs() if ZOO.is_dir() else [])]
+    chosen = [p for p in pairs if not names or any(word in p.name for word in names)]
+    for line in table(run_bench(chosen)):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,351 @@
+"""Plants faults into any pair of a float ONNX model and its QDQ twin.
+
+Every function takes the two models and returns both, changed where the fault wants it; the quant
+model differs from the sound one in exactly one thing, so that curing the fault gives the sound
+model back, and with it the true gain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+Array = npt.NDArray[Any]
+
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Two models with one fault between them.
+
+    Attributes:
+        float_model: the reference.
+        quant_model: with the fault.
+        slug: the finding that names it.
+        tensors: float tensors at which it may rightly be named; empty for the whole model.
+        sound_model: the quant model without the fault, where curing it gives back another than
+            the one planted into.
+    """
+
+    float_model: onnx.ModelProto
+    quant_model: onnx.ModelProto
+    slug: str
+    tensors: tuple[str, ...] = ()
+    sound_model: onnx.ModelProto | None = None
+
+
+class Editor:
+    """A model that is changed, and what is asked of it.
+
+    Args:
+        model: left as it is; the editor works on a copy.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = onnx.ModelProto()
+        self.model.CopyFrom(model)
+        self.graph = self.model.graph
+        self.constants = {t.name: t for t in self.graph.initializer}
+        self.producer = {name: n for n in self.graph.node for name in n.output}
+
+    def value(self, name: str) -> Array:
+        return numpy_helper.to_array(self.constants[name])
+
+    def set(self, name: str, value: Array) -> None:
+        self.constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+
+    def own(self, node: onnx.NodeProto, slot: int) -> str:
+        """A copy of a constant input that no other node shares; its name."""
+        old = node.input[slot]
+        name = f"{old}/planted/{node.output[0]}"
+        tensor = numpy_helper.from_array(self.value(old), name)
+        self.graph.initializer.append(tensor)
+        self.constants[name] = self.graph.initializer[-1]
+        node.input[slot] = name
+        return str(name)
+
+    def dequantizer(self, tensor: str) -> onnx.NodeProto | None:
+        node = self.producer.get(tensor)
+        return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+    def readers(self, tensor: str) -> list[onnx.NodeProto]:
+        return [n for n in self.graph.node if tensor in n.input]
+
+    def quantizer_of(self, tensor: str) -> onnx.NodeProto | None:
+        """The ``QuantizeLinear`` that reads a tensor."""
+        return next((n for n in self.readers(tensor) if n.op_type == "QuantizeLinear"), None)
+
+
+def middle_conv(quant: onnx.ModelProto, share: float = 0.4) -> str:
+    """Output of a Conv in the middle of a QDQ model: of many channels, quantized, with a bias."""
+    editor = Editor(quant)
+    found = [n.output[0] for n in editor.graph.node if _is_plain(editor, n)]
+    return str(found[int(share * len(found))])
+
+
+def _is_plain(editor: Editor, node: onnx.NodeProto) -> bool:
+    if node.op_type != "Conv" or len(node.input) < 3:
+        return False
+    inputs = [editor.dequantizer(name) for name in node.input]
+    if any(dq is None for dq in inputs):
+        return False
+    weight, bias = (dq.input[0] for dq in inputs[1:] if dq is not None)
+    if weight not in editor.constants or bias not in editor.constants:
+        return False
+    shape = editor.constants[weight].dims
+    return shape[0] >= 8 and shape[1] > 1 and bool(editor.value(bias).any())
+
+
+def _parts(editor: Editor, conv: str) -> tuple[onnx.NodeProto, list[onnx.NodeProto]]:
+    node = editor.producer[conv]
+    found = [editor.dequantizer(name) for name in node.input]
+    return node, [dq for dq in found if dq is not None]
+
+
+def _after(editor: Editor, conv: str) -> tuple[str, ...]:
+    """The Conv's output and the activation that a quantizer may have swallowed."""
+    names = [conv]
+    quantizer = editor.quantizer_of(conv)
+    if quantizer is not None:
+        names.append(quantizer.output[0].removesuffix("_QuantizeLinear_Output"))
+    return tuple(names)
+
+
+def bias_zeroed(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 18: the bias of one Conv is zero."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    _, (_, _, bias) = _parts(editor, conv)
+    name = editor.own(bias, 0)
+    editor.set(name, np.zeros_like(editor.value(name)))
+    return Planted(float_model, editor.model, "weight-mismatch", _after(editor, conv))
+
+
+def weight_rolled(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 18: the weight of one Conv is rolled by one output channel."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    _, (_, weight, _) = _parts(editor, conv)
+    name = editor.own(weight, 0)
+    editor.set(name, np.roll(editor.value(name), 1, axis=0))
+    return Planted(float_model, editor.model, "weight-mismatch", _after(editor, conv))
+
+
+def channel_rescaled(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 18: the weight scale of one channel is four times too large."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    _, (_, weight, _) = _parts(editor, conv)
+    codes = editor.value(weight.input[0])
+    name = editor.own(weight, 1)
+    scale = np.array(np.broadcast_to(editor.value(name), (len(codes),)))
+    loudest = np.abs(codes.astype(np.float64)).reshape(len(codes), -1).sum(axis=1) * scale
+    scale[int(np.argmax(loudest))] *= 4
+    if editor.value(name).size == 1:
+        raise ValueError("the weight is quantized per tensor")
+    editor.set(name, scale.astype(np.float32))
+    return Planted(float_model, editor.model, "weight-mismatch", _after(editor, conv))
+
+
+def dq_rescaled(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 17: the scale of a Conv's input DQ is 1.25 times its Q's."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    node, (data, _, _) = _parts(editor, conv)
+    name = editor.own(data, 1)
+    editor.set(name, (editor.value(name) * 1.25).astype(np.float32))
+    return Planted(
+        float_model, editor.model, "qdq-mismatch", (*_after(editor, conv), *_source(editor, node))
+    )
+
+
+def dq_shifted(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 17: the zero point of a Conv's input DQ is off by 12."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    node, (data, _, _) = _parts(editor, conv)
+    name = editor.own(data, 2)
+    zero = editor.value(name)
+    shifted = zero.astype(np.int64) + (12 if zero < np.iinfo(zero.dtype).max - 12 else -12)
+    editor.set(name, shifted.astype(zero.dtype))
+    return Planted(
+        float_model, editor.model, "qdq-mismatch", (*_after(editor, conv), *_source(editor, node))
+    )
+
+
+def _source(editor: Editor, conv: onnx.NodeProto) -> tuple[str, ...]:
+    """The tensor that a Conv's data input stands for."""
+    dq = editor.dequantizer(conv.input[0])
+    quantizer = editor.producer.get(dq.input[0]) if dq is not None else None
+    if quantizer is None:
+        return ()
+    return quantizer.input[0], quantizer.output[0].removesuffix("_QuantizeLinear_Output")
+
+
+def range_cut(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 19, at one layer: the calibrated range of a Conv's input is a fifth of what it was."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    node, _ = _parts(editor, conv)
+    return _rescale_input(editor, float_model, node, 0.2, "activation-clipping")
+
+
+def range_stretched(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """The calibrated range of a Conv's input is sixteen times as wide as it was."""
+    editor = Editor(quant)
+    conv = middle_conv(quant)
+    node, _ = _parts(editor, conv)
+    return _rescale_input(editor, float_model, node, 16.0, "range-too-wide")
+
+
+def _rescale_input(
+    editor: Editor, float_model: onnx.ModelProto, node: onnx.NodeProto, factor: float, slug: str
+) -> Planted:
+    """Another scale for Q and DQ of a tensor, for all of its readers alike."""
+    tensors = _source(editor, node)
+    dq = editor.dequantizer(node.input[0])
+    assert dq is not None
+    scale = editor.value(dq.input[1])
+    for quantizer in [n for n in editor.readers(tensors[0]) if n.op_type == "QuantizeLinear"]:
+        for user in (quantizer, *editor.readers(quantizer.output[0])):
+            name = editor.own(user, 1)
+            editor.set(name, (scale * factor).astype(np.float32))
+    return Planted(float_model, editor.model, slug, tensors)
+
+
+def bias_clipped(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 12: one channel of a Conv has weights near zero and a bias of its own."""
+    floats, editor = Editor(float_model), Editor(quant)
+    conv = middle_conv(quant)
+    node, (data, weight, bias) = _parts(editor, conv)
+    float_node = floats.producer[node.output[0]]
+    tiny = np.float32(1e-10)
+    scale = editor.value(weight.input[1])
+    if scale.size == 1:
+        raise ValueError("the weight is quantized per tensor")
+    name = editor.own(weight, 1)
+    scale = np.array(scale)
+    scale[0] *= tiny
+    editor.set(name, scale)
+    bias_scale = np.array(editor.value(editor.own(bias, 1)))
+    bias_scale[0] = editor.value(data.input[1]) * scale[0]
+    editor.set(bias.input[1], bias_scale)
+    loudest = float(np.abs(floats.value(float_node.input[2])).max())
+    wanted = 5.0 * max(loudest, 0.1)
+    codes = np.array(editor.value(editor.own(bias, 0)))
+    codes[0] = min(INT32_MAX, wanted / float(bias_scale[0]))
+    editor.set(bias.input[0], codes)
+    _scale_channel(floats, floats.own(float_node, 1), 0, float(tiny))
+    values = np.array(floats.value(floats.own(float_node, 2)))
+    values[0] = wanted
+    floats.set(float_node.input[2], values)
+    return Planted(floats.model, editor.model, "bias-clipped", _after(editor, conv))
+
+
+def _scale_channel(editor: Editor, name: str, channel: int, factor: float) -> None:
+    value = np.array(editor.value(name))
+    value[channel] *= np.float32(factor)
+    editor.set(name, value)
+
+
+def channel_zeroed(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 12, its control: a channel without weights in both models is no more than a remark."""
+    floats, editor = Editor(float_model), Editor(quant)
+    conv = middle_conv(quant)
+    node, (_, weight, _) = _parts(editor, conv)
+    float_node = floats.producer[node.output[0]]
+    _scale_channel(floats, floats.own(float_node, 1), 0, 0.0)
+    codes = np.array(editor.value(editor.own(weight, 0)))
+    codes[0] = 0
+    editor.set(weight.input[0], codes)
+    return Planted(floats.model, editor.model, "dead-channel", _after(editor, conv))
+
+
+def other_run(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 16: the float model of another training run, under the same names."""
+    editor = Editor(float_model)
+    rng = np.random.default_rng(16)
+    for node in editor.graph.node:
+        if node.op_type in WEIGHTED and node.input[1] in editor.constants:
+            value = editor.value(node.input[1])
+            if value.dtype == np.float32 and value.size > 1:
+                noise = rng.normal(float(value.mean()), float(value.std()), value.shape)
+                editor.set(node.input[1], noise.astype(np.float32))
+    return Planted(editor.model, quant, "wrong-model")
+
+
+def mixed_head(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 10: boxes in pixels and scores in 0..1 joined under one scale; the control splits them.
+
+    Both parts are made of the first output ``y``: ``640 sigmoid(y)`` and ``sigmoid(-y)``.
+    """
+    models = [
+        _with_head(m, scale)
+        for m, scale in ((float_model, None), (quant, 640 / 255), (quant, None))
+    ]
+    return Planted(models[0], models[1], "mixed-range", ("planted/head",), models[2])
+
+
+def _with_head(model: onnx.ModelProto, scale: float | None) -> onnx.ModelProto:
+    editor = Editor(model)
+    graph = editor.graph
+    first = graph.output[0]
+    source, rank = first.name, len(first.type.tensor_type.shape.dim)
+    graph.initializer.append(numpy_helper.from_array(np.float32(640), "planted/stride"))
+    head = "planted/head" if scale is None else "planted/head_raw"
+    axis = 1 if rank > 1 else 0
+    graph.node.extend(
+        [
+            helper.make_node("Sigmoid", [source], ["planted/unit"], "planted/unit"),
+            helper.make_node(
+                "Mul", ["planted/unit", "planted/stride"], ["planted/boxes"], "planted/boxes"
+            ),
+            helper.make_node("Neg", [source], ["planted/negative"], "planted/negative"),
+            helper.make_node("Sigmoid", ["planted/negative"], ["planted/scores"], "planted/scores"),
+            helper.make_node(
+                "Concat", ["planted/boxes", "planted/scores"], [head], "planted/head", axis=axis
+            ),
+        ]
+    )
+    if scale is not None:
+        graph.initializer.append(numpy_helper.from_array(np.float32(scale), "planted/scale"))
+        graph.initializer.append(numpy_helper.from_array(np.uint8(0), "planted/zero"))
+        ends = ["planted/scale", "planted/zero"]
+        graph.node.append(
+            helper.make_node("QuantizeLinear", [head, *ends], ["planted/codes"], "planted/q")
+        )
+        graph.node.append(
+            helper.make_node(
+                "DequantizeLinear", ["planted/codes", *ends], ["planted/head"], "planted/dq"
+            )
+        )
+    del graph.output[:]
+    dims = [None] * rank
+    graph.output.append(helper.make_tensor_value_info("planted/head", TensorProto.FLOAT, dims))
+    return editor.model
+
+
+Plant = Callable[[onnx.ModelProto, onnx.ModelProto], Planted]
+
+PLANTS: dict[str, Plant] = {
+    "10 mixed head": mixed_head,
+    "12 near-zero weights": bias_clipped,
+    "12 all-zero channel": channel_zeroed,
+    "16 another training run": other_run,
+    "17 DQ scale x1.25": dq_rescaled,
+    "17 DQ zero point +12": dq_shifted,
+    "18 bias zeroed": bias_zeroed,
+    "18 weight rolled": weight_rolled,
+    "18 channel scale x4": channel_rescaled,
+    "19 range cut": range_cut,
+    "range stretched": range_stretched,
+}
+"""Every fault, by its number in the bench and its name."""
