@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
-import glob
 import io
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.errors import RunError, UsageError
+from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.codec import decode, encode
 from qdebug.run.files import (
@@ -30,11 +26,10 @@ from qdebug.run.files import (
     ZipFiles,
     files_in_html,
 )
+from qdebug.run.folder import FolderWriter
 from qdebug.run.model import SCHEMA, Run
 
 SUFFIX = ".qdrun"
-_PARTIAL = ".partial"
-_OLD = ".old"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -94,57 +89,16 @@ def load_run(path: str | Path) -> Run:
     return run_from_json(text, files)
 
 
-class RunWriter:
-    """Collects the files of a run beside its destination and moves them there in one step.
-
-    Use as a context manager; leaving it without ``commit`` removes everything written so far. A
-    process that is killed leaves only a folder ``.NAME.qdrun.PID.partial``, which is no run and
-    which the next writer of that name removes.
+class RunWriter(FolderWriter):
+    """Writes a run so that it is there whole or not at all; see ``FolderWriter``.
 
     Args:
         destination: the ``NAME.qdrun`` folder to make.
         force: replace a run that is already there.
-
-    Raises:
-        UsageError: the destination exists and ``force`` is false, or is not a run.
-        RunError: the folder cannot be written.
     """
 
     def __init__(self, destination: Path, *, force: bool = False) -> None:
-        self.destination = destination
-        self.force = force
-        self._check_destination()
-        self.root = destination.with_name(f".{destination.name}.{os.getpid()}{_PARTIAL}")
-
-    def __enter__(self) -> RunWriter:
-        try:
-            self.destination.parent.mkdir(parents=True, exist_ok=True)
-            _clear_leftovers(self.destination)
-            self._check_destination()
-            self.root.mkdir()
-        except OSError as error:
-            raise _write_error(self.destination, error) from error
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _write_error(self.destination, error) from error
-
-    def path(self, name: str) -> Path:
-        """Path for a file of the run, its folder made."""
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return path
-
-    def add(self, name: str, content: bytes) -> None:
-        """Write one file."""
-        self.path(name).write_bytes(content)
+        super().__init__(destination, marker=RUN_JSON, what="a qdebug run", force=force)
 
     def add_array(self, name: str, array: npt.NDArray[Any]) -> None:
         """Write one ``.npy`` file."""
@@ -159,30 +113,10 @@ class RunWriter:
         Raises:
             UsageError: a run has appeared at the destination meanwhile and ``force`` is false.
         """
-        self._check_destination()
         self.add(HIST_NPZ, arrays.to_bytes())
         self.add(RUN_JSON, run_to_json(run).encode())
-        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}{_OLD}")
-        if self.destination.exists():
-            self.destination.rename(old)
-        try:
-            self.root.rename(self.destination)
-        except OSError:
-            with contextlib.suppress(OSError):
-                old.rename(self.destination)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        self.move_into_place()
         return dataclasses.replace(run, files=DirectoryFiles(self.destination))
-
-    def _check_destination(self) -> None:
-        if not self.destination.exists():
-            return
-        if not (self.destination / RUN_JSON).is_file():
-            raise UsageError(
-                f"{self.destination} exists and is not a qdebug run", "choose another -o"
-            )
-        if not self.force:
-            raise UsageError(f"{self.destination} exists already", "use --force to replace it")
 
 
 class MemoryWriter:
@@ -254,38 +188,3 @@ def _check_schema(value: Any) -> None:
             f"the run has schema {found}, this version reads {SCHEMA}",
             "read it with the qdebug version that wrote it, or compare again",
         )
-
-
-def _clear_leftovers(destination: Path) -> None:
-    """Remove what killed processes left of this run, and put back a run they had moved aside."""
-    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.*"):
-        if not _is_abandoned(leftover, destination.name):
-            continue
-        if leftover.suffix == _OLD and not destination.exists():
-            leftover.rename(destination)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_abandoned(leftover: Path, name: str) -> bool:
-    if leftover.suffix not in (_PARTIAL, _OLD):
-        return False
-    pid = leftover.name[len(name) + 2 : -len(leftover.suffix)]
-    return pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid)))
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # os.kill would end the process there
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _write_error(destination: Path, error: OSError) -> RunError:
-    reason = error.strerror or str(error)
-    return RunError(f"cannot write {destination}: {reason}", "free some space or choose another -o")

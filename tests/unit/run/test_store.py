@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from qdebug.errors import RunError, UsageError
-from qdebug.run import store
+from qdebug.run import folder
 from qdebug.run.files import DirectoryFiles
 from qdebug.run.model import Run
 from qdebug.run.store import (
@@ -298,4 +298,4 @@ class TestLoading:
             raise PermissionError
 
         monkeypatch.setattr(os, "kill", refuse)
-        assert store._is_alive(1)
+        assert folder._is_alive(1)
