@@ -7,9 +7,9 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,19 +19,24 @@ from qdebug.analysis.sensitivity import Journal, measure_sensitivity
 from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
-from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.checks import CheckContext, run_checks
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
-from qdebug.comparison.sides import Side, SpecLike, load_sides
+from qdebug.comparison.sides import (
+    Side,
+    SpecLike,
+    fed_alike,
+    feeds_of,
+    load_sides,
+    pair_sides,
+)
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
-from qdebug.errors import PairingError, UsageError
+from qdebug.errors import UsageError
 from qdebug.graph.describe import describe
-from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
 from qdebug.limits import LayerLimit
 from qdebug.preprocess import RawFormat, Sample, find_samples
@@ -210,27 +215,9 @@ class _Comparison:
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
-        float_fetcher, quant_fetcher = self._fetchers()
-
-        def probe(side: Literal["float", "quant"], tensors: Sequence[str]) -> Mapping[str, Array]:
-            fetcher = float_fetcher if side == "float" else quant_fetcher
-            return fetcher.values(tensors, first[0] if side == "float" else first[1])
-
-        pairing = pair_graphs(self.float.graph, self.quant.graph, probe)
-        if not pairing.pairs:
-            raise PairingError(
-                f"no tensor of {self.float.graph.path.name} has a counterpart in "
-                f"{self.quant.graph.path.name}",
-                "are these two versions of one network?",
-            )
+        pairing = pair_sides((self.float, self.quant), (self.settings[0], self.settings[1]), first)
         self.notes.extend(pairing.notes)
         return pairing
-
-    def _fetchers(self) -> tuple[Fetcher, Fetcher]:
-        return (
-            Fetcher(self.float.graph, self.settings[0]),
-            Fetcher(self.quant.graph, self.settings[1]),
-        )
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
         return Capture(
@@ -314,16 +301,7 @@ class _Comparison:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
-        float_feeds = sample.load("float")
-        if self._quant_is_fed_alike():
-            names = zip(self.quant.contract.inputs, self.float.contract.inputs, strict=True)
-            return float_feeds, {q.name: float_feeds[f.name] for q, f in names}
-        return float_feeds, sample.load("quant")
-
-    def _quant_is_fed_alike(self) -> bool:
-        pairs = zip(self.float.contract.inputs, self.quant.contract.inputs, strict=True)
-        same = all((f.dtype, f.concrete_shape) == (q.dtype, q.concrete_shape) for f, q in pairs)
-        return same and self.float.contract.spec == self.quant.contract.spec
+        return feeds_of(sample, self.float, self.quant)
 
     def _sample_info(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> SampleInfo:
         info = SampleInfo(
@@ -337,7 +315,7 @@ class _Comparison:
             "thumb": input_picture(next(iter(feeds[0].values())), self.float.contract.spec),
             "source": source_picture(sample),
         }
-        if not self._quant_is_fed_alike():
+        if not fed_alike(self.float, self.quant):
             quant_value = next(iter(feeds[1].values()))
             pictures["thumb_quant"] = input_picture(quant_value, self.quant.contract.spec)
         stored: dict[str, Any] = {}

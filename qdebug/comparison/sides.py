@@ -1,27 +1,36 @@
-"""The two sides of a comparison: graph, input contract and preprocessing of each."""
+"""The two sides of a comparison: graph, input contract, preprocessing and feeds of each."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
-from qdebug.errors import UsageError
+from qdebug.capture.fetch import Fetcher
+from qdebug.capture.session import SessionSettings
+from qdebug.errors import PairingError, UsageError
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
+from qdebug.graph.pairing import pair_graphs
+from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import (
     Contract,
     ImpliedSpec,
     ModelInput,
     PreprocessSpec,
+    Sample,
     quant_side,
     resolve_spec,
 )
 from qdebug.run.model import PreprocessInfo
 
+Array = npt.NDArray[Any]
+Feeds = dict[str, Array]
 SpecLike = PreprocessSpec | ImpliedSpec | str
 """A spec, a spec with its origin, or what ``-p`` takes."""
 
@@ -66,6 +75,58 @@ def load_sides(
         Side(float_graph, Contract(float_inputs, chosen.spec), _info(chosen)),
         Side(quant_graph, Contract(quant_inputs, other.spec), _info(other)),
     )
+
+
+def fed_alike(float_side: Side, quant_side: Side) -> bool:
+    """Whether both models take the very same tensors."""
+    pairs = zip(float_side.contract.inputs, quant_side.contract.inputs, strict=True)
+    same = all((f.dtype, f.concrete_shape) == (q.dtype, q.concrete_shape) for f, q in pairs)
+    return same and float_side.contract.spec == quant_side.contract.spec
+
+
+def feeds_of(sample: Sample, float_side: Side, quant_side: Side) -> tuple[Feeds, Feeds]:
+    """What both models are fed with for one sample, by input name.
+
+    Raises:
+        InputError: a file of the sample is unusable.
+    """
+    float_feeds = sample.load("float")
+    if fed_alike(float_side, quant_side):
+        names = zip(quant_side.contract.inputs, float_side.contract.inputs, strict=True)
+        return float_feeds, {q.name: float_feeds[f.name] for q, f in names}
+    return float_feeds, sample.load("quant")
+
+
+def pair_sides(
+    sides: tuple[Side, Side],
+    settings: tuple[SessionSettings, SessionSettings],
+    first: tuple[Feeds, Feeds],
+) -> Pairing:
+    """Pair the tensors of both models.
+
+    Args:
+        sides: float and quant.
+        settings: how the two are run, where values have to decide.
+        first: what both are fed with for one sample.
+
+    Raises:
+        PairingError: no tensor has a counterpart.
+        ModelError: ONNX Runtime cannot run one of the models.
+    """
+    graphs = sides[0].graph, sides[1].graph
+    fetchers = Fetcher(graphs[0], settings[0]), Fetcher(graphs[1], settings[1])
+
+    def probe(side: Literal["float", "quant"], tensors: Sequence[str]) -> Mapping[str, Array]:
+        number = 0 if side == "float" else 1
+        return fetchers[number].values(tensors, first[number])
+
+    pairing = pair_graphs(*graphs, probe)
+    if not pairing.pairs:
+        raise PairingError(
+            f"no tensor of {graphs[0].path.name} has a counterpart in {graphs[1].path.name}",
+            "are these two versions of one network?",
+        )
+    return pairing
 
 
 def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
