@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.ranking import glyph, seen_findings, sqnr_limit, worst_first
+from qdebug.reporters.ranking import (
+    Named,
+    glyph,
+    named_layers,
+    seen_findings,
+    sqnr_limit,
+    worst_first,
+)
 from qdebug.reporters.reproduce import shell_command
 from qdebug.reporters.text import (
     STATUS_GLYPHS,
@@ -123,14 +130,14 @@ def _finding(finding: Finding) -> list[str]:
 def _layers(run: Run) -> list[str]:
     if not run.layers:
         return []
-    limit = sqnr_limit(run)
-    rows = [_layer_row(layer, limit) for layer in worst_first(run.layers)[:_LAYERS]]
+    limit, named = sqnr_limit(run), named_layers(run)
+    rows = [_layer_row(layer, limit, named) for layer in worst_first(run)[:_LAYERS]]
     head = "| layer | op | role | accumulated, dB | local, dB | sensitivity, dB |"
     return [head, "|---|---|---|--:|--:|--:|", *rows]
 
 
-def _layer_row(layer: Layer, limit: float) -> str:
-    mark, word = glyph(layer, limit)
+def _layer_row(layer: Layer, limit: float, named: Named) -> str:
+    mark, word = glyph(layer, limit, named)
     numbers = (accumulated_db(layer), local_db(layer), sensitivity_db(layer))
     spans = [code(text, in_table=True) for text in (f"{layer.index} {layer.name}", layer.op)]
     cells = [*spans, f"{mark} {word}"]

@@ -73,7 +73,7 @@ def draw(run: Run) -> Figure:
     from matplotlib.figure import Figure
 
     arrays = run.arrays
-    shown = [layer for layer in worst_first(run.layers) if arrays.histogram(layer.index)]
+    shown = [layer for layer in worst_first(run) if arrays.histogram(layer.index)]
     shown = shown[:_HISTOGRAMS]
     figure = Figure(figsize=(11, 6.4 if shown else 3.6), layout="constrained")
     grid = figure.add_gridspec(

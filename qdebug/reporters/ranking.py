@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.model import Finding, Layer, Run
@@ -14,6 +14,12 @@ DEFAULT_LIMIT_DB = 20.0
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _HARMLESS = ("identical", "zero_both", "low_signal", "not_compared")
 _SEEN = ("fail", "error", "warn", "info")
+_EFFECTS = ("QD6", "QD9")
+"""Families of findings that say where an error shows, not where it enters."""
+_MAX_NAMED = 8
+
+Named = Mapping[int, tuple[int, str]]
+"""Layers that failed findings name, by index: their rank from 0, and the finding's slug."""
 
 
 def sqnr_limit(run: Run) -> float:
@@ -24,23 +30,44 @@ def sqnr_limit(run: Run) -> float:
     return DEFAULT_LIMIT_DB
 
 
-def severity(layer: Layer) -> tuple[int, float, int]:
-    """Sort key, most telling first: broken, sources, the rest by accumulated error, harmless."""
+def causes(run: Run) -> list[Finding]:
+    """Failed findings that name the layers where an error enters, in the run's order."""
+    failed = (finding for finding in run.findings if finding.status == "fail")
+    return [f for f in failed if f.id[:3] not in _EFFECTS and f.layers]
+
+
+def named_layers(run: Run) -> Named:
+    """The layers of ``causes``: a whole tensor's SQNR may look fine where its parts are lost."""
+    slugs: dict[int, str] = {}
+    for finding in causes(run):
+        for index in finding.layers[:_MAX_NAMED]:
+            slugs.setdefault(index, finding.slug)
+    return {index: (rank, slug) for rank, (index, slug) in enumerate(slugs.items())}
+
+
+def severity(layer: Layer, named: Named) -> tuple[int, float, int]:
+    """Sort key, most telling first.
+
+    Named by a failed finding, broken, sources, the rest by accumulated error, harmless.
+    """
+    if layer.index in named:
+        return 0, named[layer.index][0], layer.index
     value = accumulated_db(layer)
     level = math.inf if value is None or math.isnan(value) else value
     if layer.state in _BROKEN:
-        return 0, level, layer.index
+        return 1, level, layer.index
     if layer.state in _HARMLESS:
-        return 3, level, layer.index
+        return 4, level, layer.index
     if layer.role == "source":
         local = local_db(layer)
-        return 1, level if local is None or math.isnan(local) else local, layer.index
-    return 2, level, layer.index
+        return 2, level if local is None or math.isnan(local) else local, layer.index
+    return 3, level, layer.index
 
 
-def worst_first(layers: Iterable[Layer]) -> list[Layer]:
-    """Layers in the order of ``severity``."""
-    return sorted(layers, key=severity)
+def worst_first(run: Run) -> list[Layer]:
+    """The layers in the order of ``severity``."""
+    named = named_layers(run)
+    return sorted(run.layers, key=lambda layer: severity(layer, named))
 
 
 def is_bad(layer: Layer, limit_db: float) -> bool:
@@ -51,12 +78,28 @@ def is_bad(layer: Layer, limit_db: float) -> bool:
     return layer.state == "ok" and value is not None and not value >= limit_db
 
 
-def glyph(layer: Layer, limit_db: float) -> tuple[str, str]:
-    """Mark and word for a layer: source, victim, bad, broken, ok or without a verdict."""
+def has_channels(layer: Layer) -> bool:
+    """Whether a channel holds several values of a sample; the SQNR of one value says little."""
+    return len(layer.shape) > 2
+
+
+def channel_db(layer: Layer) -> float | None:
+    """Accumulated SQNR of the worst channel in dB, where there are channels."""
+    worst = layer.worst_channel
+    return worst.sqnr_db if worst is not None and has_channels(layer) else None
+
+
+def glyph(layer: Layer, limit_db: float, named: Named) -> tuple[str, str]:
+    """Mark and word for a layer.
+
+    Broken, source, the slug of a failed finding that names it, victim, bad, ok, no verdict.
+    """
     if layer.state in _BROKEN:
         return "✗", "broken"
     if layer.role == "source":
         return "✗", "source"
+    if layer.index in named:
+        return "✗", named[layer.index][1]
     if layer.role == "victim":
         return "!", "victim"
     if is_bad(layer, limit_db):

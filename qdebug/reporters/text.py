@@ -96,6 +96,8 @@ def percent(share: float | None) -> str:
         return _special(share) or "0 %"
     if share < 0.0001:
         return "<0.01 %"
+    if round(share, _NEAR_ONE) == 1:
+        return "100 %"
     return f"{100 * share:.2f} %" if share < 0.01 else f"{100 * share:.1f} %"
 
 
@@ -113,9 +115,9 @@ def shape(dimensions: tuple[int, ...]) -> str:
     return "×".join(str(size) for size in dimensions) or "scalar"
 
 
-def plural(count: int, noun: str) -> str:
-    """``1 error``, ``2 errors``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def plural(count: int, noun: str, many: str = "") -> str:
+    """``1 error``, ``2 errors``; ``many`` where the plural is not the noun with an s."""
+    return f"{count} {noun}" if count == 1 else f"{count} {many or noun + 's'}"
 
 
 def layer_label(layer: Layer) -> str:

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.ranking import glyph, sqnr_limit
+from qdebug.reporters.ranking import causes, channel_db, glyph, named_layers, sqnr_limit
 from qdebug.reporters.text import (
     STATE_WORDS,
     accumulated_db,
@@ -27,8 +27,7 @@ from qdebug.run.model import Layer, Run
 _SHOWN, _SHOWN_VERBOSE = 5, 20
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _NARROWEST_NAME = 16
-_NO_SOURCE = ("QD6", "QD9")
-_MARK_STYLES = {"source": "bold red", "broken": "bold red", "ok": "green", "no verdict": "dim"}
+_MARK_STYLES = {"✗": "bold red", "✓": "green", "·": "dim"}
 _UNITS = "SQNR in dB; worst channel and cosine are accumulated"
 
 
@@ -53,7 +52,7 @@ _COLUMNS = (
     Column("local", lambda layer: decibel(local_db(layer)), 0),
     Column("accum", lambda layer: decibel(accumulated_db(layer)), 0),
     Column("sens", lambda layer: decibel(sensitivity_db(layer)), 3),
-    Column("worst ch", lambda layer: decibel(_worst_channel_db(layer)), 2),
+    Column("worst ch", lambda layer: decibel(channel_db(layer)), 2),
     Column("cosine", lambda x: cosine(x.accumulated.cosine if x.accumulated else None), 1),
     Column("clipped", lambda layer: percent(layer.clipped), 1),
 )
@@ -82,19 +81,9 @@ def matching(run: Run, words: str, look: Look) -> list[Text]:
     return [*lines, look.line(f"{len(found)} of {plural(len(run.layers), 'layer')}")]
 
 
-def has_channels(layer: Layer) -> bool:
-    """Whether a channel holds several values of a sample; the SQNR of one value says little."""
-    return len(layer.shape) > 2
-
-
 def blamed(run: Run) -> list[int]:
-    """Indices of the layers that failed findings name first, in the order of the findings.
-
-    Findings on the reading of the output (QD6xx) and on the run (QD9xx) name where an error shows,
-    not where it enters.
-    """
-    failed = [x for x in run.findings if x.status == "fail" and x.id[:3] not in _NO_SOURCE]
-    return list(dict.fromkeys(finding.layers[0] for finding in failed if finding.layers))
+    """Indices of the layers that failed findings name first, in the order of the findings."""
+    return list(dict.fromkeys(finding.layers[0] for finding in causes(run)))
 
 
 def rank(run: Run) -> Ranking:
@@ -137,7 +126,7 @@ def _drop(run: Run, layer: Layer) -> float:
 
 def _columns(shown: list[Layer], look: Look) -> list[Column]:
     """The columns that say something here, as many as leave room for the names."""
-    absent = {"local": local_db, "sens": sensitivity_db, "worst ch": _worst_channel_db}
+    absent = {"local": local_db, "sens": sensitivity_db, "worst ch": channel_db}
     columns = [
         c
         for c in _COLUMNS
@@ -163,7 +152,7 @@ def _width(column: Column, shown: list[Layer], look: Look) -> int:
 
 
 def _table(run: Run, shown: list[Layer], look: Look) -> list[Text]:
-    columns, limit, named = _columns(shown, look), sqnr_limit(run), set(blamed(run))
+    columns, limit, named = _columns(shown, look), sqnr_limit(run), named_layers(run)
     room = _room(columns, shown, look)
     op_room = _op_width(shown, room, look)
     names = [cell_len(look.safe(x.name)) for x in shown]
@@ -173,9 +162,9 @@ def _table(run: Run, shown: list[Layer], look: Look) -> list[Text]:
     header += "".join(f"  {c.title:>{_width(c, shown, look)}}" for c in columns)
     lines = [look.line((header, "dim"))]
     for layer in shown:
-        mark, word = ("✗", "source") if layer.index in named else glyph(layer, limit)
+        mark, _ = glyph(layer, limit, named)
         line = look.line(
-            (f"  {look.safe(mark)} ", _MARK_STYLES.get(word, "yellow")),
+            (f"  {look.safe(mark)} ", _MARK_STYLES.get(mark, "yellow")),
             f"{f'#{layer.index}':<{number_room}}",
             (look.fit(layer.name, name_room), "bold"),
         )
@@ -215,9 +204,3 @@ def _rest(run: Run, shown: list[Layer], ranking: Ranking, look: Look) -> list[Te
         told.append(f"{plural(victims, 'layer')} downstream only inherit it (victims)")
     told.append(f"{plural(len(run.layers), 'layer')} in all: qdebug browse RUN")
     return look.items(f"  {look.safe('…')} ", told, lead_style="dim")
-
-
-def _worst_channel_db(layer: Layer) -> float | None:
-    if layer.worst_channel is None or not has_channels(layer):
-        return None
-    return layer.worst_channel.sqnr_db

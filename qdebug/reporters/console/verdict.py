@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from qdebug.reporters.console.layers import has_channels
 from qdebug.reporters.console.look import STATUS_STYLES, Look
-from qdebug.reporters.ranking import sqnr_limit
+from qdebug.reporters.ranking import has_channels, sqnr_limit
 from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run, TaskResult

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from qdebug.reporters.html import figures
-from qdebug.reporters.ranking import findings_with, glyph, seen_findings, sqnr_limit, worst_first
+from qdebug.reporters.ranking import (
+    Named,
+    findings_with,
+    glyph,
+    named_layers,
+    seen_findings,
+    sqnr_limit,
+    worst_first,
+)
 from qdebug.reporters.text import (
     cosine,
     decibel,
@@ -61,24 +69,25 @@ class Card:
 
 def card_layers(run: Run) -> list[Layer]:
     """The layers that get a card, worst first: the worst ones and those that findings name."""
-    chosen = {layer.index for layer in worst_first(run.layers)[:WORST]}
+    ranked = worst_first(run)
+    chosen = {layer.index for layer in ranked[:WORST]}
     for finding in [*seen_findings(run), *findings_with(run, "pass")]:
         if finding.status in ("fail", "warn"):
             chosen |= set(finding.layers[:_MAX_PER_FINDING])
-    ranked = [layer for layer in worst_first(run.layers) if layer.index in chosen]
-    return ranked[:_MAX_CARDS]
+    return [layer for layer in ranked if layer.index in chosen][:_MAX_CARDS]
 
 
 def build_cards(run: Run, arrays: RunArrays) -> list[Card]:
     """Cards in the order of ``card_layers``."""
-    return [build_card(run, layer, arrays) for layer in card_layers(run)]
+    named = named_layers(run)
+    return [build_card(run, layer, named, arrays) for layer in card_layers(run)]
 
 
-def build_card(run: Run, layer: Layer, arrays: RunArrays) -> Card:
+def build_card(run: Run, layer: Layer, named: Named, arrays: RunArrays) -> Card:
     """The card of one layer."""
     return Card(
         layer=layer,
-        mark=glyph(layer, sqnr_limit(run)),
+        mark=glyph(layer, sqnr_limit(run), named),
         metrics=_metrics(layer),
         facts=tuple((name, value) for name, value in _facts(layer) if value),
         histogram=_histogram(layer, arrays),
@@ -116,7 +125,6 @@ def _share(part: float, layer: Layer) -> str:
 def _facts(layer: Layer) -> list[tuple[str, str]]:
     return [
         ("state", f"{layer.state}: {layer.reason}" if layer.reason else layer.state),
-        ("role", layer.role or ""),
         ("operator", layer.op),
         ("float tensor", layer.float_tensor),
         ("quant tensor", layer.quant_tensor),

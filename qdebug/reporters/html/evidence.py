@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from qdebug.reporters.html import figures, svg
 from qdebug.reporters.html.pictures import Pictures
-from qdebug.reporters.text import number, visible
+from qdebug.reporters.text import number, plural, visible
 from qdebug.run.model import Evidence
 
 _MAX_ROWS = 60
@@ -121,7 +121,11 @@ def _boxes(evidence: Evidence, pictures: Pictures) -> Markup:
         svg.tag(
             "div",
             figures.boxes(
-                picture.use, picture.width, picture.height, boxes, f"{side}, {len(boxes)} boxes"
+                picture.use,
+                picture.width,
+                picture.height,
+                boxes,
+                f"{side}, {plural(len(boxes), 'box', 'boxes')}",
             ),
             svg.tag("span", f"{side}: {_counted(boxes)}"),
         )
@@ -130,7 +134,9 @@ def _boxes(evidence: Evidence, pictures: Pictures) -> Markup:
     inside = svg.tag("div", *shown, class_="pictures")
     if not drawn:
         return inside
-    summary = svg.tag("summary", f"{visible(data['sample'])}: {len(drawn)} boxes as a table")
+    summary = svg.tag(
+        "summary", f"{visible(data['sample'])}: {plural(len(drawn), 'box', 'boxes')} as a table"
+    )
     return inside + svg.tag("details", summary, _box_table(data))
 
 

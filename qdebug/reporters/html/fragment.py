@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qdebug.reporters.html.page import VERDICT_WORDS, Row, environment, finding_counts
-from qdebug.reporters.ranking import glyph, seen_findings, sqnr_limit, worst_first
+from qdebug.reporters.ranking import glyph, named_layers, seen_findings, sqnr_limit, worst_first
 from qdebug.run.model import Run
 
 _ROWS = 20
@@ -11,8 +11,8 @@ _ROWS = 20
 
 def render_fragment(run: Run) -> str:
     """The fragment, fit for ``Run._repr_html_``."""
-    limit = sqnr_limit(run)
-    rows = [Row(layer, glyph(layer, limit), False) for layer in worst_first(run.layers)[:_ROWS]]
+    limit, named = sqnr_limit(run), named_layers(run)
+    rows = [Row(layer, glyph(layer, limit, named), False) for layer in worst_first(run)[:_ROWS]]
     fragment: str = (
         environment()
         .get_template("notebook.html")

@@ -7,12 +7,11 @@ from itertools import zip_longest
 
 from markupsafe import Markup
 
-from qdebug.reporters.html.evidence import picture_html
+from qdebug.reporters.html.evidence import picture_html, table
 from qdebug.reporters.html.pictures import Pictures
 from qdebug.reporters.html.svg import tag
-from qdebug.reporters.ranking import seen_findings
-from qdebug.reporters.text import visible
-from qdebug.run.gates import gate_of
+from qdebug.reporters.input_words import COLUMNS, input_findings, input_rows, unchecked
+from qdebug.reporters.text import STATUS_GLYPHS, STATUS_WORDS, visible
 from qdebug.run.model import Finding, Run, SampleInfo
 
 _MAX_SAMPLES = 3
@@ -38,11 +37,15 @@ class InputCheck:
     Attributes:
         steps: the two pipelines, step by step.
         findings: findings on the input that say something was seen.
+        unchecked: what was not proven and how to; empty where the input was checked.
+        table: every property that was checked; None where none was.
         pictures: rows of pictures.
     """
 
     steps: tuple[Step, ...]
     findings: tuple[Finding, ...]
+    unchecked: str
+    table: Markup | None
     pictures: tuple[Markup, ...]
 
     @property
@@ -55,9 +58,19 @@ def input_check(run: Run, pictures: Pictures) -> InputCheck:
     """Collect the section."""
     return InputCheck(
         steps=_steps(run),
-        findings=tuple(f for f in seen_findings(run) if gate_of(f) == "input"),
+        findings=tuple(f for f in input_findings(run) if f.status != "pass"),
+        unchecked=unchecked(run),
+        table=_table(run),
         pictures=tuple(_shown(_samples(run), pictures)),
     )
+
+
+def _table(run: Run) -> Markup | None:
+    rows: list[list[object]] = [
+        [f"{STATUS_GLYPHS[r.status]} {STATUS_WORDS[r.status]}", r.parameter, r.right, r.found]
+        for r in input_rows(run)
+    ]
+    return table(COLUMNS, rows) if rows else None
 
 
 def _steps(run: Run) -> tuple[Step, ...]:

@@ -1,4 +1,4 @@
-"""Error along the network: accumulated, local and sensitivity in execution order, one figure."""
+"""Error along the network in execution order: accumulated, local, sensitivity, worst channel."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from markupsafe import Markup
 
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale
-from qdebug.reporters.ranking import first_bad, sqnr_limit
+from qdebug.reporters.ranking import channel_db, first_bad, named_layers, sqnr_limit
 from qdebug.reporters.text import accumulated_db, decibel, local_db, sensitivity_db
 from qdebug.run.model import Layer, Run
 
 WIDTH, HEIGHT = 1080.0, 320.0
 _PLOT = Box(44, 30, WIDTH - 60, HEIGHT - 84)
 _COLUMNS = 540
+_MAX_MARKERS = 60
+_BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _TOP_DB, _BOTTOM_DB = 60.0, -20.0
 _SERIES: tuple[tuple[str, Callable[[Layer], float | None]], ...] = (
     ("accumulated", accumulated_db),
     ("local", local_db),
     ("sensitivity", sensitivity_db),
+    ("worst channel", channel_db),
 )
 
 
@@ -29,14 +32,17 @@ def network_figure(run: Run) -> Markup:
     across = Scale(0, max(1, len(run.layers) - 1), _PLOT.left, _PLOT.right)
     up = _vertical_scale(run.layers)
     parts = [*_grid(up), *_limit(sqnr_limit(run), up), *_index_labels(run, across)]
-    for rank, (name, value_of) in enumerate(_SERIES):
-        points = _points(run.layers, value_of, across, up)
-        if any(point is not None for point in points):
-            style = {"class_" if k == "class" else k: v for k, v in svg.SERIES[rank].items()}
-            parts.append(svg.polyline(points, stroke_width=1.8, **style))
-            parts += _legend(rank, name, style)
+    drawn = [
+        (name, points, style)
+        for (name, value_of), style in zip(_SERIES, svg.SERIES, strict=True)
+        if any(points := _points(run.layers, value_of, across, up))
+    ]
+    for place, (name, points, given) in enumerate(drawn):
+        style = {"class_" if k == "class" else k: v for k, v in given.items()}
+        parts.append(svg.polyline(points, stroke_width=1.8, **style))
+        parts += _legend(len(drawn) - place, name, style)
     parts += _first_bad(run, across)
-    parts += [_marker(layer, across(layer.index)) for layer in run.layers if _is_marked(layer)][:60]
+    parts += _markers(run, across)
     return svg.figure(_summary(run), WIDTH, HEIGHT, *parts, class_="network")
 
 
@@ -45,8 +51,9 @@ def _summary(run: Run) -> str:
     where = f"first below the limit at layer {bad.index}" if bad else "no layer below the limit"
     sources = sum(layer.role == "source" for layer in run.layers)
     return (
-        f"SQNR in dB of {len(run.layers)} layers in execution order: accumulated, local and "
-        f"sensitivity; limit {decibel(sqnr_limit(run))} dB; {where}; {sources} sources of error"
+        f"SQNR in dB of {len(run.layers)} layers in execution order: accumulated, local, "
+        f"sensitivity and worst channel; limit {decibel(sqnr_limit(run))} dB; {where}; "
+        f"{sources} sources of error"
     )
 
 
@@ -109,8 +116,8 @@ def _index_labels(run: Run, across: Scale) -> list[Markup]:
     return [*labels, svg.text(WIDTH / 2, HEIGHT - 4, "layer, in execution order", anchor="middle")]
 
 
-def _legend(rank: int, name: str, style: dict[str, str]) -> list[Markup]:
-    x = WIDTH - 390 + 130 * rank
+def _legend(from_right: int, name: str, style: dict[str, str]) -> list[Markup]:
+    x = WIDTH - 130 * from_right
     line = svg.rule(x, 14, x + 28, 14, **{"stroke_width": 2.5, **style})
     return [line, svg.text(x + 34, 18, name)]
 
@@ -128,12 +135,17 @@ def _first_bad(run: Run, across: Scale) -> list[Markup]:
     return [line, svg.text(x - 6 if late else x + 6, _PLOT.top + 12, label, anchor=anchor)]
 
 
-def _is_marked(layer: Layer) -> bool:
-    return layer.role == "source" or layer.state in ("nonfinite", "zero_quant", "zero_float")
+def _markers(run: Run, across: Scale) -> list[Markup]:
+    """Triangles: layers that failed findings name, sources, broken ones; those first."""
+    named = named_layers(run)
+    kinds = {index: f"named by {slug}" for index, (_, slug) in named.items()}
+    kinds |= {x.index: "source of error" for x in run.layers if x.role == "source"}
+    kinds |= {x.index: "broken" for x in run.layers if x.state in _BROKEN}
+    first = sorted(kinds, key=lambda index: (index not in named, index))[:_MAX_MARKERS]
+    return [_marker(run.layers[i], kinds[i], across(i)) for i in sorted(first)]
 
 
-def _marker(layer: Layer, x: float) -> Markup:
-    kind = "source of error" if layer.role == "source" else "broken"
+def _marker(layer: Layer, kind: str, x: float) -> Markup:
     title = svg.tag("title", f"#{layer.index} {kind}, local {decibel(local_db(layer))} dB")
     base = _PLOT.bottom + 16
     return svg.tag(

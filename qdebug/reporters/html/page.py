@@ -27,6 +27,7 @@ from qdebug.reporters.ranking import (
     findings_with,
     first_bad,
     glyph,
+    named_layers,
     seen_findings,
     sqnr_limit,
     worst_first,
@@ -51,6 +52,10 @@ VERDICT_WORDS = {
     "fail": "FAIL",
     "inconclusive": "INCONCLUSIVE",
 }
+
+
+MARK_CLASSES = {"✗": "bad", "!": "warn"}
+"""Classes that colour a layer's mark."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +97,11 @@ def _finish(title: str, body: str, definitions: Markup, embedded: Embedded) -> s
 
 
 def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
-    limit = sqnr_limit(run)
+    limit, named, ranked = sqnr_limit(run), named_layers(run), worst_first(run)
     with_card = {card.layer.index for card in cards}
     rows = [
-        Row(layer, glyph(layer, limit), layer.index in with_card)
-        for layer in worst_first(run.layers)[:STATIC_ROWS]
+        Row(layer, glyph(layer, limit, named), layer.index in with_card)
+        for layer in ranked[:STATIC_ROWS]
     ]
     return {
         "run": run,
@@ -109,6 +114,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
             (findings_with(run, "not_applicable"), "Not applicable"),
         ),
         "anchor": _anchors(run),
+        "task_numbers": _task_numbers(run),
         "task_table": _task_table(run),
         "input_stats": _input_stats(run),
         "counts": finding_counts(run),
@@ -118,7 +124,12 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "limit": limit,
         "input": input_check(run, pictures),
         "network": network.network_figure(run) if run.layers else None,
-        "sources": [layer for layer in run.layers if layer.role == "source"][:12],
+        "entering": [
+            (layer, named[layer.index][1] if layer.index in named else None)
+            for layer in ranked
+            if layer.index in named or layer.role == "source"
+        ][:12],
+        "has_sensitivity": any(layer.sensitivity for layer in run.layers),
         "rows": rows,
         "cards": cards,
         "with_card": with_card,
@@ -159,6 +170,20 @@ def _task_table(run: Run) -> Markup | None:
         return None
     columns = list(dict.fromkeys(key for row in run.task.per_sample for key in row))
     return table(columns, [[row.get(key) for key in columns] for row in run.task.per_sample])
+
+
+def _task_numbers(run: Run) -> Markup | None:
+    """The numbers of the task: one row for the declared simulation, one for the deployed models."""
+    if run.task is None or not run.task.numbers:
+        return None
+    numbers, prefix = run.task.numbers, "deployed_"
+    names = [name for name in numbers if not name.startswith(prefix)]
+    names += [name[len(prefix) :] for name in numbers if name.startswith(prefix)]
+    columns = list(dict.fromkeys(names))
+    rows: list[list[object]] = [["declared simulation", *(numbers.get(name) for name in columns)]]
+    if any(name.startswith(prefix) for name in numbers):
+        rows.append(["as deployed", *(numbers.get(prefix + name) for name in columns)])
+    return table(["", *columns], rows)
 
 
 def _input_stats(run: Run) -> Markup | None:
@@ -215,7 +240,10 @@ def environment() -> Environment:
         status=lambda status: text.STATUS_WORDS[status],
     )
     made.globals.update(
-        state_words=text.STATE_WORDS, gate_words=text.GATE_WORDS, plural=text.plural
+        mark_class=lambda mark: MARK_CLASSES.get(mark[0], ""),
+        state_words=text.STATE_WORDS,
+        gate_words=text.GATE_WORDS,
+        plural=text.plural,
     )
     return made
 

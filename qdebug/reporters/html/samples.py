@@ -37,7 +37,7 @@ def sample_matrix(run: Run) -> Matrix | None:
     """The worst layers against all samples; None where no layer has per-sample numbers."""
     measured = [
         layer
-        for layer in worst_first(run.layers)
+        for layer in worst_first(run)
         if layer.sample_sqnr_db and len(layer.sample_sqnr_db) == len(run.samples)
     ]
     if not measured:

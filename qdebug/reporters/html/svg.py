@@ -19,6 +19,7 @@ SERIES = (
     {"class": "s0", "stroke": BLUE},
     {"class": "s1", "stroke": ORANGE, "stroke_dasharray": "6 3"},
     {"class": "s2", "stroke": TEAL, "stroke_dasharray": "2 3"},
+    {"class": "s3", "stroke": GRAY, "stroke_dasharray": "1 2"},
 )
 """Line styles that differ in dash as well as in colour."""
 

@@ -131,14 +131,18 @@ def test_names_are_spelled_out_alike(engine: MiniRacer, name: str) -> None:
 
 def test_layers_rank_and_are_marked_alike(loaded: MiniRacer, run: Run) -> None:
     order = loaded.eval(
-        "JSON.stringify(run.layers.map((layer) => ({layer, rank: layerNumbers.severity(layer)}))"
+        "var named = layerNumbers.namedLayers(run.findings);"
+        "var ranked = (layer) => ({layer, rank: layerNumbers.severity(layer, named)});"
+        "JSON.stringify(run.layers.map(ranked)"
         ".sort(layerNumbers.bySeverity).map((entry) => entry.layer.index))"
     )
-    assert json.loads(str(order)) == [layer.index for layer in ranking.worst_first(run.layers)]
-    marks = loaded.eval("JSON.stringify(run.layers.map((x) => layerNumbers.mark(x, 25)))")
+    assert json.loads(str(order)) == [layer.index for layer in ranking.worst_first(run)]
+    marks = loaded.eval("JSON.stringify(run.layers.map((x) => layerNumbers.mark(x, 25, named)))")
+    named = ranking.named_layers(run)
+    assert named
 
     def mark(layer: Layer) -> list[str]:
-        return list(ranking.glyph(layer, 25))
+        return list(ranking.glyph(layer, 25, named))
 
     assert json.loads(str(marks)) == [mark(layer) for layer in run.layers]
     assert len({word for _, word in json.loads(str(marks))}) >= 5

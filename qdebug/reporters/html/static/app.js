@@ -4,7 +4,7 @@
   const CHUNK = 150;
   const byId = (id) => document.getElementById(id);
   const { value } = layerFilter;
-  const { isNone, decibel, cosine, percent, general, visible, STATES, field, severity, mark, compareNumbers, bySeverity } = layerNumbers;
+  const { isNone, decibel, cosine, percent, general, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity } = layerNumbers;
 
   const make = (tag, options = {}, ...children) => {
     const element = document.createElement(tag);
@@ -38,7 +38,7 @@
     const metrics = METRICS.map(([title, key, form]) =>
       row(title, form(layer.accumulated && layer.accumulated[key]), form(layer.local && layer.local[key])));
     const facts = [
-      ["state", layer.reason ? `${layer.state}: ${layer.reason}` : layer.state], ["role", layer.role],
+      ["state", layer.reason ? `${layer.state}: ${layer.reason}` : layer.state],
       ["float tensor", layer.float_tensor], ["quant tensor", layer.quant_tensor], ["paired by", layer.paired_by],
       ["shape", layer.shape.join("\u00d7")], ["sensitivity, dB", layer.sensitivity && decibel(layer.sensitivity.sqnr_db)],
       ["data type", layer.quant && layer.quant.dtype], ["values clipped", percent(layer.clipped)],
@@ -76,7 +76,7 @@
     const cells = [layer.op, `${glyph} ${word}`].map((text) => make("td", {}, visible(text)));
     const numbers = [decibel(KEYS.sqnr(layer)), decibel(KEYS.local(layer)), decibel(KEYS.sens(layer)), cosine(KEYS.cos(layer)),
       percent(layer.clipped), decibel(KEYS.channel(layer))].map((text) => make("td", { className: "number" }, text));
-    return make("tr", { className: word.replace(" ", "-") }, make("td", { className: "number" }, link(layer)),
+    return make("tr", { className: { "\u2717": "bad", "!": "warn" }[glyph] || "" }, make("td", { className: "number" }, link(layer)),
       make("th", { scope: "row" }, nameOf(layer)), ...cells, ...numbers, make("td", {}, STATES[layer.state]));
   };
   const comparator = (key, descending) => {
@@ -214,7 +214,8 @@
     const run = JSON.parse(text);
     const found = run.verdict.limits.find((limit) => limit.metric === "sqnr_db");
     const limit = found ? value(found.value) : 20;
-    const entries = run.layers.map((layer) => ({ layer, mark: mark(layer, limit), rank: severity(layer) })).sort(bySeverity);
+    const named = namedLayers(run.findings);
+    const entries = run.layers.map((layer) => ({ layer, mark: mark(layer, limit, named), rank: severity(layer, named) })).sort(bySeverity);
     addButtons(run, text);
     if (entries.length) upgradeTable(run, entries);
     upgradeFigure(run);

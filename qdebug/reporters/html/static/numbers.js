@@ -27,6 +27,7 @@ const layerNumbers = (() => {
     const x = value(stored);
     if (!Number.isFinite(x)) return special(x);
     if (x === 0) return "0 %";
+    if (Math.abs(x - 1) < 5e-10) return "100 %";
     if (x < 0.0001) return "<0.01 %";
     return `${(100 * x).toFixed(x < 0.01 ? 2 : 1)} %`;
   };
@@ -51,17 +52,28 @@ const layerNumbers = (() => {
   };
   const field = (name) => (layer) => layerFilter.FIELDS[name].get(layer, new Map());
   const level = (stored) => (isNone(stored) || Number.isNaN(value(stored)) ? Infinity : value(stored));
-  const severity = (layer) => {
-    const accumulated = level(field("sqnr")(layer));
-    if (BROKEN.includes(layer.state)) return [0, accumulated];
-    if (HARMLESS.includes(layer.state)) return [3, accumulated];
-    if (layer.role !== "source") return [2, accumulated];
-    const local = field("local")(layer);
-    return [1, isNone(local) || Number.isNaN(value(local)) ? accumulated : value(local)];
+  const EFFECTS = ["QD6", "QD9"];
+  const namedLayers = (findings) => {
+    const named = new Map();
+    for (const { id, slug, status, layers } of findings) {
+      if (status !== "fail" || EFFECTS.includes(id.slice(0, 3))) continue;
+      for (const index of layers.slice(0, 8)) if (!named.has(index)) named.set(index, [named.size, slug]);
+    }
+    return named;
   };
-  const mark = (layer, limit) => {
+  const severity = (layer, named) => {
+    if (named.has(layer.index)) return [0, named.get(layer.index)[0]];
+    const accumulated = level(field("sqnr")(layer));
+    if (BROKEN.includes(layer.state)) return [1, accumulated];
+    if (HARMLESS.includes(layer.state)) return [4, accumulated];
+    if (layer.role !== "source") return [3, accumulated];
+    const local = field("local")(layer);
+    return [2, isNone(local) || Number.isNaN(value(local)) ? accumulated : value(local)];
+  };
+  const mark = (layer, limit, named) => {
     if (BROKEN.includes(layer.state)) return ["\u2717", "broken"];
     if (layer.role === "source") return ["\u2717", "source"];
+    if (named.has(layer.index)) return ["\u2717", named.get(layer.index)[1]];
     if (layer.role === "victim") return ["!", "victim"];
     const sqnr = field("sqnr")(layer);
     if (layer.state === "ok" && !isNone(sqnr) && !(value(sqnr) >= limit)) return ["!", "below limit"];
@@ -70,5 +82,5 @@ const layerNumbers = (() => {
   const compareNumbers = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
   const bySeverity = (a, b) => compareNumbers(a.rank[0], b.rank[0]) || compareNumbers(a.rank[1], b.rank[1]) || a.layer.index - b.layer.index;
 
-  return { isNone, decibel, cosine, percent, general, visible, STATES, field, severity, mark, compareNumbers, bySeverity };
+  return { isNone, decibel, cosine, percent, general, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity };
 })();
