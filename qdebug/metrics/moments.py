@@ -8,6 +8,7 @@ overflow or underflow, a mean that dwarfs the variance) is redone in float64.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,10 @@ COLUMNS = 8192
 """Longest float32 sum. At 8192 terms in SIMD lanes its relative error is below 1e-6."""
 BLOCK = 131072
 """Values a block: large enough to hide the cost of a call, small enough for the caches."""
+_FOLD = 256
+"""Row length of tensors that are one row: makes a block enough rows for other threads to run."""
+_RELEASED = 501
+"""numpy's row-wise products let other threads run from this many rows on."""
 _TINY, _HUGE = 1e-15, 1e15
 _MOSTLY_MEAN = 0.99
 """A row whose power is its mean's to this share would lose its variance to float32 rounding."""
@@ -143,7 +148,7 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
         return measure(reference, test)
     f, q = reference.reshape(-1), test.reshape(-1)
     scratch = np.empty(min(len(f), BLOCK), np.float32)
-    ones = np.ones(COLUMNS, np.float32)
+    ones = np.ones(_FOLD, np.float32)
     ee = fe = total = largest = 0.0
     for start in range(0, len(f), BLOCK):
         part = slice(start, start + BLOCK)
@@ -154,7 +159,7 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
         for rows_e, rows_f in _folded(e, f[part]):
             ee += float(np.vecdot(rows_e, rows_e).sum(dtype=np.float64))
             fe += float(np.vecdot(rows_f, rows_e).sum(dtype=np.float64))
-            total += float((rows_e @ ones[: rows_e.shape[1]]).sum(dtype=np.float64))
+            total += float(np.dot(rows_e, ones[: rows_e.shape[1]]).sum(dtype=np.float64))
     found = Moments.empty()
     for name in ("n", "ff", "f", "min_f", "max_f"):
         setattr(found, name, getattr(known, name).copy())
@@ -164,9 +169,9 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
 
 def _folded(*flat: Array) -> Iterator[tuple[Array, ...]]:
     """Flat arrays as rows short enough for float32, and what is left over as one row."""
-    full = len(flat[0]) // COLUMNS * COLUMNS
+    full = len(flat[0]) // _FOLD * _FOLD
     if full:
-        yield tuple(part[:full].reshape(-1, COLUMNS) for part in flat)
+        yield tuple(part[:full].reshape(-1, _FOLD) for part in flat)
     if full < len(flat[0]):
         yield tuple(part[None, full:] for part in flat)
 
@@ -217,8 +222,8 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
         "ff": _dot(f, f, ones, axis),
         "ee": _dot(e, e, ones, axis),
         "fe": _dot(f, e, ones, axis),
-        "f": f @ ones if axis == 1 else ones @ f,
-        "e": e @ ones if axis == 1 else ones @ e,
+        "f": np.dot(f, ones) if axis == 1 else np.dot(ones, f),
+        "e": np.dot(e, ones) if axis == 1 else np.dot(ones, e),
         "max_abs_e": np.maximum(e.max(axis=axis), -e.min(axis=axis)),
         "min_f": lows_f,
         "max_f": highs_f,
@@ -230,8 +235,21 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
 
 
 def _dot(a: Array, b: Array, ones: Array, axis: int) -> Array:
-    product: Array = np.vecdot(a, b) if axis == 1 else ones @ (a * b)
+    if axis == 0:
+        summed: Array = np.dot(ones, a * b)
+        return summed
+    shape = (len(a), _pieces(*a.shape), -1)
+    product: Array = np.vecdot(a.reshape(shape), b.reshape(shape)).sum(axis=1, dtype=np.float64)
     return product
+
+
+@functools.lru_cache(maxsize=1024)
+def _pieces(rows: int, columns: int) -> int:
+    """Equal parts to cut each row into, so that numpy's row-wise products run side by side."""
+    for pieces in range(-(-_RELEASED // max(rows, 1)), columns // 16 + 1):
+        if columns % pieces == 0:
+            return pieces
+    return 1
 
 
 def _with_exact_sums(found: dict[str, Array], f: Array, q: Array, rows: Array) -> dict[str, Array]:
