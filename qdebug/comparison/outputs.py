@@ -91,7 +91,7 @@ def shown_sample(sample: Sample, info: SampleInfo, size: tuple[int, int] | None)
         size: width and height of the model's picture.
     """
     if info.source is not None:
-        geometry = sample.view().geometry
+        geometry = sample.geometry
         if geometry is not None:
             return Shown(info.name, info.source, lambda boxes: _on_source(geometry, boxes))
     if info.thumb is not None and size is not None:

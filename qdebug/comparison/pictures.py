@@ -28,7 +28,7 @@ _SOURCE_SPEC = PreprocessSpec.parse("rgb | uint8 | nhwc")
 def png(picture: npt.NDArray[np.uint8]) -> bytes:
     """A PNG of a uint8 ``[height, width, 3]`` RGB picture."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)  # photos do not get smaller
     return buffer.getvalue()
 
 
@@ -44,7 +44,6 @@ def input_picture(tensor: Array, spec: PreprocessSpec | None) -> npt.NDArray[np.
 
 def source_picture(sample: Sample) -> npt.NDArray[np.uint8] | None:
     """The sample's source picture, made small; None for tensor files."""
-    source = sample.view().source
-    if source is None:
+    if sample.picture is None:
         return None
-    return thumbnail(prepare_file(source, _SOURCE_SPEC).tensor[0])
+    return thumbnail(prepare_file(sample.picture, _SOURCE_SPEC).tensor[0])

@@ -7,7 +7,7 @@ from qdebug.preprocess.implied import ImpliedSpec, implied_spec, quant_side
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.presets import DESCRIPTIONS, PRESETS
 from qdebug.preprocess.reference import read_spec, resolve_spec
-from qdebug.preprocess.samples import Contract, RawFormat, Sample, SampleView, find_samples
+from qdebug.preprocess.samples import Contract, RawFormat, Sample, find_samples
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "PreprocessSpec",
     "RawFormat",
     "Sample",
-    "SampleView",
     "find_samples",
     "implied_spec",
     "picture_of_tensor",

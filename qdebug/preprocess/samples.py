@@ -13,13 +13,11 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-import numpy as np
 from numpy.typing import NDArray
 
 from qdebug.errors import InputError, UsageError
 from qdebug.preprocess.apply import Prepared, prepare_file
 from qdebug.preprocess.arguments import FileSet, expand, readable_names
-from qdebug.preprocess.display import picture_of_tensor, picture_of_values
 from qdebug.preprocess.fitting import fit_tensor
 from qdebug.preprocess.geometry import Geometry
 from qdebug.preprocess.grammar import nearest
@@ -66,18 +64,6 @@ class RawFormat:
     dtype: str | None = None
 
 
-@dataclass(frozen=True)
-class SampleView:
-    """Pictures of a sample for reports."""
-
-    picture: NDArray[np.uint8] | None
-    """uint8 [height, width, 3] RGB: what the float model's input shows; None if not a picture."""
-    geometry: Geometry | None
-    """How to draw boxes back on the source picture; None for tensor files."""
-    source: Path | None
-    """The source picture's file; None for tensor files."""
-
-
 class Sample:
     """One set of inputs both models run on. Nothing is read before it is asked for."""
 
@@ -94,6 +80,7 @@ class Sample:
         self._contracts = contracts
         self._raw = raw
         self._row = row
+        self._geometry: Geometry | None = None
 
     def __repr__(self) -> str:
         return f"Sample({self.name!r})"
@@ -102,6 +89,18 @@ class Sample:
     def has_picture(self) -> bool:
         """Whether a picture has to be preprocessed, so that a pipeline is needed."""
         return any(_is_picture(path) for path in self._files.values())
+
+    @property
+    def picture(self) -> Path | None:
+        """The file of the picture; None for tensor files."""
+        return next((path for path in self._files.values() if _is_picture(path)), None)
+
+    @property
+    def geometry(self) -> Geometry | None:
+        """Where the picture went in the float model's input; None for tensor files."""
+        if self._geometry is None and self.picture is not None:
+            self._prepare(self.picture, self._contracts["float"])
+        return self._geometry
 
     @cached_property
     def sha256(self) -> str:
@@ -133,25 +132,16 @@ class Sample:
             raise InputError(f"{self.name} gives nothing for the model's input {missing[0]!r}")
         return tensors
 
-    def view(self) -> SampleView:
-        """Show what the float model sees of this sample's picture."""
-        contract = self._contracts["float"]
-        pictures = [path for path in self._files.values() if _is_picture(path)]
-        if pictures and contract.spec:
-            prepared = self._prepare(pictures[0], contract)
-            shown = picture_of_tensor(prepared.tensor, contract.spec)
-            return SampleView(shown, prepared.geometry, pictures[0])
-        tensors = self.load("float").values()
-        shown_values = (picture_of_values(tensor) for tensor in tensors)
-        return SampleView(next((s for s in shown_values if s is not None), None), None, None)
-
     def _prepare(self, path: Path, contract: Contract) -> Prepared:
         if contract.spec is None:
             raise UsageError(
                 f"{self.name} is a picture, and nothing says how to make a tensor of it",
                 "give the preprocessing with -p",
             )
-        return prepare_file(path, contract.spec, self.name)
+        prepared = prepare_file(path, contract.spec, self.name)
+        if contract is self._contracts["float"] and path == self.picture:
+            self._geometry = prepared.geometry
+        return prepared
 
     def _from_file(self, key: str, path: Path, side: Side) -> dict[str, NDArray[Any]]:
         """Read a tensor file for the float model and, on the quant side, re-express it."""

@@ -81,15 +81,18 @@ def test_limit_counts_samples(save: Save, tmp_path: Path) -> None:
         find(tmp_path / "calib.npy", limit=0)
 
 
-def test_a_picture_is_preprocessed_and_can_be_shown(save: Save, picture: Picture) -> None:
+def test_a_picture_is_preprocessed(save: Save, picture: Picture) -> None:
     (sample,) = find(save(picture))
     expected = prepare(picture, "rgb", SPEC)
     assert sample.has_picture
     assert np.array_equal(sample.load()["images"], expected.tensor)
-    view = sample.view()
-    assert view.geometry == expected.geometry
-    assert view.picture is not None
-    assert np.array_equal(view.picture / np.float32(255), expected.tensor[0].transpose(1, 2, 0))
+    assert sample.picture is not None
+    assert sample.geometry == expected.geometry
+
+
+def test_the_geometry_is_known_before_the_tensor_is_asked_for(save: Save, picture: Picture) -> None:
+    (sample,) = find(save(picture))
+    assert sample.geometry == prepare(picture, "rgb", SPEC).geometry
 
 
 def test_every_tensor_file_gives_its_values(tmp_path: Path) -> None:
@@ -104,7 +107,8 @@ def test_every_tensor_file_gives_its_values(tmp_path: Path) -> None:
     for sample in samples:
         assert not sample.has_picture
         assert np.array_equal(sample.load()["images"], values)
-        assert sample.view().picture is not None
+        assert sample.picture is None
+        assert sample.geometry is None
 
 
 def test_raw_files_take_the_shape_and_type_said(tmp_path: Path) -> None:
