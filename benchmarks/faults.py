@@ -16,6 +16,7 @@ from pathlib import Path
 import onnx
 
 import qdebug
+from benchmarks import outputs
 from qdebug.run.model import Finding, Run
 from tests.support.planting import PLANTS, Planted
 
@@ -81,7 +82,7 @@ class Result:
         """Whether the gain is right within 3 dB or a quarter."""
         if self.predicted is None or self.actual is None:
             return False
-        return abs(self.predicted - self.actual) <= max(3.0, 0.25 * abs(self.actual))
+        return outputs.is_close(self.predicted, self.actual)
 
 
 def sample_pairs() -> list[Pair]:
@@ -149,14 +150,13 @@ def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = tuple(PLANTS)) -> I
     """Plant every fault into every pair; a pair that lacks what a fault needs is left out."""
     for pair in pairs:
         models = onnx.load(pair.float_model), onnx.load(pair.quant_model)
-        sound = _compare(pair, pair.float_model, pair.quant_model)
-        yield _sound_result(pair, sound)
+        yield _sound_result(pair, _compare(pair, pair.float_model, pair.quant_model))
         for fault in faults:
             try:
                 planted = PLANTS[fault](*models)
             except (ValueError, IndexError):
                 continue
-            yield _result(pair, fault, planted, sound)
+            yield _result(pair, fault, planted)
 
 
 def _compare(pair: Pair, float_model: Path, quant_model: Path) -> Run:
@@ -173,22 +173,19 @@ def _failed(run: Run) -> tuple[str, ...]:
     return tuple(dict.fromkeys(slugs))
 
 
-def _result(pair: Pair, fault: str, planted: Planted, sound: Run) -> Result:
+def _result(pair: Pair, fault: str, planted: Planted) -> Result:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = folder / "float.onnx", folder / "quant.onnx"
         onnx.save(planted.float_model, files[0])
         onnx.save(planted.quant_model, files[1])
         run = _compare(pair, *files)
-        if planted.sound_model is not None:
-            onnx.save(planted.sound_model, folder / "sound.onnx")
-            sound = _compare(pair, files[0], folder / "sound.onnx")
     named = [f for f in run.findings if f.slug == planted.slug and f.status in _statuses(planted)]
     found = named[0] if named else None
     layers = {run.layers[at].float_tensor for at in (found.layers if found else ())}
     at_layer = found is not None and (not planted.tensors or bool(layers & set(planted.tensors)))
     gain = found.gain_db if found is not None else None
-    actual = _gain(found, run, sound) if gain is not None else None
+    actual = _actual_gain(found, pair, planted) if found is not None and gain is not None else None
     return Result(pair.name, fault, planted.slug, _failed(run), found, at_layer, gain, actual)
 
 
@@ -196,26 +193,16 @@ def _statuses(planted: Planted) -> tuple[str, ...]:
     return ("info",) if planted.slug in REMARKS else ("fail", "warn")
 
 
-def _gain(found: Finding | None, run: Run, sound: Run) -> float | None:
-    """What the cured model has more, at the output that the finding's own figures are from."""
-    if found is None:
+def _actual_gain(found: Finding, pair: Pair, planted: Planted) -> float | None:
+    """What the cured model has more where the finding promises it, by direct runs of all three."""
+    part = outputs.part_of(found)
+    if part is None:
         return None
-    items = next((e.data["items"] for e in found.evidence if e.kind == "key_values"), ())
-    told = str(dict(items).get("output", run.outputs[0].name))
-    at = next((i for i, o in enumerate(run.outputs) if told.startswith(o.name)), 0)
-    if "channels" in told:
-        before, after = (_worst_channels(r, at) for r in (run, sound))
-    else:
-        metrics = run.outputs[at].accumulated, sound.outputs[at].accumulated
-        if metrics[0] is None or metrics[1] is None:
-            return None
-        before, after = metrics[0].sqnr_db, metrics[1].sqnr_db
+    sound = planted.sound_model or onnx.load(pair.quant_model)
+    models = planted.float_model, planted.quant_model, sound
+    reference, faulty, cured = (outputs.run(m, pair.pictures, pair.spec) for m in models)
+    before, after = (outputs.sqnr(reference, given, part) for given in (faulty, cured))
     return after - before
-
-
-def _worst_channels(run: Run, output: int) -> float:
-    worst = run.outputs[output].worst_channel
-    return worst.sqnr_db if worst is not None else float("nan")
 
 
 def table(results: Iterable[Result]) -> Iterator[str]:

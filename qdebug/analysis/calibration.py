@@ -124,14 +124,20 @@ def predicted_sqnr(values: Distribution, low: float, high: float, codes: int) ->
     return math.inf if error <= 0 else 10 * math.log10(power / error)
 
 
-def thresholds(values: Distribution, codes: int) -> list[Threshold]:
-    """What calibration by extremes, by percentile and by least error would give."""
+def thresholds(values: Distribution, codes: int, *, symmetric: bool = False) -> list[Threshold]:
+    """What calibration by extremes, by percentile and by least error would give.
+
+    Args:
+        values: of the tensor.
+        codes: how many there are.
+        symmetric: ranges reach as far below zero as above it, whatever the values do.
+    """
     ends = {
         "max": (values.low, values.high),
         f"percentile {PERCENTILE:g}": values.percentile(PERCENTILE),
-        "least squared error": _least_error(values, codes),
     }
-    spans = {method: (min(low, 0.0), max(high, 0.0)) for method, (low, high) in ends.items()}
+    spans = {method: _span(*pair, symmetric) for method, pair in ends.items()}
+    spans["least squared error"] = _least_error(values, codes, *spans["max"])
     return [
         Threshold(method, low, high, predicted_sqnr(values, low, high, codes))
         for method, (low, high) in spans.items()
@@ -139,8 +145,13 @@ def thresholds(values: Distribution, codes: int) -> list[Threshold]:
     ]
 
 
-def _least_error(values: Distribution, codes: int) -> tuple[float, float]:
-    low, high = min(values.low, 0.0), max(values.high, 0.0)
+def _span(low: float, high: float, symmetric: bool) -> tuple[float, float]:
+    """A range that holds these ends and zero."""
+    reach = max(-low, high, 0.0)
+    return (-reach, reach) if symmetric else (min(low, 0.0), max(high, 0.0))
+
+
+def _least_error(values: Distribution, codes: int, low: float, high: float) -> tuple[float, float]:
     shares = [float(share) for share in _SHRINK]
     best = min(shares, key=lambda s: sum(predicted_error(values, s * low, s * high, codes)))
     return best * low, best * high

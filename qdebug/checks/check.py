@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
@@ -28,6 +29,7 @@ from qdebug.run.model import (
     Severity,
 )
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 _SEVERITY: dict[str, Severity] = {"fail": "error", "error": "error", "warn": "warning"}
 
@@ -50,6 +52,7 @@ class CheckContext:
         task: effect on the task, None where none was recognized.
         layer_limits: the user's limits on single layers.
         ceiling: the 16-bit model, None where it was not asked for.
+        input_findings: what the input gate has found.
     """
 
     float_graph: Graph
@@ -65,6 +68,17 @@ class CheckContext:
     task: TaskOutcome | None = None
     layer_limits: Sequence[LayerLimit] = ()
     ceiling: Ceiling | None = None
+    input_findings: Sequence[Finding] = ()
+    _known: dict[Callable[[CheckContext], Any], Any] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+
+    def once(self, compute: Callable[[CheckContext], _T]) -> _T:
+        """What a function of this context gives, computed the first time it is asked for."""
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        known: _T = self._known[compute]
+        return known
 
 
 @dataclass(frozen=True)
@@ -116,11 +130,11 @@ class Check:
 
 
 def run_checks(context: CheckContext) -> list[Finding]:
-    """Findings of every installed check, ordered by status, then gain, then id.
+    """Findings of the input gate and every check, ordered by status, then gain, then id.
 
     What follows from another finding is lowered to a remark (``settle``).
     """
-    findings: list[Finding] = []
+    findings = list(context.input_findings)
     for name in plugin_names("checks"):
         try:
             check: Check = load_plugin("checks", name)

@@ -8,34 +8,55 @@ import numpy as np
 
 from qdebug.analysis.what_if import Change, Gain, Part, take_rows
 from qdebug.checks.check import CheckContext
+from qdebug.checks.task import FEW_DECISIONS
 from qdebug.metrics.metric import sqnr_db
 from qdebug.run.model import Evidence, FindingStatus
 from qdebug.vendors.advice import FloatLayer
 
 FAIL_GAIN_DB, WARN_GAIN_DB = 6.0, 3.0
 """A fix that wins less than the second is no more than a remark."""
-DAMAGED_DB, DOUBTFUL_DB = 15.0, 20.0
-"""An output is damaged below the first; below the second it depends on the task."""
+DAMAGED_DB, DOUBTFUL_DB, FINE_DB = 15.0, 20.0, 30.0
+"""An output is damaged below the first; below the second it depends on the task, up to the third a
+defect that costs ``FAIL_GAIN_DB`` is worth a warning."""
 LOUD = 16.0
 """Channels whose largest value is so many times smaller than the output's are its quiet part."""
 MIN_VALUES = 16
 """A channel of fewer values has no range to speak of."""
 
 
-def status_of(gain: Gain | None) -> FindingStatus:
-    """How bad a defect is that costs the output so much."""
+def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
+    """How bad a defect is that costs the output so much; a task known to be unharmed excuses."""
+    sound = context.once(task_is_sound)
     if gain is None:
         return "info"
     damaged = not gain.before >= DAMAGED_DB
     if damaged and gain.db >= FAIL_GAIN_DB:
-        return "fail"
-    doubtful = not gain.before >= DOUBTFUL_DB
-    return "warn" if doubtful and gain.db >= WARN_GAIN_DB else "info"
+        return "warn" if sound else "fail"
+    doubtful = not gain.before >= (FINE_DB if gain.db >= FAIL_GAIN_DB else DOUBTFUL_DB)
+    return "warn" if doubtful and gain.db >= WARN_GAIN_DB and not sound else "info"
+
+
+def task_is_sound(context: CheckContext) -> bool:
+    """Whether decisions enough for a judgement show the task unharmed."""
+    outcome = context.task
+    if outcome is None or outcome.limits is None or outcome.decisions < FEW_DECISIONS:
+        return False
+    _, warn = outcome.limits.as_limits()
+    return not warn.violated_by(outcome.result.numbers[outcome.limits.number])
+
+
+def output_parts(context: CheckContext) -> list[Part]:
+    """The outputs, in parts where some of their channels are quiet and may be a signal."""
+    names = [output.name for output in context.outputs]
+    empty = context.task is not None and not context.task.decisions
+    return [Part(name) for name in names] if empty else split_parts(context, names)
 
 
 def lowest_output_db(context: CheckContext) -> float:
-    """SQNR of the worst output as a whole, dB; ``inf`` where none was compared."""
-    known = [o.accumulated.sqnr_db for o in context.outputs if o.accumulated is not None]
+    """SQNR of the worst part of an output, dB; ``inf`` where none was compared."""
+    compared = {o.name for o in context.outputs if o.accumulated is not None}
+    parts = [part for part in context.once(output_parts) if part.output in compared]
+    known = [part_db(context, part) for part in parts]
     return min((-np.inf if np.isnan(v) else v for v in known), default=np.inf)
 
 
@@ -81,8 +102,10 @@ def gain_of(
     parts: Sequence[Part] = (),
     base: Change | None = None,
 ) -> Gain | None:
-    """Gain of a change, None where it cannot be computed; see ``WhatIf.gain``."""
-    return None if context.what_if is None else context.what_if.gain(change, parts, base)
+    """Gain of a change at its best part, None where it cannot be computed; see ``WhatIf.gain``."""
+    if context.what_if is None:
+        return None
+    return context.what_if.gain(change, parts or context.once(output_parts), base)
 
 
 def free(context: CheckContext, positions: Iterable[int], *, weights: bool = False) -> Change:
@@ -154,13 +177,13 @@ def rounded(gain: Gain | None) -> float | None:
     return None if gain is None else round(gain.db, 2)
 
 
-def is_doubtful(context: CheckContext) -> bool:
+def is_doubtful(context: CheckContext, limit_db: float = DOUBTFUL_DB) -> bool:
     """Whether an output is bad enough for a defect of ranges to be worth looking for."""
-    return lowest_output_db(context) < DOUBTFUL_DB
+    return lowest_output_db(context) < limit_db
 
 
-def structural_status(gain: Gain | None) -> FindingStatus:
-    """How bad a defect is that is wrong in itself, whatever it costs on these samples."""
-    if gain is None or gain.db >= WARN_GAIN_DB:
-        return "fail"
-    return "warn" if gain.db >= 1.0 or not gain.before >= DAMAGED_DB else "info"
+def structural_status(context: CheckContext, gain: Gain | None) -> FindingStatus:
+    """How bad a defect is that is wrong in itself: never less than a warning."""
+    if gain is None:
+        return "fail" if lowest_output_db(context) < DAMAGED_DB else "warn"
+    return "fail" if gain.db >= WARN_GAIN_DB else "warn"

@@ -131,7 +131,7 @@ def _followers(graph: Graph, node: Node, ops: Sequence[str], most: int) -> list[
 
 def _quantized(context: CheckContext, nodes: Sequence[Node]) -> list[int]:
     """Positions of the layers of these nodes, where any of them is quantized."""
-    known = positions_by_tensor(context)
+    known = context.once(positions_by_tensor)
     at = [known[n.outputs[0]] for n in nodes if n.outputs[0] in known]
     inner = [known[n.outputs[0]] for n in nodes[:-1] if n.outputs[0] in known]
     return at if any(context.stats[i].range is not None for i in inner) else []
@@ -152,7 +152,7 @@ def _decomposed_norm(context: CheckContext) -> Iterator[Finding]:
         return
     layers = _layers_of_groups(groups)
     gain = _gain_beside(context, layers, _layers_of_masks(context, _masked(context)))
-    status = status_of(gain)
+    status = status_of(context, gain)
     kinds = sorted({group.kind for group, _ in groups})
     rows = [[g.kind, g.nodes[0].label, g.nodes[-1].label, len(g.nodes)] for g, _ in groups]
     columns = ["it is a", "from", "to", "nodes"]
@@ -186,7 +186,7 @@ class _Masked:
 
 def _masked(context: CheckContext) -> list[_Masked]:
     """Layers where a huge constant meets ordinary values in one quantized range."""
-    known = positions_by_tensor(context)
+    known = context.once(positions_by_tensor)
     found = []
     for layer in context.layers:
         node = context.float_graph.producer.get(layer.float_tensor)
@@ -218,7 +218,7 @@ def _size(context: CheckContext, known: dict[str, int], tensor: str) -> float:
 
 def _until_softmax(context: CheckContext, at: int) -> list[int]:
     """The layer, what only moves or masks its values, and the Softmax they end in."""
-    known = positions_by_tensor(context)
+    known = context.once(positions_by_tensor)
     found, todo = [at], [context.layers[at].float_tensor]
     while todo:
         for node in context.float_graph.consumer_nodes(todo.pop()):
@@ -232,7 +232,7 @@ def _until_softmax(context: CheckContext, at: int) -> list[int]:
 
 
 def _layers_of_masks(context: CheckContext, masked: Sequence[_Masked]) -> list[int]:
-    known = positions_by_tensor(context)
+    known = context.once(positions_by_tensor)
     masks = {known[item.constant] for item in masked if item.constant in known}
     return sorted({i for item in masked for i in _until_softmax(context, item.at)} | masks)
 
@@ -262,7 +262,7 @@ def _huge_constant(context: CheckContext) -> Iterator[Finding]:
     ]
     columns = ["layer", "constant", "its size", "size of the other values", "step"]
     yield HUGE_CONSTANT.found(
-        status_of(gain),
+        status_of(context, gain),
         f"{context.layers[first.at].name}: a constant of {first.value:.3g} in a quantized range",
         f"{first.constant} reaches {first.value:.3g} where the other values stay within "
         f"{first.logits:.3g}; the step of {first.step:.3g} that follows leaves them no code "

@@ -11,6 +11,8 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from qdebug.analysis.what_if import Change, Gain, Part
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import (
@@ -103,7 +105,7 @@ class Mixture:
 
 def find_mixtures(context: CheckContext) -> list[Mixture]:
     """Every mixture in the network that harms one of its parts."""
-    known = positions_by_tensor(context)
+    known = context.once(positions_by_tensor)
     found = []
     for layer in context.layers:
         if layer.op in ("Concat", "Add"):
@@ -183,10 +185,11 @@ def _groups(mixtures: Sequence[Mixture]) -> list[list[Mixture]]:
 def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
     outputs = tuple(dict.fromkeys(name for mixture in group for name in mixture.outputs))
     parts = split_parts(context, outputs or context.float_graph.outputs)
+    parts += [part for mixture in group for part in _joined_parts(context, mixture)]
     cut, gain = _best_cut(context, group, parts)
     if gain is None:
         return _without_gain(context, group, cut, parts)
-    status = status_of(gain)
+    status = status_of(context, gain)
     if status == "info":
         return None
     return CHECK.found(
@@ -201,6 +204,29 @@ def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
     )
 
 
+def _joined_parts(context: CheckContext, mixture: Mixture) -> list[Part]:
+    """Where a ``Concat`` of channels is an output: the channels of its harmed inputs, and the rest.
+
+    What was joined is known here, however few values a channel has.
+    """
+    output = next((o for o in context.outputs if o.layer == mixture.at), None)
+    inputs = context.float_graph.producer[context.layers[mixture.at].float_tensor].inputs
+    known = context.once(positions_by_tensor)
+    sizes = [_rows(context, known.get(name)) for name in inputs]
+    if output is None or 0 in sizes or sum(sizes) != _rows(context, mixture.at):
+        return []
+    harmed = {part.at for part in mixture.parts if part.harmed}
+    of = np.repeat([known[name] in harmed for name in inputs], sizes)
+    chosen = (tuple(np.flatnonzero(mask).tolist()) for mask in (of, ~of))
+    return [Part(output.name, channels) for channels in chosen if channels]
+
+
+def _rows(context: CheckContext, at: int | None) -> int:
+    """Channels of a layer; 0 where they are not known."""
+    moments = context.stats[at].accumulated if at is not None else None
+    return len(moments.n) if moments is not None else 0
+
+
 def _without_gain(
     context: CheckContext, group: Sequence[Mixture], cut: Sequence[int], parts: Sequence[Part]
 ) -> Finding | None:
@@ -211,7 +237,7 @@ def _without_gain(
     db, part = min(lost, key=lambda item: item[0])
     arriving = max(p.arriving_db for m in group for p in m.parts if p.harmed)
     gain = Gain(part, db, arriving)
-    status = status_of(gain)
+    status = status_of(context, gain)
     if status == "info":
         return None
     return CHECK.found(

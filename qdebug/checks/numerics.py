@@ -9,7 +9,7 @@ import numpy as np
 
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import DAMAGED_DB, FAIL_GAIN_DB
-from qdebug.checks.weights import layers_of_nodes
+from qdebug.checks.weight_values import layers_of_nodes
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.qparams import DEQUANTIZE_OPS
 from qdebug.run.model import Evidence, Finding, FindingStatus, OutputResult
@@ -100,7 +100,7 @@ def _nonfinite_counts(context: CheckContext, at: int) -> tuple[int, int]:
 
 
 def _int16_saturation(context: CheckContext) -> Iterator[Finding]:
-    layers = layers_of_nodes(context)
+    layers = context.once(layers_of_nodes)
     rows: list[list[str | float]] = []
     touched: list[int] = []
     for pair in context.pairing.weights:

@@ -20,7 +20,7 @@ from qdebug.checks.effect import (
     rounded,
     status_of,
 )
-from qdebug.checks.weights import layers_of_nodes, weight_outliers
+from qdebug.checks.weight_values import layers_of_nodes, weight_outliers
 from qdebug.metrics.moments import Moments
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
@@ -88,7 +88,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     yield from _in_weights(context)
     for item in find_outliers(context)[:TRIED]:
         gain = gain_of(context, free(context, [item.at]))
-        status = status_of(gain)
+        status = status_of(context, gain)
         if status == "info":
             continue
         layer = context.layers[item.at]
@@ -127,12 +127,12 @@ def _channel_bars(moments: Moments) -> Evidence:
 
 
 def _in_weights(context: CheckContext) -> Iterator[Finding]:
-    found = weight_outliers(context)
+    found = context.once(weight_outliers)
     if not found:
         return
-    layers = layers_of_nodes(context)
+    layers = context.once(layers_of_nodes)
     gain = gain_of(context, Change(weights=frozenset(pair.node for pair, _, _ in found)))
-    status = status_of(gain)
+    status = status_of(context, gain)
     if status == "info":
         return
     graph = context.float_graph

@@ -21,11 +21,20 @@ from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.capture.stats import Range
 from qdebug.checks.check import Check, CheckContext
-from qdebug.checks.effect import gain_evidence, gain_of, is_doubtful, rounded, status_of
+from qdebug.checks.effect import (
+    FINE_DB,
+    gain_evidence,
+    gain_of,
+    is_doubtful,
+    rounded,
+    status_of,
+)
 from qdebug.run.model import Evidence, Finding
 
 BETTER_DB = 3.0
 """A range is unfit if another would serve the tensor so much better."""
+REMARKABLE_DB = 12.0
+"""Two bits: a range that wastes so much is mentioned though the outputs do not suffer."""
 GOOD_DB = 40.0
 """A tensor whose range predicts more than this is fine, whatever another would give."""
 SHOWN, TRIED = 8, 24
@@ -81,7 +90,7 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
         return None
     values = Distribution.of_histogram(stats.histogram, low, high)
     now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
-    choices = thresholds(values, limits.codes)
+    choices = thresholds(values, limits.codes, symmetric=_is_symmetric(limits))
     if now > GOOD_DB or not choices:
         return None
     best = max(choices, key=lambda choice: choice.sqnr_db)
@@ -92,25 +101,33 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
     return Unfit(at, limits, now, best, clipping > rounding, share)
 
 
+def _is_symmetric(limits: Range) -> bool:
+    """Whether the range reaches as far below zero as above it: an asymmetric one is no choice."""
+    return abs(limits.low + limits.high) <= 1.5 * limits.step
+
+
 def _clipping(context: CheckContext) -> Iterator[Finding]:
-    unfit = [item for item in find_unfit(context) if item.clips]
+    unfit = [item for item in context.once(find_unfit) if item.clips]
     yield from _report(context, CLIPPING, unfit)
 
 
 def _too_wide(context: CheckContext) -> Iterator[Finding]:
-    unfit = [item for item in find_unfit(context) if not item.clips]
+    unfit = [item for item in context.once(find_unfit) if not item.clips]
     yield from _report(context, TOO_WIDE, unfit)
 
 
 def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iterator[Finding]:
-    if not unfit or not is_doubtful(context):
-        return
     tried = unfit[:TRIED]
-    gain = gain_of(context, _better(context, tried))
-    status = status_of(gain)
+    gain = None
+    if tried and is_doubtful(context, FINE_DB):
+        gain = gain_of(context, _better(context, tried))
+    status = status_of(context, gain)
     if status == "info":
+        worst = [item for item in tried if item.wins_db >= REMARKABLE_DB][:SHOWN]
+    else:
+        worst = _by_effect(context, tried)
+    if not worst:
         return
-    worst = _by_effect(context, tried)
     wording = _clipped_words if check is CLIPPING else _wide_words
     title, seen, advice = wording(context, worst)
     yield check.found(
@@ -197,7 +214,7 @@ def _evidence(context: CheckContext, unfit: Sequence[Unfit], gain: Gain | None) 
         *gain_evidence(context, gain),
         Evidence("table", "Ranges that do not fit", {"columns": columns, "rows": rows}),
         _histogram(context, first),
-        *method_table(context, first.at, first.range),
+        *(method_table(context, first.at, first.range) if gain is not None else []),
     ]
 
 
@@ -227,7 +244,7 @@ def method_table(context: CheckContext, at: int, limits: Range) -> list[Evidence
         return []
     now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
     choices = [Threshold("as it is", limits.low, limits.high, now)]
-    choices += thresholds(values, limits.codes)
+    choices += thresholds(values, limits.codes, symmetric=_is_symmetric(limits))
     rows = [
         [choice.method, float(f"{choice.low:.5g}"), float(f"{choice.high:.5g}"), _db(choice)]
         for choice in choices

@@ -10,6 +10,7 @@ import numpy as np
 from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import gain_evidence, gain_of, rounded, structural_status
+from qdebug.checks.weight_values import NEGLIGIBLE, weight_rows
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Quantizer
@@ -35,16 +36,19 @@ _SCALE_SLOTS = {
 
 def _bad_scale(context: CheckContext) -> Iterator[Finding]:
     graph = context.quant_graph
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str, str, str]] = []
     for tensor, node in _scales(graph).items():
         value = graph.constant(tensor)
         if value is None or value.dtype.kind != "f":
             continue
         problem = _problem(value.astype(np.float64))
         if problem is not None:
-            rows.append((tensor, node.label, problem))
+            lost = "nothing" if _is_harmless(context, node, value) else "its values"
+            rows.append((tensor, node.label, problem, lost))
     if not rows:
         return
+    rows.sort(key=lambda row: row[3] == "nothing")
+    harmless = rows[0][3] == "nothing"
     touched = {row[1] for row in rows}
     layers = [
         at
@@ -52,11 +56,16 @@ def _bad_scale(context: CheckContext) -> Iterator[Finding]:
         if touched & {graph.nodes[index].label for index in pair.path}
         or getattr(graph.producer.get(pair.raw), "label", None) in touched
     ]
-    tensor, node_name, wrong = rows[0]
+    tensor, node_name, wrong, _ = rows[0]
+    effect = (
+        "the float model's values are next to zero there, nothing is lost"
+        if harmless
+        else "no value survives it"
+    )
     yield BAD_SCALE.found(
-        "fail",
+        "info" if harmless else "fail",
         f"{len(rows)} scale{'s are' if len(rows) > 1 else ' is'} no usable number",
-        f"The scale {tensor} of {node_name} is {wrong}: no value survives it.",
+        f"The scale {tensor} of {node_name} is {wrong}: {effect}.",
         "Quantize again. A scale of zero comes from a tensor that was constant in calibration, an "
         "infinite one from a channel without weights, NaN from a calibration run that overflowed.",
         layers=layers,
@@ -64,11 +73,28 @@ def _bad_scale(context: CheckContext) -> Iterator[Finding]:
             Evidence(
                 "table",
                 "Scales",
-                {"columns": ["scale", "node", "it is"], "rows": [list(row) for row in rows[:30]]},
+                {
+                    "columns": ["scale", "node", "it is", "lost"],
+                    "rows": [list(row) for row in rows[:30]],
+                },
             )
         ],
         confidence="high",
     )
+
+
+def _is_harmless(context: CheckContext, node: Node, scale: np.ndarray) -> bool:
+    """Whether a scale of next to nothing serves channels whose float values are nothing too."""
+    pair = next(
+        (p for p in context.pairing.weights if p.quant_tensor in (node.inputs[0], *node.outputs)),
+        None,
+    )
+    if pair is None or not (np.isfinite(scale) & (scale >= 0)).all():
+        return False
+    rows, _ = weight_rows(pair)
+    bad = scale.reshape(-1) < np.finfo(np.float32).tiny
+    chosen = rows[bad] if len(bad) == len(rows) else rows
+    return bool(np.abs(chosen).max(initial=0.0) <= NEGLIGIBLE * np.abs(rows).max())
 
 
 def _scales(graph: Graph) -> dict[str, Node]:
@@ -158,7 +184,7 @@ def _mismatch_finding(context: CheckContext, item: _Mismatch) -> Finding:
     )
     difference = _describe(item.written, item.read)
     return QDQ_MISMATCH.found(
-        structural_status(gain) if usable else "fail",
+        structural_status(context, gain) if usable else "fail",
         f"{raw}: Q and DQ disagree ({difference}), read by {users or 'the output'}",
         f"{item.quantize.label} writes codes with {_parameters(item.written)}, "
         f"{item.dequantize.label} reads them with {_parameters(item.read)}: every value comes out "

@@ -42,7 +42,7 @@ def _settled(finding: Finding, others: Sequence[Finding], layers: Sequence[Layer
 
 
 def _explains(cause: Finding, finding: Finding, layers: Sequence[Layer]) -> bool:
-    if cause is finding or cause.status != "fail" or cause.slug == finding.slug:
+    if cause is finding or cause.slug == finding.slug or not _is_as_bad(cause, finding):
         return False
     if cause.slug == "wrong-model":
         return finding.id[:3] in ("QD3", "QD4", "QD5")
@@ -55,6 +55,11 @@ def _explains(cause: Finding, finding: Finding, layers: Sequence[Layer]) -> bool
     if not known or CAUSES.index(finding.slug) < CAUSES.index(cause.slug):
         return False
     return bool(finding.layers) and set(finding.layers) <= set(cause.layers)
+
+
+def _is_as_bad(cause: Finding, finding: Finding) -> bool:
+    """A failure explains failures and warnings, a warning only warnings."""
+    return cause.status == "fail" or cause.status == finding.status == "warn"
 
 
 def downstream(layers: Sequence[Layer], start: Iterable[int]) -> set[int]:

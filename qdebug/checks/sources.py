@@ -115,7 +115,7 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
     together = gain_of(context, free(context, layers, weights=True))
     first = sources[0]
     name = context.layers[first.at].name
-    status: FindingStatus = "warn" if status_of(together) in ("fail", "warn") else "info"
+    status: FindingStatus = "warn" if status_of(context, together) in ("fail", "warn") else "info"
     count = f"{len(sources)} layers" if len(sources) > 1 else "one layer"
     yield ERROR_SOURCE.found(
         status,

@@ -54,6 +54,9 @@ class Editor:
         self.model.CopyFrom(model)
         self.graph = self.model.graph
         self.constants = {t.name: t for t in self.graph.initializer}
+        for node in self.graph.node:
+            if node.op_type == "Constant" and node.attribute[0].name == "value":
+                self.constants[node.output[0]] = node.attribute[0].t
         self.producer = {name: n for n in self.graph.node for name in n.output}
 
     def value(self, name: str) -> Array:
@@ -75,6 +78,11 @@ class Editor:
     def dequantizer(self, tensor: str) -> onnx.NodeProto | None:
         node = self.producer.get(tensor)
         return node if node is not None and node.op_type == "DequantizeLinear" else None
+
+    def weighted(self, tensor: str) -> onnx.NodeProto:
+        """The node with weights that makes a tensor, behind its activation perhaps."""
+        node = self.producer[tensor]
+        return node if node.op_type in WEIGHTED else self.weighted(node.input[0])
 
     def readers(self, tensor: str) -> list[onnx.NodeProto]:
         return [n for n in self.graph.node if tensor in n.input]
@@ -222,32 +230,51 @@ def _rescale_input(
 
 
 def bias_clipped(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
-    """Fault 12: one channel of a Conv has weights near zero and a bias of its own."""
-    floats, editor = Editor(float_model), Editor(quant)
+    """Fault 12: one channel of a Conv has weights near zero and a bias of its own.
+
+    The scale of such weights makes a bias scale so small that int32 cannot hold the bias; the
+    sound model has a floor under both.
+    """
+    floats, (faulty, sound) = Editor(float_model), (Editor(quant), Editor(quant))
     conv = middle_conv(quant)
-    node, (data, weight, bias) = _parts(editor, conv)
-    float_node = floats.producer[node.output[0]]
-    tiny = np.float32(1e-10)
-    scale = editor.value(weight.input[1])
-    if scale.size == 1:
-        raise ValueError("the weight is quantized per tensor")
-    name = editor.own(weight, 1)
-    scale = np.array(scale)
-    scale[0] *= tiny
-    editor.set(name, scale)
-    bias_scale = np.array(editor.value(editor.own(bias, 1)))
-    bias_scale[0] = editor.value(data.input[1]) * scale[0]
-    editor.set(bias.input[1], bias_scale)
-    loudest = float(np.abs(floats.value(float_node.input[2])).max())
-    wanted = 5.0 * max(loudest, 0.1)
-    codes = np.array(editor.value(editor.own(bias, 0)))
-    codes[0] = min(INT32_MAX, wanted / float(bias_scale[0]))
-    editor.set(bias.input[0], codes)
-    _scale_channel(floats, floats.own(float_node, 1), 0, float(tiny))
+    float_node = floats.weighted(conv)
+    bias = 0.5 * _range_top(faulty, conv)
+    _scale_channel(floats, floats.own(float_node, 1), 0, 1e-10)
     values = np.array(floats.value(floats.own(float_node, 2)))
-    values[0] = wanted
+    values[0] = bias
     floats.set(float_node.input[2], values)
-    return Planted(floats.model, editor.model, "bias-clipped", _after(editor, conv))
+    _quantize_bias(faulty, conv, bias, 1e-10)
+    _quantize_bias(sound, conv, bias, 1.0)
+    after = _after(faulty, conv)
+    return Planted(floats.model, faulty.model, "bias-clipped", after, sound.model)
+
+
+def _range_top(editor: Editor, tensor: str) -> float:
+    """Upper end of what the quantizer of a tensor can represent."""
+    quantizer = editor.quantizer_of(tensor)
+    if quantizer is None:
+        raise ValueError(f"{tensor} is not quantized")
+    zero = editor.value(quantizer.input[2])
+    scale = float(editor.value(quantizer.input[1]).reshape(()))
+    return scale * (np.iinfo(zero.dtype).max - int(zero.reshape(())))
+
+
+def _quantize_bias(editor: Editor, conv: str, bias: float, factor: float) -> None:
+    """Channel 0 with its weight, and the scale of it, times a factor, and with another bias."""
+    _, (data, weight, stored) = _parts(editor, conv)
+    if editor.value(weight.input[1]).size == 1:
+        raise ValueError("the weight is quantized per tensor")
+    _scale_channel(editor, editor.own(weight, 1), 0, factor)
+    if factor == 1.0:  # the near-zero weights round to nothing
+        codes = np.array(editor.value(editor.own(weight, 0)))
+        codes[0] = 0
+        editor.set(weight.input[0], codes)
+    scale = np.array(editor.value(editor.own(stored, 1)))
+    scale[0] = editor.value(data.input[1]).reshape(()) * editor.value(weight.input[1])[0]
+    editor.set(stored.input[1], scale)
+    codes = np.array(editor.value(editor.own(stored, 0)))
+    codes[0] = min(INT32_MAX, round(bias / float(scale[0])))
+    editor.set(stored.input[0], codes)
 
 
 def _scale_channel(editor: Editor, name: str, channel: int, factor: float) -> None:
@@ -261,7 +288,7 @@ def channel_zeroed(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Plan
     floats, editor = Editor(float_model), Editor(quant)
     conv = middle_conv(quant)
     node, (_, weight, _) = _parts(editor, conv)
-    float_node = floats.producer[node.output[0]]
+    float_node = floats.weighted(node.output[0])
     _scale_channel(floats, floats.own(float_node, 1), 0, 0.0)
     codes = np.array(editor.value(editor.own(weight, 0)))
     codes[0] = 0
