@@ -1,14 +1,17 @@
 """Time and memory of comparing, as ratios against plain inference of both models.
 
-    python -m benchmarks.engine [--images 1,16] [--peers] [--models NAME,...]
+    python -m benchmarks [--images 1,16] [--peers] [--models NAME,...]
 
 Every figure comes from a process of its own, so that peak memory belongs to it alone; plain
 inference and qdebug take turns, and the best of several rounds counts, because other programs on
 the machine only ever slow one down. Two baselines are given, because they differ a lot on
 processors with int8 instructions: *deployed*, ONNX Runtime's default session; and *declared*, the
-same graphs with every Q and DQ executed as written, which is what is being measured.
-Preprocessing, pairing, session start and writing the run are part of qdebug's figure, decoding
-and session start part of the baselines'.
+same graphs with every Q and DQ executed as written, which is what is being measured. Both decode
+the pictures and start their sessions, as qdebug does.
+
+Of qdebug's time, *running* is what the samples cost: preprocessing, both models, the metrics,
+the outputs as deployed. The rest is loading, pairing, and the checks, whose what-if runs are
+bounded in number and do not grow with the samples.
 """
 
 from __future__ import annotations
@@ -19,135 +22,129 @@ import platform
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 import onnxruntime
 
-ROOT = Path(__file__).resolve().parent.parent
-ZOO = ROOT.parent / "shared" / "zoo"
-SAMPLES = ROOT / "sample_models"
+from benchmarks.cases import CASES, ROOT, Case
+
 ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class Case:
-    """A pair of models and pictures for it."""
-
-    name: str
-    float_model: Path
-    quant_model: Path
-    pictures: Path
-    spec: str
-
-
-CASES = (
-    Case(
-        "detector 320",
-        SAMPLES / "detector/float.onnx",
-        SAMPLES / "detector/int8.onnx",
-        SAMPLES / "pictures/scenes",
-        "letterbox 320 pad 114 | rgb | /255 | nchw",
-    ),
-    Case(
-        "yolov5n 640",
-        ZOO / "yolov5n/float.onnx",
-        ZOO / "yolov5n/quant_qdq_minmax_pc.onnx",
-        ZOO / "photos/street",
-        "letterbox 640 pad 114 | rgb | /255 | nchw",
-    ),
-    Case(
-        "ppocrv4_det 640",
-        ZOO / "ppocrv4_det/float.onnx",
-        ZOO / "ppocrv4_det/quant_qdq_minmax_pc.onnx",
-        ZOO / "photos/street",
-        "letterbox 640 top-left pad 0 | bgr | mean 127.5,127.5,127.5 std 127.5,127.5,127.5 | nchw",
-    ),
-)
-MODES = ("deployed", "declared", "accumulated", "local", "sensitivity")
+PLAIN = ("deployed", "declared")
+MODES = (*PLAIN, "accumulated", "local", "sensitivity")
 PEERS = ("qdq_loss_debug", "polygraphy")
+SENSITIVITY = "sensitivity"
 
 
 @dataclass(frozen=True)
 class Figure:
-    """Cost of one process."""
+    """Cost of one process.
+
+    Attributes:
+        seconds: wall time, from opening the models to the end.
+        peak_mib: largest resident memory.
+        stages: seconds by stage, of qdebug.
+        layers: how many were measured.
+        float_seconds: plain inference of the float model on all samples, of the baselines.
+    """
 
     seconds: float
     peak_mib: float
+    stages: dict[str, float] = field(default_factory=dict)
+    layers: int = 0
+    float_seconds: float = 0.0
+
+    @property
+    def running(self) -> float:
+        """Seconds that the samples took."""
+        return self.stages.get("running both models", self.seconds)
+
+
+def lines(cases: list[Case], counts: list[int], peers: bool) -> Iterator[str]:
+    """The table, line by line."""
+    yield f"onnxruntime {onnxruntime.__version__}, Python {platform.python_version()}"
+    yield ""
+    yield (
+        "| model | images | mode | seconds | x deployed | x declared | running x deployed "
+        "| running x declared | peak MiB | above plain |"
+    )
+    yield "|---|---|---|---|---|---|---|---|---|---|"
+    for case in cases:
+        for count in counts:
+            best = _best(case, count, peers)
+            for mode, figure in best.items():
+                yield _line(case, count, mode, figure, best)
+            if SENSITIVITY in best:
+                yield _sensitivity(case, count, best)
+
+
+def _line(case: Case, count: int, mode: str, figure: Figure, best: dict[str, Figure]) -> str:
+    plain = [best[name] for name in PLAIN]
+    ratios = [f"{figure.seconds / p.seconds:.2f}" for p in plain]
+    ratios += [f"{figure.running / p.seconds:.2f}" for p in plain] if figure.stages else ["", ""]
+    cells = [case.name, str(count), mode, f"{figure.seconds:.2f}", *ratios]
+    cells += [f"{figure.peak_mib:.0f}", f"{figure.peak_mib - plain[0].peak_mib:.0f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _sensitivity(case: Case, count: int, best: dict[str, Figure]) -> str:
+    """Cost of sensitivity alone, in plain inferences of the float model for each layer."""
+    figure = best[SENSITIVITY]
+    once = best["deployed"].float_seconds / count
+    ratio = figure.stages["sensitivity"] / (figure.layers * count * once)
+    return (
+        f"| {case.name} | {count} | {ratio:.2f} plain float inferences for each of "
+        f"{figure.layers} layers and image | | | | | | | |"
+    )
+
+
+def _best(case: Case, count: int, peers: bool) -> dict[str, Figure]:
+    modes = [*MODES, *(PEERS if peers else ())]
+    if count > 1:
+        modes.remove(SENSITIVITY)
+    best: dict[str, Figure] = {}
+    for number in range(ROUNDS):
+        for mode in modes:
+            if number and mode in (SENSITIVITY, *PEERS):
+                continue
+            figure = _measure(case, mode, count)
+            if figure is not None:
+                best[mode] = min(best.get(mode, figure), figure, key=lambda f: f.seconds)
+    return best
+
+
+def _measure(case: Case, mode: str, count: int) -> Figure | None:
+    """One process; None where it failed: a tool that is not installed, or out of memory."""
+    files = map(str, (case.float_model, case.quant_model, case.pictures))
+    with tempfile.TemporaryDirectory() as folder:
+        worker = [sys.executable, "-m", "benchmarks.worker"]
+        command = [*worker, mode, str(count), *files, case.spec, folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        print(f"{case.name}, {mode}: {done.stderr[-400:]}", file=sys.stderr)
+        return None
+    return Figure(**json.loads(done.stdout.splitlines()[-1]))
 
 
 def main() -> int:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", default="1,16")
-    parser.add_argument("--models", default="")
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Time and memory against plain inference."
+    )
+    parser.add_argument("--images", default="1,16", help="numbers of images (default 1,16)")
+    parser.add_argument("--models", default="", help="words of the names of the models to run")
     parser.add_argument("--peers", action="store_true", help="also time the other tools")
     args = parser.parse_args()
     counts = [int(text) for text in args.images.split(",")]
     wanted = [name for name in args.models.split(",") if name]
-    print(f"onnxruntime {onnxruntime.__version__}, Python {platform.python_version()}")
-    for case in CASES:
-        if not case.float_model.exists():
-            print(f"\n{case.name}: not here")
-        elif not wanted or any(name in case.name for name in wanted):
-            for count in counts:
-                _print_case(case, count, args.peers)
+    cases = [
+        case
+        for case in CASES
+        if case.float_model.exists() and (not wanted or any(w in case.name for w in wanted))
+    ]
+    for line in lines(cases, counts, args.peers):
+        print(line, flush=True)
     return 0
-
-
-def _print_case(case: Case, count: int, peers: bool) -> None:
-    print(f"\n{case.name}, {count} image{'s' if count > 1 else ''}")
-    modes = [*MODES, *(PEERS if peers else ())]
-    if count > 1:
-        modes.remove("sensitivity")
-    best: dict[str, Figure] = {}
-    for number in range(ROUNDS):
-        for mode in modes:
-            if number and mode in ("sensitivity", *PEERS):
-                continue
-            figure = _measure(case, mode, count)
-            if figure is None:
-                continue
-            known = best.get(mode, figure)
-            best[mode] = Figure(
-                min(figure.seconds, known.seconds), min(figure.peak_mib, known.peak_mib)
-            )
-    deployed, declared = best["deployed"], best["declared"]
-    print(
-        f"  {'':16}{'seconds':>9}{'x deployed':>12}{'x declared':>12}{'peak MiB':>10}{'plain +':>9}"
-    )
-    for mode in modes:
-        if mode not in best:
-            print(f"  {mode:16}{'not installed or out of memory':>40}")
-            continue
-        figure = best[mode]
-        print(
-            f"  {mode:16}{figure.seconds:9.2f}{figure.seconds / deployed.seconds:12.2f}"
-            f"{figure.seconds / declared.seconds:12.2f}{figure.peak_mib:10.0f}"
-            f"{figure.peak_mib - deployed.peak_mib:9.0f}",
-            flush=True,
-        )
-
-
-def _measure(case: Case, mode: str, count: int) -> Figure | None:
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.worker",
-            mode,
-            str(count),
-            str(case.float_model),
-            str(case.quant_model),
-            str(case.pictures),
-            case.spec,
-            folder,
-        ]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        print(done.stderr[-400:], file=sys.stderr)
-        return None
-    return Figure(**json.loads(done.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

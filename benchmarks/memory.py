@@ -1,9 +1,10 @@
-"""Peak memory under a cap, on a graph whose activations exceed it many times over.
+"""Peak memory under a cap: plain inference against comparing, capped and uncapped.
 
     python -m benchmarks.memory [--gigabytes 8] [--cap 256MiB]
 
-Builds a network of ``[1, 64, 512, 512]`` activations (64 MiB each) as long as needed, quantizes
-its weights a little differently in the twin, and compares the two in a process of its own.
+On the largest real model that is here, and on a network of ``[1, 64, 256, 512]`` activations
+(32 MiB each) as long as it takes, whose twin has slightly other weights. Every figure comes from a
+process of its own. Capped and uncapped runs must give identical numbers.
 """
 
 from __future__ import annotations
@@ -13,30 +14,60 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks.cases import CASES
 from qdebug.quantities import parse_size
 
 ROOT = Path(__file__).resolve().parent.parent
-SHAPE = (1, 64, 512, 512)
-_COMPARE = """
-import json, sys, time
-from qdebug.comparison import compare
+SHAPE = (1, 64, 256, 512)
+UNCAPPED = 1 << 62
+_SCRIPT = """
+import json, math, sys, time
+import qdebug
 from qdebug.comparison.compare import peak_rss_mib
 start = time.perf_counter()
-run = compare(sys.argv[1], sys.argv[2], sys.argv[3], max_memory=int(sys.argv[4]))
+run = qdebug.compare(*sys.argv[1:4], max_memory=int(sys.argv[4]), preprocess=sys.argv[5] or None)
 print(json.dumps({
     "seconds": time.perf_counter() - start,
     "peak_mib": peak_rss_mib(),
-    "layers": len(run.layers),
-    "captured_gb": 2 * 4e-9 * sum(int(__import__("math").prod(l.shape)) for l in run.layers),
+    "captured_gb": 8e-9 * sum(math.prod(layer.shape) for layer in run.layers),
     "plan": [note for note in run.notes if "segment" in note],
+    "numbers": [repr((l.float_tensor, l.accumulated, l.local)) for l in run.layers],
 }))
 """
+_PLAIN = """
+import sys
+import numpy as np, onnxruntime
+from qdebug.comparison.compare import peak_rss_mib
+from qdebug.preprocess import PreprocessSpec, prepare_file
+from pathlib import Path
+path = Path(sys.argv[3])
+x = np.load(path) if path.suffix == ".npy" else prepare_file(
+    path, PreprocessSpec.parse(sys.argv[5])).tensor
+for model in sys.argv[1:3]:
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    session.run(None, {session.get_inputs()[0].name: x})
+print(peak_rss_mib())
+"""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What to measure: two models and an input."""
+
+    name: str
+    files: tuple[Path, Path, Path]
+    spec: str
+    is_small: bool
+    """Whether an uncapped run fits into memory."""
 
 
 def network(layers: int, noise: float) -> onnx.ModelProto:
@@ -62,27 +93,59 @@ def network(layers: int, noise: float) -> onnx.ModelProto:
     return model
 
 
+def _given(folder: Path, gigabytes: float) -> Iterator[Given]:
+    largest = max(
+        (c for c in CASES if c.float_model.exists()), key=lambda c: c.float_model.stat().st_size
+    )
+    picture = next(iter(sorted(largest.pictures.glob("*.jpg"))))
+    yield Given(
+        largest.name, (largest.float_model, largest.quant_model, picture), largest.spec, True
+    )
+    for size, is_small in ((1.0, True), (gigabytes, False)):
+        files = tuple(folder / f"{size}-{name}" for name in ("float.onnx", "quant.onnx", "x.npy"))
+        layers = int(size * 1e9 / (4 * np.prod(SHAPE))) + 1
+        onnx.save(network(layers, 0.0), str(files[0]))
+        onnx.save(network(layers, 1e-3), str(files[1]))
+        np.save(files[2], np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32))
+        yield Given(f"{size:g} GB of activations", (files[0], files[1], files[2]), "", is_small)
+
+
+def _process(script: str, given: Given, cap: int) -> Any:
+    command = [sys.executable, "-c", script, *map(str, given.files), str(cap), given.spec]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(done.stderr)
+    return json.loads(done.stdout)
+
+
+def lines(gigabytes: float, cap: int) -> Iterator[str]:
+    """The table, line by line."""
+    yield "| graph | captured GB | plain MiB | capped MiB | plain + cap + 300 | same numbers |"
+    yield "|---|---|---|---|---|---|"
+    with tempfile.TemporaryDirectory() as folder:
+        for given in _given(Path(folder), gigabytes):
+            plain = float(_process(_PLAIN, given, 0))
+            capped = _process(_SCRIPT, given, cap)
+            same = "too large to tell"
+            if given.is_small:
+                whole = _process(_SCRIPT, given, UNCAPPED)
+                same = "yes" if whole["numbers"] == capped["numbers"] else "NO"
+            print(*capped["plan"], sep="\n", file=sys.stderr)
+            allowed = plain + cap / 2**20 + 300
+            yield (
+                f"| {given.name} | {capped['captured_gb']:.1f} | {plain:.0f} | "
+                f"{capped['peak_mib']:.0f} | {allowed:.0f} | {same} |"
+            )
+
+
 def main() -> int:
-    """Build, compare, print."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=8.0)
     parser.add_argument("--cap", type=parse_size, default=parse_size("256MiB"))
     args = parser.parse_args()
-    layers = int(args.gigabytes * 1e9 / (4 * np.prod(SHAPE))) + 1
-    with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder) / name for name in ("float.onnx", "quant.onnx", "x.npy")]
-        onnx.save(network(layers, 0.0), str(files[0]))
-        onnx.save(network(layers, 1e-3), str(files[1]))
-        np.save(files[2], np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32))
-        command = [sys.executable, "-c", _COMPARE, *map(str, files), str(args.cap)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        print(done.stderr, file=sys.stderr)
-        return 1
-    found = json.loads(done.stdout)
-    print(f"{found['layers']} layers, {found['captured_gb']:.1f} GB captured on both sides")
-    print(*found["plan"], sep="\n")
-    print(f"{found['seconds']:.1f} s, peak {found['peak_mib']:.0f} MiB")
+    for line in lines(args.gigabytes, args.cap):
+        print(line, flush=True)
     return 0
 
 

@@ -15,6 +15,7 @@ import onnxruntime
 from qdebug.comparison import compare
 from qdebug.comparison.compare import peak_rss_mib
 from qdebug.preprocess import PreprocessSpec, prepare_file
+from qdebug.progress import Silent
 
 Array = npt.NDArray[Any]
 
@@ -24,10 +25,27 @@ def main() -> int:
     mode, count, float_model, quant_model, pictures, spec, folder = sys.argv[1:]
     work = _WORK[mode]
     start = time.perf_counter()
-    work(Path(float_model), Path(quant_model), _files(pictures, int(count)), spec, Path(folder))
+    more = work(
+        Path(float_model), Path(quant_model), _files(pictures, int(count)), spec, Path(folder)
+    )
     seconds = time.perf_counter() - start
-    print(json.dumps({"seconds": seconds, "peak_mib": peak_rss_mib()}))
+    print(json.dumps({"seconds": seconds, "peak_mib": peak_rss_mib(), **more}))
     return 0
+
+
+class Stages(Silent):
+    """Progress that notes how long each stage took."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._title, self._since = "loading", time.perf_counter()
+
+    def stage(self, title: str, total: int | None = None) -> None:
+        """Close the stage before this one."""
+        super().stage(title, total)
+        now = time.perf_counter()
+        self.seconds[self._title] = self.seconds.get(self._title, 0.0) + now - self._since
+        self._title, self._since = title, now
 
 
 def _files(pictures: str, count: int) -> list[Path]:
@@ -35,15 +53,19 @@ def _files(pictures: str, count: int) -> list[Path]:
     return [found[i % len(found)] for i in range(count)]
 
 
-def _plain(declared: bool) -> Callable[..., None]:
+def _plain(declared: bool) -> Callable[..., dict[str, Any]]:
     def work(
         float_model: Path, quant_model: Path, files: list[Path], spec: str, _folder: Path
-    ) -> None:
+    ) -> dict[str, Any]:
         sessions = [_session(model, declared) for model in (float_model, quant_model)]
+        seconds = [0.0, 0.0]
         for file in files:
             tensor = prepare_file(file, PreprocessSpec.parse(spec)).tensor
-            for session in sessions:
+            for side, session in enumerate(sessions):
+                start = time.perf_counter()
                 session.run(None, {session.get_inputs()[0].name: tensor})
+                seconds[side] += time.perf_counter() - start
+        return {"float_seconds": seconds[0]}
 
     return work
 
@@ -57,28 +79,32 @@ def _session(model: Path, declared: bool) -> Any:
     return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 
 
-def _compare(**options: Any) -> Callable[..., None]:
+def _compare(**options: Any) -> Callable[..., dict[str, Any]]:
     def work(
         float_model: Path, quant_model: Path, files: list[Path], spec: str, folder: Path
-    ) -> None:
+    ) -> dict[str, Any]:
         # A file may stand in the list more than once: the same work again.
         listing = folder / "files.txt"
         listing.write_text("\n".join(map(str, files)), encoding="utf-8")
-        compare(
+        stages = Stages()
+        run = compare(
             float_model,
             quant_model,
             [listing],
             preprocess=spec,
             output=folder / "bench.qdrun",
+            progress=stages,
             **options,
         )
+        stages.stage("end")
+        return {"stages": stages.seconds, "layers": len(run.layers)}
 
     return work
 
 
 def _qdq_loss_debug(
     float_model: Path, quant_model: Path, files: list[Path], spec: str, folder: Path
-) -> None:
+) -> dict[str, Any]:
     from onnxruntime.quantization import CalibrationDataReader, qdq_loss_debug
 
     name = _session(float_model, False).get_inputs()[0].name
@@ -98,11 +124,12 @@ def _qdq_loss_debug(
         collected.append(qdq_loss_debug.collect_activations(str(tapped), Reader()))
     matched = qdq_loss_debug.create_activation_matching(collected[1], collected[0])
     qdq_loss_debug.compute_activation_error(matched)
+    return {}
 
 
 def _polygraphy(
     float_model: Path, quant_model: Path, files: list[Path], spec: str, _folder: Path
-) -> None:
+) -> dict[str, Any]:
     from polygraphy import constants
     from polygraphy.backend.onnx import ModifyOutputs, OnnxFromPath
     from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
@@ -118,9 +145,10 @@ def _polygraphy(
     ]
     results = Comparator.run(runners, data_loader=feeds)
     Comparator.compare_accuracy(results, compare_func=CompareFunc.simple())
+    return {}
 
 
-_WORK: dict[str, Callable[..., None]] = {
+_WORK: dict[str, Callable[..., dict[str, Any]]] = {
     "deployed": _plain(False),
     "declared": _plain(True),
     "accumulated": _compare(local=False),

@@ -172,7 +172,7 @@ class _Work:
         if all((number, at) in self.journal.done for at in range(len(self.pairs))):
             self.progress.advance(len(self.pairs))
             return
-        self.reference = self.whole.run(float_feeds, self.outputs)
+        self.reference = self.whole.run(float_feeds, self.outputs, release=True)
         if self.capture is None:
             self.capture = Capture(
                 self.float_graph,
@@ -220,12 +220,15 @@ class _Work:
             self.progress.advance(len(positions))
             return
         group = self._group(positions, float_values)
-        for at in positions:
-            if at in todo and at in local_values and at in group.switches:
-                self._measure(group, at, reached, local_values[at] - float_values[at])
-                self.progress.advance()
+        chosen = [at for at in todo if at in local_values and at in group.switches]
+        for at in chosen:
+            delta = local_values[at] - float_values[at]
+            self._measure(group, at, reached, delta, is_last=at == chosen[-1])
+            self.progress.advance()
 
-    def _measure(self, group: _Group, at: int, reached: Feeds, delta: Array) -> None:
+    def _measure(
+        self, group: _Group, at: int, reached: Feeds, delta: Array, *, is_last: bool
+    ) -> None:
         if not delta.any():
             same = {name: measure(_flat(v), _flat(v)) for name, v in self.reference.items()}
             self.journal.add(self.sample, at, same)
@@ -234,7 +237,7 @@ class _Work:
             name: delta if other == at else np.zeros([1] * group.ranks[other], np.float32)
             for other, name in group.switches.items()
         }
-        values = group.session.run({**reached, **switches})
+        values = group.session.run({**reached, **switches}, release=is_last)
         moments = {
             name: measure(_flat(self.reference[name]), _flat(value))
             for name, value in zip(self.outputs, values.values(), strict=True)

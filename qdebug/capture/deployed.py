@@ -68,8 +68,9 @@ class DeployedOutputs:
             Both models' outputs by their own names.
         """
         start = time.perf_counter()
-        float_values = self._float.run(feeds[0], list(self.outputs))
-        quant_values = self._quant.run(feeds[1], list(dict.fromkeys(self.outputs.values())))
+        names = list(dict.fromkeys(self.outputs.values()))
+        float_values = self._float.run(feeds[0], list(self.outputs), release=True)
+        quant_values = self._quant.run(feeds[1], names, release=True)
         self._seconds.append(time.perf_counter() - start)
         for name, quant_name in self.outputs.items():
             f, q = _real(float_values[name]), _real(quant_values[quant_name])

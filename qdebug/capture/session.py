@@ -80,7 +80,7 @@ class Session:
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         options = _options(graph, settings)
         self._session = self._open(source, options, _providers(settings))
-        self._run_options = _run_options(settings)
+        self._has_arena = settings.arena and settings.provider == "cpu"
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
 
@@ -101,6 +101,8 @@ class Session:
         feeds: Mapping[str, Any],
         outputs: Sequence[str] | None = None,
         buffers: Mapping[str, Array] | None = None,
+        *,
+        release: bool = False,
     ) -> dict[str, Any]:
         """Run once.
 
@@ -110,6 +112,7 @@ class Session:
             outputs: the outputs to compute; None for all.
             buffers: arrays that outputs are written to, of exactly their shape and dtype. Others
                 are allocated by ONNX Runtime and are valid as long as the result is.
+            release: give the session's memory back after, because the next run is far off.
 
         Returns:
             Arrays by output name; what is not a tensor comes as ONNX Runtime's own value.
@@ -131,7 +134,7 @@ class Session:
             else:
                 binding.bind_output(name, "cpu")
         try:
-            self._session.run_with_iobinding(binding, self._run_options)
+            self._session.run_with_iobinding(binding, _run_options(release and self._has_arena))
         except Exception as error:
             raise explain_ort_error(self._graph, str(error)) from error
         values = dict(zip(names, binding.get_outputs(), strict=True))
@@ -180,13 +183,12 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     return options
 
 
-def _run_options(settings: SessionSettings) -> Any:
-    """A deployed session gives its memory back after each run: it stands beside the others."""
+def _run_options(release: bool) -> Any:
     import onnxruntime
 
     options = onnxruntime.RunOptions()
     options.log_severity_level = 4
-    if not settings.declared and settings.provider == "cpu":
+    if release:
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
     return options
 

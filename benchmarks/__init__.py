@@ -1,0 +1,1 @@
+"""Measurements of cost and of being right, as tables in Markdown."""
