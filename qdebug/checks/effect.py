@@ -19,21 +19,23 @@ DAMAGED_DB, DOUBTFUL_DB, FINE_DB = 15.0, 20.0, 30.0
 """An output is damaged below the first; below the second it depends on the task, up to the third a
 defect that costs ``FAIL_GAIN_DB`` is worth a warning."""
 LOUD = 16.0
-"""Channels whose largest value is so many times smaller than the output's are its quiet part."""
+"""Channels so many times weaker (root mean square) than the strongest are the quiet part."""
 MIN_VALUES = 16
 """A channel of fewer values has no range to speak of."""
 
 
 def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
     """How bad a defect is that costs the output so much; a task known to be unharmed excuses."""
-    sound = context.once(task_is_sound)
-    if gain is None:
+    sound, harmed = context.once(task_is_sound), context.once(task_is_harmed)
+    if gain is None or gain.db < WARN_GAIN_DB:
         return "info"
-    damaged = not gain.before >= DAMAGED_DB
-    if damaged and gain.db >= FAIL_GAIN_DB:
-        return "warn" if sound else "fail"
-    doubtful = not gain.before >= (FINE_DB if gain.db >= FAIL_GAIN_DB else DOUBTFUL_DB)
-    return "warn" if doubtful and gain.db >= WARN_GAIN_DB and not sound else "info"
+    if harmed and gain.before >= DAMAGED_DB:
+        return "warn"
+    if gain.db >= FAIL_GAIN_DB:
+        if not gain.before >= DAMAGED_DB and not sound:
+            return "fail"
+        return "info" if gain.before >= FINE_DB else "warn"
+    return "info" if gain.before >= DOUBTFUL_DB or sound else "warn"
 
 
 def task_is_sound(context: CheckContext) -> bool:
@@ -43,6 +45,15 @@ def task_is_sound(context: CheckContext) -> bool:
         return False
     _, warn = outcome.limits.as_limits()
     return not warn.violated_by(outcome.result.numbers[outcome.limits.number])
+
+
+def task_is_harmed(context: CheckContext) -> bool:
+    """Whether decisions differ, more than a single one, beyond the task's limits."""
+    outcome = context.task
+    if outcome is None or outcome.limits is None or outcome.wrong <= 1:
+        return False
+    _, warn = outcome.limits.as_limits()
+    return warn.violated_by(outcome.result.numbers[outcome.limits.number])
 
 
 def output_parts(context: CheckContext) -> list[Part]:
@@ -61,12 +72,12 @@ def lowest_output_db(context: CheckContext) -> float:
 
 
 def quiet_channels(context: CheckContext, at: int) -> tuple[int, ...]:
-    """Channels of a layer that live in a range far below the layer's own."""
+    """Channels of a layer that its strongest ones outweigh in every number of the whole."""
     moments = context.stats[at].accumulated
     if moments is None or len(moments.n) < 2 or float(moments.n.min()) < MIN_VALUES:
         return ()
-    peaks = np.maximum(np.abs(moments.min_f), np.abs(moments.max_f))
-    quiet = np.flatnonzero(peaks * LOUD <= peaks.max())
+    power = moments.ff / moments.n
+    quiet = np.flatnonzero(power * LOUD**2 <= power.max())
     return tuple(quiet.tolist())
 
 
@@ -178,8 +189,8 @@ def rounded(gain: Gain | None) -> float | None:
 
 
 def is_doubtful(context: CheckContext, limit_db: float = DOUBTFUL_DB) -> bool:
-    """Whether an output is bad enough for a defect of ranges to be worth looking for."""
-    return lowest_output_db(context) < limit_db
+    """Whether an output or the task is bad enough for a defect of ranges to be looked for."""
+    return lowest_output_db(context) < limit_db or context.once(task_is_harmed)
 
 
 def structural_status(context: CheckContext, gain: Gain | None) -> FindingStatus:

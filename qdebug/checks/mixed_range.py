@@ -187,11 +187,9 @@ def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
     parts = split_parts(context, outputs or context.float_graph.outputs)
     parts += [part for mixture in group for part in _joined_parts(context, mixture)]
     cut, gain = _best_cut(context, group, parts)
-    if gain is None:
-        return _without_gain(context, group, cut, parts)
     status = status_of(context, gain)
-    if status == "info":
-        return None
+    if gain is None or status == "info":
+        return _without_gain(context, group, cut, parts)
     return CHECK.found(
         status,
         _title(context, group),
@@ -230,13 +228,15 @@ def _rows(context: CheckContext, at: int | None) -> int:
 def _without_gain(
     context: CheckContext, group: Sequence[Mixture], cut: Sequence[int], parts: Sequence[Part]
 ) -> Finding | None:
-    """Where the graph cannot be rerun: by what is left of the part at the output."""
-    lost = [(part_db(context, part), part) for part in parts if part.channels is not None]
-    if not any(m.outputs for m in group) or not lost:
+    """Where no rerun shows the part at an output: by what the step leaves of it there."""
+    outputs = [name for mixture in group for name in mixture.outputs]
+    if not outputs:
         return None
-    db, part = min(lost, key=lambda item: item[0])
-    arriving = max(p.arriving_db for m in group for p in m.parts if p.harmed)
-    gain = Gain(part, db, arriving)
+    lost = [(part_db(context, part), part) for part in parts if part.channels is not None]
+    harmed = [p for m in group if m.outputs for p in m.parts if p.harmed]
+    predicted = min((p.predicted_db for p in harmed), default=math.inf)
+    db, part = min(lost, key=lambda item: item[0], default=(predicted, Part(outputs[0])))
+    gain = Gain(part, db, max((p.arriving_db for p in harmed), default=db))
     status = status_of(context, gain)
     if status == "info":
         return None

@@ -63,7 +63,7 @@ class Editor:
         return numpy_helper.to_array(self.constants[name])
 
     def set(self, name: str, value: Array) -> None:
-        self.constants[name].CopyFrom(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants[name].CopyFrom(numpy_helper.from_array(np.array(value, order="C"), name))
 
     def own(self, node: onnx.NodeProto, slot: int) -> str:
         """A copy of a constant input that no other node shares; its name."""
@@ -321,6 +321,13 @@ def mixed_head(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
     return Planted(models[0], models[1], "mixed-range", ("planted/head",), models[2])
 
 
+def _values_axis(shape: list[int]) -> int:
+    """The last axis of ``[N, boxes, values]``, else the second one."""
+    if len(shape) == 3 and 0 < shape[2] < shape[1]:
+        return 2
+    return 1 if len(shape) > 1 else 0
+
+
 def _with_head(model: onnx.ModelProto, scale: float | None) -> onnx.ModelProto:
     editor = Editor(model)
     graph = editor.graph
@@ -328,7 +335,7 @@ def _with_head(model: onnx.ModelProto, scale: float | None) -> onnx.ModelProto:
     source, rank = first.name, len(first.type.tensor_type.shape.dim)
     graph.initializer.append(numpy_helper.from_array(np.float32(640), "planted/stride"))
     head = "planted/head" if scale is None else "planted/head_raw"
-    axis = 1 if rank > 1 else 0
+    axis = _values_axis([d.dim_value for d in first.type.tensor_type.shape.dim])
     graph.node.extend(
         [
             helper.make_node("Sigmoid", [source], ["planted/unit"], "planted/unit"),
