@@ -16,6 +16,7 @@ from qdebug._version import __version__
 
 if TYPE_CHECKING:
     from qdebug.comparison import compare
+    from qdebug.comparison.extract import extract
     from qdebug.errors import QdebugError
     from qdebug.preprocess import PreprocessSpec
     from qdebug.run.model import Finding, Layer, Run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "compare": "qdebug.comparison",
+    "extract": "qdebug.comparison.extract",
     "load_run": "qdebug.run.store",
     "Run": "qdebug.run.model",
     "Layer": "qdebug.run.model",
@@ -39,6 +41,7 @@ __all__ = [
     "Run",
     "__version__",
     "compare",
+    "extract",
     "load_run",
 ]
 

@@ -334,7 +334,7 @@ class Capture:
         local = None
         if self.settings.local:
             local = local_part(
-                self.quant_graph, self.quant_types, self.pairs, self._local_shapes(), positions
+                self.quant_graph, self.quant_types, self.pairs, self.local_shapes(), positions
             )
         settings = self.settings
         return _Stage(
@@ -368,7 +368,7 @@ class Capture:
                 found[at] = known.fixed_shape
         return found
 
-    def _local_shapes(self) -> dict[int, tuple[int, ...]]:
+    def local_shapes(self) -> dict[int, tuple[int, ...]]:
         """Shapes of the pairs whose float value can stand in for the quant one."""
         return {
             at: shape

@@ -17,6 +17,7 @@ COMMANDS = {
     "report": "qdebug.cli.report:ReportCommand",
     "diff": "qdebug.cli.diff:DiffCommand",
     "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
+    "extract": "qdebug.cli.extract:ExtractCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
 }
