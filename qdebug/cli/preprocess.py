@@ -171,17 +171,22 @@ def _check_fed(
 ) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
     """Judge a fed tensor against an image or a reference tensor."""
     from qdebug.preprocess.check import check_picture, check_tensor
+    from qdebug.preprocess.fed import read_fed
 
     facts, runner = _float_model(args)
     spec = _spec(args.preprocess, facts) if args.preprocess or facts else None
-    fed = _tensor(args.fed, args)
+    item = facts.input if facts else None
+    size = (item.size if item else None) or (spec.size if spec else None)
+
+    def read(name: str) -> Any:
+        return read_fed(Path(name), args.shape, args.dtype, item=item, size=size)
+
     if args.reference is not None:
         _operands(args, 0, 0, "either an image or --reference")
-        reference = _tensor(args.reference, args)
-        result = check_tensor(reference, fed, spec, model=runner)
+        result = check_tensor(read(args.reference), read(args.fed), spec, model=runner)
     else:
         (image,) = _operands(args, 1, 1, "one image, or --reference TENSOR")
-        size = facts.input.size if facts else None
+        fed = read(args.fed)
         result = check_picture(Path(image), fed, spec, size=size, model=runner)
     extra = {"residual_codes": result.residual_codes, "output_sqnr_db": result.output_sqnr_db}
     return result.recovered, result.findings, extra
@@ -191,7 +196,8 @@ def _check_models(
     args: argparse.Namespace,
 ) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
     """Judge a pipeline against what the models themselves say."""
-    from qdebug.preprocess.gate import load_facts, prove_models
+    from qdebug.preprocess.gate import prove_models
+    from qdebug.preprocess.model_facts import load_facts
 
     facts, runner = _float_model(args)
     assert facts is not None
@@ -215,7 +221,7 @@ def _float_model(args: argparse.Namespace) -> tuple[Any, Any]:
     """Return the facts of the float model and a function that runs it; None for both without."""
     if args.float_model is None:
         return None, None
-    from qdebug.preprocess.gate import load_facts, model_runner
+    from qdebug.preprocess.model_facts import load_facts, model_runner
 
     path = Path(args.float_model)
     return load_facts(path), model_runner(path)
@@ -235,25 +241,6 @@ def _known(spec: PreprocessSpec | None) -> PreprocessSpec:
     if spec is None:
         raise InputError("this says nothing about a pipeline")
     return spec
-
-
-def _tensor(name: str, args: argparse.Namespace) -> Any:
-    """Read one tensor; raw bytes without a shape stay flat."""
-    from qdebug.preprocess.tensor_files import RAW_SUFFIXES, raw_dtype, read_tensors
-
-    path = Path(name)
-    if not path.is_file():
-        raise InputError(f"{name} does not exist")
-    shape, dtype = args.shape, args.dtype
-    if path.suffix.lower() in RAW_SUFFIXES and shape is None:
-        dtype = dtype or "float32"
-        shape = (path.stat().st_size // raw_dtype(dtype).itemsize,)
-    tensors = read_tensors(path, shape, dtype)
-    if len(tensors) > 1:
-        raise InputError(
-            f"{path.name} holds {len(tensors)} tensors", f"its keys are: {', '.join(tensors)}"
-        )
-    return next(iter(tensors.values()))
 
 
 def _operands(args: argparse.Namespace, least: int, most: int, wanted: str) -> list[str]:

@@ -21,6 +21,7 @@ from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import SessionSettings
 from qdebug.checks import CheckContext, run_checks
+from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
@@ -44,6 +45,7 @@ from qdebug.progress import Progress, Silent
 from qdebug.quantities import parse_keep_tensors
 from qdebug.run.model import (
     SCHEMA,
+    Finding,
     InputStats,
     Layer,
     Limit,
@@ -67,6 +69,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     *,
     preprocess: SpecLike | None = None,
     quant_preprocess: SpecLike | None = None,
+    fed: str | Path | None = None,
     shape: tuple[int, ...] | None = None,
     dtype: str | None = None,
     limit: int | None = None,
@@ -94,6 +97,8 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
         inputs: pictures, folders, globs, list files, tensor files, or ``NAME=path``.
         preprocess: spec, its text, a preset or a TOML file; None: what the model implies.
         quant_preprocess: the same for the quant model, where it wants other inputs.
+        fed: file of the tensor that the device, or the calibration, was really fed for the first
+            input; the input gate judges it.
         shape: shape of raw binary inputs.
         dtype: numpy data type of raw binary inputs.
         limit: the most samples to use.
@@ -125,6 +130,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
     request = _Request(
         inputs=[str(item) for item in given],
         raw=RawFormat(shape, dtype),
+        fed=Path(fed) if fed is not None else None,
         limit=limit,
         keep=_keep_choice(keep_tensors),
         local=local,
@@ -150,6 +156,7 @@ def compare(  # noqa: PLR0913 - the public request, every option by keyword
 class _Request:
     inputs: list[str]
     raw: RawFormat
+    fed: Path | None
     limit: int | None
     keep: str
     local: bool
@@ -184,6 +191,7 @@ class _Comparison:
         )
         self.infos: list[SampleInfo] = []
         self.notes: list[str] = []
+        self.input_findings: tuple[Finding, ...] = ()
 
     def run(self) -> Run:
         samples = find_samples(
@@ -194,6 +202,8 @@ class _Comparison:
             limit=self.request.limit,
         )
         first = self._feeds(samples[0])
+        gate = InputGate((self.float, self.quant), samples[0], self.request.fed)
+        self.input_findings = gate.findings()
         pairing = self._pair(first)
         with self._capture(pairing, first, len(samples)) as capture:
             self.notes.append(capture.plan.describe())
@@ -357,6 +367,7 @@ class _Comparison:
             task,
             self.request.layer_limits,
             runs.ceiling,
+            input_findings=self.input_findings,
         )
         findings = run_checks(context)
         run = Run(

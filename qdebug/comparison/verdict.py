@@ -30,9 +30,10 @@ def decide(
     by_default = len(about_task) == len(limits or ())
     used = (*output_limits(limits), *about_task)
     failed = [f for f in findings if f.status == "fail"]
-    early = next((f for f in failed if gate_of(f) in ("input", "float")), None)
-    if early is not None:
-        return Verdict("fail", gate_of(early) or "input", f"{early.slug}: {early.seen}", used)
+    early = [f for gate in ("input", "float") for f in failed if gate_of(f) == gate]
+    if early:
+        reason = f"{early[0].slug}: {early[0].seen}"
+        return Verdict("fail", gate_of(early[0]) or "input", reason, used)
     compared = [o for o in outputs if o.accumulated is not None and o.state != "low_signal"]
     if not compared:
         return Verdict("inconclusive", "int8", _why_nothing(outputs), used)

@@ -30,7 +30,7 @@ Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
 
 
 _WIDEST_HEAD = 512
-_LEAST_SCORE = 0.1
+_LEAST_SCORE = 0.25
 _NEEDS_COLOR = ("channel-order", "mean-std-order")
 
 
@@ -152,10 +152,11 @@ def _judged(
         return CheckResult(None, (unexplained(),))
     if reference is None:
         return CheckResult(found.spec, blind(unseen), found.fit.rms)
-    effect = None
-    if model and expected is not None:
-        effect = _effect(model, expected, fed, found, reference)
     named = _named(found, reference, fed)
+    graded = model is not None and any(d.weight != "benign" for d in named)
+    effect = None
+    if model and graded and expected is not None:
+        effect = _effect(model, expected, fed, found, reference)
     open_ends = [d for d in named if found.gray_source and d.slug in _NEEDS_COLOR]
     findings = [finding(d, found, reference, effect) for d in named if d not in open_ends]
     if open_ends:
@@ -239,10 +240,13 @@ def _effect(
     reference: PreprocessSpec,
 ) -> float | None:
     """SQNR in dB of the float model's worst output between the expected and the fed tensor."""
-    if fed.shape == expected.shape:
-        tensor = fed
-    else:
-        tensor = arrange(found.view.values, reference.find(Layout) or Layout("nchw"))
+    values = fed if fed.shape == expected.shape else found.view.values
+    if fed.dtype.kind in "iu" and expected.dtype.kind == "f":
+        scale, zero_point = _quantization(reference.affine, found) or (1.0, 0)
+        values = (values.astype(np.float32) - zero_point) * scale
+    tensor = values
+    if fed.shape != expected.shape:
+        tensor = arrange(values, reference.find(Layout) or Layout("nchw"))
     if tensor.shape != expected.shape or not np.isfinite(tensor.astype(np.float32)).all():
         return None
     right, wrong = model(expected), model(tensor.astype(expected.dtype))
@@ -250,22 +254,26 @@ def _effect(
 
 
 def output_effect(right: Sequence[NDArray[Any]], wrong: Sequence[NDArray[Any]]) -> float | None:
-    """SQNR in dB of the worst output, or of the worst column of a detection head.
+    """SQNR in dB of the worst output; a detection head's columns count alike.
 
-    Such a head holds boxes in pixels beside scores in 0..1: over the whole tensor the boxes hide
-    the scores. Columns that nowhere reach 0.1 carry no detection and do not count.
+    Such a head holds boxes in pixels beside scores in 0..1: over the whole tensor the boxes would
+    hide the scores. Each column is divided by its largest value first; columns that nowhere reach
+    0.25 carry no detection and do not count.
     """
-    worst = [_worst_column(r, w) for r, w in zip(right, wrong, strict=True)]
-    return min(worst, default=None)
+    levels = [sqnr_db(*_weighed(r, w)) for r, w in zip(right, wrong, strict=True)]
+    return min(levels, default=None)
 
 
-def _worst_column(right: NDArray[Any], wrong: NDArray[Any]) -> float:
+def _weighed(right: NDArray[Any], wrong: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Bring the columns of a detection head to one scale; other outputs stay as they are."""
     if right.ndim != 3 or min(right.shape[1:]) > _WIDEST_HEAD:
-        return sqnr_db(right, wrong)
-    axis = 1 if right.shape[1] < right.shape[2] else 2
-    one, two = np.moveaxis(right, axis, 0), np.moveaxis(wrong, axis, 0)
-    columns = [c for c in range(len(one)) if np.abs(one[c]).max() >= _LEAST_SCORE]
-    return min((sqnr_db(one[c], two[c]) for c in columns), default=sqnr_db(right, wrong))
+        return right, wrong
+    long = 2 if right.shape[1] < right.shape[2] else 1
+    largest = np.abs(right).max(axis=(0, long), keepdims=True)
+    if not (largest >= _LEAST_SCORE).any():
+        return right, wrong
+    weight = np.where(largest >= _LEAST_SCORE, 1 / np.maximum(largest, _LEAST_SCORE), 0)
+    return right * weight, wrong * weight
 
 
 def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:

@@ -2,82 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from qdebug.errors import ModelError, UsageError
+from qdebug.preprocess.calibration import calibration_finding, full_range
+from qdebug.preprocess.contracts import comparable, contract_of
 from qdebug.preprocess.graph_check import (
-    calibration_finding,
-    fed_range,
     front_findings,
+    layout_findings,
+    metadata_findings,
     sides_findings,
 )
-from qdebug.preprocess.graph_front import GraphFront, read_front
 from qdebug.preprocess.implied import quant_side
-from qdebug.preprocess.model_input import ModelInput
+from qdebug.preprocess.model_facts import ModelFacts
+from qdebug.preprocess.slugs import IDS
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.run.model import Finding
 
-if TYPE_CHECKING:
-    import onnx
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a graph says about its picture input."""
-
-    input: ModelInput
-    metadata: Mapping[str, str]
-    front: GraphFront
-
-
-def facts_of(model: onnx.ModelProto) -> ModelFacts:
-    """Read the picture input of a graph, its metadata and its first nodes.
-
-    Raises:
-        UsageError: the graph has no input.
-    """
-    import onnx
-
-    weights = {item.name for item in model.graph.initializer}
-    inputs = []
-    for item in model.graph.input:
-        if item.name in weights:
-            continue
-        tensor = item.type.tensor_type
-        shape = tuple(
-            d.dim_value if d.HasField("dim_value") else d.dim_param or None
-            for d in tensor.shape.dim
-        )
-        dtype = str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)))
-        inputs.append(ModelInput(item.name, dtype, shape))
-    if not inputs:
-        raise UsageError("the model has no inputs", "there is nothing to feed")
-    chosen = next((item for item in inputs if item.layout), inputs[0])
-    metadata = {item.key: item.value for item in model.metadata_props}
-    return ModelFacts(chosen, metadata, read_front(model, chosen.name))
-
-
-def load_facts(path: Path) -> ModelFacts:
-    """Read the facts of a model file.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
-    import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-
-    try:
-        return facts_of(onnx.load(str(path)))
-    except OSError as error:
-        raise ModelError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except DecodeError as error:
-        raise ModelError(f"{path.name} is not an ONNX model") from error
+Effect = Callable[[PreprocessSpec], float | None]
+"""Measures the SQNR in dB at the float model's output under another pipeline."""
 
 
 def prove_models(
@@ -85,7 +27,7 @@ def prove_models(
     spec: PreprocessSpec,
     quant_facts: ModelFacts | None = None,
     quant_spec: PreprocessSpec | None = None,
-    fed: NDArray[Any] | None = None,
+    effect: Effect | None = None,
 ) -> tuple[Finding, ...]:
     """Judge the pipelines against the graphs' first nodes and the calibrated input range.
 
@@ -94,42 +36,60 @@ def prove_models(
         spec: the pipeline that feeds it.
         quant_facts: the quant graph, if there is one.
         quant_spec: the pipeline that feeds that; derived from ``spec`` if None.
-        fed: a tensor that the quant graph was really fed with, for its range.
+        effect: measures what the quant side's pipeline, with all that its graph computes, costs
+            the float model's output; asked only where a difference is a matter of degree.
     """
-    findings = list(front_findings(spec, float_facts.front))
-    if quant_facts is None:
-        return tuple(findings)
-    front = quant_facts.front
-    adapted = quant_spec or quant_side(spec, float_facts.input, quant_facts.input).spec or spec
-    if front.normalizes and not float_facts.front.normalizes:
-        findings += [f for f in front_findings(adapted, front, "quant") if f.status == "info"]
-    findings += sides_findings(spec, float_facts.front, adapted, front)
-    if front.quantized:
-        span = fed_range(front.behind(adapted))
-        if fed is not None and not front.normalizes:
-            span = float(np.nanmin(fed)), float(np.nanmax(fed))
-        findings.append(calibration_finding(front.quantized, span, symmetric=front.symmetric))
+    findings = [
+        *layout_findings(spec, float_facts.input, "float"),
+        *front_findings(spec, float_facts.front),
+        *metadata_findings(spec, float_facts),
+    ]
+    if quant_facts is not None:
+        findings += _prove_quant(float_facts, spec, quant_facts, quant_spec, effect)
+    if all(finding.slug == "calibration-range" for finding in findings):
+        findings.insert(0, _agreed(quant_facts is not None))
     return tuple(findings)
 
 
-def model_runner(path: Path) -> Callable[[NDArray[Any]], Sequence[NDArray[Any]]]:
-    """Return a function that runs a model of one input.
+def _prove_quant(
+    float_facts: ModelFacts,
+    spec: PreprocessSpec,
+    quant_facts: ModelFacts,
+    quant_spec: PreprocessSpec | None,
+    effect: Effect | None,
+) -> list[Finding]:
+    float_front, front = float_facts.front, quant_facts.front
+    wanted = contract_of(spec, float_facts, quant_facts)
+    declared = quant_spec or quant_side(spec, float_facts.input, quant_facts.input).spec or spec
+    findings = list(layout_findings(declared, quant_facts.input, "quant") if quant_spec else ())
+    if front.unknown or (front.normalizes and not float_front.normalizes):
+        findings += [f for f in front_findings(declared, front, "quant") if f.status == "info"]
+    if comparable(float_front, front):
+        measure = (lambda: effect(front.behind(declared))) if effect else None
+        sides = (spec, float_front), (declared, front)
+        findings += sides_findings(*sides, wanted, measure)
+    if front.quantizer:
+        affine = front.quantizer.meets(wanted or declared)
+        findings.append(calibration_finding(front.quantizer, full_range(affine), affine))
+    return findings
 
-    Raises:
-        ModelError: ONNX Runtime cannot load it.
+
+def _agreed(both: bool) -> Finding:
+    slug = "normalization-in-graph"
+    seen = "No graph normalizes its input" + (", and both are fed alike" if both else "")
+    title = "The first layers get what the pipelines say"
+    return Finding(IDS[slug], slug, "pass", "info", title, seen, "")
+
+
+def prove_range(quant_facts: ModelFacts, low: float, high: float) -> tuple[Finding, ...]:
+    """Judge the calibrated input range against values of unknown origin.
+
+    Args:
+        quant_facts: the quant graph.
+        low: smallest value that is fed.
+        high: largest value that is fed.
     """
-    import onnxruntime
-
-    try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises a dozen unrelated types
-        raise ModelError(f"{path.name} cannot be run: {str(error).splitlines()[0]}") from error
-    name = session.get_inputs()[0].name
-
-    def run(tensor: NDArray[Any]) -> Sequence[NDArray[Any]]:
-        try:
-            return [np.asarray(output) for output in session.run(None, {name: tensor})]
-        except Exception as error:  # see above
-            raise ModelError(f"{path.name} failed: {str(error).splitlines()[0]}") from error
-
-    return run
+    quantizer, front = quant_facts.front.quantizer, quant_facts.front
+    if quantizer is None or front.normalizes or not low < high:
+        return ()
+    return (calibration_finding(quantizer, (low, high)),)

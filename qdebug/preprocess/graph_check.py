@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from qdebug.preprocess.differences import Difference, differences
-from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.graph_front import GraphFront
-from qdebug.preprocess.normalization import KNOWN
+from qdebug.preprocess.implied import implied_spec
+from qdebug.preprocess.model_facts import ModelFacts
+from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.slugs import ADVICE, IDS, TITLES
 from qdebug.preprocess.spec import Affine, PreprocessSpec
-from qdebug.preprocess.steps import ARITHMETIC
+from qdebug.preprocess.verdicts import SEVERITY, cost, grade, numbers
 from qdebug.run.model import Evidence, Finding
 
 _VALUE_SLUGS = frozenset(
@@ -26,9 +27,9 @@ _VALUE_SLUGS = frozenset(
         "integer-offset",
     }
 )
-_RATIO_WRONG = 1.6
-_RANGE_MATCH = 0.12
-_TWO = 2
+_LARGEST_UNIT_MEAN = 2
+_LEARNED_OFFSET = 0.4
+"""A BatchNormalization trained on normalized input has a mean near 0, in units of its std."""
 
 
 def front_findings(
@@ -75,7 +76,8 @@ def _info(seen: str, advice: str, front: GraphFront) -> Finding:
 def _conflicts(spec: PreprocessSpec, front: GraphFront) -> Iterator[tuple[str, str]]:
     """Yield the slugs and sentences in which a pipeline contradicts the graph's front."""
     outside, inside = spec.affine, Affine(front.gain, front.offset)
-    centered_outside, centered_inside = any(outside.offset), any(inside.offset)
+    centered_outside = any(outside.offset)
+    centered_inside = max(np.abs(inside.offset)) >= _LEARNED_OFFSET
     divides_outside = max(np.abs(outside.gain)) < 0.05
     divides_inside = max(np.abs(inside.gain)) < 0.05
     if centered_outside and centered_inside and len(outside.gain) > 1:
@@ -89,7 +91,7 @@ def _conflicts(spec: PreprocessSpec, front: GraphFront) -> Iterator[tuple[str, s
             "the values are scaled down outside and once more inside the graph",
         )
         return
-    unit_domain = centered_inside and max(np.abs(inside.mean)) < _TWO
+    unit_domain = centered_inside and max(np.abs(inside.mean)) < _LARGEST_UNIT_MEAN
     if unit_domain and max(outside.gain) >= 0.5:
         yield "missing-scale", "the graph's mean and std are of the 0..1 domain, 0..255 is fed"
 
@@ -98,13 +100,12 @@ def _conflict(
     conflict: tuple[str, str], spec: PreprocessSpec, front: GraphFront, side: str
 ) -> Finding:
     slug, sentence = conflict
-    outside = (
-        " | ".join(format_step(s) for s in spec.steps if isinstance(s, ARITHMETIC)) or "nothing"
-    )
+    together = front.behind(spec).affine
+    outside = numbers(spec) or "nothing"
     items = [
         ["outside, in the pipeline", outside],
         [f"inside, in the {side} graph", ", ".join(front.nodes)],
-        ["together", f"gain {_numbers(front, spec).gain}, offset {_numbers(front, spec).offset}"],
+        ["together", f"gain {together.gain}, offset {together.offset}"],
     ]
     seen = sentence[:1].upper() + sentence[1:]
     advice = (
@@ -126,154 +127,108 @@ def _conflict(
     )
 
 
-def _numbers(front: GraphFront, spec: PreprocessSpec) -> Affine:
-    return front.behind(spec).affine
+def layout_findings(spec: PreprocessSpec, item: ModelInput, side: str) -> tuple[Finding, ...]:
+    """Say where a pipeline ends in another order of axes than a graph's input has."""
+    slug = "layout"
+    if item.layout is None or spec.layout not in ("nchw", "nhwc") or spec.layout == item.layout:
+        return ()
+    names = spec.layout.upper(), item.layout.upper()
+    return (
+        Finding(
+            IDS[slug],
+            slug,
+            "fail",
+            "error",
+            TITLES[slug],
+            f"The pipeline ends in {names[0]}, the {side} graph takes {names[1]},"
+            f" {item.describe()}",
+            f"End the pipeline in '{item.layout}'.",
+            confidence="high",
+        ),
+    )
+
+
+def metadata_findings(spec: PreprocessSpec, facts: ModelFacts) -> tuple[Finding, ...]:
+    """Say where a pipeline contradicts what the exporter wrote into the model."""
+    implied = implied_spec(facts.input, facts.metadata)
+    if implied.spec is None or implied.origin != "metadata" or facts.front.changes:
+        return ()
+    named = [d for d in differences(implied.spec, spec) if d.slug in _VALUE_SLUGS]
+    return tuple(_contradiction(difference, implied.spec) for difference in named)
+
+
+def _contradiction(difference: Difference, implied: PreprocessSpec) -> Finding:
+    slug = difference.slug
+    return Finding(
+        IDS[slug],
+        slug,
+        "warn",
+        "warning",
+        TITLES[slug],
+        f"Against the model's own metadata: {difference.sentence}",
+        f"The exporter's pipeline is `{implied}`; give it with -p unless the model was trained"
+        " otherwise.",
+        confidence="medium",
+    )
 
 
 def sides_findings(
-    float_spec: PreprocessSpec,
-    float_front: GraphFront,
-    quant_spec: PreprocessSpec,
-    quant_front: GraphFront,
+    float_side: tuple[PreprocessSpec, GraphFront],
+    quant_side: tuple[PreprocessSpec, GraphFront],
+    wanted: PreprocessSpec | None = None,
+    effect: Callable[[], float | None] | None = None,
 ) -> tuple[Finding, ...]:
     """Compare the values that reach the first layer of both graphs.
 
     What the quant graph's contract asks for (another layout, data type, normalization moved
     inside) is no mistake: only the values behind both fronts decide.
+
+    Args:
+        float_side: the pipeline of the float graph and that graph's front.
+        quant_side: the same of the quant graph.
+        wanted: the pipeline that would agree, for the advice.
+        effect: SQNR in dB that the difference leaves at the float model's output; asked only
+            where a difference is a matter of degree.
     """
-    one = float_front.behind(float_spec)
-    two = quant_front.behind(quant_spec)
-    named = [d for d in differences(one, two) if d.weight != "benign"]
-    return tuple(_side_finding(d, float_spec, quant_spec) for d in named)
+    reached = [front.behind(spec) for spec, front in (float_side, quant_side)]
+    named = [d for d in differences(*reached) if d.weight != "benign"]
+    soft = all(difference.weight == "soft" for difference in named)
+    measured = effect() if effect and named and soft else None
+    specs = float_side[0], quant_side[0]
+    return tuple(_side_finding(d, specs, wanted, measured) for d in named)
 
 
 def _side_finding(
-    difference: Difference, float_spec: PreprocessSpec, quant_spec: PreprocessSpec
+    difference: Difference,
+    specs: tuple[PreprocessSpec, PreprocessSpec],
+    wanted: PreprocessSpec | None,
+    effect: float | None,
 ) -> Finding:
     slug = difference.slug
-    mistake = difference.weight == "mistake"
-    reference = " | ".join(format_step(s) for s in float_spec.steps)
+    status = grade(difference, effect)
     advice = ADVICE[slug].format(
-        spec=reference, reference=difference.reference, found=difference.found, numbers=reference
+        spec=specs[0],
+        reference=difference.reference,
+        found=difference.found,
+        numbers=numbers(specs[0]),
     )
+    if wanted is not None and wanted != specs[1]:
+        advice = f"Feed the quant side with `{wanted}` (--quant-preprocess)."
     items = [
-        ["float side", str(float_spec)],
-        ["quant side", str(quant_spec)],
+        ["float side", str(specs[0])],
+        ["quant side", str(specs[1])],
         ["in the float side", difference.reference],
         ["in the quant side", difference.found],
     ]
-    seen = f"Behind both graphs' first nodes: {difference.sentence}"
+    seen = f"Between what reaches both first layers: {difference.sentence}" + cost(effect)
     return Finding(
         IDS[slug],
         slug,
-        "fail" if mistake else "warn",
-        "error" if mistake else "warning",
+        status,
+        SEVERITY.get(status, "info"),
         TITLES[slug],
         seen,
         advice,
         confidence="high" if slug in _VALUE_SLUGS else "medium",
         evidence=(Evidence("key_values", "Both sides", {"items": items}),),
     )
-
-
-def calibration_finding(
-    calibrated: tuple[float, float],
-    fed: tuple[float, float],
-    *,
-    symmetric: bool = False,
-) -> Finding:
-    """Compare the range of the quantizer of the input with the range that is fed.
-
-    Args:
-        calibrated: smallest and largest value that the quantizer can hold.
-        fed: smallest and largest value that is fed.
-        symmetric: whether the quantizer's range is the same on both sides of zero by design.
-
-    Returns:
-        A finding with status pass, warn (a ratio without a known reason) or fail.
-    """
-    slug = "calibration-range"
-    reach, need = _extent(calibrated, symmetric), _extent(fed, symmetric)
-    ratio = need / reach if reach > 0 else float("inf")
-    words = (
-        f"The input's quantizer holds {calibrated[0]:.4g}..{calibrated[1]:.4g},"
-        f" fed are {fed[0]:.4g}..{fed[1]:.4g}"
-    )
-    if 1 / _RATIO_WRONG <= ratio <= _RATIO_WRONG and not _shifted(calibrated, fed, symmetric):
-        return Finding(
-            IDS[slug], slug, "pass", "info", "The calibrated input range fits", words, ""
-        )
-    reason = _reason(calibrated, fed, symmetric)
-    seen = f"{words}: {_times(ratio)}" + (f"; {reason}" if reason else "")
-    return Finding(
-        IDS[slug],
-        slug,
-        "fail" if reason else "warn",
-        "error" if reason else "warning",
-        TITLES[slug],
-        seen,
-        "Calibrate again with exactly the preprocessing that the model is fed with.",
-        confidence="high" if reason else "medium",
-        evidence=(
-            Evidence(
-                "table",
-                "Ranges",
-                {
-                    "columns": ["", "from", "to"],
-                    "rows": [["calibrated", *calibrated], ["fed", *fed]],
-                },
-            ),
-        ),
-    )
-
-
-def _extent(span: tuple[float, float], symmetric: bool) -> float:
-    return max(abs(span[0]), abs(span[1])) if symmetric else span[1] - span[0]
-
-
-def _shifted(calibrated: tuple[float, float], fed: tuple[float, float], symmetric: bool) -> bool:
-    """Whether a fair share of what is fed lies outside the calibrated range."""
-    if symmetric:
-        return False
-    outside = max(0.0, calibrated[0] - fed[0]) + max(0.0, fed[1] - calibrated[1])
-    return outside > 0.3 * (fed[1] - fed[0])
-
-
-def _times(ratio: float) -> str:
-    if ratio >= 1:
-        return f"what is fed is {ratio:.3g} times as wide"
-    return (
-        f"the quantizer is {1 / ratio:.3g} times as wide as needed"
-        if ratio > 0
-        else "nothing is fed"
-    )
-
-
-def _reason(calibrated: tuple[float, float], fed: tuple[float, float], symmetric: bool) -> str:
-    """Name the normalizations whose ranges both sides look like."""
-    was, now = _looks_like(calibrated, symmetric), _looks_like(fed, symmetric)
-    if was and now and was != now:
-        return f"calibration looks like {was}, what is fed like {now}"
-    return ""
-
-
-def _looks_like(span: tuple[float, float], symmetric: bool) -> str | None:
-    """Return the well-known normalization whose full range is nearest."""
-    best, least = None, _RANGE_MATCH
-    for name, (mean, std) in KNOWN.items():
-        low = min(-m / s for m, s in zip(mean, std, strict=True))
-        high = max((255 - m) / s for m, s in zip(mean, std, strict=True))
-        width = _extent((low, high), symmetric)
-        gap = abs(_extent(span, symmetric) - width)
-        if not symmetric:
-            gap = max(gap, abs(span[0] - low), abs(span[1] - high))
-        if gap / width < least:
-            best, least = name, gap / width
-    return best
-
-
-def fed_range(spec: PreprocessSpec) -> tuple[float, float]:
-    """Smallest and largest value that a pipeline can produce from pixels 0..255."""
-    affine = spec.affine
-    ends = [(b, 255 * a + b) for a, b in zip(affine.gain, affine.offset, strict=True)]
-    return min(min(pair) for pair in ends), max(max(pair) for pair in ends)

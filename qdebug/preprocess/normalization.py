@@ -42,6 +42,9 @@ class _Map:
     def of(cls, affine: Affine) -> _Map:
         return cls(np.array(affine.gain), np.array(affine.offset))
 
+    def affine(self) -> Affine:
+        return Affine(tuple(self.gain.tolist()), tuple(self.offset.tolist()))
+
     def reversed(self) -> _Map:
         return _Map(self.gain[::-1], self.offset[::-1])
 
@@ -87,6 +90,12 @@ def explain(reference: Affine, other: Affine, swapped: bool) -> list[Explanation
     unexplained = Explanation("missing-normalization", _unexplained(other))
     order = [Explanation("channel-order", "R and B are swapped")] if swapped else []
     return [*order, unexplained]
+
+
+def mistakes(reference: Affine) -> Iterator[tuple[str, Affine]]:
+    """Yield what the known mistakes with a normalization compute, each with its sentence."""
+    for form in _closed_forms(_Map.of(reference)):
+        yield form.sentence, form.map.affine()
 
 
 def _same(predicted: _Map, found: _Map, exact: bool) -> bool:
@@ -218,12 +227,17 @@ KNOWN: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 """Well-known normalizations, as mean and std on 0..255."""
 
 
+def known_affine(name: str, channels: int = 3) -> Affine:
+    """Return gain and offset of a normalization in ``KNOWN``."""
+    mean, std = (np.array(numbers)[:channels] for numbers in KNOWN[name])
+    return _Map(1 / std, -mean / std).affine()
+
+
 def recognize(affine: Affine) -> str | None:
     """Return the name of a well-known normalization with these numbers."""
     found = _Map.of(affine)
-    for name, (mean, std) in KNOWN.items():
-        count = len(affine.gain)
-        known = _Map(1 / np.array(std)[:count], -np.array(mean)[:count] / np.array(std)[:count])
+    for name in KNOWN:
+        known = _Map.of(known_affine(name, len(affine.gain)))
         if known.explains(found) and known.differs_in_codes(found) < 1:
             return name
     return None

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from qdebug.preprocess.differences import Difference
+from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery
 from qdebug.preprocess.slugs import ADVICE, IDS, PASSED, TITLES
@@ -16,30 +17,30 @@ from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus, Sever
 
 _BENIGN_DB = 40.0
 _SEVERE_DB = 15.0
-_SEVERITY: dict[str, Severity] = {"fail": "error", "warn": "warning"}
+_CONTRACTS = ("layout", "row-stride")
+SEVERITY: dict[str, Severity] = {"fail": "error", "warn": "warning"}
 
 
 def finding(
     difference: Difference, found: Recovery, reference: PreprocessSpec, effect: float | None
 ) -> Finding:
     """Make the finding of one difference."""
-    status = _status(difference, effect)
+    status = grade(difference, effect)
+    effect = None if difference.weight == "benign" else effect
     advice = ADVICE[difference.slug].format(
         spec=reference,
         reference=difference.reference,
         found=difference.found,
-        numbers=" | ".join(
-            str(PreprocessSpec((s,))) for s in reference.steps if isinstance(s, ARITHMETIC)
-        ),
+        numbers=numbers(reference),
     )
-    seen = difference.sentence[:1].upper() + difference.sentence[1:]
-    if effect is not None and np.isfinite(effect):
-        seen += f"; the whole difference costs the float model's output {effect:.1f} dB SQNR"
+    if difference.weight == "benign" and difference.slug in _CONTRACTS:
+        advice = f"This is right where the input is declared so. If it is not: {advice}"
+    seen = difference.sentence[:1].upper() + difference.sentence[1:] + cost(effect)
     return Finding(
         id=IDS[difference.slug],
         slug=difference.slug,
         status=status,
-        severity=_SEVERITY.get(status, "info"),
+        severity=SEVERITY.get(status, "info"),
         title=TITLES[difference.slug],
         seen=seen,
         advice=advice,
@@ -48,7 +49,19 @@ def finding(
     )
 
 
-def _status(difference: Difference, effect: float | None) -> FindingStatus:
+def numbers(spec: PreprocessSpec) -> str:
+    """Write the arithmetic of a pipeline alone."""
+    return " | ".join(format_step(s) for s in spec.steps if isinstance(s, ARITHMETIC))
+
+
+def cost(effect: float | None) -> str:
+    """Write the effect on the float model's output as the end of a sentence."""
+    if effect is None or not np.isfinite(effect):
+        return ""
+    return f"; the float model's output is then at {effect:.1f} dB SQNR"
+
+
+def grade(difference: Difference, effect: float | None) -> FindingStatus:
     """Grade a difference by its kind and, where it is a matter of degree, by its effect."""
     if difference.weight == "benign":
         return "info"
@@ -146,7 +159,7 @@ def _unidentified(status: FindingStatus, seen: str, advice: str) -> Finding:
         IDS["not-identifiable"],
         "not-identifiable",
         status,
-        _SEVERITY.get(status, "info"),
+        SEVERITY.get(status, "info"),
         TITLES["not-identifiable"],
         seen,
         advice,

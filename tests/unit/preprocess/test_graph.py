@@ -11,13 +11,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from qdebug.preprocess import PreprocessSpec
-from qdebug.preprocess.graph_check import (
-    calibration_finding,
-    fed_range,
-    front_findings,
-    sides_findings,
-)
+from qdebug.preprocess.calibration import calibration_finding, full_range
+from qdebug.preprocess.graph_check import front_findings, sides_findings
 from qdebug.preprocess.graph_front import GraphFront, read_front
+from qdebug.preprocess.graph_front.front import Quantizer
+from qdebug.preprocess.spec import Affine
 
 MEAN = np.array([123.675, 116.28, 103.53], np.float32).reshape(1, 3, 1, 1)
 STD = np.array([58.395, 57.12, 57.375], np.float32).reshape(1, 3, 1, 1)
@@ -206,10 +204,10 @@ def test_0_to_255_into_a_graph_that_normalizes_0_to_1() -> None:
 
 def test_normalization_moved_into_the_quant_graph_is_no_mistake() -> None:
     inside = read_front(sub_div(), "x")
-    assert sides_findings(NORMALIZED, GraphFront(), RAW, inside) == ()
-    doubled = sides_findings(NORMALIZED, GraphFront(), NORMALIZED, inside)
+    assert sides_findings((NORMALIZED, GraphFront()), (RAW, inside)) == ()
+    doubled = sides_findings((NORMALIZED, GraphFront()), (NORMALIZED, inside))
     assert [f.slug for f in doubled] == ["double-normalization"]
-    missing = sides_findings(NORMALIZED, GraphFront(), RAW, GraphFront())
+    missing = sides_findings((NORMALIZED, GraphFront()), (RAW, GraphFront()))
     assert [f.slug for f in missing] == ["missing-normalization"]
 
 
@@ -224,12 +222,13 @@ def test_an_int8_input_minus_128_in_nhwc_is_no_mistake() -> None:
         TensorProto.INT8,
     )
     front = read_front(model, "x")
-    assert front.quantized == pytest.approx((0.0, 1.0))
+    assert front.quantizer is not None
+    assert (front.quantizer.low, front.quantizer.high) == pytest.approx((0.0, 1.0))
     float_spec = PreprocessSpec.parse("resize 8x8 | rgb | /255 | nchw")
     device = PreprocessSpec.parse("resize 8x8 | rgb | offset -128 | int8 | nhwc")
-    assert sides_findings(float_spec, GraphFront(), device, front) == ()
+    assert sides_findings((float_spec, GraphFront()), (device, front)) == ()
     forgotten = PreprocessSpec.parse("resize 8x8 | rgb | uint8 | nhwc")
-    slugs = [f.slug for f in sides_findings(float_spec, GraphFront(), forgotten, front)]
+    slugs = [f.slug for f in sides_findings((float_spec, GraphFront()), (forgotten, front))]
     assert slugs == ["integer-offset"]
 
 
@@ -242,41 +241,58 @@ def test_the_quantizers_range_is_read() -> None:
         {"s": np.float32(1 / 255), "z": np.uint8(0)},
     )
     front = read_front(model, "x")
-    assert front.quantized == pytest.approx((0.0, 1.0))
+    assert front.quantizer is not None
+    assert (front.quantizer.low, front.quantizer.high) == pytest.approx((0.0, 1.0))
     assert not front.normalizes
 
 
-UNIT, BYTES, SIGNED = (0.0, 1.0), (0.0, 255.0), (-1.0, 1.0)
-IMAGENET = fed_range(NORMALIZED)
+UNIT = Affine((1 / 255,) * 3, (0.0,) * 3)
+BYTES = Affine((1.0,) * 3, (0.0,) * 3)
+SIGNED = Affine((1 / 127.5,) * 3, (-1.0,) * 3)
+IMAGENET = NORMALIZED.affine
+TWICE = PreprocessSpec.parse(
+    "rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375"
+    " | mean 0.485,0.456,0.406 std 0.229,0.224,0.225"
+).affine
 
 
 @pytest.mark.parametrize(
     ("calibrated", "fed", "status", "words"),
     [
-        (UNIT, UNIT, "pass", ""),
-        ((0.0, 0.996), UNIT, "pass", ""),
+        ((0.0, 1.0), UNIT, "pass", "holds 0..1, the pipeline gives 0..1"),
         ((0.0, 0.8), UNIT, "pass", ""),
-        (IMAGENET, IMAGENET, "pass", ""),
+        ((-2.118, 2.64), IMAGENET, "pass", ""),
         ((-2.0, 2.4), IMAGENET, "pass", ""),
-        (UNIT, BYTES, "fail", "255 times"),
-        (BYTES, UNIT, "fail", "the quantizer is 255 times as wide"),
-        (UNIT, IMAGENET, "fail", "ImageNet's mean and std"),
-        (IMAGENET, UNIT, "fail", "the range 0..1"),
-        (UNIT, SIGNED, "fail", "the range -1..1"),
+        ((0.0, 1.0), BYTES, "fail", "255 times as wide; as if in calibration 0..1 is fed"),
+        ((0.0, 255.0), UNIT, "fail", "255 times as wide as needed; as if in calibration the"),
+        ((0.0, 1.0), IMAGENET, "fail", "as if in calibration mean and std are not applied"),
+        ((-2.118, 2.64), UNIT, "fail", "calibration looks like ImageNet's mean and std"),
+        ((-2.118, 2.64), TWICE, "fail", "in the pipeline, mean and std are applied twice"),
+        ((-11.4, 9.8), IMAGENET, "fail", "as if in calibration mean and std are applied twice"),
+        ((0.0, 1.0), SIGNED, "fail", "as if in calibration mean and std are not applied"),
         ((0.0, 0.1), UNIT, "warn", "10 times"),
     ],
 )
-def test_the_calibrated_range_against_what_is_fed(
-    calibrated: tuple[float, float], fed: tuple[float, float], status: str, words: str
+def test_the_calibrated_range_against_what_the_pipeline_gives(
+    calibrated: tuple[float, float], fed: Affine, status: str, words: str
 ) -> None:
-    finding = calibration_finding(calibrated, fed)
+    finding = calibration_finding(Quantizer(*calibrated, symmetric=False), full_range(fed), fed)
     assert finding.status == status
     assert words in finding.seen
 
 
+def test_values_of_unknown_origin_are_judged_by_their_range() -> None:
+    unit = Quantizer(0.0, 1.0, symmetric=False)
+    assert calibration_finding(unit, (0.02, 0.93)).status == "pass"
+    wide = calibration_finding(unit, (0.0, 255.0))
+    assert wide.status == "fail"
+    assert "like the range 0..1, what is fed like the range 0..255" in wide.seen
+
+
 def test_a_symmetric_range_may_leave_one_side_unused() -> None:
-    assert calibration_finding((-1.0, 1.0), UNIT, symmetric=True).status == "pass"
-    assert calibration_finding((-1.0, 1.0), BYTES, symmetric=True).status == "fail"
+    signed = Quantizer(-1.0, 1.0, symmetric=True)
+    assert calibration_finding(signed, full_range(UNIT), UNIT).status == "pass"
+    assert calibration_finding(signed, full_range(BYTES), BYTES).status == "fail"
 
 
 def test_a_vendors_node_that_cannot_be_read_is_said() -> None:
@@ -292,3 +308,74 @@ def test_a_vendors_node_that_cannot_be_read_is_said() -> None:
         {},
     )
     assert read_front(horizon, "x").gain == pytest.approx((0.0078431,) * 3)
+
+
+def test_a_normalization_batch_trained_on_normalized_input_is_no_second_one() -> None:
+    learned = GraphFront(gain=(1.1, 0.9, 1.0), offset=(0.02, -0.1, 0.05), nodes=("BN data",))
+    assert [f.status for f in front_findings(NORMALIZED, learned)] == ["info"]
+
+
+def test_constants_behind_a_dequantize_are_read() -> None:
+    model = graph(
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+            helper.make_node("DequantizeLinear", ["c", "cs", "cz"], ["m"]),
+            helper.make_node("Mul", ["d", "m"], ["y"]),
+        ],
+        {
+            "s": np.float32(1),
+            "z": np.uint8(0),
+            "c": np.uint8(250),
+            "cs": np.float32(0.01),
+            "cz": np.uint8(100),
+        },
+    )
+    front = read_front(model, "x")
+    assert front.gain == pytest.approx((1.5,))
+    assert read_front(graph(list(model.graph.node), {}), "x").unread == "Mul y"
+
+
+def test_arithmetic_on_codes_is_read() -> None:
+    """``QLinearMul`` by 0.5 and ``QLinearAdd`` of -3, as ONNX Runtime's QOperator graphs have."""
+    model = graph(
+        [
+            helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            helper.make_node("QLinearMul", ["q", "s", "z", "h", "hs", "z", "s", "z"], ["m"]),
+            helper.make_node("QLinearAdd", ["m", "s", "z", "t", "ts", "tz", "s", "z"], ["a"]),
+            helper.make_node("DequantizeLinear", ["a", "s", "z"], ["y"]),
+        ],
+        {
+            "s": np.float32(2),
+            "z": np.uint8(0),
+            "h": np.uint8(50),
+            "hs": np.float32(0.01),
+            "t": np.uint8(0),
+            "ts": np.float32(0.03),
+            "tz": np.uint8(100),
+        },
+    )
+    front = read_front(model, "x")
+    assert front.gain == pytest.approx((0.5,))
+    assert front.offset == pytest.approx((-3.0,))
+    assert front.quantizer == Quantizer(0.0, 510.0, symmetric=False)
+
+
+def test_a_quantizer_behind_slices_sees_the_inputs_values() -> None:
+    slices = [helper.make_node("Slice", ["x", f"a{i}", "e", "w"], [f"p{i}"]) for i in range(2)]
+    nodes = [
+        *slices,
+        helper.make_node("Concat", ["p0", "p1"], ["f"], axis=1),
+        helper.make_node("QuantizeLinear", ["f", "s", "z"], ["y"]),
+    ]
+    constants = {
+        "a0": np.array([0]),
+        "a1": np.array([1]),
+        "e": np.array([8]),
+        "w": np.array([3]),
+        "s": np.float32(1),
+        "z": np.uint8(0),
+    }
+    front = read_front(graph(nodes, constants), "x")
+    assert front.quantizer == Quantizer(0.0, 255.0, symmetric=False)
+    assert not front.changes

@@ -12,9 +12,6 @@ from qdebug.preprocess.behaviour import alternatives, confidence_of, hint_findin
 from qdebug.preprocess.blind_spots import blind_spots
 from qdebug.preprocess.check import check_picture
 from qdebug.preprocess.compare_specs import compare_specs
-from qdebug.preprocess.gate import ModelFacts, prove_models
-from qdebug.preprocess.graph_front import GraphFront
-from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.probe import render_probe, write_probe
 from qdebug.preprocess.recover import Source
 
@@ -110,33 +107,3 @@ def test_a_model_that_is_surer_of_bgr_gives_a_hint_and_no_verdict(
     assert silent.status == "pass"
     unknown = hint_finding(YOLO, [path], lambda x: [np.zeros((1, 3, 4, 4))])
     assert unknown.status == "not_applicable"
-
-
-IMAGE = ModelInput("images", "float32", (1, 3, 320, 320))
-UNIT = GraphFront(quantized=(0.0, 1.0))
-
-
-@pytest.mark.parametrize(
-    ("quant_text", "slugs"),
-    [
-        (None, set()),
-        ("letterbox 320 pad 114 | rgb | /255 | nchw", set()),
-        ("letterbox 320 pad 114 | rgb | nchw", {"missing-scale", "calibration-range"}),
-        ("letterbox 320 pad 114 | bgr | /255 | nchw", {"channel-order"}),
-        ("resize 320x320 | rgb | /255 | nchw", {"resize-geometry"}),
-        ("letterbox 320 pad 0 | rgb | /255 | nchw", {"pad-value"}),
-    ],
-)
-def test_the_gate_fails_with_the_right_slug(quant_text: str | None, slugs: set[str]) -> None:
-    float_facts = ModelFacts(IMAGE, {}, GraphFront())
-    quant_facts = ModelFacts(IMAGE, {}, UNIT)
-    quant = PreprocessSpec.parse(quant_text) if quant_text else None
-    findings = prove_models(float_facts, YOLO, quant_facts, quant)
-    assert {f.slug for f in findings if f.status in ("warn", "fail")} == slugs
-
-
-def test_the_range_of_the_tensor_that_was_fed_counts() -> None:
-    float_facts = ModelFacts(IMAGE, {}, GraphFront())
-    fed = np.array([0.0, 255.0], np.float32)
-    findings = prove_models(float_facts, YOLO, ModelFacts(IMAGE, {}, UNIT), None, fed)
-    assert [f.slug for f in findings if f.status == "fail"] == ["calibration-range"]

@@ -1,0 +1,207 @@
+"""``qdebug preprocess`` and the input gate of ``compare``, through the real command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from qdebug.preprocess import PreprocessSpec, prepare_file
+from tests.functional.conftest import Cli
+from tests.support.graphs import SPEC
+
+PROBE = "letterbox 320 pad 114 | rgb | /255 | nchw"
+
+
+def tensor(picture: str, spec: str) -> NDArray[np.float32]:
+    return prepare_file(Path(picture), PreprocessSpec.parse(spec)).tensor
+
+
+def save(name: str, picture: str, spec: str) -> str:
+    np.save(name, tensor(picture, spec))
+    return name
+
+
+@pytest.fixture
+def probe(here: Path, cli: Cli) -> str:
+    assert cli("preprocess", "probe", "-o", "probe.png").code == 0
+    return "probe.png"
+
+
+def report(cli: Cli, *arguments: str) -> tuple[int, dict[str, object], list[str]]:
+    result = cli("preprocess", "check", *arguments, "--json", "-")
+    assert result.err == ""
+    content = json.loads(result.out)
+    findings = [f["slug"] for f in content["findings"] if f["status"] in ("warn", "fail")]
+    return result.code, content, findings
+
+
+def test_the_probe_and_its_turned_twin_are_written(here: Path, cli: Cli) -> None:
+    result = cli("preprocess", "probe", "-o", "probe.png", "--size", "640x480")
+    assert result.out == "Wrote probe.png\nWrote probe_exif.jpg\n"
+    again = cli("preprocess", "probe", "-o", "probe.png")
+    assert again.code == 2
+    assert "--force" in again.err
+
+
+@pytest.mark.parametrize(
+    ("fed", "slugs"),
+    [
+        (PROBE, []),
+        ("letterbox 320 pad 114 | rgb | /255 | nhwc", []),
+        ("letterbox 320 pad 114 | bgr | /255 | nchw", ["channel-order"]),
+        ("resize 320x320 | bgr | /255 | nchw", ["channel-order", "resize-geometry"]),
+        ("letterbox 320 pad 114 | rgb | nchw", ["missing-scale"]),
+    ],
+)
+def test_a_fed_tensor_is_judged_against_the_picture(
+    probe: str, cli: Cli, fed: str, slugs: list[str]
+) -> None:
+    code, content, found = report(cli, probe, "--fed", save("fed.npy", probe, fed), "-p", PROBE)
+    assert (code, found) == (1 if slugs else 0, slugs)
+    assert content["schema"] == "qdebug.check/1"
+    assert content["recovered"] == str(PreprocessSpec.parse(fed))
+    assert set(content) == {
+        "schema", "recovered", "findings", "residual_codes", "output_sqnr_db"
+    }  # fmt: skip
+
+
+def test_without_a_reference_the_pipeline_is_only_recovered(probe: str, cli: Cli) -> None:
+    fed = save("fed.npy", probe, "letterbox 320 pad 0 top-left | bgr | nhwc")
+    result = cli("preprocess", "check", probe, "--fed", fed)
+    assert result.code == 0
+    assert "recovered  letterbox 320 pad 0 cv2 linear top-left | bgr | nhwc" in result.out.replace(
+        "letterbox 320 pad 0 top-left |", "letterbox 320 pad 0 cv2 linear top-left |"
+    )
+    assert "no -p to compare with" in result.out
+
+
+def test_raw_bytes_need_no_shape_where_the_model_or_the_reference_gives_one(
+    probe: str, cli: Cli
+) -> None:
+    tensor(probe, "letterbox 320 pad 114 | bgr | uint8 | nhwc").tofile("fed.bin")
+    code, content, found = report(cli, probe, "--fed", "fed.bin", "-p", PROBE)
+    assert (code, found) == (1, ["channel-order"])
+    assert content["recovered"] == "letterbox 320 pad 114 | bgr | uint8 | nhwc"
+
+
+def test_two_tensors_are_compared_without_the_picture(probe: str, cli: Cli) -> None:
+    right = save("right.npy", probe, PROBE)
+    wrong = save("wrong.npy", probe, "letterbox 320 pad 114 | bgr | /255 | nchw")
+    assert report(cli, "--reference", right, "--fed", right)[::2] == (0, [])
+    assert report(cli, "--reference", right, "--fed", wrong)[::2] == (1, ["channel-order"])
+
+
+def test_two_pipelines_are_compared_in_words_and_on_a_picture(probe: str, cli: Cli) -> None:
+    copied = (
+        "ncnn:mean=[104,117,123] norm=[0.017,0.017,0.017] shape=[320,320,3] pixel=BGR method=kl"
+    )
+    result = cli("preprocess", "diff", PROBE, copied, probe, "--json", "diff.json")
+    assert result.code == 0
+    assert "R and B are swapped" in result.out
+    assert "ncnn's example for Caffe models (mean 104,117,123, norm 0.017)" in result.out
+    assert "on the image:" in result.out
+    content = json.loads(Path("diff.json").read_text())
+    slugs = [difference["slug"] for difference in content["differences"]]
+    assert sorted(slugs) == ["channel-order", "missing-normalization", "resize-geometry"]
+    same = cli("preprocess", "diff", PROBE, "rknn:mean_values=[[0,0,0]] std_values=[[255,255,255]]")
+    assert same.code == 0
+
+
+def test_models_and_a_pipeline_are_judged_without_a_tensor(here: Path, cli: Cli) -> None:
+    models = ("--float", "float.onnx", "--quant", "quant.onnx")
+    assert report(cli, *models, "-p", SPEC)[::2] == (0, [])
+    unscaled = SPEC.replace(" | /255", "")
+    assert report(cli, *models, "-p", unscaled)[::2] == (1, ["calibration-range"])
+    code, content, found = report(cli, "photo_0.png", *models, "-p", SPEC)
+    assert (code, found) == (0, [])
+    hints = [f for f in content["findings"] if "confidence" in f["title"]]  # type: ignore[attr-defined]
+    assert len(hints) == 1
+
+
+def compare(cli: Cli, *arguments: str) -> tuple[int, dict[str, object], list[str]]:
+    result = cli("compare", "float.onnx", "quant.onnx", "photo_0.png", "-p", SPEC, *arguments,
+                 "-q", "--json", "-", "--force")  # fmt: skip
+    assert result.err == ""
+    run = json.loads(result.out)
+    alarms = [
+        f["slug"]
+        for f in run["findings"]
+        if f["id"].startswith("QD1") and f["status"] in ("warn", "fail")
+    ]
+    return result.code, run["verdict"], alarms
+
+
+@pytest.mark.parametrize(
+    ("quant", "slugs"),
+    [
+        (SPEC, []),
+        (SPEC.replace("rgb", "bgr"), ["channel-order"]),
+        (SPEC.replace(" | /255", ""), ["missing-scale"]),
+        (SPEC.replace("/255", "/255 | /255"), ["double-normalization"]),
+        ("ncnn:mean=[0] norm=[0.00392157] shape=[16,16,3] pixel=RGB", []),
+        ("ncnn:mean=[0] norm=[0.00392157] shape=[16,16,3] pixel=BGR", ["channel-order"]),
+        ("rknn:mean_values=[[0,0,0]] std_values=[[1,1,1]]", None),
+    ],
+)
+def test_compare_judges_the_quant_sides_pipeline_first(
+    here: Path, cli: Cli, quant: str, slugs: list[str] | None
+) -> None:
+    if slugs is None:
+        assert cli("compare", "float.onnx", "quant.onnx", "photo_0.png", "-p", SPEC,
+                   "--quant-preprocess", quant).code == 2  # fmt: skip
+        return
+    code, verdict, found = compare(cli, "--quant-preprocess", quant)
+    assert found == slugs
+    if slugs:
+        assert (code, verdict["status"], verdict["gate"]) == (1, "fail", "input")
+        assert str(verdict["reason"]).startswith(f"{slugs[0]}: ")
+    else:
+        assert verdict["gate"] != "input"
+
+
+@pytest.mark.parametrize(
+    ("fed", "slugs"),
+    [
+        (SPEC, []),
+        (SPEC.replace("nchw", "nhwc"), []),
+        (SPEC.replace("/255 | nchw", "uint8 | nhwc"), []),
+        (SPEC.replace("/255 | nchw", "offset -128 | int8 | nhwc"), []),
+        (SPEC.replace("rgb", "bgr"), ["channel-order"]),
+        (SPEC.replace("rgb | /255 | nchw", "bgr | uint8 | nhwc"), ["channel-order"]),
+        (SPEC.replace(" | /255", ""), ["missing-scale"]),
+    ],
+)
+def test_compare_judges_what_was_really_fed(
+    here: Path, cli: Cli, fed: str, slugs: list[str]
+) -> None:
+    _, verdict, found = compare(cli, "--fed", save("fed.npy", "photo_0.png", fed))
+    assert found == slugs
+    assert (verdict["gate"] == "input") == bool(slugs)
+
+
+def test_compare_reads_what_the_quant_graph_does_to_its_input(here: Path, cli: Cli) -> None:
+    """A quant graph that swaps the channels itself must be fed BGR."""
+    model = onnx.load("quant.onnx")
+    for node in model.graph.node:
+        node.input[:] = ["swapped" if name == "images" else name for name in node.input]
+    index = numpy_helper.from_array(np.array([2, 1, 0]), "order")
+    model.graph.initializer.append(index)
+    swap = helper.make_node("Gather", ["images", "order"], ["swapped"], name="swap", axis=1)
+    model.graph.node.insert(0, swap)
+    onnx.save(model, "quant.onnx")
+    _, verdict, found = compare(cli)
+    assert found == ["channel-order"]
+    assert verdict["gate"] == "input"
+    _, verdict, found = compare(cli, "--quant-preprocess", SPEC.replace("rgb", "bgr"))
+    assert (found, verdict["gate"] == "input") == ([], False)
+    _, _, found = compare(
+        cli, "--quant-preprocess", SPEC.replace("rgb", "bgr"),
+        "--fed", save("fed.npy", "photo_0.png", SPEC.replace("rgb", "bgr")),
+    )  # fmt: skip
+    assert found == []
