@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,16 @@ from qdebug.tui.glyphs import Glyphs
 from qdebug.tui.palette import Palette
 
 Precision = Literal["float", "int16"]
+_NEXT_PICK: Mapping[Precision | None, Precision | None] = {
+    None: "float",
+    "float": "int16",
+    "int16": None,
+}
+PICK_WORDS: Mapping[Precision | None, str] = {
+    None: "off the list",
+    "float": "on the list: float",
+    "int16": "on the list: 16 bits",
+}
 
 
 @dataclass
@@ -41,6 +52,15 @@ class Session:
     marks: set[int] = field(default_factory=set)
     picks: dict[int, Precision] = field(default_factory=dict)
     input_seen: bool = False
+
+    def cycle_picks(self, indices: Sequence[int]) -> Precision | None:
+        """Float, 16 bits, off the list again: the same for all of them, by the first one."""
+        after = _NEXT_PICK[self.picks.get(indices[0])] if indices else None
+        for index in indices:
+            self.picks.pop(index, None)
+            if after is not None:
+                self.picks[index] = after
+        return after
 
     @cached_property
     def index(self) -> LayerIndex:

@@ -16,12 +16,13 @@ from qdebug.reporters.base import write_file
 from qdebug.run.gates import gate_states
 from qdebug.run.model import Layer, ModelInfo
 from qdebug.tui.context import Look, Session
+from qdebug.tui.keep_list import picked
 from qdebug.tui.lines import blank, labelled, title
 from qdebug.tui.markdown import excerpt
 from qdebug.tui.modals import PathPrompt, TextScreen
 from qdebug.tui.pages.layers import LayersPage
 from qdebug.tui.pages.page import Copy
-from qdebug.tui.picks import EXPORTS, PicksScreen, nodes_to_exclude, picked
+from qdebug.tui.picks import PicksScreen, Wish
 
 if TYPE_CHECKING:
     from textual.app import App
@@ -116,21 +117,21 @@ class HandOff(_Base):
     def action_show_picks(self) -> None:
         """The keep list."""
         if self.session is not None:
+            self.clear_notifications()
             self.push_screen(PicksScreen(self.look, self.session), self._picks_closed)
 
-    def _picks_closed(self, wish: str | None) -> None:
+    def _picks_closed(self, wish: Wish | None) -> None:
         session = self.session
         if session is None or wish is None:
             self._refresh_layers()
             return
         if not picked(session):
             self.notify("The list is empty.", markup=False)
-        elif wish == "copy":
-            self.post_message(Copy(nodes_to_exclude(session), "the keep list"))
+        elif wish.what == "copy":
+            self.post_message(Copy(wish.form.write(session), "the keep list"))
         else:
-            for suggestion, make in EXPORTS.items():
-                write = partial(_write_text, make(session))
-                self._ask("Write the keep list to", suggestion, write)
+            write = partial(_write_text, wish.form.write(session))
+            self._ask(f"Write the keep list ({wish.form.title}) to", wish.form.file, write)
         self._refresh_layers()
 
     def _refresh_layers(self) -> None:

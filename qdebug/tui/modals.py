@@ -71,7 +71,9 @@ class PathPrompt(ModalScreen[str | None]):
     DEFAULT_CSS = """
     PathPrompt { align: center bottom; }
     PathPrompt > Vertical { height: auto; background: $panel; padding: 0 1; }
-    PathPrompt Input { border: none; height: 1; padding: 0; background: $surface; }
+    PathPrompt Input, PathPrompt Input:focus {
+        border: none; height: 1; padding: 0; background: $surface;
+    }
     """
 
     def __init__(self, question: str, suggestion: str) -> None:
@@ -118,6 +120,7 @@ def _legend(look: Look) -> list[Text]:
         (glyphs.not_compared, "not compared"),
         (glyphs.marked, "marked"),
         ("F / H", "on the list: float / 16 bits"),
+        (glyphs.levels[1:], "error along the network: empty at 50 dB, full at 0 dB"),
     )
     rows = [line((f"  {mark:<17}", look.palette.bad), about) for mark, about in meanings]
     return [line(("Signs", look.palette.bold)), *rows]

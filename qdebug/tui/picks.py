@@ -1,66 +1,38 @@
-"""The keep list: layers to leave in float or give 16 bits, its known effect, its export."""
+"""The screen of the keep list: layers to leave in float or give 16 bits."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from qdebug.run.model import Layer
 from qdebug.tui.context import Look, Session
+from qdebug.tui.keep_list import FORMS, Form, known_effects, picked
 from qdebug.tui.keys import bindings
-from qdebug.tui.lines import line
+from qdebug.tui.lines import blank, line
 from qdebug.tui.numbers import decibels, plain
 from qdebug.tui.table import Cell, Column, LineTable
+from qdebug.tui.text import wrap
+from qdebug.tui.textview import TextView
+
+_UNKNOWN = (
+    "sens: SQNR at the outputs with only this layer quantized. gain: what a finding expects from"
+    " its cure. The effect of all together is not known from this run: rebuild and compare again."
+)
 
 
-def picked(session: Session) -> list[Layer]:
-    """The layers on the list, in execution order."""
-    return [x for x in map(session.layer, sorted(session.picks)) if x is not None]
+@dataclass(frozen=True)
+class Wish:
+    """What to do with the list."""
 
-
-def nodes_to_exclude(session: Session) -> str:
-    """JSON for ONNX Runtime's ``quantize_static``.
-
-    ``nodes_to_exclude`` holds the nodes to leave in float, ``TensorQuantOverrides`` (an extra
-    option) the tensors to give 16 bits. ``layers`` says what is known about each.
-    """
-    layers = picked(session)
-    floats = [x for x in layers if session.picks[x.index] == "float"]
-    wide = [x for x in layers if session.picks[x.index] == "int16"]
-    document = {
-        "nodes_to_exclude": [layer.name for layer in floats],
-        "TensorQuantOverrides": {x.float_tensor: [{"quant_type": "QUInt16"}] for x in wide},
-        "layers": [_facts(layer, session) for layer in layers],
-    }
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-
-
-EXPORTS: Mapping[str, Callable[[Session], str]] = {"keep.json": nodes_to_exclude}
-"""Forms of the list by the file name they suggest; a toolchain adds its own here."""
-
-
-def _facts(layer: Layer, session: Session) -> dict[str, Any]:
-    return {
-        "index": layer.index,
-        "node": layer.name,
-        "tensor": layer.float_tensor,
-        "precision": session.picks[layer.index],
-        "sensitivity_sqnr_db": _json_number(
-            layer.sensitivity.sqnr_db if layer.sensitivity else None
-        ),
-        "findings": [f.id for f in session.findings_of.get(layer.index, [])],
-    }
-
-
-def _json_number(value: float | None) -> float | str | None:
-    return value if value is None or abs(value) < float("inf") else str(value)
+    what: Literal["export", "copy"]
+    form: Form
 
 
 class PickTable(LineTable):
@@ -78,7 +50,7 @@ class PickTable(LineTable):
 
     def empty_text(self) -> str:
         """How to fill it."""
-        return "the list is empty; x on a layer puts it here"
+        return "the list is empty; x on a layer or a finding fills it"
 
     def columns(self) -> tuple[Column, ...]:
         """Precision, layer, sensitivity, expected gain."""
@@ -105,39 +77,63 @@ class PickTable(LineTable):
         return texts[column.key], palette.bold if column.key == "as" else palette.text
 
 
-class PicksScreen(ModalScreen[str | None]):
-    """Shows the list; gives back ``export`` or ``copy`` where one of them was asked for."""
+class PicksScreen(ModalScreen[Wish | None]):
+    """Shows the list and how a toolchain writes it; gives back what to do with that."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("picks")]
     DEFAULT_CSS = """
     PicksScreen { align: center middle; }
     PicksScreen > Vertical {
-        width: 90%; max-width: 110; height: 70%; background: $surface; padding: 1 2;
+        width: 94%; max-width: 120; height: 94%; background: $surface; padding: 0 1;
     }
+    PicksScreen PickTable { height: 2fr; min-height: 4; }
+    PicksScreen TextView { height: 3fr; }
     """
 
     def __init__(self, look: Look, session: Session) -> None:
         super().__init__()
         self.look = look
         self.session = session
+        self.form = 0
 
     def compose(self) -> ComposeResult:
-        """Heading, list, what the numbers mean."""
+        """Heading, list, what is known of its effect and the text to take along, keys."""
         palette = self.look.palette
         with Vertical():
             yield Static(line(("To keep in float, or give 16 bits", palette.bold)))
             yield PickTable(self.look, self.session)
-            about = (
-                "sens: SQNR at the outputs with only this layer quantized. gain: what a finding"
-                " expects from its cure. The effect of all together is not known from this run."
-            )
-            yield Static(line((about, palette.dim)), markup=False)
-            keys = "x float or 16 bits   d take off   e export JSON   y copy   Esc close"
+            yield TextView()
+            keys = "x float/16   d off   v form   e write   y copy   J K scroll   Esc close"
             yield Static(line((keys, palette.accent)), markup=False)
+
+    def on_mount(self) -> None:
+        """Show what the list becomes."""
+        self._draw()
 
     @property
     def _table(self) -> PickTable:
         return self.query_one(PickTable)
+
+    def _draw(self) -> None:
+        self.query_one(TextView).show(self._lines)
+
+    def _lines(self, width: int) -> list[Text]:
+        if not self._table.picked:
+            return []
+        palette, glyphs, form = self.look.palette, self.look.glyphs, FORMS[self.form]
+        effects = known_effects(self.session)
+        lines = [row for text in effects for row in wrap(text, width, glyphs, palette.good)]
+        lines += [] if effects else wrap(_UNKNOWN, width, glyphs, palette.dim)
+        place = f"{self.form + 1} of {len(FORMS)}"
+        lines += [
+            blank(),
+            line((form.title, palette.bold), (f"   {place}, v for the next", palette.dim)),
+        ]
+        if not form.tells_precision and "int16" in self.session.picks.values():
+            note = "This form does not tell 16 bits from float: all layers are written alike."
+            lines += wrap(note, width, glyphs, palette.warn)
+        text = form.write(self.session) or "None of these layers can be said in this form."
+        return lines + [row for part in text.splitlines() for row in wrap(part, width, glyphs)]
 
     def action_kind(self) -> None:
         """Float or 16 bits."""
@@ -146,6 +142,7 @@ class PicksScreen(ModalScreen[str | None]):
             now = self.session.picks[index]
             self.session.picks[index] = "int16" if now == "float" else "float"
             self._table.refresh()
+            self._draw()
 
     def action_remove(self) -> None:
         """Take the layer off the list."""
@@ -153,11 +150,21 @@ class PicksScreen(ModalScreen[str | None]):
             del self.session.picks[self._table.picked[self._table.cursor].index]
             self._table.picked = picked(self.session)
             self._table.rows_changed()
+            self._draw()
+
+    def action_form(self, step: int) -> None:
+        """The words of another toolchain."""
+        self.form = (self.form + step) % len(FORMS)
+        self._draw()
+
+    def action_scroll_detail(self, direction: int) -> None:
+        """Scroll the text."""
+        self.query_one(TextView).scroll_relative(y=3 * direction, animate=False)
 
     def action_export(self) -> None:
         """Ask where to write the list."""
-        self.dismiss("export")
+        self.dismiss(Wish("export", FORMS[self.form]))
 
     def action_copy(self) -> None:
         """Copy the list."""
-        self.dismiss("copy")
+        self.dismiss(Wish("copy", FORMS[self.form]))

@@ -92,7 +92,8 @@ class ErrorStrip(Widget):
             cells[charts.column_of(place, count, columns)] = sign, self.look.palette.bad
         here = charts.column_of(self.place, count, columns) if count else 0
         cells[here] = (self.look.glyphs.pointer, self.look.palette.accent)
-        return line((" " * _LABEL, ""), *cells)
+        worse = f"{self.look.glyphs.pointer}worse".center(_LABEL)
+        return line((worse, self.look.palette.dim), *cells)
 
     def on_click(self, event: events.Click) -> None:
         """Go to the worst layer of the part that was clicked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from qdebug.reporters.ranking import causes
 from qdebug.run.model import ErrorMetrics, Layer
 from qdebug.tui import charts
 from qdebug.tui.context import Look
@@ -39,13 +40,22 @@ def overview(view: View) -> list[Text]:
     return lines
 
 
+def _state_words(view: View) -> str:
+    """What the layer is. A failed finding goes before numbers that look sound."""
+    layer = view.layer
+    if layer.state != "ok":
+        return STATE_WORDS[layer.state] + (f": {layer.reason}" if layer.reason else "")
+    blame = next((f for f in causes(view.run) if layer.index in f.layers), None)
+    if blame is not None and layer.role == "sound":
+        return (
+            f"named by {blame.id} {blame.slug}, though the numbers of the whole tensor look sound"
+        )
+    return ROLE_WORDS.get(layer.role or "", "")
+
+
 def _state_lines(view: View) -> list[Text]:
     layer, look = view.layer, view.look
-    if layer.state == "ok":
-        words = ROLE_WORDS.get(layer.role or "", "")
-    else:
-        words = STATE_WORDS[layer.state]
-        words += f": {layer.reason}" if layer.reason else ""
+    words = _state_words(view)
     pick = view.session.picks.get(layer.index)
     if pick:
         listed = f"on the list: {'float' if pick == 'float' else '16 bits'}"
@@ -120,7 +130,7 @@ def _clipping_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     room = max(min(width - _LABEL - 30, 24), 6)
     row = line(("local is".ljust(_LABEL), look.palette.dim))
     row.append_text(charts.bar(part, room, look, look.palette.warn))
-    row.append(f" {part:.0%} clipping, {1 - part:.0%} rounding")
+    row.append(f" {100 * part:.0f} % clipping, {100 * (1 - part):.0f} % rounding")
     return [row]
 
 

@@ -11,8 +11,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
+from qdebug.reporters.text import plural
 from qdebug.run.model import Finding
-from qdebug.tui.context import Look, Session
+from qdebug.tui.context import PICK_WORDS, Look, Session
 from qdebug.tui.evidence import evidence_lines
 from qdebug.tui.finding_list import FindingTable
 from qdebug.tui.keys import bindings
@@ -135,6 +136,17 @@ class FindingsPage(RunPage):
     def action_scroll_detail(self, direction: int) -> None:
         """Scroll the evidence."""
         self.query_one(TextView).scroll_relative(y=3 * direction, animate=False)
+
+    def action_pick(self) -> None:
+        """Put the layers it names on the keep list: float, 16 bits, off again."""
+        finding = self.table.current.finding if self.table.current else None
+        named = [i for i in (finding.layers if finding else ()) if self.session.layer(i)]
+        if not named:
+            self.notify("There is no layer to keep here.", markup=False)
+            return
+        words = PICK_WORDS[self.session.cycle_picks(named)]
+        self.app.clear_notifications()
+        self.notify(f"{plural(len(named), 'layer')} {words}. X shows the list.", markup=False)
 
     def action_copy(self) -> None:
         """The finding as Markdown."""

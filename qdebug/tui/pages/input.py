@@ -10,6 +10,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from qdebug.errors import QdebugError
+from qdebug.reporters.input_words import COLUMNS, input_rows, unchecked
+from qdebug.reporters.text import STATUS_WORDS
 from qdebug.run.model import Finding, SampleInfo
 from qdebug.tui import pictures
 from qdebug.tui.context import Look, Session
@@ -63,11 +65,7 @@ class InputPage(RunPage):
         open_ones = [f for f in findings if f.status in ("fail", "warn", "error", "info")]
         lines: list[Text] = []
         if not self.session.input_alarms:
-            glyph, style = status_glyph("pass", self.look)
-            words = (
-                "No preprocessing mistake was found" if findings else "The input was not checked"
-            )
-            lines += [line((f"{glyph if findings else '?'} {words}", style if findings else ""))]
+            lines += self._no_alarm(width)
         for finding in open_ones[:1]:
             lines += finding_lines(finding, width, self.look)
         lines += [blank(), *self._pictures(width)]
@@ -76,7 +74,15 @@ class InputPage(RunPage):
             lines += [*self._evidence(finding, width), blank()]
         lines += self._pipelines(width)
         lines += self._values(width)
-        return lines + self._ruled_out(findings, width)
+        return lines + self._checked(width)
+
+    def _no_alarm(self, width: int) -> list[Text]:
+        """That no mistake was found, or that nobody looked and how to."""
+        told = unchecked(self.session.run)
+        if told:
+            return wrap(f"? {told}", width, self.look.glyphs, self.look.palette.warn)
+        glyph, style = status_glyph("pass", self.look)
+        return [line((f"{glyph} No preprocessing mistake was found", style))]
 
     def _evidence(self, finding: Finding, width: int) -> list[Text]:
         lines: list[Text] = []
@@ -151,17 +157,21 @@ class InputPage(RunPage):
         heading = title("Values that reached the float model", width, self.look)
         return [heading, *grid(heads, rows, width, self.look), blank()]
 
-    def _ruled_out(self, findings: Sequence[Finding], width: int) -> list[Text]:
-        passed = [f for f in findings if f.status in ("pass", "not_applicable")]
-        if not passed:
-            return []
-        lines = [title("Ruled out", width, self.look)]
-        for finding in passed:
-            glyph, style = status_glyph(finding.status, self.look)
-            lines += labelled(
-                f"{glyph} {finding.id}", f"{finding.slug}: {finding.title}", width, self.look, style
+    def _checked(self, width: int) -> list[Text]:
+        """Every property that was checked: the verdict, what it should be, what it is."""
+        rows = [
+            (
+                f"{status_glyph(r.status, self.look)[0]} {STATUS_WORDS[r.status]}",
+                r.parameter,
+                r.right,
+                r.found,
             )
-        return lines
+            for r in input_rows(self.session.run)
+        ]
+        if not rows:
+            return []
+        heading = title("What was checked", width, self.look)
+        return [heading, *grid(COLUMNS, rows, width, self.look), blank()]
 
     def action_sample(self, step: int) -> None:
         """Another sample."""

@@ -12,7 +12,7 @@ from textual.containers import Container
 
 from qdebug.run.filter import FilterError, while_typing
 from qdebug.run.model import Layer
-from qdebug.tui.context import Look, Precision, Session
+from qdebug.tui.context import PICK_WORDS, Look, Precision, Session
 from qdebug.tui.detail.pane import DetailPane, TabRow
 from qdebug.tui.filter_bar import FilterBar
 from qdebug.tui.keys import bindings
@@ -25,11 +25,6 @@ from qdebug.tui.table import LineTable
 from qdebug.tui.text import cut_middle
 
 _WIDE = 110
-_NEXT_PICK: dict[Precision | None, Precision | None] = {
-    None: "float",
-    "float": "int16",
-    "int16": None,
-}
 
 
 class LayersPage(DetailActions):
@@ -338,9 +333,7 @@ class LayersPage(DetailActions):
         layer = self.rows.current
         if layer is None:
             return
-        after = _NEXT_PICK[self.session.picks.pop(layer.index, None)]
-        if after is not None:
-            self.session.picks[layer.index] = after
+        after = self.session.cycle_picks([layer.index])
         self.table.refresh()
         self.detail.draw(keep_place=True)
         self.app.clear_notifications()
@@ -353,16 +346,11 @@ class LayersPage(DetailActions):
             self.notify("Filter first: this is for the layers a filter shows.", markup=False)
             return
         shown = [self.session.run.layers[place].index for place in self.rows.rows]
-        after = _NEXT_PICK[self.session.picks.get(shown[0])] if shown else None
-        for index in shown:
-            self.session.picks.pop(index, None)
-            if after is not None:
-                self.session.picks[index] = after
+        after = self.session.cycle_picks(shown)
         self.table.refresh()
         self.detail.draw(keep_place=True)
-        words = {None: "stay in 8 bits", "float": "are to stay in float", "int16": "get 16 bits"}
         self.app.clear_notifications()
-        self.notify(f"{len(shown)} layers {words[after]}. X shows the list.", markup=False)
+        self.notify(f"{len(shown)} layers {PICK_WORDS[after]}. X shows the list.", markup=False)
 
     def _pick_text(self, layer: Layer, pick: Precision | None) -> str:
         """What is known about the effect; nothing is estimated here."""

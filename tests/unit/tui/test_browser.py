@@ -12,8 +12,11 @@ from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Run
 from qdebug.tui.filter_bar import FilterBar
 from qdebug.tui.glyphs import ASCII
+from qdebug.tui.keep_list import FORMS
+from qdebug.tui.pages.findings import FindingsPage
 from qdebug.tui.pages.layers import LayersPage
 from qdebug.tui.settings import Settings
+from qdebug.vendors.advice import TOOLCHAINS
 from tests.support.synthetic import synthetic_run
 from tests.unit.tui.conftest import Open, browser, notes, screen_text, settle
 
@@ -188,6 +191,62 @@ async def test_the_keep_list_is_exported(
     assert f'"nodes_to_exclude": [\n    "{run.layers[-1].name}"\n  ]' in text
     assert f'"{run.layers[-2].float_tensor}": [' in text
     assert '"quant_type": "QUInt16"' in text
+
+
+async def test_a_finding_becomes_the_setting_of_a_toolchain(
+    browse: Open, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    finding = next(f for f in run.findings if f.slug == "mixed-range")
+    async with browse(run) as pilot:
+        await pilot.press("2")
+        pilot.app.query_one(FindingsPage).select("mixed-range")
+        await pilot.press("x", "X")
+        assert layers_page(pilot).session.picks == dict.fromkeys(finding.layers, "float")
+        await pilot.pause()
+        assert f"about {finding.gain_db:.1f} dB" in screen_text(pilot)
+        titles = []
+        for form in FORMS:
+            await pilot.pause()
+            titles.append(form.title)
+            assert form.title in screen_text(pilot)
+            await pilot.press("v")
+        assert len(set(titles)) == len(FORMS) == 1 + len(TOOLCHAINS)
+        await pilot.press("V", "V", "V", "e")  # from the first back to RKNN's
+        await pilot.pause()
+        assert "quantization.cfg" in screen_text(pilot)
+        await pilot.press("enter")
+        await pilot.pause()
+    written = (tmp_path / "quantization.cfg").read_text()
+    for index in finding.layers:
+        assert f"    {run.layers[index].float_tensor}: float16\n" in written
+
+
+async def test_a_form_without_16_bits_says_so(browse: Open) -> None:
+    async with browse(synthetic_run(12)) as pilot:
+        await pilot.press("x", "x", "X", "v")
+        await pilot.pause()
+        assert "does not tell 16 bits" in screen_text(pilot)
+
+
+async def test_an_input_that_nothing_checked_is_not_praised(browse: Open) -> None:
+    run = dataclasses.replace(synthetic_run(12), findings=())
+    async with browse(run, size=(120, 40)) as pilot:
+        await pilot.press("3")
+        await pilot.pause()
+        shown = screen_text(pilot)
+    assert "Not checked" in shown
+    assert "--fed TENSOR" in shown
+
+
+async def test_a_layer_of_a_failed_finding_is_not_called_sound(browse: Open) -> None:
+    run = synthetic_run(40)
+    sound = next(x for x in run.layers if x.role == "sound")
+    finding = next(f for f in run.findings if f.slug == "mixed-range")
+    blamed = dataclasses.replace(finding, layers=(sound.index,))
+    async with browse(dataclasses.replace(run, findings=(blamed,)), size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "named by QD301 mixed-range" in screen_text(pilot)
 
 
 async def test_every_layer_of_a_filter_goes_on_the_keep_list(browse: Open, run: Run) -> None:
