@@ -20,6 +20,11 @@ class Case:
     pictures: Path
     spec: str
 
+    def files(self, count: int) -> list[Path]:
+        """So many pictures; some more than once where there are fewer."""
+        found = sorted(p for p in self.pictures.iterdir() if p.suffix in (".jpg", ".png"))
+        return [found[i % len(found)] for i in range(count)]
+
 
 CASES = (
     Case(

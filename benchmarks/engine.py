@@ -115,10 +115,10 @@ def _best(case: Case, count: int, peers: bool) -> dict[str, Figure]:
 
 def _measure(case: Case, mode: str, count: int) -> Figure | None:
     """One process; None where it failed: a tool that is not installed, or out of memory."""
-    files = map(str, (case.float_model, case.quant_model, case.pictures))
+    files = map(str, (case.float_model, case.quant_model, *case.files(count)))
     with tempfile.TemporaryDirectory() as folder:
         worker = [sys.executable, "-m", "benchmarks.worker"]
-        command = [*worker, mode, str(count), *files, case.spec, folder]
+        command = [*worker, mode, case.spec, folder, *files]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         print(f"{case.name}, {mode}: {done.stderr[-400:]}", file=sys.stderr)

@@ -97,17 +97,15 @@ def _given(folder: Path, gigabytes: float) -> Iterator[Given]:
     largest = max(
         (c for c in CASES if c.float_model.exists()), key=lambda c: c.float_model.stat().st_size
     )
-    picture = next(iter(sorted(largest.pictures.glob("*.jpg"))))
-    yield Given(
-        largest.name, (largest.float_model, largest.quant_model, picture), largest.spec, True
-    )
+    files = largest.float_model, largest.quant_model, largest.files(1)[0]
+    yield Given(largest.name, files, largest.spec, True)
     for size, is_small in ((1.0, True), (gigabytes, False)):
-        files = tuple(folder / f"{size}-{name}" for name in ("float.onnx", "quant.onnx", "x.npy"))
+        made = tuple(folder / f"{size}-{name}" for name in ("float.onnx", "quant.onnx", "x.npy"))
         layers = int(size * 1e9 / (4 * np.prod(SHAPE))) + 1
-        onnx.save(network(layers, 0.0), str(files[0]))
-        onnx.save(network(layers, 1e-3), str(files[1]))
-        np.save(files[2], np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32))
-        yield Given(f"{size:g} GB of activations", (files[0], files[1], files[2]), "", is_small)
+        onnx.save(network(layers, 0.0), str(made[0]))
+        onnx.save(network(layers, 1e-3), str(made[1]))
+        np.save(made[2], np.random.default_rng(1).standard_normal(SHAPE).astype(np.float32))
+        yield Given(f"{size:g} GB of activations", (made[0], made[1], made[2]), "", is_small)
 
 
 def _process(script: str, given: Given, cap: int) -> Any:

@@ -22,12 +22,11 @@ Array = npt.NDArray[Any]
 
 def main() -> int:
     """Run the work named on the command line."""
-    mode, count, float_model, quant_model, pictures, spec, folder = sys.argv[1:]
+    mode, spec, folder, *files = sys.argv[1:]
+    float_model, quant_model, *pictures = map(Path, files)
     work = _WORK[mode]
     start = time.perf_counter()
-    more = work(
-        Path(float_model), Path(quant_model), _files(pictures, int(count)), spec, Path(folder)
-    )
+    more = work(float_model, quant_model, pictures, spec, Path(folder))
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "peak_mib": peak_rss_mib(), **more}))
     return 0
@@ -46,11 +45,6 @@ class Stages(Silent):
         now = time.perf_counter()
         self.seconds[self._title] = self.seconds.get(self._title, 0.0) + now - self._since
         self._title, self._since = title, now
-
-
-def _files(pictures: str, count: int) -> list[Path]:
-    found = sorted(p for p in Path(pictures).iterdir() if p.suffix in (".jpg", ".png"))
-    return [found[i % len(found)] for i in range(count)]
 
 
 def _plain(declared: bool) -> Callable[..., dict[str, Any]]:
