@@ -231,7 +231,10 @@ def _spec(text: str | None, facts: Any) -> PreprocessSpec:
     """Read a spec; its size, or all of it, may come from a model."""
     from qdebug.preprocess import read_spec, resolve_spec
 
-    given = resolve_spec(text, facts.input, facts.metadata) if facts else read_spec(text or "")
+    if facts:
+        given = resolve_spec(text, facts.input, facts.metadata, facts.front)
+    else:
+        given = read_spec(text or "")
     if given.spec is None:
         raise InputError(given.notes[0] if given.notes else "nothing implies a pipeline")
     return given.spec

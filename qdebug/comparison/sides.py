@@ -27,6 +27,7 @@ from qdebug.preprocess import (
     quant_side,
     resolve_spec,
 )
+from qdebug.preprocess.graph_front import read_front
 from qdebug.run.model import PreprocessInfo
 
 Array = npt.NDArray[Any]
@@ -67,7 +68,8 @@ def load_sides(
         )
     picture = next((i for i, item in enumerate(float_inputs) if item.layout), 0)
     metadata = {**quant_graph.metadata, **float_graph.metadata}
-    chosen = resolve_spec(preprocess, float_inputs[picture], metadata)
+    front = read_front(float_graph.proto, float_inputs[picture].name, str(float_graph.folder))
+    chosen = resolve_spec(preprocess, float_inputs[picture], metadata, front)
     other = _quant_spec(
         quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from qdebug.errors import UsageError
 from qdebug.preprocess.apply import arrange, prepare
 from qdebug.preprocess.blind_spots import blind_spots
-from qdebug.preprocess.differences import Difference, differences
+from qdebug.preprocess.differences import NUMERIC, Difference, differences
 from qdebug.preprocess.geometry import Wh
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery, Source, TensorScene, guess_affine, recover
@@ -205,18 +205,7 @@ def _contracted(
         f" {rounded(scale, 6):g} and zero point {zero_point}; the graph's input must have these"
     )
     contract = Difference("layout", sentence, reference.dtype, fed.dtype.name, "benign")
-    return [*(d for d in named if d.slug not in _NUMERIC and d.found != fed.dtype.name), contract]
-
-
-_NUMERIC = frozenset(
-    {
-        "double-normalization",
-        "missing-normalization",
-        "missing-scale",
-        "std-not-scaled",
-        "integer-offset",
-    }
-)
+    return [*(d for d in named if d.slug not in NUMERIC and d.found != fed.dtype.name), contract]
 
 
 def _quantization(affine: Affine, found: Recovery) -> tuple[float, int] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from qdebug.preprocess.differences import differences
+from qdebug.preprocess.differences import NUMERIC, Difference, differences
 from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.implied import quant_side
 from qdebug.preprocess.model_facts import ModelFacts
+from qdebug.preprocess.normalization import roughly_equal
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import (
     ARITHMETIC,
@@ -30,6 +31,22 @@ def comparable(float_front: GraphFront, front: GraphFront) -> bool:
     return not (float_front.unread or front.unread) or float_front.changes == front.changes
 
 
+def mismatches(
+    float_side: tuple[PreprocessSpec, GraphFront], quant_side: tuple[PreprocessSpec, GraphFront]
+) -> list[Difference]:
+    """Name what differs between the values that reach the first layer of both graphs.
+
+    What the quant graph's contract asks for (another layout, data type, normalization moved
+    inside) is no mistake: only the values behind both fronts decide.
+    """
+    one, two = (front.behind(spec) for spec, front in (float_side, quant_side))
+    named = [d for d in differences(one, two) if d.weight != "benign"]
+    rounded = float_side[1].rounded or quant_side[1].rounded
+    if rounded and one.order == two.order and roughly_equal(one.affine, two.affine):
+        named = [d for d in named if d.slug not in NUMERIC]
+    return named
+
+
 def contract_of(
     spec: PreprocessSpec, float_facts: ModelFacts, quant_facts: ModelFacts
 ) -> PreprocessSpec | None:
@@ -41,11 +58,9 @@ def contract_of(
     """
     if not comparable(float_facts.front, quant_facts.front):
         return None
-    reached = float_facts.front.behind(spec)
     adapted = quant_side(spec, float_facts.input, quant_facts.input).spec or spec
     for candidate in _contracts(adapted, float_facts.front):
-        found = differences(reached, quant_facts.front.behind(candidate))
-        if all(difference.weight == "benign" for difference in found):
+        if not mismatches((spec, float_facts.front), (candidate, quant_facts.front)):
             return candidate
     return None
 

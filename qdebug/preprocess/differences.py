@@ -17,6 +17,16 @@ from qdebug.preprocess.traits import Padding, Traits, traits_of
 Weight = Literal["mistake", "soft", "benign"]
 """A mistake is always wrong; a soft difference is as bad as its effect; a benign one is not bad."""
 
+NUMERIC = frozenset(
+    {
+        "double-normalization",
+        "missing-normalization",
+        "missing-scale",
+        "std-not-scaled",
+        "integer-offset",
+    }
+)
+"""The slugs that are about gain and offset alone."""
 _PAD_TOLERANCE = 0.3
 _SLIGHT_CODES = 2.0
 

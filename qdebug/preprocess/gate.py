@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from qdebug.preprocess.calibration import calibration_finding, full_range
 from qdebug.preprocess.contracts import comparable, contract_of
+from qdebug.preprocess.differences import NUMERIC
 from qdebug.preprocess.graph_check import (
     front_findings,
     layout_findings,
     metadata_findings,
     sides_findings,
 )
+from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.implied import quant_side
 from qdebug.preprocess.model_facts import ModelFacts
 from qdebug.preprocess.slugs import IDS
@@ -45,10 +47,18 @@ def prove_models(
         *metadata_findings(spec, float_facts),
     ]
     if quant_facts is not None:
-        findings += _prove_quant(float_facts, spec, quant_facts, quant_spec, effect)
+        wrong = any(finding.status == "fail" for finding in findings)
+        moot = _moot_behind(quant_facts.front) if wrong else frozenset()
+        of_quant = _prove_quant(float_facts, spec, quant_facts, quant_spec, effect)
+        findings += [finding for finding in of_quant if finding.slug not in moot]
     if all(finding.slug == "calibration-range" for finding in findings):
         findings.insert(0, _agreed(quant_facts is not None))
     return tuple(findings)
+
+
+def _moot_behind(front: GraphFront) -> frozenset[str]:
+    """The findings on the quant side that follow from a pipeline that is wrong in itself."""
+    return frozenset({"calibration-range"}) | (NUMERIC if front.rounded else frozenset())
 
 
 def _prove_quant(
@@ -63,15 +73,25 @@ def _prove_quant(
     declared = quant_spec or quant_side(spec, float_facts.input, quant_facts.input).spec or spec
     findings = list(layout_findings(declared, quant_facts.input, "quant") if quant_spec else ())
     if front.unknown or (front.normalizes and not float_front.normalizes):
-        findings += [f for f in front_findings(declared, front, "quant") if f.status == "info"]
+        findings += front_findings(declared, front, "quant", wanted)
     if comparable(float_front, front):
         measure = (lambda: effect(front.behind(declared))) if effect else None
-        sides = (spec, float_front), (declared, front)
-        findings += sides_findings(*sides, wanted, measure)
-    if front.quantizer:
+        sides = sides_findings((spec, float_front), (declared, front), wanted, measure)
+        findings = _without_repetition(findings, sides)
+    known_wrong = wanted is None and any(f.status == "fail" for f in findings)
+    if front.quantizer and not known_wrong:
         affine = front.quantizer.meets(wanted or declared)
         findings.append(calibration_finding(front.quantizer, full_range(affine), affine))
     return findings
+
+
+def _without_repetition(fronts: list[Finding], sides: tuple[Finding, ...]) -> list[Finding]:
+    """Both, where they tell of one thing as the front's conflict; none if the sides agree."""
+    if not any(finding.slug in NUMERIC for finding in sides):
+        return [*(f for f in fronts if f.slug not in NUMERIC), *sides]
+    if any(finding.slug in NUMERIC for finding in fronts):
+        return [*fronts, *(f for f in sides if f.slug not in NUMERIC)]
+    return [*fronts, *sides]
 
 
 def _agreed(both: bool) -> Finding:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from qdebug.preprocess.differences import Difference, differences
+from qdebug.preprocess.contracts import mismatches
+from qdebug.preprocess.differences import NUMERIC, Difference, differences
 from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.implied import implied_spec
 from qdebug.preprocess.model_facts import ModelFacts
@@ -16,24 +17,17 @@ from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.verdicts import SEVERITY, cost, grade, numbers
 from qdebug.run.model import Evidence, Finding
 
-_VALUE_SLUGS = frozenset(
-    {
-        "double-normalization",
-        "missing-normalization",
-        "missing-scale",
-        "std-not-scaled",
-        "mean-std-order",
-        "channel-order",
-        "integer-offset",
-    }
-)
+_VALUE_SLUGS = NUMERIC | {"mean-std-order", "channel-order"}
 _LARGEST_UNIT_MEAN = 2
 _LEARNED_OFFSET = 0.4
 """A BatchNormalization trained on normalized input has a mean near 0, in units of its std."""
 
 
 def front_findings(
-    spec: PreprocessSpec, front: GraphFront, side: str = "float"
+    spec: PreprocessSpec,
+    front: GraphFront,
+    side: str = "float",
+    wanted: PreprocessSpec | None = None,
 ) -> tuple[Finding, ...]:
     """Say what a graph's first nodes compute, and whether the pipeline does it again.
 
@@ -41,6 +35,7 @@ def front_findings(
         spec: the pipeline that feeds the graph.
         front: what the graph does to its input.
         side: which graph it is, ``float`` or ``quant``.
+        wanted: the pipeline that the graph wants, for the advice.
     """
     findings = []
     if front.unknown:
@@ -52,7 +47,7 @@ def front_findings(
         findings.append(
             _info(seen, "Feed the values that these nodes expect, and no others.", front)
         )
-        findings += [_conflict(c, spec, front, side) for c in _conflicts(spec, front)]
+        findings += [_conflict(c, spec, front, side, wanted) for c in _conflicts(spec, front)]
     return tuple(findings)
 
 
@@ -97,7 +92,11 @@ def _conflicts(spec: PreprocessSpec, front: GraphFront) -> Iterator[tuple[str, s
 
 
 def _conflict(
-    conflict: tuple[str, str], spec: PreprocessSpec, front: GraphFront, side: str
+    conflict: tuple[str, str],
+    spec: PreprocessSpec,
+    front: GraphFront,
+    side: str,
+    wanted: PreprocessSpec | None,
 ) -> Finding:
     slug, sentence = conflict
     together = front.behind(spec).affine
@@ -114,6 +113,8 @@ def _conflict(
     )
     if slug == "missing-scale":
         advice = "Feed 0..1: put '/255' into the pipeline."
+    if wanted is not None:
+        advice = _feed(wanted)
     return Finding(
         IDS[slug],
         slug,
@@ -178,10 +179,7 @@ def sides_findings(
     wanted: PreprocessSpec | None = None,
     effect: Callable[[], float | None] | None = None,
 ) -> tuple[Finding, ...]:
-    """Compare the values that reach the first layer of both graphs.
-
-    What the quant graph's contract asks for (another layout, data type, normalization moved
-    inside) is no mistake: only the values behind both fronts decide.
+    """Compare the values that reach the first layer of both graphs; see `mismatches`.
 
     Args:
         float_side: the pipeline of the float graph and that graph's front.
@@ -190,12 +188,15 @@ def sides_findings(
         effect: SQNR in dB that the difference leaves at the float model's output; asked only
             where a difference is a matter of degree.
     """
-    reached = [front.behind(spec) for spec, front in (float_side, quant_side)]
-    named = [d for d in differences(*reached) if d.weight != "benign"]
+    named = mismatches(float_side, quant_side)
     soft = all(difference.weight == "soft" for difference in named)
     measured = effect() if effect and named and soft else None
     specs = float_side[0], quant_side[0]
     return tuple(_side_finding(d, specs, wanted, measured) for d in named)
+
+
+def _feed(wanted: PreprocessSpec) -> str:
+    return f"Feed the quant side with `{wanted}` (--quant-preprocess)."
 
 
 def _side_finding(
@@ -213,7 +214,7 @@ def _side_finding(
         numbers=numbers(specs[0]),
     )
     if wanted is not None and wanted != specs[1]:
-        advice = f"Feed the quant side with `{wanted}` (--quant-preprocess)."
+        advice = _feed(wanted)
     items = [
         ["float side", str(specs[0])],
         ["quant side", str(specs[1])],

@@ -11,14 +11,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from qdebug.preprocess.graph_front.front import GraphFront
 from qdebug.preprocess.model_input import ModelInput
-from qdebug.preprocess.spec import PreprocessSpec
-from qdebug.preprocess.steps import ARITHMETIC, Align, Cast, DtypeName, Layout, Offset, Step
+from qdebug.preprocess.spec import Affine, PreprocessSpec
+from qdebug.preprocess.steps import ARITHMETIC, Align, Cast, DtypeName, Layout, Offset, Scale, Step
 
 Origin = Literal["flag", "file", "metadata", "assumed"]
 
 _CLASSIFIER_SIDE = 299
 _CROP_SHARE = 0.875
+_UNIT_MEAN = 2.0
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class ImpliedSpec:
     notes: tuple[str, ...] = ()
 
 
-def implied_spec(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec:
+def implied_spec(
+    item: ModelInput, metadata: Mapping[str, str], front: GraphFront | None = None
+) -> ImpliedSpec:
     """Derive a pipeline from a model's metadata, else from its input.
 
     Args:
         item: the input that takes pictures.
         metadata: the model's metadata properties.
+        front: what the graph does to its input; one that normalizes is fed without that.
     """
     if item.layout is None:
         return ImpliedSpec(None, "assumed", (f"input {item.name!r} is not a picture",))
@@ -48,7 +53,21 @@ def implied_spec(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec:
         return ImpliedSpec(None, "assumed", (note,))
     text, notes = _from_shape(item, item.size)
     spec = PreprocessSpec.parse(f"{text} | {_ending(item)}")
+    if front is not None and front.normalizes and item.dtype not in ("uint8", "int8"):
+        spec, notes = _without_normalization(spec, front)
     return ImpliedSpec(spec, "assumed", (*notes, "say it with -p to be sure"))
+
+
+def _without_normalization(
+    spec: PreprocessSpec, front: GraphFront
+) -> tuple[PreprocessSpec, tuple[str, ...]]:
+    """Leave to the graph what it does itself; mean and std below 2 are those of 0..1."""
+    bare = spec.without(*ARITHMETIC)
+    pixels = max(abs(mean) for mean in Affine(front.gain, front.offset).mean) > _UNIT_MEAN
+    if not pixels and any(front.offset):
+        bare = _insert(bare, (Scale(255.0, divide=True),))
+    fed = "0..1" if bare.affine.gain[0] < 1 else "0..255"
+    return bare, (f"the graph itself {front.describe()}, so {fed} is fed",)
 
 
 def _from_ultralytics(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec | None:

@@ -68,6 +68,11 @@ def difference_in_codes(reference: Affine, other: Affine) -> float:
     return _Map.of(reference).differs_in_codes(_Map.of(other))
 
 
+def roughly_equal(reference: Affine, other: Affine) -> bool:
+    """Whether two normalizations agree but for 8-bit rounding of their numbers."""
+    return len(reference.gain) == len(other.gain) and _Map.of(reference).explains(_Map.of(other))
+
+
 def explain(reference: Affine, other: Affine, swapped: bool) -> list[Explanation]:
     """Name what makes ``other`` of ``reference``.
 

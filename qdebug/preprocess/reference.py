@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from qdebug.errors import InputError
+from qdebug.preprocess.graph_front.front import GraphFront
 from qdebug.preprocess.implied import ImpliedSpec, implied_spec
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import PreprocessSpec
@@ -16,6 +17,7 @@ def resolve_spec(
     argument: ImpliedSpec | PreprocessSpec | str | None,
     item: ModelInput,
     metadata: Mapping[str, str],
+    front: GraphFront | None = None,
 ) -> ImpliedSpec:
     """Find the pipeline of a model's picture input.
 
@@ -23,12 +25,13 @@ def resolve_spec(
         argument: the value of ``-p``, a spec, a spec with its origin, or None.
         item: the input that takes pictures; its size fills in where the spec asks for it.
         metadata: the model's metadata properties.
+        front: what the graph itself does to that input.
 
     Raises:
         InputError: the argument is no spec, or its file cannot be read.
     """
     if argument is None:
-        return implied_spec(item, metadata)
+        return implied_spec(item, metadata, front)
     given = _given(argument)
     if given.spec and given.spec.needs_size and item.size:
         width, height = item.size

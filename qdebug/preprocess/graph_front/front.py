@@ -41,6 +41,8 @@ class GraphFront:
     """The nodes that do it, as ``Op name``."""
     quantizer: Quantizer | None = None
     """The first quantizer of the input, if its scale is known."""
+    rounded: bool = False
+    """Whether a constant of it is itself quantized, so that its numbers are not exact."""
     unknown: str | None = None
     """A preprocessing node that could not be read."""
     unread: str | None = None

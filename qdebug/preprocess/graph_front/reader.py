@@ -54,6 +54,7 @@ class Reader:
         codes = values[0].astype(np.float64)
         if zero is not None:
             codes = codes - zero.astype(np.float64).reshape(-1)[0]
+        self.front = replace(self.front, rounded=True)
         return np.asarray(codes * values[1].astype(np.float64).reshape(-1)[0])
 
     def stored(self, name: str) -> NDArray[Any] | None:

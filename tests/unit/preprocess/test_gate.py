@@ -9,6 +9,7 @@ from qdebug.preprocess.contracts import contract_of
 from qdebug.preprocess.gate import prove_models, prove_range
 from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.graph_front.front import Quantizer
+from qdebug.preprocess.implied import implied_spec
 from qdebug.preprocess.model_facts import ModelFacts
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.run.model import Finding
@@ -115,6 +116,26 @@ def test_a_front_that_cannot_be_read_raises_no_alarm() -> None:
     assert alarms(prove_models(ModelFacts(IMAGE, {}, NORMALIZING), IMAGENET, half)) == [
         "double-normalization"
     ]
+
+
+def test_numbers_that_were_quantized_themselves_may_be_off_a_little() -> None:
+    off = tuple(g * 1.004 for g in NORMALIZING.gain)
+    rounded = GraphFront(off, NORMALIZING.offset, nodes=("Mul m", "Add a"), rounded=True)
+    facts = ModelFacts(IMAGE, {}, rounded)
+    raw = PreprocessSpec.parse("resize 320x320 | rgb | nchw")
+    assert alarms(prove_models(ModelFacts(IMAGE, {}, NORMALIZING), raw, facts)) == []
+    assert alarms(prove_models(PLAIN, IMAGENET, facts)) == ["double-normalization"]
+
+
+def test_without_a_pipeline_a_graph_that_normalizes_is_fed_pixels() -> None:
+    implied = implied_spec(IMAGE, {}, NORMALIZING)
+    assert implied.spec is not None
+    assert str(implied.spec).endswith("rgb | nchw")
+    assert "so 0..255 is fed" in implied.notes[0]
+    unit = GraphFront(gain=(1 / 0.229,), offset=(-0.485 / 0.229,))
+    fed = implied_spec(IMAGE, {}, unit).spec
+    assert fed is not None
+    assert str(fed).endswith("rgb | /255 | nchw")
 
 
 def test_the_exporters_metadata_contradict_a_pipeline() -> None:
