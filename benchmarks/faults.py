@@ -84,8 +84,10 @@ class Result:
 
     @property
     def is_remark(self) -> bool:
-        """Whether the fault does no harm: its cure wins nothing to speak of."""
-        return self.expected in REMARKS or (self.actual is not None and self.actual < HARMLESS_DB)
+        """Whether the fault does no harm: its cure wins nothing to speak of, as predicted."""
+        known = [gain for gain in (self.predicted, self.actual) if gain is not None]
+        harmless = min(known, default=HARMLESS_DB) < HARMLESS_DB and self.is_predicted
+        return self.expected in REMARKS or harmless
 
     @property
     def is_predicted(self) -> bool:

@@ -158,17 +158,12 @@ class WhatIf:
         self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
         self._feeds, self._settings = feeds, settings
         self.samples = range(min(count, SAMPLES))
-        self._known: dict[str, Outcome | None] = {}
+        self._known: dict[tuple[str, int], Outcome | None] = {}
 
     @cached_property
     def feeds(self) -> list[tuple[Feeds, Feeds]]:
         """Inputs of the samples."""
         return [self._feeds(number) for number in self.samples]
-
-    @cached_property
-    def baseline(self) -> Outcome | None:
-        """The quant graph as it is."""
-        return self.outcome(Change())
 
     def can_free(self, at: int) -> bool:
         """Whether a pair's tensor can be taken out of quantization."""
@@ -181,17 +176,27 @@ class WhatIf:
         weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
         return any(_dequantized(self.quant_graph, tensor) for tensor in weights)
 
-    def outcome(self, change: Change) -> Outcome | None:
-        """Error at the outputs under a change; None where it cannot be made or run."""
-        if change.key not in self._known:
+    def outcome(self, change: Change, count: int = SAMPLES) -> Outcome | None:
+        """Error at the outputs under a change; None where it cannot be made or run.
+
+        Args:
+            change: what to do otherwise.
+            count: samples to run.
+        """
+        key = change.key, min(count, len(self.samples))
+        if key not in self._known:
             try:
-                self._known[change.key] = self._run(change)
+                self._known[key] = self._run(change, count)
             except (QdebugError, KeyError, ValueError):
-                self._known[change.key] = None
-        return self._known[change.key]
+                self._known[key] = None
+        return self._known[key]
 
     def gain(
-        self, change: Change, parts: Sequence[Part] = (), base: Change | None = None
+        self,
+        change: Change,
+        parts: Sequence[Part] = (),
+        base: Change | None = None,
+        count: int = SAMPLES,
     ) -> Gain | None:
         """Gain of a change at the part that wins most, among those that are damaged.
 
@@ -199,14 +204,15 @@ class WhatIf:
             change: what to do otherwise.
             parts: of the outputs; by default each output as a whole.
             base: what the gain is taken against; None for the quant graph as it is.
+            count: samples to run.
 
         Returns:
             None where the change cannot be made: it would change nothing.
         """
         if not self.is_possible(change):
             return None
-        before = self.baseline if base is None else self.outcome(base)
-        after = self.outcome(change)
+        before = self.outcome(Change() if base is None else base, count)
+        after = self.outcome(change, count)
         if before is None or after is None:
             return None
         asked = parts or [Part(name) for name in before.moments]
@@ -232,12 +238,12 @@ class WhatIf:
         shapes = {name: value.shape for name, value in self.feeds[0][0].items()}
         return channel_axes(self.float_graph, infer_types(self.float_graph, shapes))
 
-    def _run(self, change: Change) -> Outcome:
+    def _run(self, change: Change, count: int) -> Outcome:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
         session = Session(builder.build(), self.quant_graph, self._settings[1])
         moments: dict[str, Moments] = {}
-        for feeds, reference in zip(self.feeds, self._reference, strict=True):
+        for feeds, reference in list(zip(self.feeds, self._reference, strict=True))[:count]:
             values = session.run(feeds[1])
             for name in where:
                 f, q = reference[name], values[where[name]].astype(np.float32, copy=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from qdebug.analysis.what_if import Change, Gain, Part, take_rows
+from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part, take_rows
 from qdebug.checks.check import CheckContext
 from qdebug.checks.task import FEW_DECISIONS
 from qdebug.metrics.metric import sqnr_db
@@ -112,11 +112,12 @@ def gain_of(
     change: Change,
     parts: Sequence[Part] = (),
     base: Change | None = None,
+    count: int = SAMPLES,
 ) -> Gain | None:
     """Gain of a change at its best part, None where it cannot be computed; see ``WhatIf.gain``."""
     if context.what_if is None:
         return None
-    return context.what_if.gain(change, parts or context.once(output_parts), base)
+    return context.what_if.gain(change, parts or context.once(output_parts), base, count)
 
 
 def free(context: CheckContext, positions: Iterable[int], *, weights: bool = False) -> Change:

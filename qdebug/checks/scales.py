@@ -146,6 +146,16 @@ def _mismatches(graph: Graph) -> Iterator[_Mismatch]:
                 yield _Mismatch(node, reader, written, read)
 
 
+def mismatched(context: CheckContext) -> set[int]:
+    """Positions of pairs whose Q and DQ disagree: they have no range to speak of."""
+    raw = {item.quantize.inputs[0] for item in context.once(_all_mismatches)}
+    return {at for at, pair in enumerate(context.pairing.pairs) if pair.raw in raw}
+
+
+def _all_mismatches(context: CheckContext) -> list[_Mismatch]:
+    return list(_mismatches(context.quant_graph))
+
+
 def _readers(graph: Graph, codes: str) -> Iterator[Node]:
     """``DequantizeLinear`` nodes that read the codes, moved or pooled perhaps."""
     todo, seen = [codes], {codes}
@@ -168,7 +178,7 @@ def _differ(written: Quantizer, read: Quantizer) -> bool:
 
 
 def _qdq_mismatch(context: CheckContext) -> Iterator[Finding]:
-    for item in _mismatches(context.quant_graph):
+    for item in context.once(_all_mismatches):
         yield _mismatch_finding(context, item)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdebug.analysis.what_if import Gain
+from qdebug.analysis.what_if import SAMPLES, Gain
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import (
     float_layers,
@@ -94,14 +94,21 @@ def find_sources(context: CheckContext) -> list[Source]:
     """The layers whose quantization costs the outputs most."""
     what_if = context.what_if
     usable = [at for at in candidates(context) if what_if is not None and what_if.can_free(at)]
+    tried = {at: _gain(context, at, 1) for at in usable[:TRIED]}
+    promising = [at for at, gain in tried.items() if gain is not None and gain.db >= WORTH_DB]
+    best = sorted(promising, key=lambda at: -getattr(tried[at], "db", 0.0))[:KEPT]
     found = []
-    for at in usable[:TRIED]:
-        gain = gain_of(context, free(context, [at], weights=True))
+    for at in best:
+        gain = _gain(context, at, SAMPLES)
         if gain is not None and gain.db >= WORTH_DB:
             reached = downstream(context.layers, [at]) - {at}
             victims = tuple(i for i in sorted(reached) if context.layers[i].role == "victim")
             found.append(Source(at, gain, victims))
-    return sorted(found, key=lambda source: -source.gain.db)[:KEPT]
+    return sorted(found, key=lambda source: -source.gain.db)
+
+
+def _gain(context: CheckContext, at: int, samples: int) -> Gain | None:
+    return gain_of(context, free(context, [at], weights=True), count=samples)
 
 
 def _error_source(context: CheckContext) -> Iterator[Finding]:
