@@ -23,7 +23,7 @@ from qdebug.checks.effect import (
 from qdebug.checks.weight_values import layers_of_nodes, weight_outliers
 from qdebug.metrics.moments import Moments
 from qdebug.run.model import Evidence, Finding
-from qdebug.vendors.advice import keep_in_float
+from qdebug.vendors.advice import keep_in_float, weights_per_channel
 
 TIMES = 8.0
 """An outlier is so many times the median channel."""
@@ -150,6 +150,7 @@ def _in_weights(context: CheckContext) -> Iterator[Finding]:
         evidence=[
             Evidence("table", "Weights with outlier channels", {"columns": columns, "rows": rows}),
             *gain_evidence(context, gain),
+            *weights_per_channel(context.vendor),
         ],
         gain_db=rounded(gain),
         confidence="high",

@@ -23,6 +23,7 @@ from qdebug.capture.stats import Range
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import (
     FINE_DB,
+    float_layers,
     gain_evidence,
     gain_of,
     is_doubtful,
@@ -30,6 +31,7 @@ from qdebug.checks.effect import (
     status_of,
 )
 from qdebug.run.model import Evidence, Finding
+from qdebug.vendors.advice import BetterRange, calibrate_again
 
 BETTER_DB = 3.0
 """A range is unfit if another would serve the tensor so much better."""
@@ -214,8 +216,15 @@ def _evidence(context: CheckContext, unfit: Sequence[Unfit], gain: Gain | None) 
         *gain_evidence(context, gain),
         Evidence("table", "Ranges that do not fit", {"columns": columns, "rows": rows}),
         _histogram(context, first),
+        *_settings(context, first),
         *(method_table(context, first.at, first.range) if gain is not None else []),
     ]
+
+
+def _settings(context: CheckContext, item: Unfit) -> list[Evidence]:
+    (layer,) = float_layers(context, [item.at])
+    better = BetterRange(layer, item.best.low, item.best.high, item.clips)
+    return calibrate_again(better, context.vendor)
 
 
 def _histogram(context: CheckContext, item: Unfit) -> Evidence:

@@ -1,13 +1,18 @@
-"""A fix in the words of each toolchain: layers to keep out of 8 bits, ready to paste.
+"""A fix in the words of each toolchain, ready to paste.
 
-Layer names are the float model's node names; toolchains that rename layers are given the name
-they make of it, by the rule that their own files show.
+Three fixes can be said so: layers kept out of 8 bits, another range for a tensor, one scale for
+every channel of a weight. Layer names are the float model's node names; toolchains that rename
+layers are given the name they make of it, by the rule that their own files show. Sources: ONNX
+Runtime's ``quantize_static``, TPU-MLIR's quick start (quantization), the hybrid quantization
+example of RKNN-Toolkit2, D-Robotics' PTQ templates, ncnn's ``quantized-int8-inference.md``, and
+ModelOpt's command line with the migration guide of TensorRT 11.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,10 +37,34 @@ class FloatLayer:
 
 
 @dataclass(frozen=True)
+class BetterRange:
+    """A range that would serve a tensor better than its own.
+
+    Attributes:
+        layer: what makes the tensor.
+        low: smallest value of the range.
+        high: largest value.
+        clips: whether the tensor's own range is too narrow; otherwise it is too wide.
+    """
+
+    layer: FloatLayer
+    low: float
+    high: float
+    clips: bool
+
+
+@dataclass(frozen=True)
 class _Toolchain:
+    """How a toolchain says the fixes; ``weights`` is empty where it is its way anyway."""
+
     title: str
+    keep_title: str
     language: str
-    write: Callable[[Sequence[FloatLayer]], str]
+    keep: Callable[[Sequence[FloatLayer]], str]
+    calibrate: Callable[[BetterRange], str]
+    weights: str = ""
+    settings_language: str = "python"
+    """Language of ``calibrate`` and ``weights``."""
 
 
 def known_vendor(text: str) -> str:
@@ -59,36 +88,91 @@ def keep_in_float(layers: Sequence[FloatLayer], vendor: str | None = None) -> li
         layers: in execution order.
         vendor: one toolchain, by a key or alias of it; None, or one that is not known, for all.
     """
-    known = ALIASES.get((vendor or "").lower(), (vendor or "").lower())
-    chosen = [TOOLCHAINS[known]] if known in TOOLCHAINS else list(TOOLCHAINS.values())
-    written = [(toolchain, toolchain.write(layers)) for toolchain in chosen]
     return [
-        Evidence("code", toolchain.title, {"language": toolchain.language, "text": text})
-        for toolchain, text in written
-        if text
+        _code(toolchain.keep_title, toolchain.language, toolchain.keep(layers))
+        for toolchain in _chosen(vendor)
+        if toolchain.keep(layers)
     ]
 
 
+def calibrate_again(item: BetterRange, vendor: str | None = None) -> list[Evidence]:
+    """The setting that gives a tensor a better range, or another calibration where there is none.
+
+    Args:
+        item: the tensor and its better range.
+        vendor: one toolchain, by a key or alias of it; None, or one that is not known, for all.
+    """
+    return [
+        _code(f"{x.title}: another range", x.settings_language, x.calibrate(item))
+        for x in _chosen(vendor)
+    ]
+
+
+def weights_per_channel(vendor: str | None = None) -> list[Evidence]:
+    """The setting that gives every output channel of a weight its own scale.
+
+    Toolchains that always do so are left out.
+
+    Args:
+        vendor: one toolchain, by a key or alias of it; None, or one that is not known, for all.
+    """
+    return [
+        _code(f"{x.title}: weights per channel", x.settings_language, x.weights)
+        for x in _chosen(vendor)
+        if x.weights
+    ]
+
+
+def _chosen(vendor: str | None) -> list[_Toolchain]:
+    known = ALIASES.get((vendor or "").lower(), (vendor or "").lower())
+    return [TOOLCHAINS[known]] if known in TOOLCHAINS else list(TOOLCHAINS.values())
+
+
+def _code(title: str, language: str, text: str) -> Evidence:
+    return Evidence("code", title, {"language": language, "text": text})
+
+
 def _onnxruntime(layers: Sequence[FloatLayer]) -> str:
-    names = "".join(f"        {json.dumps(layer.node)},\n" for layer in layers)
+    names = "".join(f"        {_literal(layer.node)},\n" for layer in layers)
     return (
         "quantize_static(\n    float_model, quant_model, reader,\n"
         f"    nodes_to_exclude=[\n{names}    ],\n)"
     )
 
 
+def _onnxruntime_range(item: BetterRange) -> str:
+    limits = f'[{{"rmin": {_number(item.low)}, "rmax": {_number(item.high)}}}]'
+    return (
+        "quantize_static(\n    float_model, quant_model, reader,\n"
+        '    extra_options={"TensorQuantOverrides": {\n'
+        f"        {_literal(item.layer.tensor)}: {limits},\n    }}}},\n)"
+    )
+
+
+def _number(value: float) -> str:
+    """ONNX Runtime 1.31 fails on Python's own floats here."""
+    return f"np.float32({value:.6g})"
+
+
+def _literal(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+_MODELOPT = (
+    "python -m modelopt.onnx.quantization --onnx_path model.onnx --quantize_mode int8 \\\n"
+    "    --calibration_data_path calibration.npy --output_path model.quant.onnx \\\n"
+)
+_BUILD = "\ntrtexec --onnx=model.quant.onnx --saveEngine=model.plan"
+
+
 def _tensorrt(layers: Sequence[FloatLayer]) -> str:
-    given = ",".join(f"{_quoted(layer.node)}:fp16" for layer in layers)
-    return (
-        "trtexec --onnx=model.onnx --int8 --fp16 --precisionConstraints=obey \\\n"
-        f"    --layerPrecisions={given} \\\n    --layerOutputTypes={given}"
-    )
+    """By Q/DQ nodes: TensorRT 11 has no precision flags any more, and 10 takes this as well."""
+    names = " ".join(shlex.quote(layer.node) for layer in layers)
+    return f"{_MODELOPT}    --nodes_to_exclude {names}{_BUILD}"
 
 
-def _quoted(name: str) -> str:
-    return (
-        name if name.replace("/", "").replace(".", "").replace("_", "").isalnum() else f'"{name}"'
-    )
+def _tensorrt_range(item: BetterRange) -> str:
+    return f"{_MODELOPT}    --calibration_method {'max' if item.clips else 'entropy'}{_BUILD}"
 
 
 def _tpu_mlir(layers: Sequence[FloatLayer]) -> str:
@@ -96,15 +180,34 @@ def _tpu_mlir(layers: Sequence[FloatLayer]) -> str:
     return "\n".join(["# op_name   quantize_mode", *lines])
 
 
+def _tpu_mlir_range(item: BetterRange) -> str:
+    """A row of the calibration table; the threshold serves the symmetric form."""
+    threshold = max(abs(item.low), abs(item.high))
+    name = f"{item.layer.tensor}_{item.layer.op}"
+    row = f"{name} {threshold:.7f} {item.low:.7f} {item.high:.7f}"
+    return f"# op_name    threshold    min    max\n{row}"
+
+
 def _rknn(layers: Sequence[FloatLayer]) -> str:
     lines = [f"    {layer.tensor}: float16" for layer in layers]
     return "\n".join(["custom_quantize_layers:", *lines])
 
 
+def _rknn_range(item: BetterRange) -> str:
+    """The ranges of its cfg must not be edited: step 2 refuses that."""
+    method = "normal" if item.clips else "mmse"
+    return f'rknn.config(quantized_algorithm="{method}", ...)'
+
+
 def _horizon(layers: Sequence[FloatLayer]) -> str:
     entry = {"ON": "BPU", "InputType": "int16", "OutputType": "int16"}
-    lines = [f"  {json.dumps(layer.node)}: {json.dumps(entry)}" for layer in layers]
-    return "node_info: {\n" + ",\n".join(lines) + "\n}"
+    lines = [f"    {_literal(layer.node)}: {json.dumps(entry)}" for layer in layers]
+    return "model_parameters:\n  node_info: {\n" + ",\n".join(lines) + "\n  }"
+
+
+def _horizon_range(item: BetterRange) -> str:
+    percentile = "" if item.clips else "\n  max_percentile: 0.9999"
+    return f"calibration_parameters:\n  calibration_type: 'max'{percentile}"
 
 
 def _ncnn(layers: Sequence[FloatLayer]) -> str:
@@ -114,13 +217,44 @@ def _ncnn(layers: Sequence[FloatLayer]) -> str:
     return "\n".join(lines)
 
 
+def _ncnn_range(item: BetterRange) -> str:
+    """Its methods are KL and ACIQ; both choose a threshold below the maximum."""
+    more = "more and more varied images in the list" if item.clips else "or method=kl"
+    return (
+        "ncnn2table model.param model.bin images.txt model.table \\\n"
+        f"    mean=[...] norm=[...] shape=[...] pixel=... method=aciq  # {more}"
+    )
+
+
 TOOLCHAINS: Mapping[str, _Toolchain] = {
-    "onnxruntime": _Toolchain("ONNX Runtime", "python", _onnxruntime),
-    "tensorrt": _Toolchain("TensorRT", "sh", _tensorrt),
-    "tpu-mlir": _Toolchain("TPU-MLIR: qtable", "text", _tpu_mlir),
-    "rknn": _Toolchain("RKNN: hybrid quantization cfg, lines to add", "yaml", _rknn),
-    "horizon": _Toolchain("Horizon: node_info", "yaml", _horizon),
-    "ncnn": _Toolchain("ncnn: lines of the table to comment out", "text", _ncnn),
+    "onnxruntime": _Toolchain(
+        "ONNX Runtime",
+        "ONNX Runtime",
+        "python",
+        _onnxruntime,
+        _onnxruntime_range,
+        "quantize_static(\n    float_model, quant_model, reader,\n    per_channel=True,\n)",
+    ),
+    "tensorrt": _Toolchain(
+        "TensorRT", "TensorRT: by ModelOpt", "sh", _tensorrt, _tensorrt_range, "", "sh"
+    ),
+    "tpu-mlir": _Toolchain(
+        "TPU-MLIR", "TPU-MLIR: qtable", "text", _tpu_mlir, _tpu_mlir_range, "", "text"
+    ),
+    "rknn": _Toolchain(
+        "RKNN",
+        "RKNN: hybrid quantization cfg, lines to add",
+        "yaml",
+        _rknn,
+        _rknn_range,
+        'rknn.config(quantized_method="channel", ...)',
+    ),
+    "horizon": _Toolchain(
+        "Horizon", "Horizon: node_info", "yaml", _horizon, _horizon_range, "", "yaml"
+    ),
+    "ncnn": _Toolchain(
+        "ncnn", "ncnn: lines of the table to comment out", "text", _ncnn, _ncnn_range
+    ),
 }
 """Toolchains by the name that ``--vendor`` takes."""
 ALIASES: Mapping[str, str] = {
