@@ -139,9 +139,10 @@ class Capture:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
 
     def close(self) -> None:
-        """Release the worker threads and sessions."""
+        """Release the worker threads, the sessions and the memory; the statistics stay."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._stages.clear()
+        self._scratch = Scratch(), Scratch()
 
     def __enter__(self) -> Capture:
         return self

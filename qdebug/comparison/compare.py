@@ -20,6 +20,7 @@ from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import SessionSettings
+from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, run_checks
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
@@ -218,10 +219,10 @@ class _Comparison:
             )
             kept = KeptTensors(self.writer, self.request.keep)
             self._run_samples(samples, capture, outputs, kept)
-            layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
-            layers = self._with_sensitivity(layers, pairing, samples)
-            layers = kept.finish(layers, self._recapture(pairing, samples))
-            return self._finish(pairing, capture, layers, outputs, samples)
+        layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+        layers = self._with_sensitivity(layers, pairing, samples)
+        layers = kept.finish(layers, self._recapture(pairing, samples))
+        return self._finish(pairing, capture.stats, layers, outputs, samples)
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
@@ -338,7 +339,7 @@ class _Comparison:
     def _finish(
         self,
         pairing: Pairing,
-        capture: Capture,
+        stats: Sequence[LayerStats],
         layers: Sequence[Layer],
         runs: OutputRuns,
         samples: Sequence[Sample],
@@ -351,7 +352,7 @@ class _Comparison:
             self.quant.graph,
             pairing,
             layers,
-            capture.stats,
+            stats,
             outputs,
             self.infos,
             self.request.limits,
@@ -386,7 +387,7 @@ class _Comparison:
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
         )
-        return self.writer.commit(run, make_arrays(capture.stats))
+        return self.writer.commit(run, make_arrays(stats))
 
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started
