@@ -18,12 +18,15 @@ from qdebug.run.model import ErrorMetrics
 Array = npt.NDArray[Any]
 
 SHARE = 8
-"""One sample in so many is also run as deployed; at least one is."""
+"""One sample in so many is also run as deployed."""
+LEAST = 4
+"""As many samples at least, where there are that many: the first one may show nothing."""
 
 
 def deployed_samples(count: int) -> set[int]:
     """Positions of the samples to run as deployed, evenly spread."""
-    return set(range(0, count, SHARE))
+    chosen = min(count, max(LEAST, -(-count // SHARE)))
+    return {index * count // chosen for index in range(chosen)}
 
 
 class DeployedOutputs:

@@ -151,14 +151,10 @@ class TaskWatch:
         variants: Mapping[str, Mapping[str, float]],
     ) -> str:
         text = f"{task.describe(numbers)} ({task.form}; {DECLARED})"
-        if task.limits is None:
-            return text
-        number = task.limits.number
         for way, found in variants.items():
             samples = len(self._variants[way])
             many = "1 sample" if samples == 1 else f"{samples} samples"
-            words = number.replace("_", " ")
-            text += f"; {VARIANTS[way]}, on {many}: {words} {found[number]:.3g}"
+            text += f"; {VARIANTS[way]}, on {many}: {task.describe(found)}"
         return text
 
     def _evidence(self) -> Sequence[Evidence]:

@@ -1,0 +1,61 @@
+"""Outputs as deployed, against ONNX Runtime's default session."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from qdebug.capture.deployed import DeployedOutputs, deployed_samples
+from qdebug.capture.session import Session, SessionSettings
+from tests.support.pairs_of_models import detector
+from tests.support.running import direct_sqnr
+
+
+@pytest.mark.parametrize(
+    ("count", "chosen"),
+    [
+        (1, {0}),
+        (3, {0, 1, 2}),
+        (8, {0, 2, 4, 6}),
+        (16, {0, 4, 8, 12}),
+        (64, set(range(0, 64, 8))),
+    ],
+)
+def test_samples_are_few_and_evenly_spread(count: int, chosen: set[int]) -> None:
+    assert deployed_samples(count) == chosen
+
+
+def test_outputs_are_those_of_default_sessions() -> None:
+    pair = detector("int8")
+    (name,) = pair.float_graph.outputs
+    settings = SessionSettings()
+    deployed = DeployedOutputs(
+        pair.float_graph, pair.quant_graph, (settings, settings), {name: name}
+    )
+    values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])  # type: ignore[type-arg]
+    for feeds in pair.feeds:
+        declared = Session(pair.quant_graph.path, pair.quant_graph, settings).run(feeds)
+        found = deployed.add_sample((feeds, feeds), declared)
+        for side, graph in enumerate((pair.float_graph, pair.quant_graph)):
+            session = onnxruntime.InferenceSession(
+                str(graph.path), providers=["CPUExecutionProvider"]
+            )
+            (expected,) = session.run([name], feeds)
+            np.testing.assert_array_equal(found[side][name], expected)
+            values[side].append(expected)
+    metrics, runtime = deployed.deployed(name), deployed.runtime(name)
+    assert metrics is not None
+    assert runtime is not None
+    joined = [np.concatenate([v.ravel() for v in side]) for side in values]
+    assert metrics.sqnr_db == pytest.approx(direct_sqnr(*joined), abs=0.01)
+    assert runtime.sqnr_db > metrics.sqnr_db
+    assert deployed.seconds_per_sample > 0
+
+
+def test_a_released_session_runs_again() -> None:
+    pair = detector("int8")
+    session = Session(pair.float_graph.path, pair.float_graph, SessionSettings().deployed)
+    runs = [session.run(pair.feeds[0], release=True) for _ in range(2)]
+    for name in pair.float_graph.outputs:
+        np.testing.assert_array_equal(runs[0][name], runs[1][name])
