@@ -30,6 +30,7 @@ from qdebug.checks.effect import (
     rounded,
     status_of,
 )
+from qdebug.checks.scales import mismatched
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import BetterRange, calibrate_again
 
@@ -39,8 +40,10 @@ REMARKABLE_DB = 12.0
 """Two bits: a range that wastes so much is mentioned though the outputs do not suffer."""
 GOOD_DB = 40.0
 """A tensor whose range predicts more than this is fine, whatever another would give."""
-SHOWN, TRIED = 8, 24
-"""Layers that are listed, and layers whose range is changed in the computed gain."""
+MOST = 12
+"""Layers that are listed, and whose range is changed in the computed gain."""
+RANKED = 3
+"""Layers whose own gain is computed, to name the first."""
 VALUES = 200_000
 """Values of a tensor that its distribution is taken from."""
 
@@ -74,7 +77,7 @@ class Unfit:
 def find_unfit(context: CheckContext) -> list[Unfit]:
     """Tensors that another range would serve better, the worst first."""
     found = []
-    for at in range(len(context.layers)):
+    for at in sorted(set(range(len(context.layers))) - context.once(mismatched)):
         unfit = _unfit(context, at)
         if unfit is not None:
             found.append(unfit)
@@ -119,13 +122,13 @@ def _too_wide(context: CheckContext) -> Iterator[Finding]:
 
 
 def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iterator[Finding]:
-    tried = unfit[:TRIED]
+    tried = unfit[:MOST]
     gain = None
     if tried and is_doubtful(context, FINE_DB):
         gain = gain_of(context, _better(context, tried))
     status = status_of(context, gain)
     if status == "info":
-        worst = [item for item in tried if item.wins_db >= REMARKABLE_DB][:SHOWN]
+        worst = [item for item in tried if item.wins_db >= REMARKABLE_DB]
     else:
         worst = _by_effect(context, tried)
     if not worst:
@@ -146,12 +149,11 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
 
 def _by_effect(context: CheckContext, unfit: Sequence[Unfit]) -> list[Unfit]:
     """The layers by what the better range of each alone wins at the output."""
-    first = unfit[:SHOWN]
-    if len(first) == 1:
-        return list(first)
-    gains = {item.at: gain_of(context, _better(context, [item])) for item in first[:3]}
+    if len(unfit) == 1:
+        return list(unfit)
+    gains = {item.at: gain_of(context, _better(context, [item])) for item in unfit[:RANKED]}
     known = {at: gain.db for at, gain in gains.items() if gain is not None}
-    return sorted(first, key=lambda item: -known.get(item.at, -1.0))
+    return sorted(unfit, key=lambda item: -known.get(item.at, -1.0))
 
 
 def _better(context: CheckContext, unfit: Sequence[Unfit]) -> Change:
