@@ -33,7 +33,7 @@ def test_outputs_are_those_of_default_sessions() -> None:
     deployed = DeployedOutputs(
         pair.float_graph, pair.quant_graph, (settings, settings), {name: name}
     )
-    values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])  # type: ignore[type-arg]
+    values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for feeds in pair.feeds:
         declared = Session(pair.quant_graph.path, pair.quant_graph, settings).run(feeds)
         found = deployed.add_sample((feeds, feeds), declared)
