@@ -7,16 +7,25 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from qdebug.plugins import load_plugin, plugin_names
+from qdebug.preprocess import resolve_spec
+from qdebug.preprocess.apply import prepare_file
+from qdebug.preprocess.model_input import ModelInput
+from qdebug.preprocess.slugs import IDS
 from qdebug.run.filter import FIELDS
+from qdebug.run.pages import PAGES as PAGES_OF_FINDINGS
 from qdebug.run.redact import KINDS
+from qdebug.vendors.advice import TOOLCHAINS
 from tests.conftest import ROOT
 from tests.functional.conftest import Cli
 
 DOCS = ROOT / "docs"
-PAGES = sorted(path.name for path in DOCS.glob("*.md"))
+PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -44,6 +53,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "shots").mkdir()
     for picture in sorted((models / "pictures" / "objects").iterdir())[:3]:
         shutil.copy(picture, folder / "shots")
+    spec = resolve_spec("imagenet", ModelInput("images", "float32", (1, 3, 96, 96)), {}).spec
+    assert spec is not None
+    np.save(folder / "board.npy", prepare_file(folder / "shots" / "ball.jpg", spec).tensor)
     request = ["compare", *(str(folder / name) for name in ("float.onnx", "int8.onnx", "shots"))]
     assert main([*request, "-q", "-o", str(folder / "int8.qdrun")]) in (0, 1)
     shutil.copytree(folder / "int8.qdrun", folder / "baseline.qdrun")
@@ -92,21 +104,61 @@ def test_links_lead_to_pages_and_headings(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         name, _, anchor = target.partition("#")
-        linked = DOCS / (name or page)
+        linked = (DOCS / page).parent / name if name else DOCS / page
         assert linked.is_file(), target
         headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
         anchors = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in headings}
         assert not anchor or anchor in anchors, target
 
 
-def test_the_json_reference_is_that_of_the_data_model() -> None:
-    spec = importlib.util.spec_from_file_location("json_page", DOCS / "json_page.py")
+def script(name: str) -> Any:
+    """A script of the documentation, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_the_json_reference_is_that_of_the_data_model() -> None:
     written = (DOCS / "json.md").read_text(encoding="utf-8")
-    assert written == module.page(), "run python docs/json_page.py"
+    assert written == script("json_page").page(), "run python docs/json_page.py"
+
+
+def emitted() -> set[tuple[str, str]]:
+    """Id and slug of every finding that the code can give."""
+    checks = [load_plugin("checks", name) for name in plugin_names("checks")]
+    found = {(check.id, check.slug) for check in checks}
+    found |= {(id_, slug) for slug, id_ in IDS.items()}
+    for file in (ROOT / "qdebug").rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        found |= set(re.findall(r'"(QD[1-9]\d\d)", "([a-z0-9-]+)"', text))
+    return found
+
+
+def test_every_finding_has_a_page_and_every_page_a_finding() -> None:
+    assert {(id_, slug) for id_, slug, _ in script("findings_page").entries()} == emitted()
+    assert {slug for _, slug in emitted()} == PAGES_OF_FINDINGS
+    files = {path.stem for path in (DOCS / "findings").glob("*.md")}
+    assert files - {"index"} == PAGES_OF_FINDINGS
+
+
+def test_the_list_of_findings_is_that_of_the_pages() -> None:
+    module = script("findings_page")
+    written = (DOCS / "findings" / "index.md").read_text(encoding="utf-8")
+    assert written == module.page(), "run python docs/findings_page.py"
+    assert module.navigation() in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("slug", sorted(PAGES_OF_FINDINGS))
+def test_a_finding_s_page_tells_meaning_proof_and_cure(slug: str) -> None:
+    text = (DOCS / "findings" / f"{slug}.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert parts[1::2] == ["What it means", "Verify", "Fix"]
+    assert all(len(part.strip()) > 40 for part in parts[2::2])
+    known = {toolchain.title for toolchain in TOOLCHAINS.values()}
+    assert set(re.findall(r"^\| ([^|`]+?) \| ", text, re.MULTILINE)) - {"toolchain"} <= known
 
 
 def test_every_filter_field_and_kind_of_redaction_is_explained() -> None:
