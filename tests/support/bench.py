@@ -9,9 +9,11 @@ import onnx
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
+from tests.support.feeds import feeds_for
 from tests.support.flavours import Flavour
-from tests.support.nets import sample_inputs
-from tests.support.truth import Verdict, feeds_for, judge, read_values, run_all
+from tests.support.flavours.quantizers import Desk
+from tests.support.nets import Array, sample_inputs
+from tests.support.truth import Verdict, float_values, judge, read_values
 
 
 def pair_models(left: onnx.ModelProto, right: onnx.ModelProto, folder: Path) -> Pairing:
@@ -22,11 +24,22 @@ def pair_models(left: onnx.ModelProto, right: onnx.ModelProto, folder: Path) -> 
     return pair_graphs(*graphs)
 
 
-def judge_flavour(flavour: Flavour, model: onnx.ModelProto, folder: Path) -> Verdict:
+def judge_flavour(
+    flavour: Flavour, model: onnx.ModelProto, folder: Path, feeds: tuple[dict[str, Array], ...] = ()
+) -> Verdict:
     """Make a flavour of a network, pair the two, and compare with what their values say."""
-    left, right, truth = flavour.make(model, folder)
+    left, right, truth = flavour.make(model, Desk(folder, feeds))
+    sample = feeds[0] if feeds else sample_inputs(left)[0]
+    return judge_models(left, right, truth, sample, folder)
+
+
+def judge_models(
+    left: onnx.ModelProto,
+    right: onnx.ModelProto,
+    truth: onnx.ModelProto,
+    feeds: dict[str, Array],
+    folder: Path,
+) -> Verdict:
+    """Pair two models and compare with what the values of ``left`` and ``truth`` say."""
     pairing = pair_models(left, right, folder)
-    feeds = sample_inputs(left)[0]
-    graph = load_graph(folder / "float.onnx")
-    floats, quants = run_all(left, feeds), read_values(truth, feeds_for(truth, feeds))
-    return judge(pairing, graph, floats, quants)
+    return judge(pairing, float_values(left, feeds), read_values(truth, feeds_for(truth, feeds)))

@@ -1,101 +1,43 @@
 """Which tensors belong together, told by their values and by nothing else.
 
-Both graphs run on the same inputs. Activations of a QDQ graph pass through its quantizers clipped
-but unrounded, so that a float tensor and its counterpart agree closely and nothing else does.
-Written apart from the package's own pairing, on purpose.
+Both graphs run on the same inputs, the quantized one in real numbers (``reals``), so that a float
+tensor and its counterpart agree closely and nothing else does. Written apart from the package's own
+pairing, on purpose.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import permutations
 
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import numpy_helper
 
-from qdebug.graph.model import Graph
-from qdebug.graph.pairs import Pairing
-from tests.support.flavours.surgery import NORMALIZATION
+from qdebug.graph.pairs import Pair, Pairing
 from tests.support.nets import Array
+from tests.support.reals import QUANTIZE, in_reals, ordered
 
-SAME, OTHER = 0.12, 0.3
-"""Relative L2 distance up to which values are the same, and from which they are not."""
-
-_Q, _DQ = "QuantizeLinear", "DequantizeLinear"
-_OUT_SCALE = {
-    "QLinearConv": (6, 7),
-    "QLinearMatMul": (6, 7),
-    "QGemm": (7, 8),
-    "QLinearAdd": (6, 7),
-    "QLinearMul": (6, 7),
-    "QLinearConcat": (0, 1),
-    "QLinearSigmoid": (3, 4),
-    "QLinearLeakyRelu": (3, 4),
-    "QLinearSoftmax": (3, 4),
-    "QLinearAveragePool": (3, 4),
-    "QLinearGlobalAveragePool": (3, 4),
-    _Q: (1, 2),
-}
+SAME, OTHER, UNLIKE = 0.12, 0.3, 0.8
+"""Relative L2 distance up to which values are the same; from which they are not where something
+else is nearer; and from which they are not in any case."""
+FACTOR, SLACK = 1.5, 0.02
+"""A pair is wrong where another tensor of the quant graph is nearer by this much."""
+HALF = 65504.0
+"""Numbers beyond float16's range (masks of minus infinity) count as its ends."""
+POINTS = 8192
+"""Values of a tensor that are compared."""
 
 
-def unrounded(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with activations clipped to each quantizer's range but not rounded."""
-    if any(n.op_type in _OUT_SCALE and n.op_type != _Q for n in model.graph.node):
-        return model  # codes are computed with: there is nothing to pass through
-    made = onnx.ModelProto()
-    made.CopyFrom(model)
-    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    computed = {i.name for i in model.graph.input if _is_float(i)} - set(stored)
-    for node in made.graph.node:
-        if any(name in computed for name in node.input):
-            computed.update(node.output)
-            if node.op_type == _Q and node.input[1] in stored:
-                _to_clip(made, node, stored)
-            elif node.op_type == _DQ or (node.op_type == "Clip" and _on_codes(node, stored)):
-                _to_identity(node)
-    del made.graph.value_info[:]
-    return made
-
-
-def _is_float(info: onnx.ValueInfoProto) -> bool:
-    return bool(info.type.tensor_type.elem_type == onnx.TensorProto.FLOAT)
-
-
-def _on_codes(node: onnx.NodeProto, stored: dict[str, Array]) -> bool:
-    low = stored.get(node.input[1]) if len(node.input) > 1 else None
-    return low is not None and low.dtype.kind == "i"
-
-
-def _to_clip(model: onnx.ModelProto, node: onnx.NodeProto, stored: dict[str, Array]) -> None:
-    scale = stored[node.input[1]]
-    zero = stored[node.input[2]] if len(node.input) > 2 else np.zeros((), np.uint8)
-    info = np.iinfo(zero.dtype)
-    low, high = ((np.float32(c) - np.float32(zero)) * scale for c in (info.min, info.max))
-    for name, value in (("low", low), ("high", high)):
-        tensor = numpy_helper.from_array(np.float32(value).reshape(()), f"{node.output[0]}:{name}")
-        model.graph.initializer.append(tensor)
-    node.op_type, node.domain = "Clip", ""
-    node.input[:] = [node.input[0], f"{node.output[0]}:low", f"{node.output[0]}:high"]
-    del node.attribute[:]
-
-
-def _to_identity(node: onnx.NodeProto) -> None:
-    node.op_type, node.domain = "Identity", ""
-    node.input[:] = [node.input[0]]
-    del node.attribute[:]
-
-
-def run_all(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
-    """Values of all inputs and computed tensors, without graph optimizations."""
+def run(model: onnx.ModelProto, feeds: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
+    """Values of the named tensors and of all outputs, without graph optimizations."""
     tapped = onnx.ModelProto()
     tapped.CopyFrom(model)
     outputs = {o.name for o in model.graph.output}
-    names = [n for node in model.graph.node if not _to_bfloat16(node) for n in node.output if n]
-    tapped.graph.output.extend(
-        onnx.ValueInfoProto(name=name) for name in names if name not in outputs
-    )
+    taps = [name for name in dict.fromkeys(names) if name not in outputs and name not in feeds]
+    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in taps)
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -106,59 +48,110 @@ def run_all(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]
     return dict(zip(wanted, session.run(wanted, feeds), strict=True)) | feeds
 
 
+def float_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Values of all inputs, and of all tensors of real numbers that depend on them."""
+    reached = set(feeds)
+    for node in ordered(model.graph):
+        if node.op_type not in ("Shape", "Size") and any(name in reached for name in node.input):
+            reached.update(name for name in node.output if name)
+    values = run(model, feeds, reached)
+    return {n: v for n, v in values.items() if v.dtype.kind == "f" and n in reached}
+
+
+def read_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+    """Real values of the tensors that operations (not quantizers) read, or that are outputs."""
+    real = in_reals(model)
+    narrow = {name for n in model.graph.node if _to_bfloat16(n) for name in n.output}
+    made = {name for n in real.graph.node for name in n.output} - narrow
+    readers = {name for n in model.graph.node if n.op_type not in QUANTIZE for name in n.input}
+    values = run(real, feeds, made & readers)
+    return {n: v.astype(np.float32) for n, v in values.items() if v.dtype.kind == "f"}
+
+
 def _to_bfloat16(node: onnx.NodeProto) -> bool:
     # numpy has no such type, and ONNX Runtime cannot hand the values out
     return any(a.name == "to" and a.i == onnx.TensorProto.BFLOAT16 for a in node.attribute)
 
 
-def read_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
-    """Real values of the tensors that operations (not quantizers) read, or that are outputs."""
-    values = run_all(unrounded(model), feeds)
-    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    _dequantize(model, values, stored)
-    readers: dict[str, set[str]] = {o.name: {"output"} for o in model.graph.output}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, set()).add(node.op_type)
-    return {
-        name: value.astype(np.float32)
-        for name, value in values.items()
-        if readers.get(name, set()) - {_Q} and value.dtype.kind == "f"
-    }
-
-
-def _dequantize(model: onnx.ModelProto, values: dict[str, Array], stored: dict[str, Array]) -> None:
-    scales: dict[str, tuple[Array, Array]] = {}
-    for node in model.graph.node:
-        slots = _OUT_SCALE.get(node.op_type)
-        out = node.output[0]
-        if slots is not None and len(node.input) > slots[1] and node.input[slots[0]] in stored:
-            scales[out] = stored[node.input[slots[0]]], stored[node.input[slots[1]]]
-        elif node.input and node.input[0] in scales and node.op_type != _DQ:
-            for name in node.output:
-                scales[name] = scales[node.input[0]]
-    for name, (scale, zero) in scales.items():
-        if name in values and values[name].dtype.kind in "iu" and scale.size == 1:
-            codes = values[name].astype(np.float32)
-            values[name] = (codes - zero.astype(np.float32)) * scale
-
-
-def distance(left: Array, right: Array) -> float:
-    """Smallest relative L2 distance over all layouts; 9 where the sizes differ.
+@dataclass
+class Distances:
+    """Relative L2 distances between values of two graphs, over all layouts, at sampled places.
 
     Of a repeated batch, the first part counts.
     """
-    if right.ndim and right.size == 2 * left.size:
-        right = right[: right.shape[0] // 2]
-    if left.size != right.size or not left.size:
-        return 9.0
-    norm = float(np.linalg.norm(left))
-    found = [right.reshape(left.shape)]
-    if right.ndim <= 4:
-        moved = (right.transpose(perm) for perm in permutations(range(right.ndim)))
-        found += [other for other in moved if other.shape == left.shape]
-    gap = min(float(np.linalg.norm(left - other)) for other in found)
-    return gap / norm if norm else (0.0 if gap == 0 else 9.0)
+
+    floats: dict[str, Array]
+    quants: dict[str, Array]
+    table: dict[tuple[str, str], float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        by_size: dict[int, list[str]] = defaultdict(list)
+        for name, value in self.floats.items():
+            by_size[value.size].append(name)
+        rights: dict[int, list[tuple[str, Array]]] = defaultdict(list)
+        for name, value in self.quants.items():
+            if value.size in by_size:
+                rights[value.size].append((name, value))
+            if value.ndim and value.shape[0] % 2 == 0 and value.size // 2 in by_size:
+                rights[value.size // 2].append((name, value[: value.shape[0] // 2]))
+        for size, names in by_size.items():
+            if size and rights[size]:
+                self._fill(size, names, rights[size])
+        self._rank()
+
+    def _rank(self) -> None:
+        """Distance of every tensor's nearest one in the other graph, and of the next."""
+        self.nearest_left = dict.fromkeys(self.floats, 9.0)
+        self.nearest_right: dict[str, float] = {}
+        self.next_right: dict[str, float] = {}
+        for (left, right), gap in self.table.items():
+            self.nearest_left[left] = min(gap, self.nearest_left[left])
+            first = self.nearest_right.get(right, 9.0)
+            self.nearest_right[right] = min(gap, first)
+            self.next_right[right] = min(max(gap, first), self.next_right.get(right, 9.0))
+
+    def __call__(self, left: str, right: str) -> float:
+        """Distance of two tensors; 9 where their sizes differ."""
+        return self.table.get((left, right), 9.0)
+
+    def _fill(self, size: int, lefts: list[str], rights: list[tuple[str, Array]]) -> None:
+        places = _places(size)
+        shapes = {self.floats[name].shape for name in lefts}
+        mine = np.stack([self.floats[name].reshape(-1)[places] for name in lefts])
+        views = [(name, v) for name, value in rights for v in _views(value, shapes, places)]
+        theirs = np.stack([view for _, view in views])
+        gaps = _gaps(mine, theirs)
+        for column, (right, _) in enumerate(views):
+            for row, left in enumerate(lefts):
+                gap = float(gaps[row, column])
+                self.table[left, right] = min(gap, self.table.get((left, right), 9.0))
+
+
+def _places(size: int) -> Array:
+    if size <= POINTS:
+        return np.arange(size)
+    return np.random.default_rng(size).integers(0, size, POINTS)
+
+
+def _views(value: Array, shapes: set[tuple[int, ...]], places: Array) -> Iterator[Array]:
+    """The value at the places, as it is laid out and in every other layout of these shapes."""
+    yield value.reshape(-1)[places]
+    if value.ndim <= 5:
+        for perm in permutations(range(value.ndim)):
+            moved = value.transpose(perm)
+            if moved.shape in shapes and list(perm) != sorted(perm):
+                yield moved[np.unravel_index(places, moved.shape)]
+
+
+def _gaps(left: Array, right: Array) -> Array:
+    """Distance of every row of one matrix to every row of the other, relative to the first."""
+    left, right = (np.clip(m.astype(np.float64), -HALF, HALF) for m in (left, right))
+    norms, others = ((m * m).sum(axis=1) for m in (left, right))
+    squares = np.maximum(norms[:, None] + others[None] - 2 * left @ right.T, 0.0)
+    same = squares <= 1e-13 * norms[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gaps: Array = np.sqrt(squares / norms[:, None])
+    return np.where(same, 0.0, np.nan_to_num(gaps, nan=9.0, posinf=9.0))
 
 
 @dataclass(frozen=True)
@@ -166,12 +159,14 @@ class Verdict:
     """How a pairing compares with the truth.
 
     Attributes:
-        total: float tensors with a true counterpart.
+        tensors: float tensors that are not constant.
+        total: of these, how many have a true counterpart.
         found: of these, how many are paired rightly.
         wrong: pairs whose values are not the same, as text.
         missed: float tensors with a counterpart but without a pair.
     """
 
+    tensors: int
     total: int
     found: int
     wrong: tuple[str, ...]
@@ -183,77 +178,60 @@ class Verdict:
         return self.found / max(self.total, 1)
 
 
-def feeds_for(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
-    """The float graph's inputs as another graph takes them, by order.
-
-    Transposed to NHWC, repeated for a larger batch, quantized, or with the graph's own
-    normalization undone, whatever its inputs call for.
-    """
-    return {
-        info.name: _feed_for(model, info, value)
-        for info, value in zip(model.graph.input, feeds.values(), strict=True)
-    }
-
-
-def _feed_for(model: onnx.ModelProto, info: onnx.ValueInfoProto, value: Array) -> Array:
-    dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
-    if any(f"{info.name}_ready" in node.output for node in model.graph.node):
-        value = np.float32(NORMALIZATION[0]) + value * np.float32(NORMALIZATION[1])
-    if not _is_float(info):
-        value = _codes(model, info.name, value)
-    if len(dims) == 4 and dims[0] == value.shape[0] and tuple(dims) != value.shape:
-        value = np.ascontiguousarray(value.transpose(0, 2, 3, 1))
-    return np.repeat(value, max(dims[0], 1) // value.shape[0], axis=0)
+def pair_distance(pair: Pair, floats: dict[str, Array], quants: dict[str, Array]) -> float:
+    """Distance of a pair's tensors, the second brought into the layout that the pair names."""
+    left, right = floats[pair.float_tensor], quants.get(pair.read)
+    if right is None:
+        return 9.0
+    form = pair.read_form
+    right = right if form.perm is None else right.transpose(form.perm)
+    if right.size == 2 * left.size:  # another batch size
+        right = right[: right.shape[0] // 2]
+    if right.size != left.size or (form.shape is None and right.shape != left.shape):
+        return 9.0
+    places = _places(left.size)
+    return float(_gaps(*(v.reshape(1, -1)[:, places] for v in (left, right)))[0, 0])
 
 
-def _codes(model: onnx.ModelProto, name: str, value: Array) -> Array:
-    stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    reader = next(node for node in model.graph.node if name in node.input)
-    scale, zero = (stored[n] for n in reader.input[1:3])
-    bounds = np.iinfo(zero.dtype)
-    codes: Array = np.clip(np.rint(value / scale) + zero, bounds.min, bounds.max)
-    return codes.astype(zero.dtype)
-
-
-def judge(
-    pairing: Pairing, left: Graph, floats: dict[str, Array], quants: dict[str, Array]
-) -> Verdict:
+def judge(pairing: Pairing, floats: dict[str, Array], quants: dict[str, Array]) -> Verdict:
     """Compare a pairing with what values say.
 
     Args:
         pairing: to be judged.
-        left: the float graph.
         floats: values of the float graph's tensors.
         quants: real values of the quant graph's tensors that are read.
     """
-    computed = {n: v for n, v in floats.items() if v.dtype.kind == "f" and not left.is_constant(n)}
+    distance = Distances(floats, quants)
+    counterparts = _counterparts(distance)
     pairs = {pair.float_tensor: pair for pair in pairing.pairs}
-    counterparts = _counterparts(computed, quants)
-    total, found, wrong, missed = 0, 0, [], []
-    for name, value in computed.items():
-        best = counterparts.get(name)
-        total += best is not None
-        pair = pairs.get(name)
+    found, wrong, missed = 0, [], []
+    for name in floats:
+        best, pair = counterparts.get(name), pairs.get(name)
         if pair is None:
             missed.extend([name] if best is not None else [])
             continue
-        gap = distance(value, quants[pair.read]) if pair.read in quants else 9.0
-        if gap > OTHER or (best is not None and gap > max(3 * best, SAME)):
-            wrong.append(f"{name} with {pair.read}: {gap:.2f}, best {best}")
+        gap = pair_distance(pair, floats, quants)
+        if _is_wrong(distance, pair, gap, best):
+            wrong.append(f"{name} with {pair.read}: {gap:.3f}, best {best}")
         else:
             found += best is not None
-    return Verdict(total, found, tuple(wrong), tuple(missed))
+    return Verdict(len(floats), len(counterparts), found, tuple(wrong), tuple(missed))
 
 
-def _counterparts(floats: dict[str, Array], quants: dict[str, Array]) -> dict[str, float]:
+def _is_wrong(distance: Distances, pair: Pair, gap: float, best: float | None) -> bool:
+    if best is not None and gap > max(FACTOR * best, best + SLACK):
+        return True
+    nearest = distance.nearest_left[pair.float_tensor], distance.nearest_right.get(pair.read, 9.0)
+    return gap > (OTHER if FACTOR * min(nearest) < gap else UNLIKE)
+
+
+def _counterparts(distance: Distances) -> dict[str, float]:
     """Float tensors that some quant tensor resembles, more than any other, by distance."""
     found: dict[str, float] = {}
-    for value in quants.values():
-        gaps = {
-            n: distance(f, value) for n, f in floats.items() if value.size in (f.size, 2 * f.size)
-        }
-        nearest = min(gaps.values(), default=9.0)
-        for name, gap in gaps.items():
-            if gap < SAME and gap <= 1.5 * nearest + 1e-3:
-                found[name] = min(gap, found.get(name, 9.0))
+    for (left, right), gap in distance.table.items():
+        nearest = distance.nearest_right[right]
+        alike = gap < SAME and gap <= 1.02 * nearest + 1e-4
+        mutual = gap == nearest == distance.nearest_left[left] and gap < OTHER
+        if alike or (mutual and distance.next_right[right] > FACTOR * gap):
+            found[left] = min(gap, found.get(left, 9.0))
     return found

@@ -25,7 +25,7 @@ class Layouts:
         """Whether ``transpose(right, perm)`` can have the shape ``left``."""
         if left is None or right is None:
             return True
-        if len(left) != len(right):
+        if len(left) != len(right) or (perm is not None and len(perm) != len(right)):
             return False
         moved = right if perm is None else tuple(right[axis] for axis in perm)
         return all(self._same(a, b) for a, b in zip(left, moved, strict=True))
@@ -49,6 +49,18 @@ class Layouts:
             if perm is not None and rank > 3 and self.fits(left, right, perm):
                 return True, perm
         return False, None
+
+    def reshapes(self, left: Shape | None, right: Shape | None) -> bool:
+        """Whether one can be the other reshaped: of one size, and no mere change of axes."""
+        if not self.same_size(left, right):
+            return False
+        a, b = (tuple(dim for dim in shape or () if dim != 1) for shape in (left, right))
+        return a == b or sorted(map(str, a)) != sorted(map(str, b))
+
+    def is_telling(self, shape: Shape | None) -> bool:
+        """Whether no two axes can be mistaken for each other."""
+        sizes = [dim for dim in shape or () if dim != 1]
+        return shape is not None and None not in sizes and len(set(sizes)) == len(sizes)
 
     def same_size(self, left: Shape | None, right: Shape | None) -> bool:
         """Whether one can be reshaped to the other."""
@@ -90,6 +102,31 @@ def before_float_transpose(perm: Perm | None, axes: Perm) -> Perm | None:
     if len(new) != len(axes):
         return None
     return _simple(tuple(new[axes.index(axis)] for axis in range(len(axes))))
+
+
+def after_moved_ones(
+    perm: Perm | None, right: tuple[Shape, Shape], left: Shape
+) -> tuple[bool, Perm | None]:
+    """Layout behind reshapes on both sides that add or drop axes of length one only.
+
+    Args:
+        perm: layout before.
+        right: shapes of the quant tensor before and after.
+        left: shape of the float tensor after.
+
+    Returns:
+        Whether that can be told, and the layout after.
+    """
+    before, after = right
+    wide = [axis for axis, dim in enumerate(before) if dim != 1]
+    moved = [axis for axis in perm or range(len(before)) if axis in wide]
+    targets = [axis for axis, dim in enumerate(left) if dim != 1]
+    sources = [axis for axis, dim in enumerate(after) if dim != 1]
+    if len(left) != len(after) or not len(wide) == len(targets) == len(sources):
+        return False, None
+    ones = iter([axis for axis in range(len(after)) if axis not in sources])
+    order = dict(zip(targets, (sources[wide.index(axis)] for axis in moved), strict=True))
+    return True, _simple(tuple(order[k] if k in order else next(ones) for k in range(len(left))))
 
 
 def _simple(perm: Perm) -> Perm | None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 
 from qdebug.graph.pairing.chains import align, chain_before
 from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
-from qdebug.graph.pairing.ops import COMMUTATIVE
+from qdebug.graph.pairing.ops import COMMUTATIVE, VIEW_FAMILIES, WEIGHTED
 from qdebug.graph.pairing.scaling import before_scaling
 from qdebug.graph.pairing.score import Scorer
 from qdebug.graph.pairing.state import (
     Match,
     Matches,
+    across_both,
     across_left_view,
     across_right_view,
     content_root,
+    is_channels_last,
     same_content,
 )
 
@@ -56,8 +59,9 @@ class Propagation:
         """Match operands slot by slot; False while a commutative operation is undecided."""
         pairs = self._operand_pairs(left, right)
         reshape = left.family in _RESHAPES or self._is_reshaped(right.result)
+        hint = self._hint_backward(left, right)
         for a, b in pairs:
-            self.match_operand(*before_scaling(left, right, a, b), reshape)
+            self.match_operand(*before_scaling(left, right, a, b), reshape, hint)
         return len(pairs) == len(right.values)
 
     def _operand_pairs(self, left: Op, right: Op) -> list[tuple[Value, Value]]:
@@ -78,22 +82,49 @@ class Propagation:
             return [*pairs, (lefts[0], rights[0])]
         return pairs if lefts else [*pairs]
 
-    def match_operand(self, left: Value, right: Value, reshape: bool) -> None:
+    def match_operand(
+        self, left: Value, right: Value, reshape: bool, hint: tuple[int, ...] | None = None
+    ) -> None:
         """Match one operand, over padding and views if need be."""
-        hint = self._hint(right)
+        hint = hint or self._hint(left, right)
         if self.matches.commit(left, right, "structure", hint, reshape):
             return
         for a, b in self._skipped(left, right):
-            if self.matches.commit(a, b, "structure", self._hint(b)):
+            if self.matches.commit(a, b, "structure", self._hint(a, b)):
                 return
 
-    def _hint(self, right: Value) -> tuple[int, ...] | None:
-        op = right.op
-        for value in op.values if op is not None else ():
-            known = self.matches.of_right.get(value.root)
-            if known is not None:
-                return known.perm
+    def _hint(self, left: Value, right: Value) -> tuple[int, ...] | None:
+        """Layout that the operands of what makes the two values suggest."""
+        b = right.op
+        for value in b.values if b is not None else ():
+            known = self._layout_of(value.root)
+            if b is not None and known is not None:
+                return _carried(left, b, known)
         return None
+
+    def _layout_of(self, right: Value) -> Match | None:
+        """The value's match, or what its layout would be against the float value it came from."""
+        known = self.matches.of_right.get(right)
+        op = right.op
+        if known is not None or op is None:
+            return known
+        partner = self.matches.op_of_right.get(op)
+        if partner is not None and op.family == "Conv" and not is_channels_last(op):
+            return Match(partner.result.root, right, None, "structure")
+        if op.family not in VIEW_FAMILIES or len(op.values) != 1:
+            return None
+        before = self._layout_of(op.values[0].root)
+        if before is None:
+            return None
+        found, perm = across_right_view(op, before, forward=True)
+        return replace(before, right=right, perm=perm) if found else None
+
+    def _hint_backward(self, left: Op, right: Op) -> tuple[int, ...] | None:
+        """Layout of the operands that the results' layout suggests."""
+        known = self.matches.of_right.get(right.result.root)
+        if known is None or known.left is not left.result.root or left.family in WEIGHTED:
+            return None
+        return across_both(left, right, known.perm, forward=False)[1]
 
     def _skipped(self, left: Value, right: Value) -> Iterable[tuple[Value, Value]]:
         """Operand pairs with padding or views of either side left out."""
@@ -104,9 +135,10 @@ class Propagation:
     def _match_results(self, left: Op, right: Op, by: str) -> None:
         for a, b in list(zip(left.outputs, right.outputs, strict=False))[1:]:
             if a is not None and b is not None:
-                self.matches.commit(a, b, by, self._hint(b))
+                self.matches.commit(a, b, by, self._hint(a, b))
         if left.result.root in self.matches.of_left:
-            self.matches.commit(left.result, right.result, by, self._hint(right.result), True)
+            hint = self._hint(left.result, right.result)
+            self.matches.commit(left.result, right.result, by, hint, True)
             return
         if right.result.root in self.matches.of_right:
             self._name_views(self.matches.of_right[right.result.root], left.result.root)
@@ -116,7 +148,7 @@ class Propagation:
             return
         reshape = left.family in _RESHAPES or any(map(self._is_reshaped, right.values))
         for a, b in alignment.pairs:
-            self.matches.commit(a, b, by, self._hint(b), reshape)
+            self.matches.commit(a, b, by, self._hint(a, b), reshape)
         for a_op, b_op in alignment.steps:
             if self.matches.free(a_op, b_op):
                 self.matches.bind(a_op, b_op, "structure")
@@ -246,6 +278,21 @@ class Propagation:
 
     def _free_views(self, value: Value, taken: dict[Op, Op]) -> list[Op]:
         return [op for op in value.consumer_ops() if op.is_view and op not in taken]
+
+
+def _carried(left: Value, right_op: Op, known: Match) -> tuple[int, ...] | None:
+    """Layout of an operation's result against ``left``, given its operand's."""
+    left_op = left.op
+    family = left_op.family if left_op is not None and known.left is not left else ""
+    if right_op.family in VIEW_FAMILIES and family != right_op.family:
+        return across_right_view(right_op, known, forward=True)[1]
+    if left_op is None or family not in VIEW_FAMILIES:
+        return known.perm
+    if family != right_op.family:
+        return across_left_view(left_op, known, forward=True)[1]
+    if left_op.values[0].root is not known.left:
+        return None
+    return across_both(left_op, right_op, known.perm, forward=True)[1]
 
 
 def _without_views(value: Value) -> list[Value]:

@@ -13,6 +13,7 @@ from qdebug.graph.pairing.layout import (
     Layouts,
     Perm,
     after_float_transpose,
+    after_moved_ones,
     after_quant_transpose,
     before_float_transpose,
     before_quant_transpose,
@@ -78,9 +79,9 @@ class Matches:
         left, right = left.root, right.root
         known = self.of_right.get(right)
         if known is not None:
-            return known.left is left or same_content(known.left, left)
+            return known.left is left or self._commit_view_of(known, left, hint)
         found, perm = self.layouts.find(left.shape, right.shape, hint)
-        if not found and not (reshape and self.layouts.same_size(left.shape, right.shape)):
+        if not found and not (reshape and self.layouts.reshapes(left.shape, right.shape)):
             return False
         if comparable(left) != comparable(right):
             return False
@@ -91,6 +92,15 @@ class Matches:
         self.of_right[right] = match
         self.of_left.setdefault(left, []).append(match)
         self.queue.append(match)
+        return True
+
+    def _commit_view_of(self, known: Match, left: Value, hint: Perm | None) -> bool:
+        """Whether ``left`` holds the matched value too; recorded where its layout is certain."""
+        if not same_content(known.left, left):
+            return False
+        found, perm = self.layouts.find(left.shape, known.right.shape, hint)
+        if found and (hint is not None or self.layouts.is_telling(known.right.shape)):
+            self.commit_left_view(known, left, perm)
         return True
 
     def forget(self, left: Value, right: Value) -> None:
@@ -142,12 +152,41 @@ def across_right_view(op: Op, match: Match, *, forward: bool) -> tuple[bool, Per
     return _across(op, match, after_quant_transpose if forward else before_quant_transpose)
 
 
+def across_both(
+    left: Op, right: Op, perm: Perm | None, *, forward: bool
+) -> tuple[bool, Perm | None]:
+    """Layout on the other side of two operations that match: ``(known, perm)``."""
+    if left.family == "Transpose":
+        mine, theirs = _axes(left), _axes(right)
+        if not mine or not theirs:
+            return False, None
+        if forward:
+            return True, after_float_transpose(after_quant_transpose(perm, theirs), mine)
+        return True, before_float_transpose(before_quant_transpose(perm, theirs), mine)
+    if left.family == "Reshape":
+        shapes = [v.shape for v in (right.values[0], right.result)]
+        end = (left.result if forward else left.values[0]).shape
+        first, last = shapes if forward else shapes[::-1]
+        if first is None or last is None or end is None:
+            return False, None
+        return after_moved_ones(perm, (first, last), end)
+    return True, perm
+
+
+def is_channels_last(op: Op) -> bool:
+    """Whether a convolution computes on NHWC, as ONNX Runtime's own variants may."""
+    return "Nhwc" in op.node.op or bool(op.node.attributes.get("channels_last", 0))
+
+
+def _axes(op: Op) -> Perm:
+    return tuple(op.params.get("perm") or range(len(op.result.shape or ()))[::-1])
+
+
 def _across(
     op: Op, match: Match, carry: Callable[[Perm | None, Perm], Perm | None]
 ) -> tuple[bool, Perm | None]:
     if op.family == "Transpose":
-        rank = len(op.result.shape or ())
-        axes = tuple(op.params.get("perm") or range(rank)[::-1])
+        axes = _axes(op)
         return bool(axes), carry(match.perm, axes) if axes else None
     if op.family != "Reshape":
         return True, match.perm

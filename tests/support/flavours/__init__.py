@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from onnxruntime import quantization as q
 
 from tests.support.flavours.quantizers import (
+    Desk,
     Model,
     Step,
     converted,
@@ -57,17 +57,26 @@ class Flavour:
     float_steps: tuple[Step, ...] = ()
     truth_steps: tuple[Step, ...] | None = None
 
-    def make(self, model: Model, folder: Path) -> tuple[Model, Model, Model]:
-        """Float graph, quant graph, and the graph whose values tell the truth."""
-        left = _apply(model, self.float_steps, folder)
-        right = _apply(model, self.steps, folder)
-        truth = right if self.truth_steps is None else _apply(model, self.truth_steps, folder)
+    def make(
+        self, model: Model, desk: Desk, ready: Model | None = None
+    ) -> tuple[Model, Model, Model]:
+        """Float graph, quant graph, and the graph whose values tell the truth.
+
+        Args:
+            model: the network.
+            desk: to work on.
+            ready: the same network as quantizers want it; None where they take it as it is.
+        """
+        left = _apply(model, self.float_steps, desk)
+        model = model if ready is None else ready
+        right = _apply(model, self.steps, desk)
+        truth = right if self.truth_steps is None else _apply(model, self.truth_steps, desk)
         return left, right, truth
 
 
-def _apply(model: Model, steps: tuple[Step, ...], folder: Path) -> Model:
+def _apply(model: Model, steps: tuple[Step, ...], desk: Desk) -> Model:
     for step in steps:
-        model = step(model, folder)
+        model = step(model, desk)
     return model
 
 

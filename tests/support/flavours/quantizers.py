@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,32 @@ import onnx
 import onnxruntime as ort
 from onnxruntime import quantization as q
 
+from tests.support.feeds import feeds_for
 from tests.support.nets import Array, sample_inputs
 
 Model = onnx.ModelProto
-Step = Callable[[Model, Path], Model]
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where and with what models are made.
+
+    Attributes:
+        folder: for files.
+        feeds: inputs of the float graph to calibrate with; empty for random ones.
+    """
+
+    folder: Path
+    feeds: tuple[dict[str, Array], ...] = ()
+
+    def calibration(self, model: Model) -> list[dict[str, Array]]:
+        """Inputs as this model takes them."""
+        if not self.feeds:
+            return sample_inputs(model, 2)
+        return [feeds_for(model, feed) for feed in self.feeds]
+
+
+Step = Callable[[Model, Desk], Model]
 
 
 class _Reader(q.CalibrationDataReader):  # type: ignore[misc]
@@ -40,8 +63,8 @@ def quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _through_files(model: Model, folder: Path, work: Callable[[Path, Path], object]) -> Model:
-    source, target = folder / "source.onnx", folder / "target.onnx"
+def _through_files(model: Model, desk: Desk, work: Callable[[Path, Path], object]) -> Model:
+    source, target = desk.folder / "source.onnx", desk.folder / "target.onnx"
     onnx.save(model, source)
     target.unlink(missing_ok=True)
     with quiet():
@@ -54,13 +77,13 @@ def static(form: q.QuantFormat = q.QuantFormat.QDQ, **options: Any) -> Step:
 
     made: dict[bytes, Model] = {}
 
-    def step(model: Model, folder: Path) -> Model:
+    def step(model: Model, desk: Desk) -> Model:
         key = model.SerializeToString(deterministic=True)
         if key not in made:
-            feeds = sample_inputs(model, 2)
+            feeds = desk.calibration(model)
             made[key] = _through_files(
                 model,
-                folder,
+                desk,
                 lambda a, b: q.quantize_static(a, b, _Reader(feeds), quant_format=form, **options),
             )
         return copied(made[key])
@@ -68,22 +91,22 @@ def static(form: q.QuantFormat = q.QuantFormat.QDQ, **options: Any) -> Step:
     return step
 
 
-def dynamic(model: Model, folder: Path) -> Model:
+def dynamic(model: Model, desk: Desk) -> Model:
     """ONNX Runtime's dynamic quantization."""
     return _through_files(
         model,
-        folder,
+        desk,
         lambda a, b: q.quantize_dynamic(
             a, b, op_types_to_quantize=["Conv", "MatMul", "Gemm"], weight_type=q.QuantType.QUInt8
         ),
     )
 
 
-def preprocessed(model: Model, folder: Path) -> Model:
+def preprocessed(model: Model, desk: Desk) -> Model:
     """ONNX Runtime's step before quantization: constants folded, BatchNormalization fused."""
     return _through_files(
         model,
-        folder,
+        desk,
         lambda a, b: q.quant_pre_process(str(a), str(b), skip_symbolic_shape=True),
     )
 
@@ -102,10 +125,10 @@ def optimized(level: str) -> Step:
         options.optimized_model_filepath = str(target)
         ort.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
 
-    return lambda model, folder: _through_files(model, folder, work)
+    return lambda model, desk: _through_files(model, desk, work)
 
 
-def float16(model: Model, folder: Path) -> Model:
+def float16(model: Model, desk: Desk) -> Model:
     """ONNX Runtime's float16 converter, inputs and outputs kept in float32."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -116,7 +139,7 @@ def float16(model: Model, folder: Path) -> Model:
 
 def converted(opset: int) -> Step:
     """Another operator set."""
-    return lambda model, folder: onnx.version_converter.convert_version(model, opset)
+    return lambda model, desk: onnx.version_converter.convert_version(model, opset)
 
 
 def copied(model: Model) -> Model:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.flavours.quantizers import Model, Step, copied
+from tests.support.feeds import NORMALIZATION
+from tests.support.flavours.quantizers import Desk, Model, Step, copied
 from tests.support.nets import Array
 
-NORMALIZATION = (100.0, 50.0)
-"""Mean and standard deviation that ``normalizing`` puts into the graph."""
 
-
-def n_bits(model: Model, folder: Path) -> Model:
+def n_bits(model: Model, desk: Desk) -> Model:
     """4-bit weights in blocks of 16 (``MatMulNBits``), as weight-only quantizers write them."""
     made = copied(model)
     stored = {t.name: t for t in made.graph.initializer}
@@ -42,7 +38,7 @@ def _pack(model: Model, node: onnx.NodeProto, weight: Array, block: int = 16) ->
     node.attribute.extend(helper.make_attribute(k, v) for k, v in sizes.items())
 
 
-def renamed(model: Model, folder: Path) -> Model:
+def renamed(model: Model, desk: Desk) -> Model:
     """No name survives but those of inputs; initializers in another order; no value_info."""
     made = copied(model)
     inputs = {i.name for i in made.graph.input}
@@ -63,7 +59,7 @@ def renamed(model: Model, folder: Path) -> Model:
     return made
 
 
-def misnamed(model: Model, folder: Path) -> Model:
+def misnamed(model: Model, desk: Desk) -> Model:
     """Node and tensor names handed on from one node to the next of the same operator."""
     made = copied(model)
     by_op: dict[str, list[onnx.NodeProto]] = {}
@@ -84,7 +80,7 @@ def misnamed(model: Model, folder: Path) -> Model:
     return made
 
 
-def swapped(model: Model, folder: Path) -> Model:
+def swapped(model: Model, desk: Desk) -> Model:
     """Operands of Add and Mul in the other order."""
     made = copied(model)
     for node in made.graph.node:
@@ -93,7 +89,7 @@ def swapped(model: Model, folder: Path) -> Model:
     return made
 
 
-def with_clips(model: Model, folder: Path) -> Model:
+def with_clips(model: Model, desk: Desk) -> Model:
     """QCDQ: a Clip to -127..127 between every QuantizeLinear and what reads it."""
     made = copied(model)
     nodes = list(made.graph.node)
@@ -115,7 +111,7 @@ def with_clips(model: Model, folder: Path) -> Model:
     return made
 
 
-def float_weights(model: Model, folder: Path) -> Model:
+def float_weights(model: Model, desk: Desk) -> Model:
     """Weights stored in float behind a Q/DQ pair of their own, as ESP-PPQ exports them."""
     made = copied(model)
     stored = {t.name: t for t in made.graph.initializer}
@@ -144,7 +140,7 @@ def float_weights(model: Model, folder: Path) -> Model:
     return made
 
 
-def half_rounded(model: Model, folder: Path) -> Model:
+def half_rounded(model: Model, desk: Desk) -> Model:
     """Every operation's result through bfloat16 and back, as a bfloat16 graph computes."""
     made = copied(model)
     nodes = []
@@ -170,7 +166,7 @@ def _elem(info: onnx.ValueInfoProto) -> int:
 def in_domain(domain: str, names: dict[str, str]) -> Step:
     """Operators renamed into a vendor's domain, which no runtime here knows."""
 
-    def step(model: Model, folder: Path) -> Model:
+    def step(model: Model, desk: Desk) -> Model:
         made = copied(model)
         for node in made.graph.node:
             if node.op_type in names:
@@ -181,11 +177,11 @@ def in_domain(domain: str, names: dict[str, str]) -> Step:
     return step
 
 
-def channels_last_input(model: Model, folder: Path) -> Model:
+def channels_last_input(model: Model, desk: Desk) -> Model:
     """Images come as NHWC; a Transpose brings them to NCHW."""
     made = copied(model)
     for info in made.graph.input:
-        dims = [d.dim_value for d in info.type.tensor_type.shape.dim]
+        dims = [max(d.dim_value, 1) for d in info.type.tensor_type.shape.dim]
         if len(dims) != 4:
             continue
         for node in made.graph.node:
@@ -199,9 +195,9 @@ def channels_last_input(model: Model, folder: Path) -> Model:
     return made
 
 
-def channels_last(model: Model, folder: Path) -> Model:
+def channels_last(model: Model, desk: Desk) -> Model:
     """Images and element-wise operations in NHWC, convolutions between Transposes."""
-    made = channels_last_input(model, folder)
+    made = channels_last_input(model, desk)
     images = {v.name for v in made.graph.value_info if len(v.type.tensor_type.shape.dim) == 4}
     nodes: list[onnx.NodeProto] = []
     for node in list(made.graph.node):
@@ -230,7 +226,7 @@ def channels_last(model: Model, folder: Path) -> Model:
     return made
 
 
-def other_training(model: Model, folder: Path) -> Model:
+def other_training(model: Model, desk: Desk) -> Model:
     """The same architecture and names with other weights."""
     made = copied(model)
     rng = np.random.default_rng(99)
@@ -242,7 +238,7 @@ def other_training(model: Model, folder: Path) -> Model:
     return made
 
 
-def broken(model: Model, folder: Path) -> Model:
+def broken(model: Model, desk: Desk) -> Model:
     """Every second quantized weight zeroed: values tell nothing any more."""
     made = copied(model)
     weights = [t for t in made.graph.initializer if len(t.dims) > 1 and t.data_type in (2, 3)]
@@ -252,7 +248,7 @@ def broken(model: Model, folder: Path) -> Model:
     return made
 
 
-def fake_quantized(model: Model, folder: Path) -> Model:
+def fake_quantized(model: Model, desk: Desk) -> Model:
     """QONNX: one ``Quant`` node in place of every Q/DQ pair on an activation."""
     made = copied(model)
     stored = {t.name: numpy_helper.to_array(t) for t in made.graph.initializer}
@@ -292,7 +288,7 @@ def fake_quantized(model: Model, folder: Path) -> Model:
 def rebatched(size: int) -> Step:
     """Another batch size."""
 
-    def step(model: Model, folder: Path) -> Model:
+    def step(model: Model, desk: Desk) -> Model:
         made = copied(model)
         for info in made.graph.input:
             info.type.tensor_type.shape.dim[0].dim_value = size
@@ -310,16 +306,18 @@ def rebatched(size: int) -> Step:
     return step
 
 
-def free_batch(model: Model, folder: Path) -> Model:
+def free_batch(model: Model, desk: Desk) -> Model:
     """A batch size that is not fixed."""
     made = copied(model)
-    for info in (*made.graph.input, *made.graph.output):
+    for info in made.graph.input:
         info.type.tensor_type.shape.dim[0].dim_param = "N"
+    for info in made.graph.output:
+        info.type.tensor_type.ClearField("shape")
     del made.graph.value_info[:]
     return onnx.shape_inference.infer_shapes(made)
 
 
-def integer_input(model: Model, folder: Path) -> Model:
+def integer_input(model: Model, desk: Desk) -> Model:
     """The quant graph takes codes: whoever calls it quantizes the image."""
     made = copied(model)
     inputs = {i.name: i for i in made.graph.input}
@@ -333,7 +331,7 @@ def integer_input(model: Model, folder: Path) -> Model:
     return made
 
 
-def normalizing(model: Model, folder: Path) -> Model:
+def normalizing(model: Model, desk: Desk) -> Model:
     """The graph subtracts and divides first: it takes what the float graph's caller prepared."""
     made = copied(model)
     for info in made.graph.input:
@@ -359,7 +357,7 @@ def normalizing(model: Model, folder: Path) -> Model:
     return made
 
 
-def smoothed(model: Model, folder: Path) -> Model:
+def smoothed(model: Model, desk: Desk) -> Model:
     """SmoothQuant: a division before every weight product, undone in its weight."""
     made = copied(model)
     stored = {t.name: t for t in made.graph.initializer}
@@ -381,7 +379,7 @@ def smoothed(model: Model, folder: Path) -> Model:
     return onnx.shape_inference.infer_shapes(made)
 
 
-def float8(model: Model, folder: Path) -> Model:
+def float8(model: Model, desk: Desk) -> Model:
     """Every 8-bit code a float8 (E4M3) instead."""
     made = copied(model)
     stored = {t.name: t for t in made.graph.initializer}
