@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -127,6 +128,7 @@ class Browser(HandOff, App[None]):
     def _load(self, paths: Sequence[Path]) -> None:
         worker = get_current_worker()
         sessions = [Session(load_run(path), path) for path in paths[:2]]
+        gc.freeze()  # half a million objects that stay: the collector need not visit them again
         if not worker.is_cancelled:
             self.call_from_thread(self.call_later, self.open_session, *sessions)
 
@@ -145,7 +147,8 @@ class Browser(HandOff, App[None]):
         await self._show_pages(pages, first)
         self._warm(session)
 
-    @work(thread=True, group="warm", exit_on_error=False)
+    # Without a description Textual makes one out of the arguments, a whole run among them.
+    @work(thread=True, group="warm", exit_on_error=False, description="warm")
     def _warm(self, session: Session) -> None:
         """Read what the first filter and the first histogram would wait for."""
         for name in ("name", "tensor", "op"):

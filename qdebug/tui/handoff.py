@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 from textual import work
 
-from qdebug.errors import QdebugError
+from qdebug.errors import QdebugError, UsageError
 from qdebug.plugins import load_plugin
 from qdebug.reporters.base import write_file
 from qdebug.run.gates import gate_states
@@ -44,18 +44,19 @@ class HandOff(_Base):
         """Tell of an error."""
         raise NotImplementedError
 
-    def _ask(self, question: str, suggestion: str, write: Callable[[Path], Path]) -> None:
-        """Ask for a path, write there, tell what was written or why not."""
+    def _ask(self, question: str, suggestion: str, write: Callable[[Path], Path | None]) -> None:
+        """Ask for a path, write there, tell what was written (None: not yet) or why not."""
 
         def answered(answer: str | None) -> None:
             if answer is None:
                 return
             try:
-                path = write(Path(answer).expanduser())
+                path = write(_free(Path(answer).expanduser()))
             except (QdebugError, OSError) as error:
                 self.complain(error)
             else:
-                self.notify(f"Wrote {path}", markup=False)
+                if path is not None:
+                    self.notify(f"Wrote {path}", markup=False)
 
         self.push_screen(PathPrompt(question, suggestion), answered)
 
@@ -97,13 +98,14 @@ class HandOff(_Base):
             lambda path: self._write_html(partial(reporter.write, session.run), path),
         )
 
-    def _write_html(self, write: Callable[[Path], Path], path: Path) -> Path:
+    def _write_html(self, write: Callable[[Path], Path], path: Path) -> None:
+        self.notify("Writing the report.", markup=False, timeout=2)
         self._write_in_worker(write, path)
-        return path
 
-    @work(thread=True, group="report", exit_on_error=False)
+    @work(thread=True, group="report", exit_on_error=False, description="report")
     def _write_in_worker(self, write: Callable[[Path], Path], path: Path) -> None:
-        write(path)
+        written = write(path)
+        self.call_from_thread(self.notify, f"Wrote {written}", markup=False)
 
     def action_write_screenshot(self) -> None:
         """This screen as SVG."""
@@ -147,6 +149,17 @@ class HandOff(_Base):
                     self.look, "How this run was made", lambda w: about_lines(session, w, self.look)
                 )
             )
+
+
+def _free(path: Path) -> Path:
+    """The path, unless something is there already: nothing is replaced unasked.
+
+    Raises:
+        UsageError: something is there.
+    """
+    if path.exists():
+        raise UsageError(f"{path} exists already", "give another name")
+    return path
 
 
 def _write_text(text: str, path: Path) -> Path:

@@ -182,7 +182,7 @@ class DetailPane(Vertical):
         self.view.show(lambda _: [line(("reading the kept tensors", self.look.palette.dim))])
         self._reading = self._read(layer, self.place)
 
-    @work(thread=True, exclusive=True, exit_on_error=False, group="tensor")
+    @work(thread=True, exclusive=True, exit_on_error=False, group="tensor", description="tensor")
     def _read(self, layer: Layer, place: Place) -> None:
         worker = get_current_worker()
         found: Plane | Scatter | None = None

@@ -518,3 +518,31 @@ async def test_a_run_without_layers_samples_or_findings_opens(browse: Open, run:
         ):
             await pilot.press(key)
         assert "this run has no layers" in screen_text(pilot)
+
+
+async def test_what_exists_is_not_replaced(
+    browse: Open, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "keep.json").write_text("mine")
+    async with browse(run) as pilot:
+        await pilot.press("x", "X", "e")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "exists already" in notes(pilot)
+    assert (tmp_path / "keep.json").read_text() == "mine"
+
+
+async def test_the_report_is_told_when_it_is_there(
+    browse: Open, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with browse(run) as pilot:
+        await pilot.press("H")
+        await pilot.pause()
+        await pilot.press("enter")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        written = list(tmp_path.glob("*.html"))
+        assert [f"Wrote {path.name}" in notes(pilot) for path in written] == [True]
