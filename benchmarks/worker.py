@@ -125,7 +125,7 @@ def _polygraphy(
     float_model: Path, quant_model: Path, files: list[Path], spec: str, _folder: Path
 ) -> dict[str, Any]:
     from polygraphy import constants
-    from polygraphy.backend.onnx import ModifyOutputs, OnnxFromPath
+    from polygraphy.backend.onnx import BytesFromOnnx, ModifyOutputs, OnnxFromPath
     from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
     from polygraphy.comparator import Comparator, CompareFunc
 
@@ -133,7 +133,9 @@ def _polygraphy(
     feeds = [{name: prepare_file(f, PreprocessSpec.parse(spec)).tensor} for f in files]
     runners = [
         OnnxrtRunner(
-            SessionFromOnnx(ModifyOutputs(OnnxFromPath(str(model)), outputs=constants.MARK_ALL))
+            SessionFromOnnx(
+                BytesFromOnnx(ModifyOutputs(OnnxFromPath(str(model)), outputs=constants.MARK_ALL))
+            )
         )
         for model in (float_model, quant_model)
     ]
