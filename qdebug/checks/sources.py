@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdebug.analysis.what_if import SAMPLES, Gain
+from qdebug.analysis.what_if import SAMPLES, Change, Gain
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import (
     float_layers,
@@ -29,8 +29,13 @@ KEPT = 3
 """Sources that are reported."""
 SHOWN = 5
 """Victims that are listed under a source."""
-WORTH_DB = 0.5
+WORTH_DB = 1.0
 """A source that wins less is not worth naming."""
+_REMEDY = {
+    "activation": "Give activations 16 bits (`activation_type=QuantType.QUInt16` in ONNX Runtime)",
+    "weight": "Quantize weights per channel (`per_channel=True` in ONNX Runtime)",
+}
+"""What to do where most of the error comes from one kind of quantization."""
 LOST_DB = 3.0
 """A loss against the inputs that stands out."""
 
@@ -118,9 +123,11 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
     if not sources:
         yield _spread(context)
         return
-    layers = [source.at for source in sources]
-    together = gain_of(context, free(context, layers, weights=True))
     first = sources[0]
+    together = gain_of(context, free(context, [s.at for s in sources], weights=True))
+    if together is None or together.db <= first.gain.db:
+        sources, together = sources[:1], first.gain
+    layers = [source.at for source in sources]
     name = context.layers[first.at].name
     status: FindingStatus = "warn" if status_of(context, together) in ("fail", "warn") else "info"
     count = f"{len(sources)} layers" if len(sources) > 1 else "one layer"
@@ -146,15 +153,33 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
 def _spread(context: CheckContext) -> Finding:
     known = [x.local.sqnr_db for x in context.layers if x.local is not None]
     finite = [value for value in known if math.isfinite(value)]
-    middle = f"; the median local SQNR is {float(np.median(finite)):.1f} dB" if finite else ""
+    middle = f" The median local SQNR is {float(np.median(finite)):.1f} dB." if finite else ""
+    gains = _gains_of_kinds(context)
+    told = [f"{gain.db:.1f} dB without any quantized {kind}" for kind, gain in gains.items()]
+    best = max(gains, key=lambda kind: gains[kind].db, default=None)
+    won = f" All together: {' and '.join(told)}." if told else ""
     return ERROR_SOURCE.found(
         "info",
         "The error is spread over the whole network",
-        f"No single layer's quantization, taken away, wins {WORTH_DB} dB at the output{middle}.",
-        "Use 16-bit activations, per-channel weights, or quantization-aware training; a few layers "
-        "in float will not do.",
+        f"No single layer's quantization, taken away, wins {WORTH_DB} dB at the output.{won}"
+        f"{middle}",
+        f"{_REMEDY.get(best or '', 'Use more bits')}, or train quantization-aware; a few layers in "
+        "float will not do.",
+        evidence=gain_evidence(context, gains[best]) if best else (),
+        gain_db=rounded(gains[best]) if best else None,
         confidence="medium",
     )
+
+
+def _gains_of_kinds(context: CheckContext) -> dict[str, Gain]:
+    """Gain of taking away the quantization of all activations, or of all weights."""
+    nodes = frozenset(pair.node for pair in context.pairing.weights)
+    changes = {
+        "activation": free(context, range(len(context.layers))),
+        "weight": Change(weights=nodes),
+    }
+    gains = {kind: gain_of(context, change) for kind, change in changes.items()}
+    return {kind: gain for kind, gain in gains.items() if gain is not None}
 
 
 def _source_table(context: CheckContext, sources: Sequence[Source]) -> Evidence:
