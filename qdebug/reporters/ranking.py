@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from qdebug.reporters.text import accumulated_db, local_db
+from qdebug.run.gates import GATES, gate_of
 from qdebug.run.model import Finding, Layer, Run
 
 DEFAULT_LIMIT_DB = 20.0
@@ -114,10 +115,16 @@ def first_bad(run: Run) -> Layer | None:
 
 
 def seen_findings(run: Run) -> list[Finding]:
-    """Findings that say something was seen, in the run's order: most severe first."""
+    """Findings that say something was seen: most severe first, then by gate."""
     order = {status: rank for rank, status in enumerate(_SEEN)}
     found = [finding for finding in run.findings if finding.status in order]
-    return sorted(found, key=lambda finding: order[finding.status])
+    return sorted(found, key=lambda finding: (order[finding.status], gate_rank(finding)))
+
+
+def gate_rank(finding: Finding) -> int:
+    """Place of its gate: a later gate means little while an earlier one fails."""
+    gate = gate_of(finding)
+    return GATES.index(gate) if gate in GATES else len(GATES)
 
 
 def findings_with(run: Run, status: str) -> list[Finding]:

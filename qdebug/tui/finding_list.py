@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rich.style import Style
 
+from qdebug.reporters.ranking import gate_rank
 from qdebug.run.model import Finding
 from qdebug.tui.context import Look
 from qdebug.tui.lines import status_glyph
@@ -31,7 +32,7 @@ class FindingRow:
 
 
 class FindingTable(LineTable):
-    """Findings in the order of the run, which ranks them by what they cost."""
+    """Findings by gate, then in the order of the run, which ranks them by what they cost."""
 
     def __init__(self, look: Look, findings: Sequence[Finding]) -> None:
         super().__init__(look)
@@ -42,7 +43,9 @@ class FindingTable(LineTable):
 
     def update_rows(self) -> None:
         """Work out the rows."""
-        lines = [FindingRow(f) for f in self.findings if f.status in ("fail", "warn")]
+        first = [f for f in self.findings if f.status in ("fail", "warn")]
+        first.sort(key=lambda f: (f.status != "fail", gate_rank(f)))
+        lines = [FindingRow(f) for f in first]
         for status, _ in _GROUPS:
             inside = [f for f in self.findings if f.status == status]
             if inside:

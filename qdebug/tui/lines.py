@@ -67,16 +67,11 @@ def finding_lines(finding: Finding, width: int, look: Look) -> list[Text]:
     lines += wrap(finding.title, width, look.glyphs, look.palette.bold)
     lines += labelled("seen", finding.seen, width, look, indent=6) if finding.seen else []
     lines += labelled("do", finding.advice, width, look, indent=6) if finding.advice else []
-    lines += labelled("gain", gain_text(finding, look), width, look, indent=6)
+    if finding.gain_db is not None:
+        gain = plain(round(finding.gain_db, 1), look.glyphs)
+        text = f"about {gain} dB at the output ({finding.confidence} confidence)"
+        lines += labelled("gain", text, width, look, indent=6)
     return lines
-
-
-def gain_text(finding: Finding, look: Look) -> str:
-    """The estimated gain in words."""
-    if finding.gain_db is None:
-        return f"not estimated ({finding.confidence} confidence)"
-    number = plain(round(finding.gain_db, 1), look.glyphs)
-    return f"about {number} dB at the output ({finding.confidence} confidence)"
 
 
 def grid(

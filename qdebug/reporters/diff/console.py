@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.diff.view import MAX_LAYERS, arrow, limits_text, signed, view
+from qdebug.reporters.diff.view import MAX_LAYERS, arrow, limits_text, signed, task_text, view
 from qdebug.reporters.text import STATUS_GLYPHS
 from qdebug.run.diff import FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff
 
@@ -25,7 +25,8 @@ def render_console(diff: RunDiff, look: Look) -> Text:
     lines += _models(diff, look)
     for caveat in diff.caveats:
         lines += look.hanging("! ", caveat, lead_style="yellow")
-    lines += _block("Outputs", [_output(item, look) for item in shown.outputs])
+    lines += _block("Outputs", [row for item in shown.outputs for row in _output(item, look)])
+    lines += _block("Task", look.items("   ", [task_text(item) for item in shown.task]))
     lines += _block("Findings", [row for item in shown.findings for row in _finding(item, look)])
     lines += _block("Regressed", _layers(shown.regressed, look))
     lines += _block("Improved", _layers(shown.improved, look))
@@ -56,11 +57,14 @@ def _mark(change: str, regressed: bool) -> tuple[str, str]:
     return ("✗", "red") if regressed else (_MARKS.get(change, " "), _STYLES.get(change, ""))
 
 
-def _output(item: OutputDiff, look: Look) -> Text:
+def _output(item: OutputDiff, look: Look) -> list[Text]:
     mark, style = _mark(item.change, item.regressed)
     name = look.fit(item.name, _name_width(look))
     levels = f"{_fit_arrow(item.accumulated, look)} dB {signed(item.accumulated):>6}"
-    return look.line((look.safe(f" {mark} "), style), name, " ", look.safe(levels))
+    lines = [look.line((look.safe(f" {mark} "), style), name, " ", look.safe(levels))]
+    if item.worst_channel != Levels(None, None):
+        lines += look.hanging("     ", f"worst channel {arrow(item.worst_channel)} dB", style="dim")
+    return lines
 
 
 def _finding(item: FindingDiff, look: Look) -> list[Text]:

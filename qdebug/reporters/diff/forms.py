@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import json
 
-from qdebug.reporters.diff.view import MAX_LAYERS, DiffView, arrow, limits_text, signed, view
+from qdebug.reporters.diff.view import (
+    MAX_LAYERS,
+    DiffView,
+    arrow,
+    limits_text,
+    signed,
+    task_text,
+    view,
+)
 from qdebug.reporters.markdown import code, escaped, prose
 from qdebug.reporters.text import STATUS_GLYPHS, cosine, visible
 from qdebug.run.codec import encode
@@ -25,6 +33,7 @@ def render_markdown(diff: RunDiff) -> str:
     parts = [
         _head(diff, shown),
         _outputs(shown),
+        [f"- task: {escaped(task_text(item))}" for item in shown.task],
         _findings(shown),
         _layers("Regressed", shown.regressed),
         _layers("Improved", shown.improved),
@@ -48,7 +57,8 @@ def _head(diff: RunDiff, shown: DiffView) -> list[str]:
 
 def _outputs(shown: DiffView) -> list[str]:
     rows = [_output(output) for output in shown.outputs[:6]]
-    head = ["| output | SQNR, dB | change | cosine | |", "|---|--:|--:|--:|---|"]
+    head = ["| output | SQNR, dB | change | worst channel, dB | cosine | |"]
+    head.append("|---|--:|--:|--:|--:|---|")
     return [*head, *rows] if rows else []
 
 
@@ -59,6 +69,7 @@ def _output(output: OutputDiff) -> str:
         code(output.name, in_table=True),
         arrow(output.accumulated),
         signed(output.accumulated),
+        arrow(output.worst_channel),
     )
     return f"| {' | '.join((*cells, cosines, word))} |"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from qdebug.reporters.diff.view import arrow, limits_text, signed, view
+from qdebug.reporters.diff.view import arrow, limits_text, signed, task_text, view
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.page import VERDICT_WORDS, asset, content_policy, environment
 from qdebug.run.diff import LayerDiff, RunDiff
@@ -26,6 +26,7 @@ def render_html(diff: RunDiff) -> str:
         "limits": limits_text(diff),
         "words": VERDICT_WORDS,
         "arrow": arrow,
+        "task_text": task_text,
         "signed": signed,
         "max_rows": _MAX_ROWS,
         "figure": _figure(diff.layers),

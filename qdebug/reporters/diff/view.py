@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qdebug.reporters.text import decibel, plural
-from qdebug.run.diff import Change, FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff
+from qdebug.reporters.text import decibel, number, plural
+from qdebug.run.diff import Change, FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff, TaskDiff
 
 MAX_LAYERS = 10
 _WORDS: tuple[Change, ...] = ("worse", "better", "same", "new", "gone", "unknown")
@@ -35,6 +35,7 @@ class DiffView:
     structure: tuple[LayerDiff, ...]
     findings: tuple[FindingDiff, ...]
     outputs: tuple[OutputDiff, ...]
+    task: tuple[TaskDiff, ...]
 
 
 def view(diff: RunDiff) -> DiffView:
@@ -49,6 +50,7 @@ def view(diff: RunDiff) -> DiffView:
         structure=tuple(layer for layer in diff.layers if layer.change in ("new", "gone")),
         findings=tuple(item for item in diff.findings if item.change != "same"),
         outputs=diff.outputs,
+        task=tuple(item for item in diff.task if item.old != item.new),
     )
 
 
@@ -57,9 +59,16 @@ def headline(diff: RunDiff) -> str:
     if diff.regressions:
         return f"{plural(len(diff.regressions), 'regression')}: {_kinds(diff)}"
     better = sum(output.change == "better" for output in diff.outputs)
-    if better:
-        return f"no regression; {plural(better, 'output')} better"
-    return "no regression"
+    cured = [f.slug for f in diff.findings if f.old_status == "fail" and f.change != "same"]
+    parts = ["no regression"]
+    parts += [f"{', '.join(dict.fromkeys(cured))} no longer failed"] if cured else []
+    parts += [f"{plural(better, 'output')} better"] if better else []
+    return "; ".join(parts)
+
+
+def task_text(item: TaskDiff) -> str:
+    """``f1 0 → 0.94``; the sign of the change says nothing about better or worse."""
+    return f"{item.name} {number(item.old)} → {number(item.new)}"
 
 
 def limits_text(diff: RunDiff) -> str:

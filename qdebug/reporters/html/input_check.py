@@ -67,7 +67,12 @@ def input_check(run: Run, pictures: Pictures) -> InputCheck:
 
 def _table(run: Run) -> Markup | None:
     rows: list[list[object]] = [
-        [f"{STATUS_GLYPHS[r.status]} {STATUS_WORDS[r.status]}", r.parameter, r.right, r.found]
+        [
+            f"{STATUS_GLYPHS[r.status]}\N{NO-BREAK SPACE}{STATUS_WORDS[r.status]}",
+            r.parameter,
+            r.right,
+            r.found,
+        ]
         for r in input_rows(run)
     ]
     return table(COLUMNS, rows) if rows else None

@@ -12,6 +12,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
+from qdebug.reporters.diff.view import task_text
 from qdebug.run.diff import LayerDiff, RunDiff, diff_runs
 from qdebug.tui.context import Look, Session
 from qdebug.tui.glyphs import ASCII
@@ -190,7 +191,14 @@ class ComparePage(RunPage):
             )
             change = signed(output.accumulated.delta, self.look)
             text = f"{output.name}: {old} {glyphs.arrow} {new} dB ({change})"
+            worst = [
+                decibels(v, glyphs) for v in (output.worst_channel.old, output.worst_channel.new)
+            ]
+            text += f", worst channel {worst[0]} {glyphs.arrow} {worst[1]} dB"
             lines += labelled("output", text, width, self.look)
+        changed = [task_text(item) for item in diff.task if item.old != item.new]
+        if changed:
+            lines += labelled("task", f" {glyphs.dot} ".join(changed), width, self.look)
         for item in diff.findings:
             if item.change != "same":
                 status = "pass" if item.change in ("gone", "better") else item.new_status or "info"

@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from qdebug.run.diff import DiffLimits, Levels, diff_runs
+from qdebug.run.diff import DiffLimits, Levels, TaskDiff, diff_runs
 from qdebug.run.matching import match_layers
-from qdebug.run.model import Layer, Run
+from qdebug.run.model import FindingStatus, Layer, Run, TaskResult, WorstChannel
 from tests.support import synthetic_run
 
 
@@ -220,3 +220,36 @@ class TestWhatChanged:
         fewer = dataclasses.replace(other, layers=other.layers[:2000] + other.layers[2003:])
         matches = match_layers(large.layers, fewer.layers)
         assert sum(m.new is None for m in matches) == 3
+
+
+def test_the_worst_channel_and_the_task_are_told() -> None:
+    old, new = synthetic_run(24), synthetic_run(24)
+    channel = dataclasses.replace(new.outputs[0], worst_channel=WorstChannel(4, 0.0))
+    task = TaskResult("detection", "", {"f1": 0.5, "kept": 3, "deployed_f1": 0.4}, ())
+    other = dataclasses.replace(task, numbers={"f1": 0.9, "kept": 3, "deployed_f1": 0.9})
+    diff = diff_runs(
+        dataclasses.replace(old, task=task, outputs=(channel, *old.outputs[1:])),
+        dataclasses.replace(new, task=other),
+    )
+    assert diff.task == (TaskDiff("f1", 0.5, 0.9), TaskDiff("kept", 3, 3))
+    assert diff.outputs[0].worst_channel.old == 0.0
+    assert diff.exit_code == 0
+    kinds = dataclasses.replace(other, kind="classification")
+    assert diff_runs(old, dataclasses.replace(new, task=kinds)).task == ()
+
+
+def test_what_regressed_and_what_was_gravest_comes_first() -> None:
+    base = synthetic_run(12)
+
+    def with_statuses(**statuses: FindingStatus) -> Run:
+        made = [
+            dataclasses.replace(base.findings[0], id=name, slug=name, status=status)
+            for name, status in statuses.items()
+        ]
+        return dataclasses.replace(base, findings=tuple(made))
+
+    diff = diff_runs(
+        with_statuses(QD507="pass", QD301="fail", QD302="pass"),
+        with_statuses(QD507="info", QD301="pass", QD302="fail"),
+    )
+    assert [item.id for item in diff.findings] == ["QD302", "QD301", "QD507"]
