@@ -44,9 +44,9 @@ _FLOAT16 = onnx.TensorProto.FLOAT16
 
 TOLERANCE_DB = 0.1
 """The parts must show the layer's local SQNR of the whole models within this."""
-HALF_TOLERANCE_DB = 3.1
-"""The same in float16: ONNX Runtime computes it in float32 on a CPU and drops a rounding between
-two neighbours, so that what is cut or read decides whether one counts once or twice (3.01 dB)."""
+HALF_NOISE_DB = 60.0
+"""Beyond this, float16 holds its own rounding only. ONNX Runtime computes it in float32 on a CPU
+and leaves roundings between neighbours out: what is cut or read decides which of them count."""
 INLINE_BYTES = 1 << 30
 """Weights beyond this are written to a file of their own: ONNX files end at 2 GiB."""
 
@@ -64,7 +64,7 @@ class Extraction:
         local: its local error in the whole models, over these samples.
         replayed: the same as the parts show it; None where they could not be compared.
         command: the arguments of ``qdebug`` that replay it inside the folder.
-        tolerance_db: how far the two may differ.
+        half: whether the quantized layer computes in float16.
     """
 
     folder: Path
@@ -75,7 +75,7 @@ class Extraction:
     local: LocalError
     replayed: ErrorMetrics | None
     command: tuple[str, ...]
-    tolerance_db: float = TOLERANCE_DB
+    half: bool = False
 
     @property
     def faithful(self) -> bool:
@@ -83,7 +83,9 @@ class Extraction:
         if self.replayed is None:
             return False
         there, here = self.local.sqnr_db, self.replayed.sqnr_db
-        return there == here or abs(there - here) <= self.tolerance_db
+        if self.half and min(there, here) >= HALF_NOISE_DB:
+            return True
+        return there == here or abs(there - here) <= TOLERANCE_DB
 
 
 def extract(  # noqa: PLR0913 - the public request, every option by keyword
@@ -183,7 +185,7 @@ class _Extraction:
             local_error(stat.local, stat.local_clipped_ee),
             replayed,
             ("compare", FLOAT_PART, QUANT_PART, self._inputs_name()),
-            HALF_TOLERANCE_DB if half else TOLERANCE_DB,
+            half,
         )
         self._write_readme(found, parts, pairing, at, context)
         self.writer.move_into_place()

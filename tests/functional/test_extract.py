@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 import shutil
@@ -168,6 +169,18 @@ def test_a_layer_goes_by_any_of_its_names(name: str, here: Path) -> None:
     assert (found.layer, found.op, found.float_tensor) == ("relu1", "Relu", "t2")
 
 
+def test_large_weights_go_to_files_of_their_own(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdebug.comparison.extract.INLINE_BYTES", 100)
+    found = qdebug.extract(*PAIR, "conv2", "photo_0.png", "part", preprocess=SPEC)
+    assert found.faithful
+    assert Path("part/float_part.weights").stat().st_size >= 8 * 8 * 9 * 4
+    bare = onnx.load("part/float_part.onnx", load_external_data=False)
+    assert any(tensor.external_data for tensor in bare.graph.initializer)
+    onnx.checker.check_model("part/float_part.onnx")
+
+
 def test_names_that_mean_something_elsewhere(here: Path, cli: Cli) -> None:
     """Tensors named like an argument of numpy, a path or a table; all of it reaches the files."""
     strange = "file"
@@ -278,6 +291,26 @@ def test_parts_that_do_not_show_the_error_are_told(
     assert "the parts do not show the same error" in result.out
     told = Path("part/README.md").read_text(encoding="utf-8")
     assert "**The parts do not show the same error as the whole models**" in told
+
+
+def test_float16_is_judged_by_more_than_its_own_rounding(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    """ONNX Runtime leaves some roundings out, others in the whole model than in its parts."""
+    models = (
+        sample_models / "classifier" / "float.onnx",
+        sample_models / "classifier" / "float16.onnx",
+    )
+    photo = sample_models / "pictures" / "objects" / "ball.jpg"
+    found = qdebug.extract(*models, "/features/features.2/project/conv/Conv", photo, tmp_path / "p")
+    assert found.half
+    assert found.faithful
+    assert found.replayed is not None
+    assert min(found.local.sqnr_db, found.replayed.sqnr_db) > 60
+    assert onnx.load(tmp_path / "p" / "quant_part.onnx").graph.initializer[0].data_type == 10
+    coarse = dataclasses.replace(found.replayed, sqnr_db=50.0)
+    assert not dataclasses.replace(found, replayed=coarse).faithful
+    assert not dataclasses.replace(found, replayed=None).faithful
 
 
 @pytest.mark.parametrize(
