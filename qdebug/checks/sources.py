@@ -222,6 +222,7 @@ def _dead_output(context: CheckContext) -> Iterator[Finding]:
             f"Look at the scale and range of `{layer.name}` and of what it reads; keep it in float "
             "to see the signal return.",
             layers=sorted({first, output.layer}),
+            evidence=keep_in_float(float_layers(context, [first]), context.vendor),
             confidence="high",
         )
 

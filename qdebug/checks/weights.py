@@ -8,7 +8,14 @@ import numpy as np
 
 from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check, CheckContext
-from qdebug.checks.effect import gain_evidence, gain_of, name_channels, rounded, structural_status
+from qdebug.checks.effect import (
+    float_layers,
+    gain_evidence,
+    gain_of,
+    name_channels,
+    rounded,
+    structural_status,
+)
 from qdebug.checks.weight_values import (
     BIAS_LIMIT,
     WeightDifference,
@@ -23,6 +30,7 @@ from qdebug.checks.weight_values import (
     weight_steps,
 )
 from qdebug.run.model import Evidence, Finding
+from qdebug.vendors.advice import keep_in_float
 
 MOST = 3
 """Layers that get a finding each; more of them share one."""
@@ -184,6 +192,7 @@ def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
         node = context.float_graph.nodes[pair.node]
         scale = float(weight_steps(pair, len(f))[first, 0])
         lost = float(np.abs(q - f).max())
+        touched = [layers[pair.node]] if pair.node in layers else []
         yield BIAS_CLIPPED.found(
             structural_status(context, gain) if lost > 0.01 * float(np.abs(f).max()) else "info",
             f"{node.label}: the int32 bias is at its limit in {len(at_limit)} of {len(f)} channels",
@@ -192,8 +201,11 @@ def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
             f"{q[first, 0]:.4g}. The weights of these channels are nearly zero.",
             f"Give `{node.label}` per-channel weight scales with a floor (ONNX Runtime 1.22 and "
             "later adjusts them), or remove the near-zero channels, or keep the layer in float.",
-            layers=[layers[pair.node]] if pair.node in layers else [],
-            evidence=gain_evidence(context, gain),
+            layers=touched,
+            evidence=[
+                *gain_evidence(context, gain),
+                *(keep_in_float(float_layers(context, touched), context.vendor) if touched else ()),
+            ],
             gain_db=rounded(gain),
             confidence="high",
         )
