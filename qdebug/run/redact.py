@@ -35,6 +35,9 @@ _FIXED_FIELDS = frozenset(
     "format dtype paired_by sha256 spec version command path image thumb thumb_quant source".split()
 )
 _WORD = re.compile(r"[\w./:-]+")
+_BEHIND = frozenset(".:-_")
+_MEASURED = frozenset("min max mean smallest largest from to".split())
+"""Columns of evidence that hold values of tensors."""
 
 
 def parse_kinds(text: str) -> tuple[Kind, ...]:
@@ -186,12 +189,16 @@ class _Replacer:
         return _WORD.sub(self._word, text) if self._words else text
 
     def _word(self, found: re.Match[str]) -> str:
-        """A name in running text may be followed by a full stop or a colon."""
+        """A known name at the beginning of a word, with what stands behind it.
+
+        In running text that is a full stop or a colon; in a toolchain's setting it is what the
+        toolchain makes of the name, ``NAME:fp16`` or ``NAME_Conv``.
+        """
         word = found.group()
-        core = word.rstrip(".:-")
-        for candidate in (word, core):
-            if candidate in self._words:
-                return self._aliases[candidate] + word[len(candidate) :]
+        ends = (len(word), *(end for end in range(len(word) - 1, 0, -1) if word[end] in _BEHIND))
+        for end in ends:
+            if word[:end] in self._words:
+                return self._aliases[word[:end]] + word[end:]
         return word
 
 
@@ -232,7 +239,23 @@ def _without_evidence(finding: Finding, kinds: Collection[Kind]) -> Finding:
         else item
         for item in finding.evidence
     )
+    if "values" in kinds:
+        evidence = tuple(map(_without_measured_columns, evidence))
     return dataclasses.replace(finding, evidence=evidence)
+
+
+def _without_measured_columns(evidence: Evidence) -> Evidence:
+    if evidence.kind != "table":
+        return evidence
+    columns, rows = evidence.data["columns"], evidence.data["rows"]
+    bare = [
+        [
+            None if name in _MEASURED and isinstance(cell, (int, float)) else cell
+            for name, cell in zip(columns, row, strict=False)
+        ]
+        for row in rows
+    ]
+    return dataclasses.replace(evidence, data={**evidence.data, "rows": bare})
 
 
 def _redacted_files(files: RunFiles, kinds: Collection[Kind]) -> RunFiles:

@@ -15,9 +15,10 @@ import pytest
 
 from qdebug.errors import RunError, UsageError
 from qdebug.plugins import load_plugin
-from qdebug.run.model import Run, Unpaired, UnpairedSides
+from qdebug.run.model import Evidence, Run, Unpaired, UnpairedSides
 from qdebug.run.redact import ANONYMOUS, KINDS, parse_kinds, redact
 from qdebug.run.store import load_run, run_to_json
+from qdebug.vendors.advice import FloatLayer, keep_in_float
 from tests.support import synthetic_run
 
 TEXT_FORMS = ("json", "csv", "markdown", "junit", "sarif", "model_explorer", "notebook", "svg")
@@ -60,7 +61,14 @@ def secret_run() -> Run:
         float=dataclasses.replace(run.models.float, file="secret.onnx"),
         quant=dataclasses.replace(run.models.quant, file="secret_int8.onnx"),
     )
-    first = dataclasses.replace(run.findings[0], title=told, seen=told, advice=told)
+    settings = keep_in_float([FloatLayer(x.name, x.op, x.float_tensor) for x in layers[5:9]])
+    first = dataclasses.replace(
+        run.findings[0],
+        title=told,
+        seen=told,
+        advice=told,
+        evidence=(*run.findings[0].evidence, *settings),
+    )
     return dataclasses.replace(
         run,
         layers=layers,
@@ -205,6 +213,13 @@ class TestValues:
         assert made.arrays.channels(5)[0].tolist() == run.arrays.channels(5)[0].tolist()
         assert all(math.isnan(value) for value in made.arrays.channels(5)[1])
         assert all(item.kind != "histogram" for f in made.findings for item in f.evidence)
+
+    def test_measured_columns_of_a_table_are_empty(self, run: Run) -> None:
+        data = {"columns": ["part", "min", "max", "codes"], "rows": [["a", -1.5, 2.5, 7]]}
+        table = Evidence("table", "Parts", data)
+        finding = dataclasses.replace(run.findings[0], evidence=(table,))
+        made = redact(dataclasses.replace(run, findings=(finding,)), ["values"])
+        assert made.findings[0].evidence[0].data["rows"] == [["a", None, None, 7]]
 
 
 def test_nothing_asked_for_changes_nothing(run: Run) -> None:
