@@ -38,6 +38,7 @@ def commands(page: str) -> list[str]:
     shell = [line[2:] for block in blocks(page, "console") for line in block.splitlines()]
     recipes = [line for block in blocks(page, "yaml") for line in block.splitlines()]
     found = [re.sub(r"^[\s-]*(run: )?", "", line) for line in recipes]
+    found += [step for block in blocks(page, "groovy") for step in re.findall(r"sh '(.*)'", block)]
     return [line for line in [*shell, *found] if line.startswith("qdebug ")]
 
 
@@ -172,3 +173,11 @@ def test_the_pre_commit_hook_runs_the_command() -> None:
     hook = (ROOT / ".pre-commit-hooks.yaml").read_text(encoding="utf-8")
     assert re.search(r"^  entry: qdebug$", hook, re.MULTILINE)
     assert "- id: qdebug" in (DOCS / "ci.md").read_text(encoding="utf-8")
+
+
+def test_every_key_of_the_browser_is_listed() -> None:
+    from qdebug.tui.keys import KEYS, spoken
+
+    text = (DOCS / "browser.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `.+` \|.*\| `\w+\.\w+` \|$", text, re.MULTILINE))
+    assert rows == {f"| `{spoken(key.keys)}` | {key.about} | `{key.id}` |" for key in KEYS}
