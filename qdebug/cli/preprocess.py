@@ -205,6 +205,7 @@ def _check_models(
     spec = _spec(args.preprocess, facts)
     quant = load_facts(Path(args.quant_model)) if args.quant_model else None
     quant_spec = _spec(args.quant_preprocess, quant) if quant and args.quant_preprocess else None
+    quant_spec = quant_spec.placed_like(spec) if quant_spec else None
     findings = list(prove_models(facts, spec, quant, quant_spec))
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)

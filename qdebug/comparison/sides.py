@@ -151,13 +151,23 @@ def _quant_spec(
     metadata: Mapping[str, str],
 ) -> ImpliedSpec:
     if given is not None:
-        return resolve_spec(given, quant_input, metadata)
+        return _placed(resolve_spec(given, quant_input, metadata), reference.spec)
     if reference.spec is None:
         return reference
     adapted = quant_side(reference.spec, float_input, quant_input)
     if adapted.spec == reference.spec:
         return reference
     return ImpliedSpec(adapted.spec, reference.origin, (*reference.notes, *adapted.notes))
+
+
+def _placed(given: ImpliedSpec, reference: PreprocessSpec | None) -> ImpliedSpec:
+    """Place pictures as the float side does where the quant side's settings do not say it."""
+    if given.spec is None or reference is None:
+        return given
+    placed = given.spec.placed_like(reference)
+    if placed is given.spec:
+        return given
+    return ImpliedSpec(placed, given.origin, (*given.notes, "the geometry is the float side's"))
 
 
 def _info(chosen: ImpliedSpec) -> PreprocessInfo:

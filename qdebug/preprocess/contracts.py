@@ -25,10 +25,15 @@ from qdebug.preprocess.steps import (
 
 
 def comparable(float_front: GraphFront, front: GraphFront) -> bool:
-    """Whether it is known what both graphs compute on their input, or that it is the same."""
+    """Whether it is known what both graphs compute on their input, or that it is the same.
+
+    Readings that end at the same operator end at the network's own first node, as the slices of a
+    YOLOX or YOLOv5 Focus are.
+    """
     if front.unknown or float_front.unknown:
         return False
-    return not (float_front.unread or front.unread) or float_front.changes == front.changes
+    ends = [(f.unread or "").partition(" ")[0] for f in (float_front, front)]
+    return ends[0] == ends[1] or float_front.changes == front.changes
 
 
 def mismatches(

@@ -178,6 +178,14 @@ class PreprocessSpec:
         )
         return PreprocessSpec(tuple(filled))
 
+    def placed_like(self, other: PreprocessSpec) -> PreprocessSpec:
+        """Take decoder and geometry of another pipeline if this one says nothing of them."""
+        if self.geometry or not other.geometry:
+            return self
+        placed = PreprocessSpec((*other.geometry, *self.steps[self.find(Decode) is not None :]))
+        decode = self.find(Decode) or other.decode
+        return placed if placed.decode == decode else PreprocessSpec((decode, *placed.steps))
+
     def without(self, *kinds: type[Step]) -> PreprocessSpec:
         """Return the chain without its steps of these kinds."""
         return PreprocessSpec(tuple(s for s in self.steps if not isinstance(s, kinds)))

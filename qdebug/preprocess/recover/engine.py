@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from qdebug.preprocess.color import through_yuv
 from qdebug.preprocess.geometry import Wh
 from qdebug.preprocess.recover.border import Border, read_border
-from qdebug.preprocess.recover.candidates import Candidate, Made
+from qdebug.preprocess.recover.candidates import Candidate, Made, Rect
 from qdebug.preprocess.recover.fit import ChannelFit, fit_channels
 from qdebug.preprocess.recover.numbers import quantum, settle
 from qdebug.preprocess.recover.scene import Scene
@@ -37,6 +38,7 @@ _LUMA = np.array([0.299, 0.587, 0.114])
 _SAME_CHANNELS = 0.99999
 _YUV_PIXELS = 32768
 
+_RANGES, _RANGE_TOLERANCE = (219 / 255, 255 / 219), 0.04
 _STANDARDS = (
     Yuv(("601", "limited"), ("601", "full")),
     Yuv(("601", "full"), ("601", "limited")),
@@ -46,11 +48,12 @@ _STANDARDS = (
     Yuv(("709", "full"), ("601", "full")),
     Yuv(("709", "limited"), ("709", "full")),
     Yuv(("709", "full"), ("709", "limited")),
-    Yuv(("601", "limited"), ("601", "limited")),
 )
 _MISREADINGS = tuple(
     replace(yuv, subsampled=subsampled) for yuv in _STANDARDS for subsampled in (True, False)
 )
+_RIGHT = Yuv(("601", "limited"), ("601", "limited"))
+_ROUND_TRIPS = (_RIGHT, replace(_RIGHT, subsampled=False))
 
 
 @dataclass(frozen=True)
@@ -181,15 +184,21 @@ class _Engine:
         return quantum(self.fed) / min(abs(g) for g in fit.gain)
 
     def _as_declared(self, views: list[View]) -> Fitted | None:
-        """Try the reference's own geometry first: most tensors are made with it."""
+        """Try the reference's own geometry first, with any filter: most tensors are made with it.
+
+        Fine detail under another filter resembles the reference less than a search asks for.
+        """
         if self.candidate is None:
             return None
-        for view in views:
-            match = self._with_gray(Match(view, UPRIGHT[0], self.candidate))
-            fit = self.search.fit(match)
-            if fit and self._is_exact(fit):
-                return self._fitted(match, fit)
-        return None
+        matches = [self._with_gray(Match(view, UPRIGHT[0], self.candidate)) for view in views]
+        filtered = (other for match in matches for other in self.search.filters(match))
+        tried = map(self._exactly, chain(matches, filtered))
+        return next((fitted for fitted in tried if fitted), None)
+
+    def _exactly(self, match: Match) -> Fitted | None:
+        """The fit of a match, if it leaves nothing unexplained."""
+        fit = self.search.fit(match)
+        return self._fitted(match, fit) if fit and self._is_exact(fit) else None
 
     def _searched(self, views: list[View]) -> Fitted | None:
         coarse = self.search.coarse(views, self.fed, self.size)
@@ -244,26 +253,33 @@ class _Engine:
 
     def _other_colors(self, fitted: Fitted) -> Fitted:
         """Try whether the picture went through YUV, read rightly or wrongly."""
-        odd = fitted.affine == fitted.fit.affine
-        best, least = fitted, fitted.fit.rms * (_NO_WORSE if odd else _BETTER)
         if fitted.match.gray or fitted.match.sign:
             return fitted
-        for yuv in _MISREADINGS:
+        limit = _NO_WORSE if self._looks_like_a_range(fitted) else _BETTER
+        best, least = fitted, fitted.fit.rms * limit
+        for yuv in _ROUND_TRIPS + _MISREADINGS:
             fit = self._fit_through(yuv, fitted.match)
             if fit and fit.rms < least and self._is_plausible(fit):
-                best, least = self._fitted(fitted.match, fit, yuv), fit.rms * _CLEARLY
+                best = self._fitted(fitted.match, fit, yuv)
+                least = fit.rms * (_BETTER if yuv in _ROUND_TRIPS else _CLEARLY)
         return best
+
+    def _looks_like_a_range(self, fitted: Fitted) -> bool:
+        """Whether the gain is off by what a confusion of YUV ranges does."""
+        if self.reference is None or len(self.reference.affine.gain) != len(fitted.fit.gain):
+            return fitted.affine == fitted.fit.affine
+        ratio = np.abs(np.array(fitted.fit.gain) / np.array(self.reference.affine.gain))
+        return any(bool((np.abs(ratio / r - 1) < _RANGE_TOLERANCE).all()) for r in _RANGES)
 
     def _fit_through(self, yuv: Yuv, match: Match) -> ChannelFit | None:
         """Fit a part of the picture after a round trip through YUV."""
         made = self.scene.make(match.candidate)
         if made is None:
             return None
-        x0, y0, x1, y1 = made.content
-        rows = min(y1, y0 + max(2, _YUV_PIXELS // max(1, x1 - x0)))
-        part = np.clip(np.rint(made.picture[y0:rows, x0:x1]), 0, 255).astype(np.uint8)
+        rows, columns = _blocks(made.content)
+        part = np.clip(np.rint(made.picture[rows][:, columns]), 0, 255).astype(np.uint8)
         codes = through_yuv(part, yuv).reshape(-1, 3)
-        upright = match.orientation.undo(match.view.values)[y0:rows, x0:x1]
+        upright = match.orientation.undo(match.view.values)[rows][:, columns]
         return fit_channels(upright.reshape(-1, upright.shape[2]), codes, self.preferred)
 
     def _is_plausible(self, fit: ChannelFit) -> bool:
@@ -288,6 +304,17 @@ class _Engine:
         gap = np.abs(expected - border.codes)
         near = bool((gap <= 0.05 + self._own_error(fitted.fit) + min(1.5, noise)).all())
         return replace(border, codes=padding.codes) if near else border
+
+
+def _blocks(content: Rect) -> tuple[NDArray[np.intp], slice]:
+    """Choose pairs of rows all over the picture, so that 2x2 chroma blocks stay whole."""
+    x0, y0, x1, y1 = content
+    x0, y0 = x0 + x0 % 2, y0 + y0 % 2
+    width = max(2, (x1 - x0) // 2 * 2)
+    pairs = np.arange(y0, max(y1 - 1, y0 + 1), 2)
+    step = max(1, len(pairs) * 2 * width // _YUV_PIXELS)
+    chosen = pairs[::step]
+    return np.stack([chosen, chosen + 1], axis=1).reshape(-1), slice(x0, x0 + width)
 
 
 def _before_arithmetic(step: Step) -> Step:

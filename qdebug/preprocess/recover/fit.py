@@ -33,6 +33,8 @@ class ChannelFit:
     """Share of each fed channel's variance that is explained, 0..1."""
     center: tuple[float, ...]
     """Mean pixel code behind each fed channel."""
+    spread: tuple[float, ...]
+    """Standard deviation of the pixel codes behind each fed channel."""
 
     @property
     def quality(self) -> float:
@@ -87,6 +89,7 @@ def fit_channels(fed: Samples, picture: Samples, preferred: tuple[int, ...]) -> 
         float(np.abs(residual).max()),
         tuple(float(e) for e in explained[np.arange(len(index)), index]),
         tuple(float(m) for m in p_mean[index]),
+        tuple(float(v) for v in np.sqrt(p_var[index])),
     )
 
 

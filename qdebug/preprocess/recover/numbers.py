@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdebug.preprocess.normalization import KNOWN
 from qdebug.preprocess.numbers import rounded
@@ -14,6 +15,9 @@ _LEAST_TOLERANCE, _MOST_TOLERANCE = 5e-4, 0.05
 _STD_TOLERANCE = 2e-4
 _OFF_SHARE, _MOST_OFF = 0.15, 2.0
 _BIAS = 3.0
+_NOISY, _DROWNED, _SLIGHT = 0.3, 0.9, 0.1
+
+Floats = NDArray[np.float64]
 
 
 def arithmetic(fitted: Affine, reference: PreprocessSpec | None, error: float) -> tuple[Step, ...]:
@@ -78,7 +82,14 @@ def _agrees(candidate: Affine, fit: ChannelFit, error: float) -> bool:
     middle = (np.array(fit.gain) - gain) * fit.center + np.array(fit.offset) - offset
     off = np.abs(middle / gain)
     limit = 0.05 * (1 + error) + min(_MOST_OFF, _OFF_SHARE * fit.rms)
-    return bool((slope <= uncertain).all() and (off <= limit).all())
+    within = bool((slope <= uncertain).all() and (off <= limit).all())
+    return within or _drowned(slope * np.array(fit.spread), off, fit.rms)
+
+
+def _drowned(by_slope: Floats, by_offset: Floats, noise: float) -> bool:
+    """Whether a map's own error, in codes, is less than what remains unexplained anyway."""
+    own = float(np.sqrt((by_slope**2 + by_offset**2).max()))
+    return noise >= _NOISY and own <= min(_DROWNED * noise, 1 + _SLIGHT * noise)
 
 
 def _fits(known: Affine, fitted: Affine, tolerance: float) -> bool:

@@ -164,10 +164,19 @@ class Search:
     def refine(self, match: Match) -> Match:
         """Settle the rounding of the geometry, the crop, and the resampling filter."""
         best = self._best([replace(match, candidate=c) for c in self._variants(match)])
-        if not self.scene.has_file or best.candidate.resampler is None:
-            return best
-        filters = [replace(best, candidate=best.candidate.with_resampler(r)) for r in RESAMPLERS]
-        return self._best([best, *filters])
+        return self._best([best, *self.filters(best)])
+
+    def filters(self, match: Match) -> Iterator[Match]:
+        """Yield a match that resembles the picture at all with each resampling filter."""
+        made = self.scene.make(match.candidate)
+        upright = match.orientation.undo(match.view.values)
+        if not self.scene.has_file or match.candidate.resampler is None or made is None:
+            return
+        if made.picture.shape[:2] != upright.shape[:2]:
+            return
+        if _score(upright, made, match.sign) >= _HOPELESS:
+            for resampler in RESAMPLERS:
+                yield replace(match, candidate=match.candidate.with_resampler(resampler))
 
     def _variants(self, match: Match) -> list[Candidate]:
         candidate = match.candidate
