@@ -84,7 +84,7 @@ class PicksScreen(ModalScreen[Wish | None]):
     DEFAULT_CSS = """
     PicksScreen { align: center middle; }
     PicksScreen > Vertical {
-        width: 94%; max-width: 120; height: 94%; background: $surface; padding: 0 1;
+        width: 100%; max-width: 120; height: 94%; background: $surface; padding: 0 1;
     }
     PicksScreen PickTable { height: 2fr; min-height: 4; }
     PicksScreen TextView { height: 3fr; }
