@@ -37,12 +37,17 @@ def evidence_html(evidence: Evidence, pictures: Pictures) -> Markup:
 
 def table(columns: Sequence[object], rows: Sequence[Sequence[object]]) -> Markup:
     """A plain table; numbers stand to the right."""
-    head = Markup("").join(svg.tag("th", visible(name), scope="col") for name in columns)
+    head = Markup("").join(map(_heading, columns))
     body = Markup("").join(_row(row) for row in rows[:_MAX_ROWS])
     left_out = len(rows) - _MAX_ROWS
     note = svg.tag("p", f"and {left_out} more rows", class_="note") if left_out > 0 else Markup("")
     whole = svg.tag("table", svg.tag("thead", svg.tag("tr", head)), svg.tag("tbody", body))
     return svg.tag("div", whole, class_="scroll", tabindex=0) + note
+
+
+def _heading(name: object) -> Markup:
+    """A heading; over the names of the rows there may be none, and an empty one says nothing."""
+    return svg.tag("th", visible(name), scope="col") if name else svg.tag("td", "")
 
 
 def _row(row: Sequence[object]) -> Markup:

@@ -35,7 +35,7 @@ from qdebug.reporters.ranking import (
 from qdebug.reporters.reproduce import DEFINITIONS, FORMULAS, reproduce_facts, shell_command
 from qdebug.run.gates import GateState, gate_states
 from qdebug.run.model import Finding, Layer, OutputResult, Run
-from qdebug.run.pages import page_of
+from qdebug.run.pages import explanation_of
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -239,7 +239,7 @@ def environment() -> Environment:
         sensitivity_db=text.sensitivity_db,
         glyph=lambda status: text.STATUS_GLYPHS[status],
         status=lambda status: text.STATUS_WORDS[status],
-        page=page_of,
+        explanation=explanation_of,
     )
     made.globals.update(
         mark_class=lambda mark: MARK_CLASSES.get(mark[0], ""),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from qdebug.reporters.html import html, notebook
+from qdebug.reporters.html.evidence import table
 from qdebug.reporters.html.page import MAX_BYTES, render_page
 from qdebug.reporters.text import visible
 from qdebug.run.files import MemoryFiles
@@ -363,3 +364,9 @@ class TestNotebook:
         page = Page.parse(notebook.render(synthetic_run(40, samples=26, hostile_names=True)))
         assert page.scripts == []
         assert all(tag != "img" for tag, _ in page.elements)
+
+
+def test_a_column_without_a_name_has_no_empty_heading() -> None:
+    made = table(["", "from", "to"], [["fed", 0, 1]])
+    assert made.count("<th") == 2
+    assert "<td></td>" in made
