@@ -250,7 +250,10 @@ def _known(spec: PreprocessSpec | None) -> PreprocessSpec:
 def _operands(args: argparse.Namespace, least: int, most: int, wanted: str) -> list[str]:
     found: list[str] = args.operands
     if not least <= len(found) <= most:
-        raise UsageError(f"preprocess {args.action} takes {wanted}, {len(found)} given")
+        raise UsageError(
+            f"preprocess {args.action} takes {wanted}, {len(found)} given",
+            "qdebug preprocess --help shows examples",
+        )
     return found
 
 
@@ -279,7 +282,7 @@ def _report(
         known = args.fed is None or args.preprocess or args.float_model or args.reference
         lines.append("nothing is wrong" if known else "no -p to compare with: nothing was judged")
     if passed and not args.verbose:
-        lines.append(f"{passed} checks passed (-v lists them)")
+        lines.append(f"{passed} check{'s' * (passed > 1)} passed (-v lists them)")
     return "\n".join(lines) + "\n"
 
 

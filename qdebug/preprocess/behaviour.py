@@ -88,7 +88,7 @@ def alternatives(spec: PreprocessSpec) -> dict[str, PreprocessSpec]:
         found[f"{other.order.upper()} instead of {color.order.upper()}"] = _replaced(
             spec, color, (other,)
         )
-    imagenet = tuple(np.array(n) / 255 for n in KNOWN["ImageNet's mean and std"])
+    imagenet = tuple(np.round(np.array(n) / 255, 6) for n in KNOWN["ImageNet's mean and std"])
     ranges: dict[str, tuple[Step, ...]] = {
         "0..1": (Scale(255.0, divide=True),),
         "0..255": (),

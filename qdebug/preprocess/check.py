@@ -152,7 +152,7 @@ def _judged(
 ) -> CheckResult:
     """Turn a recovery into findings."""
     if found is None:
-        return CheckResult(None, (unexplained(),))
+        return CheckResult(None, (unexplained(fed),))
     if reference is None:
         return CheckResult(found.spec, blind(unseen), found.fit.rms)
     named = _named(found, reference, fed)

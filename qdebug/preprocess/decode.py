@@ -51,7 +51,8 @@ def decode_file(path: Path, how: Decode, name: str | None = None) -> NDArray[np.
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InputError(f"{name} cannot be read: {error.strerror or error}") from error
+        reason = f"{name or path} cannot be read: {error.strerror or error}"
+        raise InputError(reason, "give the file of the picture") from error
     return decode_bytes(content, how, name)
 
 

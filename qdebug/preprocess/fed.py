@@ -16,6 +16,7 @@ from qdebug.preprocess.tensor_files import RAW_SUFFIXES, raw_dtype, read_tensors
 
 _RAW_DTYPES = ("float32", "uint8", "float16")
 _RANK_OF_BATCH = 4
+_FEWEST = 64
 _LARGEST = 1e9
 """Beyond what any normalization makes of a pixel: bytes read with the wrong data type."""
 
@@ -57,7 +58,15 @@ def read_fed(
             f"{path.name} holds {len(tensors)} tensors, one is needed",
             f"save one alone; its keys are: {', '.join(list(tensors)[:8])}" if tensors else None,
         )
-    return _checked(tensors[name] if name else next(iter(tensors.values())), path.name)
+    tensor = tensors[name] if name else next(iter(tensors.values()))
+    least = size[0] * size[1] if size and tensor.ndim == 1 else _FEWEST
+    if 0 < tensor.size < least:
+        by = f"{size[0]}x{size[1]}" if size else "any size"
+        raise InputError(
+            f"{path.name} holds {tensor.size} values, too few for a picture of {by}",
+            "check that this is the input, and --dtype of raw bytes",
+        )
+    return _checked(tensor, path.name)
 
 
 def _raw_dtype(count: int, item: ModelInput | None, size: Wh | None) -> str:

@@ -70,9 +70,12 @@ def load_facts(path: Path) -> ModelFacts:
     try:
         return facts_of(onnx.load(str(path), load_external_data=False), path.parent)
     except OSError as error:
-        raise ModelError(f"{path.name} cannot be read: {error.strerror or error}") from error
+        reason = f"{path} cannot be read: {error.strerror or error}"
+        raise ModelError(reason, "give the file of an ONNX model") from error
     except DecodeError as error:
-        raise ModelError(f"{path.name} is not an ONNX model") from error
+        raise ModelError(
+            f"{path.name} is not an ONNX model", "give the float model's .onnx file"
+        ) from error
 
 
 def model_runner(path: Path) -> Callable[[NDArray[Any]], Sequence[NDArray[Any]]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from qdebug.preprocess.differences import Difference
 from qdebug.preprocess.formatting import format_step
@@ -167,12 +169,17 @@ def _unidentified(status: FindingStatus, seen: str, advice: str) -> Finding:
     )
 
 
-def unexplained() -> Finding:
+def unexplained(fed: NDArray[Any]) -> Finding:
     """Say that no pipeline was found."""
+    low, high = float(fed.min()), float(fed.max())
+    if low == high:
+        seen = f"The tensor holds nothing but {low:g}: no picture was fed"
+        return _unidentified("fail", seen, "Find out what wrote it, and when.")
     return _unidentified(
         "fail",
-        "No known pipeline makes this tensor from this picture: the picture may be another one, or"
-        " the processing is of a kind that is not known",
+        f"No known pipeline makes this {fed.dtype} {list(fed.shape)}, {low:.4g}..{high:.4g}, from"
+        " this picture: the picture may be another one, or the processing is of a kind that is"
+        " not known",
         "Make sure that both belong together; then check with the picture that"
         " `qdebug preprocess probe -o probe.png` makes.",
     )

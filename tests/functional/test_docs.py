@@ -13,19 +13,22 @@ import numpy as np
 import pytest
 
 from qdebug.plugins import load_plugin, plugin_names
-from qdebug.preprocess import resolve_spec
+from qdebug.preprocess import PreprocessSpec, resolve_spec
 from qdebug.preprocess.apply import prepare_file
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.slugs import IDS
 from qdebug.run.filter import FIELDS
-from qdebug.run.pages import PAGES as PAGES_OF_FINDINGS
+from qdebug.run.pages import entries, explained
 from qdebug.run.redact import KINDS
 from qdebug.vendors.advice import TOOLCHAINS
 from tests.conftest import ROOT
 from tests.functional.conftest import Cli
 
 DOCS = ROOT / "docs"
-PAGES = sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+IMAGENET = "mean 123.675,116.28,103.53 std 58.395,57.12,57.375"
+PAGES = sorted(
+    path.relative_to(DOCS).as_posix() for path in (*DOCS.glob("*.md"), *DOCS.glob("*/*.md"))
+)
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -57,6 +60,11 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec = resolve_spec("imagenet", ModelInput("images", "float32", (1, 3, 96, 96)), {}).spec
     assert spec is not None
     np.save(folder / "board.npy", prepare_file(folder / "shots" / "ball.jpg", spec).tensor)
+    cone = folder / "shots" / "cone.jpg"
+    fed = {"reference.npy": f"rgb | {IMAGENET} | nchw", "device.npy": "bgr | /255 | nhwc"}
+    for name, rest in fed.items():
+        made_by = PreprocessSpec.parse(f"resize 96x96 | {rest}")
+        np.save(folder / name, prepare_file(cone, made_by).tensor)
     request = ["compare", *(str(folder / name) for name in ("float.onnx", "int8.onnx", "shots"))]
     assert main([*request, "-q", "-o", str(folder / "int8.qdrun")]) in (0, 1)
     shutil.copytree(folder / "int8.qdrun", folder / "baseline.qdrun")
@@ -139,10 +147,8 @@ def emitted() -> set[tuple[str, str]]:
 
 
 def test_every_finding_has_a_page_and_every_page_a_finding() -> None:
-    assert {(id_, slug) for id_, slug, _ in script("findings_page").entries()} == emitted()
-    assert {slug for _, slug in emitted()} == PAGES_OF_FINDINGS
-    files = {path.stem for path in (DOCS / "findings").glob("*.md")}
-    assert files - {"index"} == PAGES_OF_FINDINGS
+    assert {(id_, slug) for id_, slug, _ in entries()} == emitted()
+    assert {slug for _, slug in emitted()} == explained()
 
 
 def test_the_list_of_findings_is_that_of_the_pages() -> None:
@@ -152,7 +158,7 @@ def test_the_list_of_findings_is_that_of_the_pages() -> None:
     assert module.navigation() in (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("slug", sorted(PAGES_OF_FINDINGS))
+@pytest.mark.parametrize("slug", sorted(explained()))
 def test_a_finding_s_page_tells_meaning_proof_and_cure(slug: str) -> None:
     text = (DOCS / "findings" / f"{slug}.md").read_text(encoding="utf-8")
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)

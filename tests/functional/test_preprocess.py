@@ -210,3 +210,69 @@ def test_compare_reads_what_the_quant_graph_does_to_its_input(here: Path, cli: C
         "--fed", save("fed.npy", "photo_0.png", SPEC.replace("rgb", "bgr")),
     )  # fmt: skip
     assert found == []
+
+
+BAD_TENSORS: dict[str, tuple[object, str]] = {
+    "nan.npy": (np.full((1, 3, 16, 16), np.nan, np.float32), "768 values that are NaN"),
+    "huge.npy": (np.full((1, 3, 16, 16), 1e30, np.float32), "values up to 1e+30"),
+    "few.npy": (np.arange(7.0), "7 values, too few for a picture of 16x16"),
+    "text.npy": (np.array(["a"] * 999), "which is no picture's tensor"),
+    "batch.npy": (np.zeros((4, 3, 16, 16), np.float32), "a batch of 4, one picture is needed"),
+    "empty.npy": (np.zeros((1, 3, 0, 0), np.float32), "which is no picture's tensor"),
+}
+
+
+@pytest.mark.parametrize("command", ["check", "compare"])
+@pytest.mark.parametrize("name", [*BAD_TENSORS, "absent.npy", "cut.npy", "photo_0.png", "few.bin"])
+def test_an_unusable_tensor_is_one_sentence_and_a_hint(
+    here: Path, cli: Cli, name: str, command: str
+) -> None:
+    for file, (values, _) in BAD_TENSORS.items():
+        np.save(file, values)  # type: ignore[arg-type]
+    Path("cut.npy").write_bytes(Path("nan.npy").read_bytes()[:300])
+    Path("few.bin").write_bytes(bytes(100))
+    pair = (
+        ("preprocess", "check") if command == "check" else ("compare", "float.onnx", "quant.onnx")
+    )
+    result = cli(*pair, "photo_0.png", "-p", SPEC, "--fed", name)
+    assert result.code == 2
+    assert result.out == ""
+    assert "internal error" not in result.err
+    words = BAD_TENSORS[name][1] if name in BAD_TENSORS else Path(name).stem
+    assert words in result.err
+    assert not list(Path().glob("*.qdrun"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("check", "absent.png", "--fed", "fed.npy"),
+        ("check", "cut.png", "--fed", "fed.npy"),
+        ("check", ".", "--fed", "fed.npy"),
+        ("check", "\x1b[31m.png", "--fed", "fed.npy"),
+        ("check", "photo_0.png"),
+        ("check", "photo_0.png", "photo_1.png", "--fed", "fed.npy"),
+        ("check", "photo_0.png", "--fed", "fed.npy", "-p", "resiz 16"),
+        ("check", "photo_0.png", "--fed", "fed.npy", "-p", "horizon:absent.yaml"),
+        ("check", "photo_0.png", "--float", "photo_0.png"),
+        ("check", "photo_0.png", "--reference", "fed.npy", "--fed", "fed.npy"),
+        ("diff", SPEC),
+        ("diff", SPEC, SPEC, "absent.png"),
+        ("show", "nonsense"),
+        ("probe",),
+        ("probe", "-o", "absent/probe.png"),
+        ("probe", "-o", "probe.png", "--size", "10x10"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence(
+    here: Path, cli: Cli, arguments: tuple[str, ...]
+) -> None:
+    save("fed.npy", "photo_0.png", SPEC)
+    whole = Path("photo_0.png").read_bytes()
+    Path("cut.png").write_bytes(whole[: len(whole) // 2])
+    result = cli("preprocess", *arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err.startswith("qdebug: error: ")
+    assert "internal error" not in result.err
+    assert "\x1b" not in result.err

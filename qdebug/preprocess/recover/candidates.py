@@ -91,7 +91,8 @@ class Source:
         try:
             return cls(path.read_bytes(), path.name)
         except OSError as error:
-            raise InputError(f"{path.name} cannot be read: {error.strerror or error}") from error
+            reason = f"{path} cannot be read: {error.strerror or error}"
+            raise InputError(reason, "give the file of the picture") from error
 
     has_file = True
 
