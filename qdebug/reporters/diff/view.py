@@ -63,7 +63,8 @@ def headline(diff: RunDiff) -> str:
     parts = ["no regression"]
     parts += [f"{', '.join(dict.fromkeys(cured))} no longer failed"] if cured else []
     parts += [f"{plural(better, 'output')} better"] if better else []
-    return "; ".join(parts)
+    failing = diff.old_verdict.status == diff.new_verdict.status == "fail"
+    return "; ".join([*parts, *(["the verdict is still FAIL"] if failing else [])])
 
 
 def task_text(item: TaskDiff) -> str:

@@ -62,7 +62,10 @@ class DetailActions(RunPage):
         """The command that cuts this layer out of both models."""
         layer = self.rows.current
         if layer is not None:
-            models = self.session.run.models
-            words = ("qdebug", "extract", models.float.file, models.quant.file, layer.name)
-            command = " ".join(shlex.quote(word) for word in words)
-            self.post_message(Copy(f"{command} INPUT -o layer-{layer.index}", "the command"))
+            run = self.session.run
+            sample = layer.worst_sample or (run.samples[0].name if run.samples else "INPUT")
+            words = ["qdebug", "extract", run.models.float.file, run.models.quant.file]
+            # By number: the outputs of a Split share the name of its node.
+            words += [f"#{layer.index}", sample, "-p", run.preprocess.float.spec]
+            words += ["-o", f"layer-{layer.index}"]
+            self.post_message(Copy(shlex.join(words), "the command"))

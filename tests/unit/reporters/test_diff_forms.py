@@ -138,3 +138,9 @@ class TestFiles:
         assert "no regression" in render_console(diff, Look(80)).plain
         for render in FORMS.values():
             assert render(diff)
+
+
+def test_a_verdict_that_still_fails_is_not_hidden_behind_a_gain() -> None:
+    run = synthetic_run(12)
+    assert run.verdict.status == "fail"
+    assert headline(diff_runs(run, run)) == "no regression; the verdict is still FAIL"

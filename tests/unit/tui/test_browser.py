@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from pathlib import Path
 
 import pytest
@@ -274,7 +275,7 @@ async def test_copying_puts_markdown_on_the_clipboard(browse: Open, run: Run) ->
         assert pilot.app.clipboard.startswith("### QD301 mixed-range")
         await pilot.press("1", "e")
         await pilot.pause()
-        assert pilot.app.clipboard.startswith("qdebug extract yolo.onnx yolo_int8.onnx /model")
+        assert pilot.app.clipboard.startswith("qdebug extract yolo.onnx yolo_int8.onnx '#")
 
 
 async def test_findings_lead_to_their_layers_and_the_place_is_kept(browse: Open, run: Run) -> None:
@@ -546,3 +547,12 @@ async def test_the_report_is_told_when_it_is_there(
         await pilot.pause()
         written = list(tmp_path.glob("*.html"))
         assert [f"Wrote {path.name}" in notes(pilot) for path in written] == [True]
+
+
+async def test_the_command_that_cuts_a_layer_out(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("g", "j", "e")
+        await pilot.pause()
+        copied = shlex.split(pilot.app.clipboard)
+    assert copied[:5] == ["qdebug", "extract", run.models.float.file, run.models.quant.file, "#1"]
+    assert copied[copied.index("-p") + 1] == run.preprocess.float.spec
