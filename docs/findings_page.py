@@ -6,12 +6,12 @@ A test checks that ``findings/index.md`` and the navigation are what this makes.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
+
+from qdebug.run.pages import entries
 
 DOCS = Path(__file__).parent
 FOLDER = DOCS / "findings"
-_TITLE = re.compile(r"# (QD\d{3}) (\S+)\n\n(.+?)\n\n", re.DOTALL)
 _FAMILIES = {
     "1": "The input",
     "2": "Pairing and graph",
@@ -28,13 +28,6 @@ qdebug, and how to fix it. Their order below is no ranking; a run orders its fin
 cost at the output. What all fixes have in common stands in
 [The fixes, per toolchain](../toolchains.md).
 """
-
-
-def entries() -> list[tuple[str, str, str]]:
-    """Id, slug and sentence of every page, in the order of the ids."""
-    texts = [p.read_text(encoding="utf-8") for p in FOLDER.glob("*.md") if p.stem != "index"]
-    found = [match.groups() for match in map(_TITLE.match, texts) if match is not None]
-    return sorted((id_, slug, " ".join(sentence.split())) for id_, slug, sentence in found)
 
 
 def page() -> str:

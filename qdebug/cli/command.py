@@ -18,6 +18,7 @@ COMMANDS = {
     "diff": "qdebug.cli.diff:DiffCommand",
     "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
     "extract": "qdebug.cli.extract:ExtractCommand",
+    "explain": "qdebug.cli.explain:ExplainCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
 }

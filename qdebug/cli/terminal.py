@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
 
 Color = Literal["auto", "always", "never"]
@@ -77,13 +78,26 @@ def write(text: str) -> None:
 
 def write_styled(text: Text, color: Color) -> None:
     """Write rich text to stdout, with colours where they are wanted."""
+    buffer = io.StringIO()
+    _console(buffer, WIDEST, wants_color(color)).print(text, soft_wrap=True, end="")
+    write(buffer.getvalue())
+
+
+def write_markdown(text: str) -> None:
+    """Write Markdown to stdout, laid out and in colour."""
+    from rich.markdown import Markdown
+
+    buffer = io.StringIO()
+    _console(buffer, columns(), styled=True).print(Markdown(text, hyperlinks=False))
+    write(buffer.getvalue())
+
+
+def _console(file: io.StringIO, width: int, styled: bool) -> Console:
     from rich.console import Console
 
-    styled = wants_color(color)
-    buffer = io.StringIO()
-    console = Console(
-        file=buffer,
-        width=WIDEST,
+    return Console(
+        file=file,
+        width=width,
         force_terminal=styled,
         color_system="standard" if styled else None,
         no_color=False if styled else None,
@@ -92,8 +106,6 @@ def write_styled(text: Text, color: Color) -> None:
         emoji=False,
         legacy_windows=False,
     )
-    console.print(text, soft_wrap=True, end="")
-    write(buffer.getvalue())
 
 
 def abandon() -> None:

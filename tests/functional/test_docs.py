@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import shutil
@@ -113,7 +114,7 @@ def test_links_lead_to_pages_and_headings(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         name, _, anchor = target.partition("#")
-        linked = (DOCS / page).parent / name if name else DOCS / page
+        linked = Path(os.path.normpath((DOCS / page).parent / name)) if name else DOCS / page
         assert linked.is_file(), target
         headings = re.findall(r"^#+ (.+)$", linked.read_text(encoding="utf-8"), re.MULTILINE)
         anchors = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in headings}

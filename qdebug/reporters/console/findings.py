@@ -10,11 +10,11 @@ from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import findings_with, seen_findings
 from qdebug.reporters.text import STATUS_GLYPHS, plural
 from qdebug.run.model import Finding, Run
-from qdebug.run.pages import page_of
+from qdebug.run.pages import explanation_of
 
 _LEAD = "      {:<6}"
 _LAYERS = 4
-_PAGES = "What each means, how to verify and how to fix it: docs/findings/NAME.md"
+_MORE = "What each means, how to verify and how to fix it: qdebug explain NAME"
 
 
 def section(run: Run, look: Look, verbose: bool) -> list[Text]:
@@ -24,8 +24,8 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     lines = look.items("Findings  ", _counts(run), lead_style="bold")
     for finding in seen_findings(run):
         lines += _finding(finding, look)
-    if any(page_of(finding) for finding in seen_findings(run) if finding.status != "info"):
-        lines += look.hanging("  ", _PAGES, lead_style="dim")
+    if any(explanation_of(finding) for finding in seen_findings(run) if finding.status != "info"):
+        lines += look.hanging("  ", _MORE, lead_style="dim")
     if verbose:
         for status in ("pass", "not_applicable"):
             for finding in findings_with(run, status):

@@ -1,0 +1,35 @@
+"""``qdebug explain``."""
+
+from __future__ import annotations
+
+import argparse
+
+from qdebug.cli import terminal
+from qdebug.errors import ExitCode
+
+
+class ExplainCommand:
+    """Explain a finding: what it means, how to verify it, how to fix it.
+
+    NAME is a finding's slug or id, or ``toolchains`` for what the fixes have in common. Without a
+    name all findings are listed.
+    """
+
+    examples = ("qdebug explain", "qdebug explain mixed-range", "qdebug explain QD301")
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+        parser.add_argument("name", metavar="NAME", nargs="?", help="slug or id of a finding")
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Print the page: laid out on a terminal, as Markdown elsewhere."""
+        from qdebug.run.pages import entries, page
+
+        if args.name is None:
+            rows = [f"{id_}  {slug:<24}{sentence}\n" for id_, slug, sentence in entries()]
+            terminal.write("".join(rows))
+        elif terminal.wants_color(args.color):
+            terminal.write_markdown(page(args.name))
+        else:
+            terminal.write(page(args.name))
+        return ExitCode.PASS
