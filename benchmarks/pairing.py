@@ -37,7 +37,7 @@ from tests.support.truth import Verdict
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT.parent / "shared" / "zoo"
 SAMPLES = ROOT / "sample_models"
-SOUND_TWINS = {"int8_weight_rolled": "int8", "int8_range255": "int8"}
+SOUND_TWINS = dict.fromkeys(("int8_clipped", "int8_range255", "int8_weight_rolled"), "int8")
 """Graphs of the same structure and names, for values where a fault leaves none to go by."""
 OTHER_NETWORKS = ("int8_outlier_channel",)
 """Made from another float graph than ``float.onnx``."""
@@ -110,7 +110,7 @@ def networks() -> list[Network]:
         ),
         (ZOO / "winml_tiny_resnet", f"resize 224x224 | rgb | {_IMAGENET} | nchw", "objects"),
         (ZOO / "yolox_nano", "letterbox 416 top-left pad 114 | bgr | nchw", "street"),
-        (ZOO / "ppocrv4_det", f"letterbox 320 top-left pad 0 | bgr | {_HALF} | nchw", "text"),
+        (ZOO / "ppocrv4_det", f"letterbox 640 top-left pad 0 | bgr | {_HALF} | nchw", "text"),
         (ZOO / "ppocrv4_rec", f"resize 320x48 | bgr | {_HALF} | nchw", "text"),
         (ZOO / "yolov5n", "letterbox 640 pad 114 | rgb | /255 | nchw", "street"),
         (ZOO / "yolov8n_doclaynet", "letterbox 1024 pad 114 | rgb | /255 | nchw", "docs"),

@@ -41,7 +41,8 @@ class Quantizer:
     def real_range(self) -> tuple[float, float]:
         """Smallest and largest representable real value, over all channels."""
         scale = np.asarray(self.scale, np.float64)
-        low, high = (self.low - self.zero_point) * scale, (self.high - self.zero_point) * scale
+        with np.errstate(invalid="ignore"):  # a scale may be infinite: no range is known then
+            low, high = (self.low - self.zero_point) * scale, (self.high - self.zero_point) * scale
         return float(np.min(low)), float(np.max(high))
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
@@ -42,4 +44,9 @@ def judge_models(
 ) -> Verdict:
     """Pair two models and compare with what the values of ``left`` and ``truth`` say."""
     pairing = pair_models(left, right, folder)
-    return judge(pairing, float_values(left, feeds), read_values(truth, feeds_for(truth, feeds)))
+    nodes = (n for n in left.graph.node if n.op_type == "Constant")
+    constants = [a.t for n in nodes for a in n.attribute if a.name == "value"]
+    stored = (numpy_helper.to_array(t) for t in (*left.graph.initializer, *constants))
+    weights = [value for value in stored if value.dtype == np.float32 and value.ndim > 1]
+    quants = read_values(truth, feeds_for(truth, feeds), weights)
+    return judge(pairing, float_values(left, feeds), quants)

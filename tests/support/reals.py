@@ -11,7 +11,7 @@ Written apart from the package's own reading of quantized graphs, on purpose.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import onnx
@@ -24,9 +24,14 @@ DEQUANTIZE = frozenset({"DequantizeLinear", "ExtendedDequantizeLinear", "VitisDe
 Attributes = dict[str, object]
 
 
-def in_reals(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with every quantizer a Clip and every operator on codes one on numbers."""
-    return _Writer(model).run()
+def in_reals(model: onnx.ModelProto, weights: Iterable[Array] = ()) -> onnx.ModelProto:
+    """The same graph with every quantizer a Clip and every operator on codes one on numbers.
+
+    Args:
+        model: quantized.
+        weights: of the float network; codes that are one of them, rounded, become it again.
+    """
+    return _Writer(model, weights).run()
 
 
 def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
@@ -49,7 +54,10 @@ def ordered(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
 
 
 class _Writer:
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, weights: Iterable[Array]) -> None:
+        self.weights: dict[tuple[int, ...], list[Array]] = {}
+        for weight in weights:
+            self.weights.setdefault(weight.shape, []).append(weight)
         self.source = model
         self.stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         inputs = {i.name for i in model.graph.input} - set(self.stored)
@@ -88,12 +96,47 @@ class _Writer:
         if rule is not None and dynamic:
             rule(self)
             return
+        if node.op_type in DEQUANTIZE and node.input[0] in self.stored and self._restore():
+            return
         copy = onnx.NodeProto()
         copy.CopyFrom(node)
         if node.op_type in QUANTIZE | DEQUANTIZE and node.domain:
             copy.domain = ""
             copy.op_type = node.op_type.replace("Extended", "").replace("Vitis", "")
         self.nodes.append(copy)
+
+    def _restore(self) -> bool:
+        """Put a weight of the float network in the place of its stored codes."""
+        codes = self.value(0)
+        axis = self.attribute("axis", 1)
+        assert codes is not None and isinstance(axis, int)
+        if codes.dtype.kind not in "iu" or self.attribute("block_size", 0):
+            return False
+        name = self.operand(0, 1, 2, axis)
+        self.emit("Identity", [name], self.node.output[0], {})
+        return True
+
+    def original(self, real: Array, step: Array) -> Array:
+        """The weight that was rounded to these numbers; themselves where that is not certain."""
+        near = [
+            weight
+            for weight in self.weights.get(real.shape, ())
+            if bool(np.all(np.abs(weight - real) <= 0.51 * step + 1e-7))
+        ]
+        return near[0] if len(near) == 1 else real
+
+    def later_scale(self) -> Array | None:
+        """Weight scale that the sum of a dynamically quantized product is multiplied by later."""
+        names, nodes = set(self.node.output), self.source.graph.node
+        for op in ("Cast", "Mul"):
+            found = [n for n in nodes if n.op_type == op and names & set(n.input)]
+            if not found:
+                return None
+            others = [name for name in found[0].input if name not in names]
+            names = set(found[0].output)
+        product = next((n for n in nodes if n.op_type == "Mul" and others[0] in n.output), None)
+        scales = [self.stored[n] for n in product.input if n in self.stored] if product else []
+        return scales[0] if scales else None
 
     # What rules are made of.
 
@@ -120,7 +163,9 @@ class _Writer:
         return name
 
     def emit(self, op: str, inputs: Sequence[str], output: str, attributes: Attributes) -> str:
-        self.nodes.append(helper.make_node(op, list(inputs), [output], **attributes))
+        node = helper.make_node(op, list(inputs), [output])
+        node.attribute.extend(helper.make_attribute(k, v) for k, v in attributes.items())
+        self.nodes.append(node)
         return output
 
     def operand(self, slot: int, scale: int, zero: int, axis: int | None = None) -> str:
@@ -133,7 +178,8 @@ class _Writer:
         if offset is not None:
             real = real - _spread(offset.astype(np.float32), real.ndim, axis)
         if step is not None:
-            real = real * _spread(step.astype(np.float32), real.ndim, axis)
+            step = np.abs(_spread(step.astype(np.float32), real.ndim, axis))
+            real = self.original(real * step, step)
         return self.constant(np.float32(real), f"real{slot}")
 
     def clipped(self, name: str, scale: int, zero: int) -> None:
@@ -275,11 +321,21 @@ def _qlinear_where(w: _Writer) -> None:
 
 def _integer_product(op: str) -> Callable[[_Writer], None]:
     def rule(w: _Writer) -> None:
-        weight = w.operand(1, -1, 3, 0 if op == "Conv" else -1)
+        weight = _restored(w, w.operand(1, -1, 3, 0 if op == "Conv" else -1), op)
         w.emit(op, [w.input(0), weight], w.node.output[0], w.attributes(*_CONV))
         w.sums.update(w.node.output)
 
     return rule
+
+
+def _restored(w: _Writer, weight: str, op: str) -> str:
+    """The integer weight as steps of the float one, not rounded."""
+    step = w.later_scale()
+    if step is None or not w.added or w.added[-1].name != weight:
+        return weight
+    codes = numpy_helper.to_array(w.added[-1])
+    step = np.abs(_spread(step.astype(np.float32), codes.ndim, 0 if op == "Conv" else -1))
+    return w.constant(w.original(codes * step, step) / step, "restored")
 
 
 def _product_to_float(scale: int, zero: int, bias: int) -> Callable[[_Writer], None]:
@@ -323,8 +379,10 @@ def _ascend_dequantize(w: _Writer) -> None:
     if packed is None:
         raise ValueError("AscendDequant without constant scales")
     product = packed.reshape(-1).astype(np.uint32).view(np.float32)
-    shape = [1, -1, 1, 1] if product.size > 1 else []
-    w.emit("Mul", [w.input(0), w.constant(product.reshape(shape), "p")], w.node.output[0], {})
+    sums = next(n for n in w.source.graph.node if w.input(0) in n.output)
+    wide = sums.op_type == "Conv" and product.size > 1
+    product = product.reshape([1, -1, 1, 1]) if wide else product
+    w.emit("Mul", [w.input(0), w.constant(product, "p")], w.node.output[0], {})
 
 
 def _on_stored_codes(w: _Writer) -> None:

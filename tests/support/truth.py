@@ -58,9 +58,11 @@ def float_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, A
     return {n: v for n, v in values.items() if v.dtype.kind == "f" and n in reached}
 
 
-def read_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:
+def read_values(
+    model: onnx.ModelProto, feeds: dict[str, Array], weights: Iterable[Array] = ()
+) -> dict[str, Array]:
     """Real values of the tensors that operations (not quantizers) read, or that are outputs."""
-    real = in_reals(model)
+    real = in_reals(model, weights)
     narrow = {name for n in model.graph.node if _to_bfloat16(n) for name in n.output}
     made = {name for n in real.graph.node for name in n.output} - narrow
     readers = {name for n in model.graph.node if n.op_type not in QUANTIZE for name in n.input}

@@ -18,7 +18,7 @@ _MAX_LENGTH = 8
 _AFFINE = frozenset({"Add", "Mul", "Sub", "Div"})
 _ACTIVATIONS = frozenset({"LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"})
 _STEP, _SKIP, _VIEW_SKIP, _END = 2.0, -0.1, -0.05, 2.0
-_CONSTANT, _SAME_CONSTANT, _FOLDED = 0.5, 0.5, 0.3
+_CONSTANT, _SAME_CONSTANT, _FOLDED, _ABSORBED = 0.5, 0.5, 0.3, 0.5
 
 
 def foldable(op: Op) -> bool:
@@ -151,11 +151,21 @@ class _Aligner:
                 pairs = rest.pairs if clipped else (here, *rest.pairs)
                 options.append(_Path(rest.score + gain, pairs, steps))
         if i < len(self.lefts):
-            bonus = _folding_bonus(self.lefts[i], here[1])
+            bonus = _folding_bonus(self.lefts[i], here[1]) + self._absorbed(i, self.lefts, 1)
             options.append(self._skip(self.lefts[i], self.best(i + 1, j), here, bonus))
         if j < len(self.rights):
-            options.append(self._skip(self.rights[j], self.best(i, j + 1), here, 0.0))
+            bonus = self._absorbed(j, self.rights, 0)
+            options.append(self._skip(self.rights[j], self.best(i, j + 1), here, bonus))
         return options
+
+    def _absorbed(self, index: int, chain: list[Op], other: int) -> float:
+        """A normalization that the other side lacks went into the weights: it never just goes."""
+        if index or chain[0].family != "BatchNormalization":
+            return 0.0
+        ops = (self.lefts, self.rights)[other]
+        last = (self.left_values, self.right_values)[other][-1]
+        families = [op.family for op in (*ops, *last.consumer_ops())]
+        return 0.0 if "BatchNormalization" in families else _ABSORBED
 
     def _end(self, here: tuple[Value, Value]) -> _Path:
         agreement = overlap(*(Counter(reader_families(value)) for value in here))

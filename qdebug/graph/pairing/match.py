@@ -119,7 +119,8 @@ class Matcher(Propagation):
             return False
         if (left.result.root, right.result.root) in self.dismissed:
             return False
-        if params_agreement(left, right) < _MIN_AGREEMENT:
+        known = any(value.root in self.matches.of_right for value in right.values)
+        if params_agreement(left, right) < (_MIN_AGREEMENT if known else 1.0):
             return False  # a name handed on to another node
         return self._results_consistent(left, right)
 

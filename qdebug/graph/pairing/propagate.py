@@ -8,6 +8,7 @@ from itertools import product
 
 from qdebug.graph.pairing.chains import align, chain_before
 from qdebug.graph.pairing.fingerprint import Fingerprints
+from qdebug.graph.pairing.fused import same_swish
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
 from qdebug.graph.pairing.ops import COMMUTATIVE, VIEW_FAMILIES, WEIGHTED
@@ -225,7 +226,16 @@ class Propagation:
             a = [op for op in lefts if op.family == family]
             b = [op for op in rights if op.family == family and self._ready(op)]
             self.assign(a, b, "structure")
+        self._forward_over_fusion(match)
         self._forward_over_views(match)
+
+    def _forward_over_fusion(self, match: Match) -> None:
+        """Match the result of an activation that is one operator on one side only."""
+        fused = same_swish(match.left, match.right)
+        if fused is not None and self.matches.free(*fused):
+            left, right = fused
+            if self.matches.commit(left.result, right.result, "structure", match.perm):
+                self.matches.bind(left, right, "structure")
 
     def _ready(self, right: Op) -> bool:
         return all(value.root in self.matches.of_right for value in right.values)

@@ -43,9 +43,9 @@ def _position(logical: Logical, tensor: str) -> int:
     return -1 if node is None else node.index
 
 
-def _distance(matches: Matches, match: Match) -> tuple[bool, bool, int]:
+def _distance(matches: Matches, match: Match) -> tuple[bool, bool, bool, int]:
     fits = matches.layouts.fits(match.left.shape, match.right.shape, match.perm)
-    return not fits, match.perm is not None, match.right.index
+    return not fits, match.right.shape is None, match.perm is not None, match.right.index
 
 
 def _twins(logical: Logical) -> dict[Value, list[Value]]:
@@ -69,12 +69,21 @@ def _pairs_of(matches: Matches, match: Match, left: Value, right: Value) -> list
     for tensor in left.paths:
         if graph.type_of(tensor).elem_type not in FLOAT_TYPES:
             continue
+        if not _expressible(matches, match, tensor, right):
+            continue
         before = not left.quantizers[tensor] and reading.path and any(left.quantizers.values())
         if before:  # the float graph quantizes too: before its quantizer, pair with before
             pairs.append(_pair(matches, match, tensor, right, Reading(right.raw, (), ())))
         else:
             pairs.append(_pair(matches, match, tensor, right, reading))
     return pairs
+
+
+def _expressible(matches: Matches, match: Match, tensor: str, right: Value) -> bool:
+    """Whether a form can say how to lay the quant tensor out: one open dimension at most."""
+    target = matches.left.graph.type_of(tensor).shape
+    fits = matches.layouts.fits(target, right.shape, match.perm)
+    return fits or _reshape_to(target) is not None
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,15 @@ def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tupl
     """Operands of two products, without a scaling that went into the other side's weight.
 
     SmoothQuant divides an activation and multiplies the weight; normalizing exporters do the
-    reverse. The weights' input channels tell whether that happened.
+    reverse. The weights' input channels tell whether that happened. A scaling may also have become
+    the product's own factor.
     """
+    factor = float(left_op.params.get("alpha", 1.0)) / float(right_op.params.get("alpha", 1.0))
+    if left_op.family == "MatMul" and abs(factor - 1) > _LITTLE:
+        if _scales_by(right.op, factor):
+            return left, right.op.values[0].root
+        if _scales_by(left.op, 1 / factor):
+            return left.op.values[0].root, right
     if _is_scaling(right.op) and not _same_scaling(left.op, right.op):
         ratio = _column_ratio(left_op, right_op)
         if ratio is not None and _explains(right.op, ratio):
@@ -28,6 +35,16 @@ def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tupl
         if ratio is not None and _explains(left.op, ratio):
             return left.op.values[0].root, right
     return left, right
+
+
+def _scales_by(op: Op | None, factor: float) -> TypeGuard[Op]:
+    if not _is_scaling(op):
+        return False
+    value = op.consts[0].read()
+    if value is None or value.size != 1:
+        return False
+    own = float(value.reshape(())) if op.family == "Mul" else 1 / float(value.reshape(()))
+    return abs(own - factor) <= _LITTLE * abs(factor)
 
 
 def _is_scaling(op: Op | None) -> TypeGuard[Op]:

@@ -123,11 +123,16 @@ def overlap(left: Counter[str], right: Counter[str]) -> float:
 
 def reader_families(value: Value) -> list[str]:
     """Families of the operations that read a value; graph outputs count as one."""
-    families = [
-        f"Concat:{slot}" if op.family == "Concat" else f"{op.family}/{len(op.values)}"
-        for op, slot in value.consumers
-    ]
+    families = [_reader_family(op, slot) for op, slot in value.consumers]
     return [*families, *(["output"] if value.outputs else [])]
+
+
+def _reader_family(op: Op, slot: int) -> str:
+    if op.family == "Concat":
+        return f"Concat:{slot}"
+    factor = op.params.get("alpha") if op.family == "MatMul" else None
+    scaled = "" if factor is None else f"*{float(factor):.2g}"
+    return f"{op.family}{scaled}/{len(op.values)}"
 
 
 def constants_agreement(left: Op, right: Op) -> float:

@@ -117,7 +117,10 @@ class Matches:
     def commit_left_view(self, match: Match, left: Value, perm: Perm | None) -> bool:
         """Record that a view which only the float graph has holds a matched value too."""
         left = left.root
-        if left in self.of_left or not self.layouts.same_size(left.shape, match.right.shape):
+        shapes = left.shape, match.right.shape
+        if left in self.of_left:
+            return False
+        if not (self.layouts.fits(*shapes, perm) or self.layouts.reshapes(*shapes)):
             return False
         self.of_left[left] = [Match(left, match.right, perm, match.by, view=True)]
         self.queue.append(self.of_left[left][0])
