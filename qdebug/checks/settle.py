@@ -54,7 +54,9 @@ def _explains(cause: Finding, finding: Finding, layers: Sequence[Layer]) -> bool
     known = cause.slug in CAUSES and finding.slug in CAUSES
     if not known or CAUSES.index(finding.slug) < CAUSES.index(cause.slug):
         return False
-    return bool(finding.layers) and set(finding.layers) <= set(cause.layers)
+    # Range findings begin with the layer that matters most.
+    told = finding.layers[:1] if finding.slug in _RANGES else finding.layers
+    return bool(told) and set(told) <= set(cause.layers)
 
 
 def _is_as_bad(cause: Finding, finding: Finding) -> bool:

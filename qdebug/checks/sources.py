@@ -228,8 +228,15 @@ def _dead_output(context: CheckContext) -> Iterator[Finding]:
 
 
 def _is_dead(context: CheckContext, at: int) -> str | None:
+    if context.layers[at].state in ("zero_both", "low_signal", "identical"):
+        return None
+    return _lost_signal(context, at)
+
+
+def _lost_signal(context: CheckContext, at: int) -> str | None:
+    """What became of a layer that varies in the float run and is one number in the quant run."""
     moments = context.stats[at].accumulated
-    if moments is None or context.layers[at].state in ("zero_both", "low_signal", "identical"):
+    if moments is None:
         return None
     total = moments.total()
     constant = total.min_q[0] == total.max_q[0] and total.n[0] > 1
@@ -248,7 +255,7 @@ def _peak(context: CheckContext, at: int) -> float:
 
 def _first_dead(context: CheckContext, at: int) -> int:
     """The earliest layer upstream from which on all is dead."""
-    dead = [i for i in context.layers[at].inputs if _is_dead(context, i) is not None]
+    dead = [i for i in context.layers[at].inputs if _lost_signal(context, i) is not None]
     return _first_dead(context, dead[0]) if dead else at
 
 

@@ -1,0 +1,83 @@
+"""All checks together: sample pairs and planted faults raise what they must, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from qdebug.checks.check import Check, CheckContext, run_check
+from qdebug.run.model import Finding
+from tests.support.checked import causes, finding, layer_names, planted_run, sample_run
+from tests.support.planting import PLANTS
+from tests.support.tables import sample_table
+
+NOTHING = cast(Any, None)
+HARMLESS = {"12 all-zero channel": ("info",), "12 near-zero weights": ("warn", "fail")}
+DETECTOR = ("10 mixed head", "17 DQ zero point +12", "19 range cut")
+"""Faults whose effect on boxes and scores differs from that on class scores."""
+
+
+@pytest.mark.parametrize("name", sample_table())
+def test_sample_pairs(name: str) -> None:
+    pair, run = sample_table()[name], sample_run(name)
+    assert causes(run, "fail") == pair.expected
+    assert not causes(run, "error")
+    if not pair.expected:
+        assert run.verdict.status == "pass"
+        assert not causes(run, "warn")
+    for slug in pair.expected if pair.planted else ():
+        found = finding(run, slug)
+        readers = [run.layers[to].name for at in found.layers for to in run.layers[at].outputs]
+        assert pair.planted in [*layer_names(run, found), *readers]
+
+
+@pytest.mark.parametrize("fault", PLANTS)
+def test_planted_faults(fault: str) -> None:
+    _check_planted(fault, "classifier", HARMLESS.get(fault, ("fail", "warn")))
+
+
+@pytest.mark.parametrize("fault", DETECTOR)
+def test_planted_faults_of_a_detector(fault: str) -> None:
+    _check_planted(fault, "detector", ("fail", "warn"))
+
+
+def _check_planted(fault: str, model: str, statuses: tuple[str, ...]) -> None:
+    planted, run = planted_run(fault, model)
+    found = finding(run, planted.slug)
+    assert found.status in statuses
+    assert causes(run, "fail") <= {planted.slug}
+    named = {run.layers[at].float_tensor for at in found.layers}
+    assert not planted.tensors or named & set(planted.tensors)
+
+
+def test_order_and_passed_checks() -> None:
+    run = sample_run("classifier-clipped")
+    order = ["fail", "error", "warn", "info", "pass", "not_applicable"]
+    ranks = [order.index(f.status) for f in run.findings]
+    assert ranks == sorted(ranks)
+    assert finding(run, "weight-mismatch").status == "pass"
+    assert finding(run, "float16-overflow").status == "not_applicable"
+
+
+def _crash(_: CheckContext) -> list[Finding]:
+    raise ZeroDivisionError("by zero")
+
+
+def test_a_check_that_crashes_is_a_finding() -> None:
+    context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), ())
+    (found,) = run_check(Check("QD999", "broken", "fine", _crash), context)
+    assert (found.status, found.severity, found.confidence) == ("error", "error", "low")
+    assert found.seen == "ZeroDivisionError: by zero"
+
+
+def test_what_is_asked_for_once_is_computed_once() -> None:
+    context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), ())
+    calls: list[CheckContext] = []
+
+    def compute(given: CheckContext) -> int:
+        calls.append(given)
+        return len(calls)
+
+    assert (context.once(compute), context.once(compute)) == (1, 1)
+    assert calls == [context]

@@ -1,0 +1,76 @@
+"""Findings on real models: the head of a detector, faults planted into a classifier, sound ones."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import onnx
+import pytest
+
+import qdebug
+from benchmarks import outputs
+from benchmarks.cure import cured
+from benchmarks.faults import ZOO, run_bench, zoo_pairs
+from benchmarks.gains import Variant
+from qdebug.run.model import Run
+from tests.support.checked import causes, finding
+
+FAULTS = ("10 mixed head", "17 DQ zero point +12", "19 range cut")
+
+
+@functools.cache
+def variant_run(model: str, name: str) -> tuple[Variant, Run]:
+    variant = Variant(model, ZOO / model / f"{name}.onnx")
+    pictures = variant.pictures[:1]
+    return variant, qdebug.compare(
+        variant.float_file, variant.file, pictures, preprocess=variant.spec
+    )
+
+
+def test_the_head_is_the_cause_and_the_cut_wins_what_it_promises(zoo: Path, tmp_path: Path) -> None:
+    variant, run = variant_run("yolov5n", "quant_qdq_minmax_pc")
+    assert causes(run, "fail") == {"mixed-range"}
+    assert run.task is not None
+    assert run.task.numbers["f1"] == 0
+    found = finding(run, "mixed-range")
+    part = outputs.part_of(found)
+    assert part is not None
+    models = onnx.load(variant.float_file), onnx.load(variant.file)
+    better = tmp_path / "cut.onnx"
+    onnx.save(cured(run, found, models), better)
+    pictures = variant.pictures[:1]
+    again = qdebug.compare(variant.float_file, better, pictures, preprocess=variant.spec)
+    assert again.task is not None
+    assert again.task.numbers["f1"] > 0.7
+    assert finding(again, "mixed-range").status == "pass"
+    reference, before, after = (
+        outputs.run(model, pictures, variant.spec)
+        for model in (variant.float_file, variant.file, better)
+    )
+    won = outputs.sqnr(reference, after, part) - outputs.sqnr(reference, before, part)
+    assert found.gain_db == pytest.approx(won, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        ("yolov5n", "quant_qdq_minmax_pc_headfloat"),
+        ("yolov5n", "quant_dynamic"),
+        ("ppocrv4_det", "quant_fp16"),
+        ("ultraface_rfb320", "quant_qop_minmax_pt"),
+        ("mobilenetv2", "quant_qdq_minmax_pc"),
+    ],
+)
+def test_sound_variants(model: str, name: str, zoo: Path) -> None:
+    _, run = variant_run(model, name)
+    assert run.verdict.status != "fail"
+    assert not causes(run, "fail", "error")
+    assert len(causes(run, "warn")) <= 1
+
+
+def test_faults_planted_into_a_real_classifier(zoo: Path) -> None:
+    (pair,) = [p for p in zoo_pairs(2) if p.name == "mobilenetv2"]
+    for result in run_bench([pair], FAULTS):
+        assert result.is_named, result.fault
+        assert result.predicted is None or result.is_predicted, result.fault
