@@ -108,13 +108,23 @@ def _mistake(quantizer: Quantizer, affine: Affine, was: str | None) -> str:
     """Name the mistake in the calibration, or that in the pipeline if it is the calibrated one."""
     in_calibration = _nearest(quantizer, mistakes(affine))
     if in_calibration:
-        return f"as if in calibration {in_calibration}"
+        other = _two_sided(quantizer) if quantizer.symmetric else None
+        return f"as if in calibration {in_calibration}" + (f", or as with {other}" if other else "")
     if was is None:
         return ""
     for told in explain(known_affine(was, len(affine.gain)), affine, swapped=False):
         if not told.sentence.startswith("another normalization"):
             return f"calibration looks like {was}; in the pipeline, {told.sentence}"
     return ""
+
+
+def _two_sided(quantizer: Quantizer) -> str | None:
+    """A well-known range below and above zero that a symmetric quantizer holds as exactly.
+
+    Symmetric calibration gives values of 0..1 the range -1..1.
+    """
+    whole = Quantizer(quantizer.low, quantizer.high, False)
+    return _nearest(whole, ((name, known_affine(name)) for name in KNOWN))
 
 
 def _nearest(quantizer: Quantizer, candidates: Iterator[tuple[str, Affine]]) -> str | None:
