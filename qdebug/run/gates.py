@@ -52,6 +52,11 @@ def gate_of(finding: Finding) -> Gate | None:
     return _GATE_OF_FAMILY.get(finding.id[2:3])
 
 
+def input_failed(run: Run) -> bool:
+    """Whether the verdict stands at the input gate: every layer was measured on a wrong input."""
+    return run.verdict.status == "fail" and run.verdict.gate == "input"
+
+
 def gate_states(run: Run) -> tuple[GateState, ...]:
     """Every gate with its status, in order."""
     return tuple(_state(run, gate) for gate in GATES)

@@ -22,6 +22,7 @@ from qdebug.reporters.text import (
     sensitivity_db,
 )
 from qdebug.run.filter import LayerIndex, parse_filter
+from qdebug.run.gates import input_failed
 from qdebug.run.model import Layer, Run
 
 _SHOWN, _SHOWN_VERBOSE = 5, 20
@@ -65,6 +66,8 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     if not shown:
         return []
     lines = look.hanging("", ranking.title, style="bold")
+    if input_failed(run):
+        lines += look.hanging("", "measured on a wrong input: put that right first", style="yellow")
     lines += _table(run, shown, look)
     lines += _rest(run, shown, ranking, look)
     return lines

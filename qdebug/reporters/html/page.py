@@ -33,7 +33,7 @@ from qdebug.reporters.ranking import (
     worst_first,
 )
 from qdebug.reporters.reproduce import DEFINITIONS, FORMULAS, reproduce_facts, shell_command
-from qdebug.run.gates import GateState, gate_states
+from qdebug.run.gates import GateState, gate_states, input_failed
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.run.pages import explanation_of
 
@@ -121,6 +121,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "counts": finding_counts(run),
         "gate_state": gate_state,
         "gates": gate_states(run),
+        "input_failed": input_failed,
         "first_bad": first_bad(run),
         "limit": limit,
         "input": input_check(run, pictures),
