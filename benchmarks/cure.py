@@ -14,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from qdebug.run.model import Finding, Layer, Run
-from tests.support.planting import WEIGHTED, Editor
+from tests.support.editor import WEIGHTED, Editor
 
 RANGES = ("activation-clipping", "range-too-wide")
 WITH_WEIGHTS = ("error-source",)

@@ -9,16 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[Any]
+from tests.support.editor import WEIGHTED, Array, Editor
 
-WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 INT32_MAX = 2**31 - 1
 
 
@@ -42,56 +39,6 @@ class Planted:
     sound_model: onnx.ModelProto | None = None
 
 
-class Editor:
-    """A model that is changed, and what is asked of it.
-
-    Args:
-        model: left as it is; the editor works on a copy.
-    """
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self.model = onnx.ModelProto()
-        self.model.CopyFrom(model)
-        self.graph = self.model.graph
-        self.constants = {t.name: t for t in self.graph.initializer}
-        for node in self.graph.node:
-            if node.op_type == "Constant" and node.attribute[0].name == "value":
-                self.constants[node.output[0]] = node.attribute[0].t
-        self.producer = {name: n for n in self.graph.node for name in n.output}
-
-    def value(self, name: str) -> Array:
-        return numpy_helper.to_array(self.constants[name])
-
-    def set(self, name: str, value: Array) -> None:
-        self.constants[name].CopyFrom(numpy_helper.from_array(np.array(value, order="C"), name))
-
-    def own(self, node: onnx.NodeProto, slot: int) -> str:
-        """A copy of a constant input that no other node shares; its name."""
-        old = node.input[slot]
-        name = f"{old}/planted/{node.output[0]}"
-        tensor = numpy_helper.from_array(self.value(old), name)
-        self.graph.initializer.append(tensor)
-        self.constants[name] = self.graph.initializer[-1]
-        node.input[slot] = name
-        return str(name)
-
-    def dequantizer(self, tensor: str) -> onnx.NodeProto | None:
-        node = self.producer.get(tensor)
-        return node if node is not None and node.op_type == "DequantizeLinear" else None
-
-    def weighted(self, tensor: str) -> onnx.NodeProto:
-        """The node with weights that makes a tensor, behind its activation perhaps."""
-        node = self.producer[tensor]
-        return node if node.op_type in WEIGHTED else self.weighted(node.input[0])
-
-    def readers(self, tensor: str) -> list[onnx.NodeProto]:
-        return [n for n in self.graph.node if tensor in n.input]
-
-    def quantizer_of(self, tensor: str) -> onnx.NodeProto | None:
-        """The ``QuantizeLinear`` that reads a tensor."""
-        return next((n for n in self.readers(tensor) if n.op_type == "QuantizeLinear"), None)
-
-
 def middle_conv(quant: onnx.ModelProto, share: float = 0.4) -> str:
     """Output of a Conv in the middle of a QDQ model: of many channels, quantized, with a bias."""
     editor = Editor(quant)
@@ -100,16 +47,22 @@ def middle_conv(quant: onnx.ModelProto, share: float = 0.4) -> str:
 
 
 def _is_plain(editor: Editor, node: onnx.NodeProto) -> bool:
+    """Whether a node is a quantized Conv that mixes channels, and its bias is no zero."""
+    if not _is_quantized(editor, node):
+        return False
+    _, (_, weight, bias) = _parts(editor, node.output[0])
+    shape = editor.constants[weight.input[0]].dims
+    return shape[0] >= 8 and shape[1] > 1 and bool(editor.value(bias.input[0]).any())
+
+
+def _is_quantized(editor: Editor, node: onnx.NodeProto) -> bool:
+    """Whether a node is a Conv with a bias, and data, weight and bias are dequantized."""
     if node.op_type != "Conv" or len(node.input) < 3:
         return False
     inputs = [editor.dequantizer(name) for name in node.input]
     if any(dq is None for dq in inputs):
         return False
-    weight, bias = (dq.input[0] for dq in inputs[1:] if dq is not None)
-    if weight not in editor.constants or bias not in editor.constants:
-        return False
-    shape = editor.constants[weight].dims
-    return shape[0] >= 8 and shape[1] > 1 and bool(editor.value(bias).any())
+    return all(dq.input[0] in editor.constants for dq in inputs[1:] if dq is not None)
 
 
 def _parts(editor: Editor, conv: str) -> tuple[onnx.NodeProto, list[onnx.NodeProto]]:
@@ -283,6 +236,84 @@ def _scale_channel(editor: Editor, name: str, channel: int, factor: float) -> No
     editor.set(name, value)
 
 
+def outlier_channel(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
+    """Fault 13: one channel of an early Conv is a hundred times the others.
+
+    The Conv that reads it undoes the factor, in float weights: the float model computes what it
+    did. The sound model leaves the tensor between the two unquantized.
+    """
+    floats, faulty = Editor(float_model), Editor(quant)
+    conv, reader = _chained_convs(floats, faulty)
+    float_reader = floats.weighted(reader.output[0])
+    _, (_, weight, stored) = _parts(faulty, conv)
+    channel = int(np.argmax(_channel_norms(faulty, weight)))
+    for slot in (1, 2):
+        _scale_channel(floats, floats.own(floats.weighted(conv), slot), channel, 100.0)
+    _scale_input_channel(floats, floats.own(float_reader, 1), channel, 0.01)
+    for dequantizer in (weight, stored):
+        _scale_channel(faulty, faulty.own(dequantizer, 1), channel, 100.0)
+    _float_weight(faulty, reader, channel)
+    sound = Editor(faulty.model)
+    (twin,) = [n for n in sound.graph.node if n.output[0] == reader.output[0]]
+    twin.input[0] = conv
+    planted = _rescale_input(faulty, floats.model, reader, 100.0, "outlier-channel")
+    after = (*_after(faulty, conv), *planted.tensors)
+    return Planted(floats.model, faulty.model, planted.slug, after, sound.model)
+
+
+def _chained_convs(floats: Editor, quant: Editor) -> tuple[str, onnx.NodeProto]:
+    """The first plain Conv whose output goes to one other Conv alone, with nothing between."""
+    for node in quant.graph.node:
+        if not _is_quantized(quant, node) or quant.value(_weight_scale(quant, node)).size == 1:
+            continue
+        made = floats.producer.get(node.output[0])
+        users = floats.readers(node.output[0])
+        if made is None or made.op_type != "Conv" or [n.op_type for n in users] != ["Conv"]:
+            continue
+        twins = [n for n in _readers_of_values(quant, node.output[0]) if _is_plain(quant, n)]
+        if len(twins) == 1:
+            return str(node.output[0]), twins[0]
+    raise ValueError("no Conv feeds another one alone")
+
+
+def _readers_of_values(editor: Editor, tensor: str) -> list[onnx.NodeProto]:
+    """Nodes that read a tensor behind its Q/DQ pair."""
+    codes = [n.output[0] for n in editor.readers(tensor) if n.op_type == "QuantizeLinear"]
+    values = [n.output[0] for name in codes for n in editor.readers(name)]
+    return [node for value in values for node in editor.readers(value)]
+
+
+def _weight_scale(editor: Editor, conv: onnx.NodeProto) -> str:
+    dequantizer = editor.dequantizer(conv.input[1])
+    assert dequantizer is not None
+    return str(dequantizer.input[1])
+
+
+def _channel_norms(editor: Editor, weight: onnx.NodeProto) -> Array:
+    codes = editor.value(weight.input[0]).astype(np.float64)
+    norms: Array = np.abs(codes).reshape(len(codes), -1).sum(axis=1) * editor.value(weight.input[1])
+    return norms
+
+
+def _scale_input_channel(editor: Editor, name: str, channel: int, factor: float) -> None:
+    value = np.array(editor.value(name))
+    value[:, channel] *= np.float32(factor)
+    editor.set(name, value)
+
+
+def _float_weight(editor: Editor, conv: onnx.NodeProto, channel: int) -> None:
+    """A Conv's weight as its codes say, one input channel a hundredth, not quantized any more."""
+    dequantizer = editor.dequantizer(conv.input[1])
+    assert dequantizer is not None
+    codes = editor.value(dequantizer.input[0]).astype(np.float32)
+    scale = editor.value(dequantizer.input[1]).reshape(-1, *[1] * (codes.ndim - 1))
+    value = codes * scale
+    value[:, channel] *= np.float32(0.01)
+    name = f"{conv.output[0]}/planted/weight"
+    editor.graph.initializer.append(numpy_helper.from_array(value, name))
+    conv.input[1] = name
+
+
 def channel_zeroed(float_model: onnx.ModelProto, quant: onnx.ModelProto) -> Planted:
     """Fault 12, its control: a channel without weights in both models is no more than a remark."""
     floats, editor = Editor(float_model), Editor(quant)
@@ -373,6 +404,7 @@ PLANTS: dict[str, Plant] = {
     "10 mixed head": mixed_head,
     "12 near-zero weights": bias_clipped,
     "12 all-zero channel": channel_zeroed,
+    "13 outlier channel": outlier_channel,
     "16 another training run": other_run,
     "17 DQ scale x1.25": dq_rescaled,
     "17 DQ zero point +12": dq_shifted,

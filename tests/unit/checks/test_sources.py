@@ -7,8 +7,8 @@ import onnx
 import pytest
 
 from tests.support.checked import finding, layer_names, net_run, sample_run, table_of
+from tests.support.editor import Editor
 from tests.support.graphs import SIDE, float_model, qdq_model
-from tests.support.planting import Editor
 
 IMAGE = {"images": np.random.default_rng(0).random((1, 3, SIDE, SIDE)).astype(np.float32)}
 EARLY = "/features/features.1/dw/conv/Conv"
