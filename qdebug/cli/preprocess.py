@@ -13,10 +13,12 @@ from qdebug.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
     from qdebug.preprocess import PreprocessSpec
+    from qdebug.preprocess.check import CheckResult
+    from qdebug.run.check_report import CheckReport
     from qdebug.run.model import Finding
 
 _STDOUT = "-"
-_SCHEMA = "qdebug.check/1"
+_DIFF_SCHEMA = "qdebug.preprocess-diff/1"
 _MARKS = {"fail": "FAIL", "warn": "warn", "info": "info", "pass": "pass"}
 
 
@@ -143,7 +145,7 @@ def _diff(args: argparse.Namespace) -> int:
     if args.json:
         from qdebug.run.codec import encode
 
-        _write_json(args, {"schema": _SCHEMA, "a": str(one), "b": str(two), **encode(result)})
+        _write_json(args, {"schema": _DIFF_SCHEMA, "a": str(one), "b": str(two), **encode(result)})
     if args.json != _STDOUT:
         terminal.write("\n".join(lines) + "\n")
     return ExitCode.PASS
@@ -155,20 +157,17 @@ def _check(args: argparse.Namespace) -> int:
             "check needs the tensor that was fed, or the models",
             "give --fed TENSOR, or --float FLOAT and perhaps --quant QUANT",
         )
-    recovered, findings, extra = _check_models(args) if args.fed is None else _check_fed(args)
+    report = _check_models(args) if args.fed is None else _check_fed(args)
     if args.json:
         from qdebug.run.codec import encode
 
-        content = {"schema": _SCHEMA, "recovered": str(recovered) if recovered else None}
-        _write_json(args, {**content, **encode(extra), "findings": encode(findings)})
+        _write_json(args, encode(report))
     if args.json != _STDOUT:
-        terminal.write(_report(recovered, findings, args))
-    return _exit_code(findings, args.fail_on)
+        terminal.write(_report(report, args))
+    return _exit_code(report.findings, args.fail_on)
 
 
-def _check_fed(
-    args: argparse.Namespace,
-) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
+def _check_fed(args: argparse.Namespace) -> CheckReport:
     """Judge a fed tensor against an image or a reference tensor."""
     from qdebug.preprocess.check import check_picture, check_tensor
     from qdebug.preprocess.fed import read_fed
@@ -186,15 +185,11 @@ def _check_fed(
         result = check_tensor(read(args.reference), read(args.fed), spec, model=runner)
     else:
         (image,) = _operands(args, 1, 1, "one image, or --reference TENSOR")
-        fed = read(args.fed)
-        result = check_picture(Path(image), fed, spec, size=size, model=runner)
-    extra = {"residual_codes": result.residual_codes, "output_sqnr_db": result.output_sqnr_db}
-    return result.recovered, result.findings, extra
+        result = check_picture(Path(image), read(args.fed), spec, size=size, model=runner)
+    return _made(result.findings, result.recovered, spec, result)
 
 
-def _check_models(
-    args: argparse.Namespace,
-) -> tuple[PreprocessSpec | None, Sequence[Finding], dict[str, Any]]:
+def _check_models(args: argparse.Namespace) -> CheckReport:
     """Judge a pipeline against what the models themselves say."""
     from qdebug.preprocess.gate import prove_models
     from qdebug.preprocess.model_facts import load_facts
@@ -209,7 +204,25 @@ def _check_models(
     findings = list(prove_models(facts, spec, quant, quant_spec))
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
-    return spec, findings, {}
+    return _made(findings, None, spec)
+
+
+def _made(
+    findings: Sequence[Finding],
+    recovered: PreprocessSpec | None,
+    reference: PreprocessSpec | None,
+    result: CheckResult | None = None,
+) -> CheckReport:
+    from qdebug.run.check_report import SCHEMA, CheckReport
+
+    return CheckReport(
+        SCHEMA,
+        str(recovered) if recovered else None,
+        str(reference) if reference else None,
+        result.residual_codes if result else None,
+        result.output_sqnr_db if result else None,
+        tuple(findings),
+    )
 
 
 def _hint(spec: PreprocessSpec, pictures: list[Path], runner: Any) -> list[Finding]:
@@ -267,11 +280,12 @@ def _write_json(args: argparse.Namespace, content: dict[str, Any]) -> None:
         write_file(Path(args.json), text, args.force)
 
 
-def _report(
-    recovered: PreprocessSpec | None, findings: Sequence[Finding], args: argparse.Namespace
-) -> str:
+def _report(report: CheckReport, args: argparse.Namespace) -> str:
     """Write the findings for the terminal, those that passed as a count unless asked for."""
-    lines = [f"{'recovered' if args.fed else 'pipeline'}  {recovered or 'nothing'}", ""]
+    lines = [f"recovered  {report.recovered or 'nothing'}", ""]
+    if args.fed is None:
+        lines = [f"pipeline  {report.reference}", ""]
+    findings = report.findings
     shown = [f for f in findings if f.status != "pass" or args.verbose]
     for finding in shown:
         lines.append(f"{_MARKS.get(finding.status, finding.status)}  {finding.id} {finding.slug}")

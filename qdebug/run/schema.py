@@ -8,6 +8,8 @@ import types
 import typing
 from typing import Any, Union
 
+from qdebug.run import check_report
+from qdebug.run.check_report import CheckReport
 from qdebug.run.decoding import field_hints, json_fields
 from qdebug.run.model import SCHEMA, Run
 
@@ -24,13 +26,22 @@ _SCALARS: dict[Any, dict[str, Any]] = {
 
 def run_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a run."""
+    return _root_schema(Run, SCHEMA, "A qdebug run")
+
+
+def check_schema() -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of what ``qdebug preprocess check --json`` writes."""
+    return _root_schema(CheckReport, check_report.SCHEMA, "A qdebug check of an input")
+
+
+def _root_schema(root: type, identifier: str, title: str) -> dict[str, Any]:
     definitions: dict[str, Any] = {"number": _NUMBER}
-    root = _schema_of(Run, definitions)
+    content = _schema_of(root, definitions)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": SCHEMA,
-        "title": "A qdebug run",
-        **root,
+        "$id": identifier,
+        "title": title,
+        **content,
         "$defs": dict(sorted(definitions.items())),
     }
 

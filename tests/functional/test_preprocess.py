@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from qdebug.preprocess import PreprocessSpec, prepare_file
+from qdebug.run.schema import check_schema
 from tests.functional.conftest import Cli
 from tests.support.graphs import SPEC
 
@@ -37,6 +39,7 @@ def report(cli: Cli, *arguments: str) -> tuple[int, dict[str, object], list[str]
     result = cli("preprocess", "check", *arguments, "--json", "-")
     assert result.err == ""
     content = json.loads(result.out)
+    jsonschema.validate(content, check_schema())
     findings = [f["slug"] for f in content["findings"] if f["status"] in ("warn", "fail")]
     return result.code, content, findings
 
@@ -66,9 +69,20 @@ def test_a_fed_tensor_is_judged_against_the_picture(
     assert (code, found) == (1 if slugs else 0, slugs)
     assert content["schema"] == "qdebug.check/1"
     assert content["recovered"] == str(PreprocessSpec.parse(fed))
-    assert set(content) == {
-        "schema", "recovered", "findings", "residual_codes", "output_sqnr_db"
-    }  # fmt: skip
+    assert content["reference"] == str(PreprocessSpec.parse(PROBE))
+
+
+def test_the_schema_of_a_check_is_published(cli: Cli) -> None:
+    published = json.loads(cli("schema", "check").out)
+    assert published == check_schema()
+    assert published["$id"] == "qdebug.check/1"
+    wanted = {"schema", "recovered", "reference", "residual_codes", "output_sqnr_db", "findings"}
+    named = (
+        published["$defs"][published["$ref"].rpartition("/")[2]]
+        if "$ref" in published
+        else published
+    )
+    assert set(named["properties"]) == set(named["required"]) == wanted
 
 
 def test_without_a_reference_the_pipeline_is_only_recovered(probe: str, cli: Cli) -> None:
@@ -128,6 +142,7 @@ def test_models_and_a_pipeline_are_judged_without_a_tensor(here: Path, cli: Cli)
     assert report(cli, *models, "-p", unscaled)[::2] == (1, ["calibration-range"])
     code, content, found = report(cli, "photo_0.png", *models, "-p", SPEC)
     assert (code, found) == (0, [])
+    assert content["recovered"] is None
     hints = [f for f in content["findings"] if "confidence" in f["title"]]  # type: ignore[attr-defined]
     assert len(hints) == 1
 

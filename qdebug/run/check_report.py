@@ -1,0 +1,30 @@
+"""What ``qdebug preprocess check --json`` writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from qdebug.run.model import Finding
+
+SCHEMA = "qdebug.check/1"
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """One check of an input.
+
+    Attributes:
+        schema: ``qdebug.check/1``.
+        recovered: the pipeline that made the fed tensor; None if none was found or asked for.
+        reference: the pipeline that is right, as given or as a model implies it; None without.
+        residual_codes: rms of what the recovered pipeline leaves unexplained, in pixel codes.
+        output_sqnr_db: SQNR of the float model's worst output, fed tensor against the reference.
+        findings: as in a run.
+    """
+
+    schema: str
+    recovered: str | None
+    reference: str | None
+    residual_codes: float | None
+    output_sqnr_db: float | None
+    findings: tuple[Finding, ...]
