@@ -378,7 +378,7 @@ def _ascend_dequantize(w: _Writer) -> None:
     packed = w.value(1)
     if packed is None:
         raise ValueError("AscendDequant without constant scales")
-    product = packed.reshape(-1).astype(np.uint32).view(np.float32)
+    product: Array = packed.reshape(-1).astype(np.uint32).view(np.float32)
     sums = next(n for n in w.source.graph.node if w.input(0) in n.output)
     wide = sums.op_type == "Conv" and product.size > 1
     product = product.reshape([1, -1, 1, 1]) if wide else product

@@ -144,7 +144,8 @@ def _evidence(match: Match, tensor: str, right: Value, reading: Reading) -> str:
 def _form(matches: Matches, match: Match, tensor: str, right: Value, held: str) -> TensorForm:
     quantizer = right.codes.get(held)
     target = matches.left.graph.type_of(tensor).shape
-    if matches.layouts.fits(target, right.shape, match.perm):
+    known = right.shape is not None or match.perm is not None or _reshape_to(target) is None
+    if known and matches.layouts.fits(target, right.shape, match.perm):
         return TensorForm(quantizer, match.perm)
     return TensorForm(quantizer, None, _reshape_to(target))
 
