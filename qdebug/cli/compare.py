@@ -114,7 +114,8 @@ def _add_measuring_options(group: argparse._ArgumentGroup) -> None:
         "--keep-tensors",
         type=values.keep_tensors,
         metavar="WHICH",
-        help="store tensors as .npy in the run: none (default), worst:N or all",
+        help="store tensors as .npy in the run: none (default), all, or worst:N: what failed "
+        "findings name first, then the largest errors",
     )
     group.add_argument(
         "--threads", type=values.positive, metavar="N", help="threads of ONNX Runtime"

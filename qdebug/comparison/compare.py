@@ -221,8 +221,11 @@ class _Comparison:
             self._run_samples(samples, capture, outputs, kept)
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
-        layers = kept.finish(layers, self._recapture(pairing, samples))
-        return self._finish(pairing, capture.stats, layers, outputs, samples)
+        self.progress.stage("checking")
+        context = self._context(pairing, capture.stats, layers, outputs, samples)
+        findings = run_checks(context)
+        layers = kept.finish(layers, findings, self._recapture(pairing, samples))
+        return self._finish(dataclasses.replace(context, layers=layers), findings, outputs)
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
@@ -336,24 +339,21 @@ class _Comparison:
                 self.writer.add(stored[kind], png(picture))
         return dataclasses.replace(info, **stored)
 
-    def _finish(
+    def _context(
         self,
         pairing: Pairing,
         stats: Sequence[LayerStats],
         layers: Sequence[Layer],
         runs: OutputRuns,
         samples: Sequence[Sample],
-    ) -> Run:
-        self.progress.stage("checking")
-        outputs = make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling)
-        task = runs.task.outcome()
-        context = CheckContext(
+    ) -> CheckContext:
+        return CheckContext(
             self.float.graph,
             self.quant.graph,
             pairing,
             layers,
             stats,
-            outputs,
+            make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling),
             self.infos,
             self.request.limits,
             self.request.vendor,
@@ -365,12 +365,14 @@ class _Comparison:
                 len(samples),
                 (self.settings[0], self.settings[1]),
             ),
-            task,
+            runs.task.outcome(),
             self.request.layer_limits,
             runs.ceiling,
             input_findings=self.input_findings,
         )
-        findings = run_checks(context)
+
+    def _finish(self, context: CheckContext, findings: Sequence[Finding], runs: OutputRuns) -> Run:
+        pairing, task = context.pairing, context.task
         run = Run(
             schema=SCHEMA,
             tool=tool_info(self.request.providers),
@@ -378,16 +380,16 @@ class _Comparison:
             models=Models(describe(self.float.graph), describe(self.quant.graph)),
             preprocess=Preprocess(self.float.preprocess, self.quant.preprocess),
             samples=tuple(self.infos),
-            verdict=decide(outputs, findings, self.request.limits),
-            outputs=tuple(outputs),
-            layers=tuple(layers),
+            verdict=decide(context.outputs, findings, self.request.limits),
+            outputs=tuple(context.outputs),
+            layers=tuple(context.layers),
             unpaired=UnpairedSides(pairing.unpaired_float, pairing.unpaired_quant),
             findings=tuple(findings),
             timing=self._timing(runs.deployed.seconds_per_sample),
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
         )
-        return self.writer.commit(run, make_arrays(stats))
+        return self.writer.commit(run, make_arrays(context.stats))
 
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started

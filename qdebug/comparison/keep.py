@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, Literal
 
 import numpy.typing as npt
 
-from qdebug.run.model import Layer
+from qdebug.run.model import Finding, Layer
 from qdebug.run.store import MemoryWriter, RunWriter, tensor_file
 
 Array = npt.NDArray[Any]
@@ -36,21 +37,26 @@ class KeptTensors:
         if self._all:
             self._write(sample, layer, side, value)
 
-    def finish(self, layers: Sequence[Layer], recapture: Recapture) -> list[Layer]:
+    def finish(
+        self, layers: Sequence[Layer], findings: Sequence[Finding], recapture: Recapture
+    ) -> list[Layer]:
         """Write the worst layers' values where that was asked for, and mark what is kept.
 
-        Which layers are the worst is known only now, so those few are run once more.
+        The worst are those that failed findings and warnings name, then those of the largest
+        accumulated error. That is known only now, so those few are run once more.
         """
-        kept = self._chosen(layers)
+        named = {index for f in findings if f.status in ("fail", "warn") for index in f.layers}
+        kept = self._chosen(layers, named)
         if self._worst and kept:
             recapture(sorted(kept), self._write)
         return [dataclasses.replace(x, kept=True) if x.index in kept else x for x in layers]
 
-    def _chosen(self, layers: Sequence[Layer]) -> set[int]:
+    def _chosen(self, layers: Sequence[Layer], named: AbstractSet[int]) -> set[int]:
         compared = [layer for layer in layers if layer.state != "not_compared"]
         if self._all:
             return {layer.index for layer in compared}
-        return {layer.index for layer in sorted(compared, key=_badness)[: self._worst]}
+        worst = sorted(compared, key=lambda x: (x.index not in named, _badness(x)))
+        return {layer.index for layer in worst[: self._worst]}
 
     def _write(self, sample: int, layer: int, side: str, value: Array) -> None:
         which: Literal["float", "quant"] = "float" if side == "float" else "quant"

@@ -157,7 +157,9 @@ def files_in_html(path: Path) -> MemoryFiles:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path.name} is not a page of text", "open a NAME.qdrun") from error
+    except OSError as error:
         raise RunError(f"{path.name} cannot be read: {error}") from error
     run = _script(text, HTML_RUN_ID)
     if run is None:

@@ -170,7 +170,7 @@ class TestPage:
     def test_bytes_that_are_no_text(self, tmp_path: Path) -> None:
         path = tmp_path / "r.html"
         path.write_bytes(b"\xff\xfe\x00")
-        with pytest.raises(RunError, match="cannot be read"):
+        with pytest.raises(RunError, match="is not a page of text"):
             files_in_html(path)
 
     @pytest.mark.parametrize(
