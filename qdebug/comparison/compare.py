@@ -193,6 +193,7 @@ class _Comparison:
         self.infos: list[SampleInfo] = []
         self.notes: list[str] = []
         self.input_findings: tuple[Finding, ...] = ()
+        self.fed_picture: npt.NDArray[np.uint8] | None = None
 
     def run(self) -> Run:
         samples = find_samples(
@@ -205,6 +206,7 @@ class _Comparison:
         first = self._feeds(samples[0])
         gate = InputGate((self.float, self.quant), samples[0], self.request.fed)
         self.input_findings = gate.findings()
+        self.fed_picture = gate.fed_picture()
         pairing = self._pair(first)
         with self._capture(pairing, first, len(samples)) as capture:
             self.notes.append(capture.plan.describe())
@@ -328,6 +330,7 @@ class _Comparison:
         pictures = {
             "thumb": input_picture(next(iter(feeds[0].values())), self.float.contract.spec),
             "source": source_picture(sample),
+            "thumb_fed": None if number else self.fed_picture,
         }
         if not fed_alike(self.float, self.quant):
             quant_value = next(iter(feeds[1].values()))

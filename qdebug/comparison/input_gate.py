@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.comparison.pictures import input_picture
 from qdebug.comparison.sides import Side
 from qdebug.errors import QdebugError, UsageError
-from qdebug.preprocess import PreprocessSpec, Sample
+from qdebug.preprocess import PreprocessSpec, Sample, prepare_file
 from qdebug.preprocess.contracts import contract_of
 from qdebug.preprocess.fed import read_fed
 from qdebug.preprocess.gate import Effect, prove_models, prove_range
@@ -57,6 +58,26 @@ class InputGate:
             seen = f"{type(error).__name__}: {error}"
             title = "the check of the input crashed"
             return (Finding(_ID, _SLUG, "error", "error", title, seen, "", confidence="low"),)
+
+    def fed_picture(self) -> npt.NDArray[np.uint8] | None:
+        """What was fed, shown as the pipeline that is right would show it.
+
+        Returns:
+            uint8 ``[height, width, 3]``, small; None without ``fed`` or where it is no picture.
+
+        Raises:
+            QdebugError: the tensor file is unusable.
+        """
+        spec = self.sides[0].contract.spec
+        if self.fed is None:
+            return None
+        facts = self._facts()
+        fed = self._read_fed(facts[1], spec)
+        reference = self._reference(spec, facts, fed) if spec and self.sample.picture else None
+        if reference is not None and self.sample.picture is not None:
+            right = prepare_file(self.sample.picture, reference).tensor
+            reference = reference if right.shape == fed.shape else None
+        return input_picture(fed, reference)
 
     def _judged(self) -> tuple[Finding, ...]:
         facts = self._facts()
@@ -102,25 +123,33 @@ class InputGate:
         """Judge what was fed against what should have been."""
         from qdebug.preprocess.check import check_picture, check_tensor
 
-        assert self.fed is not None
-        item = facts[1].input
-        if item.layout is None:
-            raise UsageError(
-                f"--fed proves pictures, and input {item.name!r} takes {item.describe()}",
-                "leave it out: all inputs of such a model come from the files given",
-            )
-        size = item.size or (spec.size if spec else None)
-        fed = read_fed(self.fed, item=item, size=size)
+        fed = self._read_fed(facts[1], spec)
         if self.sample.picture is None:
             reference = self.sample.load("float")[facts[0].input.name]
             return check_tensor(reference, fed, None, model=self._model()).findings
         if spec is None:
             raise UsageError("--fed needs the pipeline that is right", "give it with -p")
-        wanted = contract_of(spec, *facts) or self.sides[1].contract.spec or spec
-        is_float = fed.dtype.kind == "f"
-        reference_spec = spec if is_float and np.dtype(wanted.dtype).kind != "f" else wanted
+        reference_spec = self._reference(spec, facts, fed)
         model = self._model_of(reference_spec) if reference_spec.affine == spec.affine else None
         return check_picture(self.sample.picture, fed, reference_spec, model=model).findings
+
+    def _read_fed(self, facts: ModelFacts, spec: PreprocessSpec | None) -> Array:
+        assert self.fed is not None
+        item = facts.input
+        if item.layout is None:
+            raise UsageError(
+                f"--fed proves pictures, and input {item.name!r} takes {item.describe()}",
+                "leave it out: all inputs of such a model come from the files given",
+            )
+        return read_fed(self.fed, item=item, size=item.size or (spec.size if spec else None))
+
+    def _reference(
+        self, spec: PreprocessSpec, facts: tuple[ModelFacts, ModelFacts], fed: Array
+    ) -> PreprocessSpec:
+        """The pipeline that would have made what was fed: the float side's, or the quant's."""
+        wanted = contract_of(spec, *facts) or self.sides[1].contract.spec or spec
+        is_float = fed.dtype.kind == "f"
+        return spec if is_float and np.dtype(wanted.dtype).kind != "f" else wanted
 
     def _model_of(self, spec: PreprocessSpec) -> Model:
         """The float model, fed in the layout of another pipeline."""

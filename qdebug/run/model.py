@@ -106,6 +106,8 @@ class SampleInfo:
     """Path of a PNG inside the run that shows the float model's input."""
     thumb_quant: str | None = None
     """The same for the quant model, where its input differs."""
+    thumb_fed: str | None = None
+    """The same for what was really fed, where that was given with ``--fed``."""
     source: str | None = None
     """Path inside the run of a small picture of the source image, for drawing boxes on."""
     inputs: tuple[InputStats, ...] = ()

@@ -32,7 +32,8 @@ _HIDDEN_FILES: Mapping[Kind, str] = {"images": "thumbs/", "values": "tensors/"}
 _HIDDEN_EVIDENCE: Mapping[Kind, str] = {"images": "images", "values": "histogram"}
 _FIXED_FIELDS = frozenset(
     "schema status gate metric direction origin state role op id slug severity confidence kind "
-    "format dtype paired_by sha256 spec version command path image thumb thumb_quant source".split()
+    "format dtype paired_by sha256 spec version command path image thumb thumb_quant thumb_fed "
+    "source".split()
 )
 _WORD = re.compile(r"[\w./:-]+")
 _BEHIND = frozenset(".:-_")
@@ -204,7 +205,7 @@ class _Replacer:
 
 def _without_images(run: Run) -> Run:
     samples = tuple(
-        dataclasses.replace(sample, thumb=None, thumb_quant=None, source=None)
+        dataclasses.replace(sample, thumb=None, thumb_quant=None, thumb_fed=None, source=None)
         for sample in run.samples
     )
     return dataclasses.replace(run, samples=samples)

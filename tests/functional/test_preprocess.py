@@ -11,9 +11,11 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
+from PIL import Image
 
 from qdebug.preprocess import PreprocessSpec, prepare_file
 from qdebug.run.schema import check_schema
+from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
 from tests.support.graphs import SPEC
 
@@ -203,6 +205,21 @@ def test_compare_judges_what_was_really_fed(
     _, verdict, found = compare(cli, "--fed", save("fed.npy", "photo_0.png", fed))
     assert found == slugs
     assert (verdict["gate"] == "input") == bool(slugs)
+
+
+def test_the_run_shows_what_was_really_fed(here: Path, cli: Cli) -> None:
+    fed = save("fed.npy", "photo_0.png", SPEC.replace("rgb", "bgr"))
+    compare(cli, "--fed", fed, "-o", "fed.qdrun")
+    first, *others = load_run("fed.qdrun").samples
+    assert first.thumb is not None
+    assert first.thumb_fed is not None
+    assert all(sample.thumb_fed is None for sample in others)
+    right, shown = (
+        np.asarray(Image.open(Path("fed.qdrun") / name)) for name in (first.thumb, first.thumb_fed)
+    )
+    assert np.array_equal(shown, right[..., ::-1])
+    assert cli("report", "fed.qdrun", "-o", "fed.html").code == 0
+    assert "really fed" in Path("fed.html").read_text(encoding="utf-8")
 
 
 def test_compare_reads_what_the_quant_graph_does_to_its_input(here: Path, cli: Cli) -> None:

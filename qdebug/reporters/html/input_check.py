@@ -88,7 +88,7 @@ def _samples(run: Run) -> tuple[SampleInfo, ...]:
     """Samples that differ first, then the worst of the worst output, then the first ones."""
     worst = {output.worst_sample for output in run.outputs}
     ranked = sorted(
-        run.samples, key=lambda sample: (sample.thumb_quant is None, sample.name not in worst)
+        run.samples, key=lambda sample: (not _differs(sample), sample.name not in worst)
     )
     return tuple(ranked[:_MAX_SAMPLES])
 
@@ -105,14 +105,15 @@ def _shown(samples: tuple[SampleInfo, ...], pictures: Pictures) -> list[Markup]:
 
 
 def _differs(sample: SampleInfo) -> bool:
-    return sample.thumb is not None and sample.thumb_quant is not None
+    return sample.thumb is not None and (sample.thumb_fed or sample.thumb_quant) is not None
 
 
 def _side_by_side(sample: SampleInfo, pictures: Pictures) -> Markup:
-    left, right = sample.thumb or "", sample.thumb_quant or ""
+    left, right = sample.thumb or "", sample.thumb_fed or sample.thumb_quant or ""
+    label = "really fed" if sample.thumb_fed else "quant model"
     shown = [
         picture_html("float model", left, pictures),
-        picture_html("quant model", right, pictures),
+        picture_html(label, right, pictures),
         _difference(left, right, pictures),
     ]
     row = tag("div", *shown, class_="pictures")

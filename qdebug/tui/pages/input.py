@@ -109,10 +109,12 @@ class InputPage(RunPage):
             return [line(("the run holds no picture of it", self.look.palette.dim)), blank()]
         one = pictures.read_picture(files, sample.thumb)
         shown = [("both models", one)]
-        if sample.thumb_quant:
-            other = pictures.read_picture(files, sample.thumb_quant)
+        fed = sample.thumb_fed or sample.thumb_quant
+        if fed:
+            other = pictures.read_picture(files, fed)
             gap = pictures.difference(one, other)
-            shown = [("float model", one), ("quant model", other), ("difference, stretched", gap)]
+            label = "really fed" if sample.thumb_fed else "quant model"
+            shown = [("float model", one), (label, other), ("difference, stretched", gap)]
         room = min(max((width - 6) // 3, 12), 44)
         height = max(min(self.size.height - 12, room // 2), 5)
         parts = [
