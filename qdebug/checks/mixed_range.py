@@ -331,8 +331,9 @@ def _advice(context: CheckContext, group: Sequence[Mixture], cut: Sequence[int])
     told = ", ".join(f"`{name}`" for name in names[:8])
     more = f" and {len(names) - 8} more (listed below)" if len(names) > 8 else ""
     mixing = ", ".join(f"`{context.layers[m.at].name}`" for m in group[:4])
+    tensors = "its tensor" if len(names) == 1 else "their tensors"
     return (
-        f"Keep {told}{more} in float, or give their tensors 16 bits. "
+        f"Keep {told}{more} in float, or give {tensors} 16 bits. "
         f"Or end the quantized model before {mixing} and join the parts outside."
     )
 
