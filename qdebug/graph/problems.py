@@ -149,9 +149,10 @@ def _unknown_op_error(name: str, unknown: list[UnsupportedOp]) -> ModelError:
     first = unknown[0]
     op = f"{first.domain}:{first.op}" if first.domain else first.op
     others = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+    many = "1 node" if first.count == 1 else f"{first.count} nodes"
     of = f" of {first.vendor}" if first.vendor else ""
     return ModelError(
-        f"{name} needs the operator {op}{of} ({first.count} nodes, first {first.node!r}){others}, "
+        f"{name} needs the operator {op}{of} ({many}, first {first.node!r}){others}, "
         "which ONNX Runtime does not have",
         first.hint,
     )

@@ -124,7 +124,9 @@ def _glob(pattern: str) -> list[Path]:
     found = [Path(p) for p in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - may be absolute
     files = [p for p in found if p.is_file() and p.suffix.lower() in _KNOWN]
     if not files:
-        raise InputError(f"nothing matches {pattern!r}")
+        raise InputError(
+            f"nothing matches {pattern!r}", "it has to find pictures or tensor files; see --help"
+        )
     return sorted(files, key=natural_key)
 
 
@@ -175,7 +177,8 @@ def _locate(text: str, folder: Path) -> Path | None:
 def _missing(path: Path) -> InputError:
     siblings: Iterable[Path] = path.parent.iterdir() if path.parent.is_dir() else ()
     close = nearest(path.name, [sibling.name for sibling in siblings])
-    return InputError(f"{path} does not exist", f"did you mean {close!r}?" if close else None)
+    hint = f"did you mean {close!r}?" if close else "check the path"
+    return InputError(f"{path} does not exist", hint)
 
 
 def natural_key(path: Path) -> list[tuple[int, int | str]]:

@@ -66,4 +66,6 @@ def read_spec(argument: str) -> ImpliedSpec:
         return ImpliedSpec(from_toml(path.read_text(encoding="utf-8")), "file", (path.name,))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise InputError(f"{path.name} cannot be read: {reason}") from error
+        raise InputError(
+            f"{path.name} cannot be read: {reason}", "-p takes a spec, a preset or a .toml file"
+        ) from error

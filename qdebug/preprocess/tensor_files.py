@@ -42,7 +42,10 @@ def read_tensors(
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror or error}") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path.name} is damaged or no tensor file: {error}") from error
+        raise InputError(
+            f"{path.name} is damaged or no tensor file: {error}",
+            "write it again, for instance with numpy.save of an array of numbers",
+        ) from error
 
 
 def _read(path: Path, shape: Sequence[int] | None, dtype: str | None) -> Mapping[str, NDArray[Any]]:
@@ -113,11 +116,13 @@ def raw_dtype(name: str) -> np.dtype[Any]:
     return kind
 
 
-def _fitting(found: int, shape: Sequence[int]) -> str | None:
+def _fitting(found: int, shape: Sequence[int]) -> str:
     """Name the data types with which the shape would fit the file."""
     elements = int(np.prod(shape))
     fitting = [n for n in ("float32", "float16", "uint8", "int8") if _bytes(elements, n) == found]
-    return f"with this shape it would fit: {', '.join(fitting)}" if fitting else None
+    if not fitting:
+        return "no data type fits this shape: it is cut off, or --shape is another one"
+    return f"with this shape it would fit: {', '.join(fitting)}"
 
 
 def _bytes(elements: int, dtype: str) -> int:
