@@ -9,6 +9,7 @@ overflow or underflow, a mean that dwarfs the variance) is redone in float64.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,10 +22,13 @@ Float64Array = npt.NDArray[np.float64]
 
 COLUMNS = 8192
 """Longest float32 sum. At 8192 terms in SIMD lanes its relative error is below 1e-6."""
-BLOCK = 131072
-"""Values a block: large enough to hide the cost of a call, small enough for the caches."""
+BLOCK = 1 << 19
+"""Values a block: large enough that threads seldom wait for the interpreter, small enough for the
+last cache."""
 _FOLD = 256
 """Row length of tensors that are one row: makes a block enough rows for other threads to run."""
+_RUN = 64
+"""Values added one by one in float32."""
 _RELEASED = 501
 """numpy's row-wise products let other threads run from this many rows on."""
 _TINY, _HUGE = 1e-15, 1e15
@@ -83,16 +87,18 @@ class Moments:
 
     def total(self) -> Moments:
         """The sums over all rows, as one row."""
-        if len(self.n) == 0:
-            return Moments.empty()
-        sums = {
-            name: getattr(self, name).sum(keepdims=True)
-            for name in ("n", *_FIELDS, "nonfinite_f", "nonfinite_q")
-        }
-        highest = {
-            name: getattr(self, name).max(keepdims=True) for name in ("max_abs_e", "max_f", "max_q")
-        }
-        lowest = {name: getattr(self, name).min(keepdims=True) for name in ("min_f", "min_q")}
+        return self.grouped(len(self.n)) if len(self.n) else Moments.empty()
+
+    def grouped(self, size: int) -> Moments:
+        """The sums over every ``size`` consecutive rows, as one row each."""
+
+        def groups(name: str) -> Float64Array:
+            value: Float64Array = getattr(self, name).reshape(-1, size)
+            return value
+
+        sums = {n: groups(n).sum(axis=1) for n in ("n", *_FIELDS, "nonfinite_f", "nonfinite_q")}
+        highest = {name: groups(name).max(axis=1) for name in ("max_abs_e", "max_f", "max_q")}
+        lowest = {name: groups(name).min(axis=1) for name in ("min_f", "min_q")}
         return Moments(**sums, **highest, **lowest)
 
     @property
@@ -125,10 +131,20 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     if inner == 1:
         return _columns(reference.reshape(outer, channels), test.reshape(outer, channels))
     result = Moments.empty(channels)
-    shape = (outer, channels, inner)
+    pieces = _short_pieces(inner)
+    shape = (outer, channels * pieces, inner // pieces)
     for f, q in zip(reference.reshape(shape), test.reshape(shape), strict=True):
-        result.add(_rows(f, q))
+        result.add(_rows(f, q).grouped(pieces) if channels else _rows(f, q))
     return result
+
+
+@functools.lru_cache(maxsize=1024)
+def _short_pieces(columns: int) -> int:
+    """Equal parts of a long row, each short enough for float32: a block then holds many rows."""
+    if columns <= COLUMNS:
+        return 1
+    few = -(-columns // COLUMNS)
+    return next((n for n in range(few, 8 * few) if columns % n == 0), 1)
 
 
 def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
@@ -147,7 +163,7 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
     if known.nonfinite_f[0] or known.nonfinite_q[0] or not _is_tame(known.min_f, known.max_f):
         return measure(reference, test)
     f, q = reference.reshape(-1), test.reshape(-1)
-    scratch = np.empty(min(len(f), BLOCK), np.float32)
+    scratch = _scratch(BLOCK)
     ones = np.ones(_FOLD, np.float32)
     ee = fe = total = largest = 0.0
     for start in range(0, len(f), BLOCK):
@@ -156,10 +172,10 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
         largest = float(np.max([largest, e.max(), -e.min()]))  # propagates NaN
         if not _tame(largest):
             return measure(reference, test)
-        for rows_e, rows_f in _folded(e, f[part]):
+        for rows_e, rows_f in _folded(_FOLD, e, f[part]):
             ee += float(np.vecdot(rows_e, rows_e).sum(dtype=np.float64))
             fe += float(np.vecdot(rows_f, rows_e).sum(dtype=np.float64))
-            total += float(np.dot(rows_e, ones[: rows_e.shape[1]]).sum(dtype=np.float64))
+            total += float(np.vecdot(rows_e, ones[: rows_e.shape[1]]).sum(dtype=np.float64))
     found = Moments.empty()
     for name in ("n", "ff", "f", "min_f", "max_f"):
         setattr(found, name, getattr(known, name).copy())
@@ -167,11 +183,22 @@ def measure_again(reference: Array, test: Array, known: Moments) -> Moments:
     return found
 
 
-def _folded(*flat: Array) -> Iterator[tuple[Array, ...]]:
-    """Flat arrays as rows short enough for float32, and what is left over as one row."""
-    full = len(flat[0]) // _FOLD * _FOLD
+_LOCAL = threading.local()
+
+
+def _scratch(size: int) -> Array:
+    """Memory for the error of one block, of this thread; getting it anew costs page faults."""
+    known: Array | None = getattr(_LOCAL, "scratch", None)
+    if known is None or known.size < size:
+        known = _LOCAL.scratch = np.empty(max(size, BLOCK), np.float32)
+    return known
+
+
+def _folded(width: int, *flat: Array) -> Iterator[tuple[Array, ...]]:
+    """Flat arrays as rows of some width, and what is left over as one row."""
+    full = len(flat[0]) // width * width
     if full:
-        yield tuple(part[:full].reshape(-1, _FOLD) for part in flat)
+        yield tuple(part[:full].reshape(-1, width) for part in flat)
     if full < len(flat[0]):
         yield tuple(part[None, full:] for part in flat)
 
@@ -179,7 +206,7 @@ def _folded(*flat: Array) -> Iterator[tuple[Array, ...]]:
 def _whole(reference: Array, test: Array) -> Moments:
     """Moments of flat arrays as one row."""
     result = Moments.empty()
-    for f, q in _folded(reference, test):
+    for f, q in _folded(COLUMNS, reference, test):
         result.add(_rows(f, q).total())
     return result
 
@@ -189,7 +216,7 @@ def _rows(reference: Array, test: Array) -> Moments:
     result = Moments.empty(len(reference))
     if reference.size == 0:
         return result
-    scratch = np.empty(min(reference.size, BLOCK), np.float32)
+    scratch = _scratch(BLOCK)
     for rows, columns in _blocks(reference.shape):
         part = _block(reference[rows, columns], test[rows, columns], scratch, 1)
         for name, value in part.items():
@@ -222,8 +249,8 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
         "ff": _dot(f, f, ones, axis),
         "ee": _dot(e, e, ones, axis),
         "fe": _dot(f, e, ones, axis),
-        "f": np.dot(f, ones) if axis == 1 else np.dot(ones, f),
-        "e": np.dot(e, ones) if axis == 1 else np.dot(ones, e),
+        "f": _total(f, ones, axis),
+        "e": _total(e, ones, axis),
         "max_abs_e": np.maximum(e.max(axis=axis), -e.min(axis=axis)),
         "min_f": lows_f,
         "max_f": highs_f,
@@ -236,11 +263,22 @@ def _block(f: Array, q: Array, scratch: Array, axis: int) -> dict[str, Array]:
 
 def _dot(a: Array, b: Array, ones: Array, axis: int) -> Array:
     if axis == 0:
-        summed: Array = np.dot(ones, a * b)
-        return summed
+        return _total(a * b, ones, axis)
     shape = (len(a), _pieces(*a.shape), -1)
     product: Array = np.vecdot(a.reshape(shape), b.reshape(shape)).sum(axis=1, dtype=np.float64)
     return product
+
+
+def _total(a: Array, ones: Array, axis: int) -> Array:
+    # A matrix product here would start the linear algebra library's own threads.
+    if axis == 0:
+        full = len(a) // _RUN * _RUN  # numpy adds along this axis value by value: short runs
+        runs = a[:full].reshape(-1, _RUN, a.shape[1]).sum(axis=1)
+        summed: Array = runs.sum(axis=0, dtype=np.float64) + a[full:].sum(axis=0)
+        return summed
+    pieces = a.reshape(len(a), _pieces(*a.shape), -1)
+    total: Array = np.vecdot(pieces, ones[: pieces.shape[2]]).sum(axis=1, dtype=np.float64)
+    return total
 
 
 @functools.lru_cache(maxsize=1024)
@@ -317,7 +355,7 @@ def _columns(reference: Array, test: Array) -> Moments:
     if reference.size == 0:
         return result
     height = min(COLUMNS, max(1, BLOCK // reference.shape[1]))
-    scratch = np.empty(height * reference.shape[1], np.float32)
+    scratch = _scratch(height * reference.shape[1])
     for top in range(0, len(reference), height):
         rows = slice(top, top + height)
         for name, value in _block(reference[rows], test[rows], scratch, 0).items():
