@@ -130,11 +130,13 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     inner = int(np.prod(reference.shape[channel_axis + 1 :]))
     if inner == 1:
         return _columns(reference.reshape(outer, channels), test.reshape(outer, channels))
-    result = Moments.empty(channels)
-    pieces = _short_pieces(inner)
+    pieces = _short_pieces(inner) if channels else 1
     shape = (outer, channels * pieces, inner // pieces)
-    for f, q in zip(reference.reshape(shape), test.reshape(shape), strict=True):
-        result.add(_rows(f, q).grouped(pieces) if channels else _rows(f, q))
+    slices = zip(reference.reshape(shape), test.reshape(shape), strict=True)
+    parts = (_rows(f, q) if pieces == 1 else _rows(f, q).grouped(pieces) for f, q in slices)
+    result = next(parts, None) or Moments.empty(channels)
+    for part in parts:
+        result.add(part)
     return result
 
 
@@ -213,17 +215,29 @@ def _whole(reference: Array, test: Array) -> Moments:
 
 def _rows(reference: Array, test: Array) -> Moments:
     """Moments with a row of the result for each row of the arguments."""
-    result = Moments.empty(len(reference))
     if reference.size == 0:
-        return result
+        return Moments.empty(len(reference))
     scratch = _scratch(BLOCK)
-    for rows, columns in _blocks(reference.shape):
+    blocks = list(_blocks(reference.shape))
+    if len(blocks) == 1:
+        return _of_one_block(_block(reference, test, scratch, 1), reference.shape[1])
+    result = Moments.empty(len(reference))
+    for rows, columns in blocks:
         part = _block(reference[rows, columns], test[rows, columns], scratch, 1)
         for name, value in part.items():
             _merge(getattr(result, name)[rows], name, value)
     result.n += reference.shape[1]
     result.n -= result.nonfinite_f + result.nonfinite_q
     return result
+
+
+def _of_one_block(part: dict[str, Array], values: int) -> Moments:
+    """Moments of rows of so many values that are one block."""
+    found = {name: np.asarray(value, np.float64) for name, value in part.items()}
+    none = np.zeros(len(found["ff"]))
+    bad = {name: found.pop(name, none) for name in ("nonfinite_f", "nonfinite_q")}
+    count = values - bad["nonfinite_f"] - bad["nonfinite_q"]
+    return Moments(n=count, **found, **{name: value.copy() for name, value in bad.items()})
 
 
 def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
