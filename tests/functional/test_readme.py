@@ -54,6 +54,18 @@ def test_the_first_command_ends_in_a_summary_and_a_run(checkout: Path, cli: Cli)
     assert f"{run.verdict.status.upper()}  " in result.out
 
 
+def _words(text: str) -> str:
+    """Text without its numbers, which differ a little between processors, and its layout."""
+    return " ".join(re.sub(r"\d+(\.\d+)?", "#", text).split())
+
+
+def test_the_output_it_shows_is_what_is_printed(checkout: Path, cli: Cli) -> None:
+    (shown,) = _blocks("text")
+    printed = _words(cli(*_commands()[0][1:]).out)
+    for part in shown.strip().split("\n\n"):
+        assert _words(part) in printed
+
+
 def test_the_ci_script_runs_the_test_command_of_the_readme() -> None:
     command = _blocks("bash")[1].strip().rpartition(".venv/bin/")[2]
     assert command.startswith("python -m pytest")
