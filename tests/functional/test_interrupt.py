@@ -22,7 +22,9 @@ posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals"
 def _start_and_wait_for_partial_run(here: Path) -> subprocess.Popen[bytes]:
     """The command, stopped by its own progress in the middle of the samples."""
     code = (
-        "import os, sys\n"
+        "import os, signal, sys\n"
+        # As at a terminal, also where these tests run as a shell's background job.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from qdebug.cli import main, progress\n"
         "def wait(self, steps=1):\n"
         "    print('half way', file=sys.stderr, flush=True)\n"
