@@ -125,14 +125,16 @@ class PartBuilder:
         return self.emit(op, [tensor, scale, zero], f"{PREFIX}{tag}", domain, **attributes)
 
     def build(self) -> onnx.ModelProto:
-        """The model, with only the constants it reads.
+        """The model, with only the nodes its outputs need and the constants these read.
 
-        Constants kept in external files stay there.
+        ONNX Runtime would run the others as well, and hold on to what they give. Constants kept in
+        external files stay there.
         """
-        read = {name for node in self._nodes for name in _reads(node)} | set(self._outputs)
+        nodes = self._needed()
+        read = {name for node in nodes for name in _reads(node)} | set(self._outputs)
         constants = [t for name, t in self.graph.initializers.items() if name in read]
         graph = helper.make_graph(
-            self._nodes,
+            nodes,
             "qdebug",
             self._inputs,
             [onnx.ValueInfoProto(name=name) for name in self._outputs],
@@ -141,6 +143,14 @@ class PartBuilder:
         model = helper.make_model(graph, opset_imports=self._opsets())
         model.ir_version = self.graph.proto.ir_version
         return model
+
+    def _needed(self) -> list[onnx.NodeProto]:
+        wanted, found = set(self._outputs), []
+        for node in reversed(self._nodes):
+            if wanted.intersection(node.output):
+                found.append(node)
+                wanted.update(_reads(node))
+        return found[::-1]
 
     def _opsets(self) -> list[onnx.OperatorSetIdProto]:
         found = list(self.graph.proto.opset_import)

@@ -40,6 +40,23 @@ def test_a_cut_computes_the_same_and_keeps_only_its_constants(load: Load) -> Non
     assert np.allclose(y, np.maximum(x @ given["a"], 0) @ given["b"], atol=1e-6)
 
 
+def test_what_no_output_needs_is_left_out(load: Load) -> None:
+    given = {name: np.ones((4, 4), np.float32) for name in "ab"}
+    nodes = [node("MatMul", ["x", "a"], ["m"]), node("MatMul", ["x", "b"], ["unread"]),
+             node("Split", ["m"], ["half", "rest"], axis=1), node("Relu", ["rest"], ["y"]),
+             node("Relu", ["unread"], ["unread_too"])]  # fmt: skip
+    graph = load(nodes, {"x": [1, 4]}, ["y"], given)
+    part = PartBuilder(graph)
+    part.add_nodes(graph.nodes)
+    part.add_input("x", TensorProto.FLOAT, [1, 4])
+    part.add_output("y")
+    made = part.build()
+    assert [n.op_type for n in made.graph.node] == ["MatMul", "Split", "Relu"]
+    assert [t.name for t in made.graph.initializer] == ["a"]
+    (y,) = run(made, {"x": np.ones((1, 4), np.float32)})
+    assert y.tolist() == [[4.0, 4.0]]
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "uint16", "int16"])
 @pytest.mark.parametrize("perm", [None, (0, 3, 1, 2)])
 def test_encode_undoes_decode(load: Load, dtype: str, perm: tuple[int, ...] | None) -> None:
