@@ -21,6 +21,7 @@ _LIBRARIES = (
     "onnx",
     "onnxruntime",
     "numpy",
+    "msgspec",
     "opencv-python-headless",
     "Pillow",
     "rich",

@@ -1,64 +1,117 @@
-"""Decoders compiled once per type: a run of thousands of layers is read in a fraction of a second.
+"""Typed values out of JSON, by the type hints of the dataclasses they go into.
 
-A decoder takes a plain JSON value and returns the typed one, or raises ``MisfitError``, which
-collects its place on the way up; where everything fits, no place is ever written down.
+msgspec reads JSON straight into dataclasses, several times faster than Python can walk what
+``json`` has read. Infinite and undefined numbers, which are stored as strings, are beyond it; few
+layers have any, so a text is read as if it had none, and in another way where that fails.
 """
 
 from __future__ import annotations
 
 import collections.abc
-import contextlib
 import dataclasses
 import functools
-import math
+import re
 import types
 import typing
-from collections.abc import Callable
-from typing import Any, Union
+from typing import Any, Literal, Union
 
-Decoder = Callable[[Any], Any]
+import msgspec
 
-_SPECIAL = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
+_Number = float | Literal["inf", "-inf", "nan"]
+_EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`(?P<rest>.*)")
+_LACKS = re.compile(r"Object missing required field `(?P<name>.+)`")
+_KINDS = {
+    "array": "a list",
+    "object": "an object",
+    "float": "a number",
+    "str": "of type str",
+    "int": "of type int",
+    "bool": "of type bool",
+}
 
 
 class MisfitError(Exception):
     """A value that does not fit its type.
 
     Attributes:
+        place: where in the value that was read, for instance ``[3].accumulated``.
         complaint: what is wrong, to stand behind the place.
-        place: parts of the place, innermost first.
     """
 
-    def __init__(self, complaint: str) -> None:
-        super().__init__(complaint)
-        self.complaint = complaint
-        self.place: list[str] = []
+    def __init__(self, error: Exception) -> None:
+        text, _, place = str(error).partition(" - at `$")
+        self.place = place.removesuffix("`")
+        self.complaint = _complaint(text)
+        super().__init__(f"{self.place} {self.complaint}")
 
-    def text(self, where: str) -> str:
-        """The whole sentence."""
-        return f"{where}{''.join(reversed(self.place))} {self.complaint}"
+
+class Reader:
+    """Reads values of one type hint; ``reader`` keeps one for each."""
+
+    def __init__(self, hint: Any) -> None:
+        self._hint = hint
+        self._exact = msgspec.json.Decoder(hint)
+
+    def read(self, source: Any) -> Any:
+        """The value of a well-formed JSON text (``msgspec.Raw``) or of what ``json`` has read.
+
+        Raises:
+            MisfitError: it does not fit the type.
+        """
+        try:
+            if not isinstance(source, msgspec.Raw):
+                return self._from_plain(source)
+            try:
+                return self._exact.decode(source)
+            except msgspec.ValidationError:
+                # Not being strict turns "inf" into a number, but "12" as well: so look first.
+                checked, lax = self._special
+                checked.decode(source)
+                return lax.decode(source)
+        except (msgspec.ValidationError, UnicodeEncodeError) as error:
+            raise MisfitError(error) from None
+
+    def _from_plain(self, value: Any) -> Any:
+        msgspec.convert(value, stored_form(self._hint))
+        return msgspec.convert(value, self._hint, strict=False)
+
+    @functools.cached_property
+    def _special(self) -> tuple[msgspec.json.Decoder[Any], msgspec.json.Decoder[Any]]:
+        checked = msgspec.json.Decoder(stored_form(self._hint))
+        return checked, msgspec.json.Decoder(self._hint, strict=False)
 
 
 @functools.cache
-def decoder(hint: Any) -> Decoder:
-    """The decoder for a type hint."""
+def reader(hint: Any) -> Reader:
+    """The reader of a type hint."""
+    return Reader(hint)
+
+
+@functools.cache
+def stored_form(hint: Any) -> Any:
+    """The hint of what is stored: a number may be one of three strings, an object is a struct."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if hint is float:
+        return _Number
     if dataclasses.is_dataclass(hint):
-        return _dataclass(typing.cast(type, hint))
+        return _struct(typing.cast(type, hint))
     if origin in (Union, types.UnionType):
-        return _union(args)
+        return Union[tuple(stored_form(option) for option in args)]  # noqa: UP007
     if origin is tuple:
-        return _sequence(args[0]) if len(args) == 2 and args[1] is Ellipsis else _fixed(args)
+        return tuple[tuple(arg if arg is Ellipsis else stored_form(arg) for arg in args)]  # type: ignore[misc]
     if origin is collections.abc.Mapping:
-        return _mapping(args[1])
-    if origin is typing.Literal:
-        return _literal(args)
-    return _scalar(hint)
+        return dict[str, stored_form(args[1])]  # type: ignore[misc]
+    return hint
 
 
 def json_fields(cls: Any) -> list[dataclasses.Field[Any]]:
     """The fields of a dataclass that are stored."""
     return [f for f in dataclasses.fields(cls) if f.metadata.get("json", True)]
+
+
+def is_required(field: dataclasses.Field[Any]) -> bool:
+    """Whether a field has no default."""
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 @functools.cache
@@ -67,145 +120,22 @@ def field_hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
-def _dataclass(cls: type) -> Decoder:
+def _struct(cls: type) -> type[msgspec.Struct]:
     hints = field_hints(cls)
-    parts = [(f.name, decoder(hints[f.name])) for f in json_fields(cls)]
-    needed = {
-        f.name
-        for f in dataclasses.fields(cls)
-        if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
-    }
-    plain = {
-        f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING
-    }
-    made = {
-        f.name: f.default_factory
-        for f in dataclasses.fields(cls)
-        if f.default_factory is not dataclasses.MISSING
-    }
-
-    def decode(value: Any) -> Any:
-        if not isinstance(value, dict):
-            raise MisfitError("should be an object")
-        state = dict(plain)
-        name = ""
-        try:
-            for name, part in parts:
-                if name in value:
-                    state[name] = part(value[name])
-        except MisfitError as misfit:
-            misfit.place.append(f".{name}")
-            raise
-        if not state.keys() >= needed:
-            raise MisfitError(f"is incomplete: it lacks {', '.join(sorted(needed - state.keys()))}")
-        for name, factory in made.items():
-            if name not in state:
-                state[name] = factory()
-        # A frozen dataclass's own __init__ sets field by field around its guard; with half a
-        # million objects that is most of the time of reading a run.
-        instance: Any = object.__new__(cls)
-        instance.__dict__.update(state)
-        return instance
-
-    return decode
+    fields = [
+        (f.name, stored_form(hints[f.name]), *(() if is_required(f) else (None,)))
+        for f in json_fields(cls)
+    ]
+    return msgspec.defstruct(cls.__name__, fields, kw_only=True, gc=False)
 
 
-def _union(options: tuple[Any, ...]) -> Decoder:
-    nullable = type(None) in options
-    decoders = [decoder(option) for option in options if option is not type(None)]
-
-    def decode(value: Any) -> Any:
-        if value is None and nullable:
-            return None
-        if value is None:
-            raise MisfitError("should be a value")
-        for part in decoders[:-1]:
-            with contextlib.suppress(MisfitError):
-                return part(value)
-        return decoders[-1](value)
-
-    return decode
-
-
-def _sequence(item: Any) -> Decoder:
-    part = decoder(item)
-
-    def decode(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise MisfitError("should be a list")
-        try:
-            return tuple(map(part, value))
-        except MisfitError:
-            return tuple(_located(part, entry, f"[{at}]") for at, entry in enumerate(value))
-
-    return decode
-
-
-def _fixed(items: tuple[Any, ...]) -> Decoder:
-    parts = [decoder(item) for item in items]
-
-    def decode(value: Any) -> tuple[Any, ...]:
-        if not isinstance(value, list):
-            raise MisfitError("should be a list")
-        if len(value) != len(parts):
-            raise MisfitError(f"should be a list of {len(parts)}")
-        pairs = zip(parts, value, strict=True)
-        return tuple(_located(part, entry, f"[{at}]") for at, (part, entry) in enumerate(pairs))
-
-    return decode
-
-
-def _mapping(item: Any) -> Decoder:
-    part = decoder(item)
-
-    def decode(value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise MisfitError("should be an object")
-        return {key: _located(part, entry, f".{key}") for key, entry in value.items()}
-
-    return decode
-
-
-def _located(part: Decoder, value: Any, place: str) -> Any:
-    try:
-        return part(value)
-    except MisfitError as misfit:
-        misfit.place.append(place)
-        raise
-
-
-def _literal(options: tuple[Any, ...]) -> Decoder:
-    def decode(value: Any) -> Any:
-        if value not in options:
-            raise MisfitError(f"should be one of {options}")
-        return value
-
-    return decode
-
-
-def _scalar(hint: Any) -> Decoder:
-    if hint is Any:
-        return lambda value: value
-    if hint is float:
-        return _float
-
-    def decode(value: Any) -> Any:
-        # Exact, because bool is a subclass of int; JSON gives no other subclasses.
-        if type(value) is not hint:
-            raise MisfitError(f"should be of type {hint.__name__}")
-        return value
-
-    return decode
-
-
-def _float(value: Any) -> float:
-    if type(value) is float:
-        return value
-    if type(value) is int:
-        try:
-            return float(value)
-        except OverflowError:
-            raise MisfitError("should be a number of ordinary size") from None
-    if isinstance(value, str) and value in _SPECIAL:
-        return _SPECIAL[value]
-    raise MisfitError("should be a number")
+def _complaint(text: str) -> str:
+    """What msgspec says, in the words of a sentence on a place."""
+    if expected := _EXPECTED.fullmatch(text):
+        kinds = [_KINDS.get(kind, kind) for kind in expected["kinds"].split(" | ")]
+        if "a number" in kinds:  # its three strings are no kind of their own
+            kinds = [kind for kind in kinds if kind != "of type str"]
+        return f"should be {' or '.join(kinds)}{expected['rest'].replace('`', '')}"
+    if lacks := _LACKS.fullmatch(text):
+        return f"is incomplete: it lacks {lacks['name']}"
+    return f"does not fit: {text[:1].lower()}{text[1:]}"

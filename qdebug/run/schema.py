@@ -10,7 +10,7 @@ from typing import Any, Union
 
 from qdebug.run import check_report
 from qdebug.run.check_report import CheckReport
-from qdebug.run.decoding import field_hints, json_fields
+from qdebug.run.decoding import field_hints, is_required, json_fields
 from qdebug.run.model import SCHEMA, Run
 
 _NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["inf", "-inf", "nan"]}]}
@@ -69,13 +69,9 @@ def _dataclass_ref(cls: type, definitions: dict[str, Any]) -> dict[str, Any]:
         definitions[cls.__name__] = {
             "type": "object",
             "properties": {f.name: _schema_of(hints[f.name], definitions) for f in fields},
-            "required": sorted(f.name for f in fields if _is_required(f)),
+            "required": sorted(f.name for f in fields if is_required(f)),
         }
     return {"$ref": f"#/$defs/{cls.__name__}"}
-
-
-def _is_required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 
 
 def _tuple_schema(args: tuple[Any, ...], definitions: dict[str, Any]) -> dict[str, Any]:

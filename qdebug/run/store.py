@@ -8,16 +8,17 @@ import gc
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
-from qdebug.run.codec import decode, encode
+from qdebug.run.codec import decode, decode_parts, encode
 from qdebug.run.files import (
     RUN_JSON,
     DirectoryFiles,
@@ -46,20 +47,35 @@ def run_to_json(run: Run, *, compact: bool = False) -> str:
     return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
 
 
-def run_from_json(text: str, files: RunFiles | None = None) -> Run:
-    """A run from its JSON.
+def run_from_json(text: str | bytes, files: RunFiles | None = None) -> Run:
+    """A run from its JSON; bytes are UTF-8.
 
     Raises:
         RunError: not JSON, not a qdebug run, of an unknown major schema version, or damaged.
     """
     with _collector_off():
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{RUN_JSON} is not valid JSON: {error}") from error
-        _check_schema(value)
-        run: Run = decode(Run, value)
+        parts = _split(text)
+        _check_schema(parts)
+        run: Run = decode_parts(Run, parts)
     return dataclasses.replace(run, files=files) if files is not None else run
+
+
+def _split(text: str | bytes) -> Mapping[str, Any]:
+    """A run's fields as ``decode`` takes them; none where the JSON is no object.
+
+    Raises:
+        RunError: it is not JSON.
+    """
+    try:
+        try:
+            value = msgspec.json.decode(text, type=dict[str, msgspec.Raw] | list[msgspec.Raw])
+        except msgspec.ValidationError:
+            return {}
+        except msgspec.DecodeError:  # no JSON, or lone surrogates, which json alone takes
+            value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{RUN_JSON} is not valid JSON: {error}") from error
+    return value if isinstance(value, dict) else {}
 
 
 @contextlib.contextmanager
@@ -82,11 +98,13 @@ def load_run(path: str | Path) -> Run:
     """
     path = Path(path)
     files = _open_files(path)
+    content = files.read(RUN_JSON)
     try:
-        text = files.read(RUN_JSON).decode()
+        if not content.isascii():
+            content.decode()
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name}: {RUN_JSON} is not UTF-8") from error
-    return run_from_json(text, files)
+    return run_from_json(content, files)
 
 
 class RunWriter(FolderWriter):
@@ -179,8 +197,8 @@ def _open_files(path: Path) -> RunFiles:
     return ZipFiles.open(path)
 
 
-def _check_schema(value: Any) -> None:
-    found = value.get("schema") if isinstance(value, dict) else None
+def _check_schema(parts: Mapping[str, Any]) -> None:
+    found = decode(Any, parts.get("schema"))
     if not isinstance(found, str) or not found.startswith("qdebug.run/"):
         raise RunError(f"{RUN_JSON} is not a qdebug run: it names no qdebug.run schema")
     if found.split("/")[1].split(".")[0] != SCHEMA.split("/")[1]:

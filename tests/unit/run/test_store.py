@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import os
 import signal
 import subprocess
@@ -92,7 +93,18 @@ class TestRoundTrip:
         name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
         odd = dataclasses.replace(run, notes=(name, "\\udce9 spelled out"))
         save(odd, tmp_path / "net.qdrun")
-        assert load_run(tmp_path / "net.qdrun").notes == odd.notes
+        loaded = load_run(tmp_path / "net.qdrun")
+        assert loaded.notes == odd.notes
+        assert same(loaded, odd)
+
+    def test_words_that_are_numbers_elsewhere(self, run: Run) -> None:
+        for word in ("inf", "nan", "null", "12", "true"):
+            layer = dataclasses.replace(run.layers[3], name=word, worst_sample=word, reason=word)
+            assert layer.accumulated is not None
+            assert layer.accumulated.sqnr_db == math.inf
+            loaded = run_from_json(run_to_json(dataclasses.replace(run, layers=(layer,))))
+            assert loaded.layers[0].name == loaded.layers[0].worst_sample == word
+            assert loaded.layers[0].reason == word
 
     def test_keys_are_sorted_and_the_file_ends_in_a_newline(self, run: Run) -> None:
         text = run_to_json(run)
@@ -256,6 +268,25 @@ class TestLoading:
         (tmp_path / "run.json").write_text(text)
         with pytest.raises(RunError, match=message):
             load_run(tmp_path)
+
+    @pytest.mark.parametrize("note", ["plain", "caf\udce9"])
+    @pytest.mark.parametrize(
+        ("part", "value", "message"),
+        [
+            ("index", "7", r"run\.layers\[7\]\.index should be of type int"),
+            ("accumulated", 3, r"run\.layers\[7\]\.accumulated should be an object or null"),
+            ("sample_sqnr_db", ["inf", "+inf"], r"run\.layers\[7\]\.sample_sqnr_db\[1\] does not"),
+            ("op", None, r"run\.layers\[7\]\.op should be of type str"),
+        ],
+    )
+    def test_a_layer_that_does_not_fit_is_named(
+        self, run: Run, part: str, value: object, message: str, note: str
+    ) -> None:
+        stored = json.loads(run_to_json(run))
+        stored["notes"] = [note]
+        stored["layers"][7][part] = value
+        with pytest.raises(RunError, match=message):
+            run_from_json(json.dumps(stored))
 
     def test_json_that_is_not_text(self, tmp_path: Path) -> None:
         (tmp_path / "run.json").write_bytes(b"\xff\xfe{}")
