@@ -24,7 +24,6 @@ Percentages are written ``clipped>1%`` or ``clipped>0.01``. The fields are in ``
 from __future__ import annotations
 
 import difflib
-import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -146,6 +145,7 @@ class LayerIndex:
         self.layers = layers
         self._findings = findings
         self._numbers: dict[str, FloatArray] = {}
+        self._missing: dict[str, BoolArray] = {}
         self._texts: dict[str, list[tuple[str, ...]]] = {}
         self._flags: dict[str, set[int]] = {}
 
@@ -154,16 +154,16 @@ class LayerIndex:
         if name not in self._numbers:
             get = FIELDS[name].get
             values = [get(layer) for layer in self.layers]
-            self._numbers[name] = np.array(
-                [math.nan if value is None else value for value in values], np.float64
-            )
-            self._numbers[f"{name}?"] = np.array([value is None for value in values], np.float64)
+            column = np.array(values, np.float64)  # None becomes NaN
+            missing = np.isnan(column)
+            missing[missing] = [values[place] is None for place in np.flatnonzero(missing)]
+            self._numbers[name], self._missing[name] = column, missing
         return self._numbers[name]
 
     def missing(self, name: str) -> BoolArray:
         """Where a numeric field has no value (NaN is a value)."""
         self.numbers(name)
-        return self._numbers[f"{name}?"].astype(np.bool_)
+        return self._missing[name]
 
     def texts(self, name: str) -> list[tuple[str, ...]]:
         """A text field of all layers, lower case; a layer may have none or several."""

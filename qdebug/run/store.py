@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import gc
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +14,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from qdebug import collector
 from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.codec import decode, decode_parts, encode
@@ -53,7 +52,7 @@ def run_from_json(text: str | bytes, files: RunFiles | None = None) -> Run:
     Raises:
         RunError: not JSON, not a qdebug run, of an unknown major schema version, or damaged.
     """
-    with _collector_off():
+    with collector.paused():
         parts = _split(text)
         _check_schema(parts)
         run: Run = decode_parts(Run, parts)
@@ -76,18 +75,6 @@ def _split(text: str | bytes) -> Mapping[str, Any]:
     except (ValueError, RecursionError) as error:
         raise RunError(f"{RUN_JSON} is not valid JSON: {error}") from error
     return value if isinstance(value, dict) else {}
-
-
-@contextlib.contextmanager
-def _collector_off() -> Iterator[None]:
-    """Half a million objects and no garbage: the collector would triple the time of reading."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def load_run(path: str | Path) -> Run:

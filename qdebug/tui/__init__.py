@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qdebug import collector
+
 if TYPE_CHECKING:
     from qdebug.run.model import Run
 
@@ -33,6 +35,7 @@ def browse_paths(paths: Sequence[Path], *, ascii_only: bool | None = None) -> No
     Raises:
         UsageError: there is no terminal to draw on.
     """
-    from qdebug.tui.start import open_browser
+    with collector.paused(keep=True):
+        from qdebug.tui.start import open_browser
 
     open_browser(paths=paths, ascii_only=ascii_only)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -14,6 +13,7 @@ from textual.containers import Container
 from textual.theme import Theme
 from textual.worker import Worker, WorkerState, get_current_worker
 
+from qdebug import collector
 from qdebug.errors import QdebugError
 from qdebug.run.model import Run
 from qdebug.run.store import load_run
@@ -25,7 +25,6 @@ from qdebug.tui.glyphs import Glyphs
 from qdebug.tui.handoff import HandOff
 from qdebug.tui.keys import BY_ID, bindings, footer_keys
 from qdebug.tui.modals import TextScreen, help_lines
-from qdebug.tui.pages.compare import ComparePage
 from qdebug.tui.pages.findings import FindingsPage
 from qdebug.tui.pages.input import InputPage
 from qdebug.tui.pages.layers import LayersPage
@@ -127,8 +126,8 @@ class Browser(HandOff, App[None]):
     @work(thread=True, exclusive=True, exit_on_error=False, group="load")
     def _load(self, paths: Sequence[Path]) -> None:
         worker = get_current_worker()
-        sessions = [Session(load_run(path), path) for path in paths[:2]]
-        gc.freeze()  # half a million objects that stay: the collector need not visit them again
+        with collector.paused(keep=True):
+            sessions = [Session(load_run(path), path) for path in paths[:2]]
         if not worker.is_cancelled:
             self.call_from_thread(self.call_later, self.open_session, *sessions)
 
@@ -142,10 +141,12 @@ class Browser(HandOff, App[None]):
             SamplesPage(self.look, session),
         ]
         if other is not None:
+            from qdebug.tui.pages.compare import ComparePage
+
             pages.append(ComparePage(self.look, session, other))
         first = "compare" if other else "input" if session.input_failed else "layers"
         await self._show_pages(pages, first)
-        self._warm(session)
+        self.call_after_refresh(self._warm, session)
 
     # Without a description Textual makes one out of the arguments, a whole run among them.
     @work(thread=True, group="warm", exit_on_error=False, description="warm")

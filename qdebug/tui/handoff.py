@@ -11,21 +11,20 @@ from rich.text import Text
 from textual import work
 
 from qdebug.errors import QdebugError, UsageError
-from qdebug.plugins import load_plugin
 from qdebug.reporters.base import write_file
 from qdebug.run.gates import gate_states
 from qdebug.run.model import Layer, ModelInfo
 from qdebug.tui.context import Look, Session
-from qdebug.tui.keep_list import picked
 from qdebug.tui.lines import blank, labelled, title
 from qdebug.tui.markdown import excerpt
 from qdebug.tui.modals import PathPrompt, TextScreen
 from qdebug.tui.pages.layers import LayersPage
 from qdebug.tui.pages.page import Copy
-from qdebug.tui.picks import PicksScreen, Wish
 
 if TYPE_CHECKING:
     from textual.app import App
+
+    from qdebug.tui.picks import Wish
 
     _Base = App[None]
 else:
@@ -88,6 +87,8 @@ class HandOff(_Base):
 
     def action_write_html(self) -> None:
         """The HTML report."""
+        from qdebug.plugins import load_plugin
+
         session = self.session
         if session is None:
             return
@@ -118,11 +119,15 @@ class HandOff(_Base):
 
     def action_show_picks(self) -> None:
         """The keep list."""
+        from qdebug.tui.picks import PicksScreen
+
         if self.session is not None:
             self.clear_notifications()
             self.push_screen(PicksScreen(self.look, self.session), self._picks_closed)
 
     def _picks_closed(self, wish: Wish | None) -> None:
+        from qdebug.tui.keep_list import picked
+
         session = self.session
         if session is None or wish is None:
             self._refresh_layers()

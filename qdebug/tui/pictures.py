@@ -1,14 +1,16 @@
-"""Pictures in a terminal: two pixels a cell as half blocks, or shades where that is impossible."""
+"""Pictures in a terminal: two pixels a cell as half blocks, or shades where that is impossible.
+
+Pillow is imported where it draws: the first screen is there before.
+"""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, UnidentifiedImageError
 from rich.color import Color
 from rich.style import Style
 from rich.text import Text
@@ -17,6 +19,9 @@ from qdebug.errors import RunError
 from qdebug.run.files import RunFiles
 from qdebug.tui.context import Look
 from qdebug.tui.text import fit
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw
 
 Picture = npt.NDArray[np.uint8]
 """uint8 ``[height, width, 3]``, RGB."""
@@ -35,17 +40,21 @@ def read_picture(files: RunFiles, name: str) -> Picture:
     Raises:
         RunError: it is missing or is no picture.
     """
+    from PIL import Image
+
     try:
         with Image.open(io.BytesIO(files.read(name))) as image:
             if image.width * image.height > _MAX_PIXELS:
                 raise RunError(f"the picture {name} is too large to show")
             return np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+    except (OSError, ValueError, SyntaxError) as error:
         raise RunError(f"the picture {name} cannot be read: {error}") from error
 
 
 def scaled(picture: Picture, columns: int, lines: int) -> Picture:
     """The picture as large as fits into cells that are twice as high as wide."""
+    from PIL import Image
+
     height, width = picture.shape[:2]
     factor = min(columns / width, 2 * lines / height)
     size = (max(round(width * factor), 1), max(round(height * factor), 2))
@@ -55,6 +64,8 @@ def scaled(picture: Picture, columns: int, lines: int) -> Picture:
 
 def difference(one: Picture, other: Picture) -> Picture:
     """Absolute difference, stretched so that the largest one is white; black where equal."""
+    from PIL import Image
+
     if one.shape != other.shape:
         size = (one.shape[1], one.shape[0])
         other = np.asarray(Image.fromarray(other).resize(size, Image.Resampling.BOX))
@@ -101,6 +112,8 @@ def boxed_lines(
     Boxes are drawn at the size shown, so that a line stays a line. Float boxes are blue, quant
     boxes orange; what only one model found has a dashed frame, and a lost one is red.
     """
+    from PIL import Image, ImageDraw
+
     image = Image.fromarray(scaled(picture, columns, lines))
     draw = ImageDraw.Draw(image)
     for side in ("float", "quant"):

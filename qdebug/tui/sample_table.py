@@ -25,7 +25,11 @@ class SampleTable(LineTable):
         self.session = session
         self.by_error = True
         self.column: int | None = None
-        self.order = self._ordered()
+
+    @cached_property
+    def order(self) -> list[int]:
+        """The samples in the order shown; first worked out when the screen is."""
+        return self._ordered()
 
     @cached_property
     def matrix(self) -> charts.FloatArray:

@@ -46,10 +46,6 @@ class SamplesPage(RunPage):
         """The heat strips."""
         return self.query_one(SampleTable)
 
-    def on_mount(self) -> None:
-        """Show the worst sample."""
-        self._draw()
-
     def entered(self) -> None:
         """Focus the strips."""
         self.table.focus()

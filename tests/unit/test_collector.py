@@ -1,0 +1,56 @@
+"""Pausing the garbage collector leaves it as it was."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from qdebug import collector
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    frozen = gc.get_freeze_count()
+    yield
+    if not frozen:
+        gc.unfreeze()
+    gc.enable()
+
+
+def test_nothing_is_collected_inside_and_it_goes_on_after() -> None:
+    with collector.paused():
+        assert not gc.isenabled()
+        with collector.paused():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_it_stays_off_where_it_was_off() -> None:
+    gc.disable()
+    with collector.paused():
+        pass
+    assert not gc.isenabled()
+
+
+def test_an_error_inside_switches_it_on_again_and_keeps_nothing() -> None:
+    before = gc.get_freeze_count()
+    with pytest.raises(ZeroDivisionError), collector.paused(keep=True):
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == before
+
+
+def test_what_is_kept_is_visited_no_more_before_collections_go_on() -> None:
+    visited = []
+    gc.callbacks.append(lambda phase, info: visited.append((phase, info["generation"])))
+    try:
+        with collector.paused(keep=True):
+            kept = [[number] for number in range(100_000)]
+        assert len(gc.get_objects()) < len(kept)
+        assert gc.get_freeze_count() >= len(kept)
+        assert visited == []
+    finally:
+        gc.callbacks.pop()
