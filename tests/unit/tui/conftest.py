@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from qdebug.run.model import Run
 from qdebug.tui.app import Browser
 from qdebug.tui.glyphs import UNICODE, Glyphs
+from qdebug.tui.pages.layers import LayersPage
 from qdebug.tui.settings import Settings
 from tests.support.synthetic import synthetic_run
 
@@ -74,6 +75,18 @@ def browser(pilot: Pilot[None]) -> Browser:
     """The application under test."""
     assert isinstance(pilot.app, Browser)
     return pilot.app
+
+
+def layers_page(pilot: Pilot[None]) -> LayersPage:
+    """The layers screen."""
+    return pilot.app.query_one(LayersPage)
+
+
+def here(pilot: Pilot[None]) -> int:
+    """Index of the layer with the cursor."""
+    current = layers_page(pilot).rows.current
+    assert current is not None
+    return current.index
 
 
 def notes(pilot: Pilot[None]) -> str:

@@ -1,0 +1,162 @@
+"""The layers screen driven by its keys: moving, filtering, jumping, the detail."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from qdebug.run.files import MemoryFiles
+from qdebug.run.model import Run
+from qdebug.tui.filter_bar import FilterBar
+from tests.support.synthetic import synthetic_run
+from tests.unit.tui.conftest import Open, browser, here, layers_page, screen_text, settle
+
+
+async def test_moving_updates_the_detail(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("g", "j", "j", "k")
+        assert here(pilot) == 1
+        assert f"#1 {run.layers[1].op}" in screen_text(pilot)
+        await pilot.press("G")
+        assert here(pilot) == run.layers[-1].index
+        await pilot.press("pageup", "pagedown", "home")
+        assert here(pilot) == 0
+
+
+async def test_a_filter_works_as_it_is_typed_and_escape_peels(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        expected = sum(layer.op == "Conv" for layer in run.layers)
+        await pilot.press("slash", *"op:Conv")
+        await pilot.pause()
+        assert f"{expected} of {len(run.layers)}" in screen_text(pilot)
+        await pilot.press("enter")
+        assert "op:Conv" in screen_text(pilot)
+        await pilot.press("enter")
+        assert layers_page(pilot).has_class("zoomed")
+        await pilot.press("escape")
+        assert not layers_page(pilot).has_class("zoomed")
+        assert layers_page(pilot).rows.shown == expected
+        await pilot.press("escape")
+        assert layers_page(pilot).rows.shown == len(run.layers)
+
+
+async def test_escape_while_typing_restores_the_filter_before(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("slash", *"op:Add", "enter", "slash", *" cv1", "escape")
+        assert layers_page(pilot).rows.filter.text == "op:Add"
+        assert pilot.app.focused is layers_page(pilot).table
+
+
+async def test_a_wrong_word_is_named_and_the_list_stays(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("slash", *"sqrn<3")
+        await pilot.pause()
+        text = screen_text(pilot)
+        assert "there is no field 'sqrn'" in text
+        assert "did you mean sqnr" in text
+        assert layers_page(pilot).rows.shown == len(run.layers)
+
+
+async def test_a_field_being_typed_is_not_looked_for_as_text(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("slash")
+        for character in "op:Conv sqnr<":
+            await pilot.press("space" if character == " " else character)
+            await pilot.pause()
+            assert layers_page(pilot).rows.shown > 0
+
+
+async def test_words_are_completed(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("slash", *"state:zero_q")
+        await pilot.pause()
+        await pilot.press("tab")
+        assert layers_page(pilot).query_one(FilterBar).input.value == "state:zero_quant"
+
+
+async def test_sources_are_visited_and_backspace_returns(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("F")
+        first = here(pilot)
+        await pilot.press("n")
+        assert here(pilot) > first
+        await pilot.press("N")
+        assert here(pilot) == first
+        await pilot.press("backspace")
+        assert here(pilot) > first
+
+
+async def test_producers_and_consumers_are_followed(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("g", "j", "j", "right_square_bracket")
+        assert here(pilot) == run.layers[2].outputs[0]
+        await pilot.press("left_square_bracket")
+        assert here(pilot) in run.layers[run.layers[2].outputs[0]].inputs
+
+
+async def test_a_jump_to_a_hidden_layer_clears_the_filter(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        page = layers_page(pilot)
+        page.filter("op:Concat")
+        page.go_to(1)
+        assert here(pilot) == 1
+        assert page.rows.shown == len(run.layers)
+
+
+async def test_marks_and_the_outline(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("g", "m", "m", "M")
+        assert layers_page(pilot).rows.shown == 2
+        await pilot.press("escape", "t", "Z")
+        assert layers_page(pilot).rows.row_count < len(run.layers)
+        await pilot.press("Z", "t")
+        assert layers_page(pilot).rows.row_count == len(run.layers)
+
+
+async def test_every_tab_shows_something_of_every_layer(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        for _ in range(8):
+            await pilot.press("tab")
+            for row in (0, 3, 7, 11, 15, 19, 23, 27, len(run.layers) - 1):
+                layers_page(pilot).table.move_to(row)
+                await pilot.pause()
+                await pilot.app.workers.wait_for_complete()
+                await pilot.pause()
+                lines = [line.plain for line in layers_page(pilot).detail.view.lines]
+                assert lines
+                assert not any("failed on this layer" in line for line in lines), lines
+
+
+async def test_a_tab_that_fails_says_so_and_the_browser_lives_on(browse: Open, run: Run) -> None:
+    broken = dataclasses.replace(run, files=MemoryFiles({"hist.npz": b"no archive"}))
+    async with browse(broken) as pilot:
+        await pilot.press("L")
+        assert "hist.npz is damaged" in screen_text(pilot)
+        await pilot.press("j", "tab", "tab")
+        assert browser(pilot).is_running
+
+
+async def test_a_layer_of_a_failed_finding_is_not_called_sound(browse: Open) -> None:
+    run = synthetic_run(40)
+    sound = next(x for x in run.layers if x.role == "sound")
+    finding = next(f for f in run.findings if f.slug == "mixed-range")
+    blamed = dataclasses.replace(finding, layers=(sound.index,))
+    async with browse(dataclasses.replace(run, findings=(blamed,)), size=(120, 40)) as pilot:
+        await pilot.pause()
+        assert "named by QD301 mixed-range" in screen_text(pilot)
+
+
+async def test_kept_tensors_are_read_and_inspected(browse: Open, run: Run) -> None:
+    kept = next(layer for layer in run.layers if layer.kept)
+    async with browse(run) as pilot:
+        layers_page(pilot).go_to(kept.index)
+        await pilot.press("shift+tab", "full_stop", "ctrl+right", "alt+down")
+        await settle(pilot)
+        lines = "\n".join(line.plain for line in layers_page(pilot).detail.view.lines)
+        assert "channel 1 of" in lines
+        assert "row 1, column 1: float" in lines
+        expected = run.files.array(f"tensors/float/{kept.index:04}.npy")[0, 1, 1, 1]
+        assert f"float {expected:.4g}" in lines
+        await pilot.press("v")
+        await settle(pilot)
+        lines = "\n".join(line.plain for line in layers_page(pilot).detail.view.lines)
+        assert "quant (up) over float (across)" in lines
