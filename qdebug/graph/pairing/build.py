@@ -12,6 +12,7 @@ from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairing.logical import Const, Logical, Op, Value
 from qdebug.graph.pairing.ops import (
+    COMMUTATIVE,
     INTEGER_ACCUMULATORS,
     KEEPS_SCALE,
     NEUTRAL,
@@ -381,9 +382,11 @@ def _key(op: Op) -> Any:
         return None
     if op.family in WEIGHTED and op.consts:
         return None  # equal weights, all zero for instance, may be the fault that is looked for
-    operands = tuple(_operand_key(operand) for operand in op.inputs)
+    operands = [_operand_key(operand) for operand in op.inputs]
+    if op.family in COMMUTATIVE:
+        operands.sort(key=repr)
     to = op.node.attributes.get("to")
-    return (op.family, op.node.op, repr(sorted(op.params.items())), to, operands)
+    return (op.family, op.node.op, repr(sorted(op.params.items())), to, tuple(operands))
 
 
 def _operand_key(operand: Value | Const | None) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
@@ -268,7 +269,7 @@ class Propagation:
         theirs = [self.matches.of_right.get(value.root) for value in right.values]
         known = [None if match is None else content_root(match.left) for match in theirs]
         if left.family in COMMUTATIVE:
-            return all(root is None or root in mine for root in known)
+            return Counter(root for root in known if root is not None) <= Counter(mine)
         return all(b is None or a is b for a, b in zip(mine, known, strict=True))
 
     def _forward_over_views(self, match: Match) -> None:

@@ -11,6 +11,7 @@ from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.logical import Const, Op, Value
 
 _WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 2.0, 1.0, 1.0
+_CHANCE = 0.5  # other weights are as similar as this; what differs below it is not evidence
 _CONST_TOLERANCE = 0.2  # relative L2; 8-bit codes of a small constant are well inside
 _SMALL = 65536
 
@@ -62,7 +63,7 @@ class Scorer:
         total = _PARAMS * params_agreement(left, right) + _CONTEXT * context_agreement(left, right)
         similarity = self.fingerprints.similarity(left, right)
         if similarity is not None:
-            total += _WEIGHTS * similarity
+            total += _WEIGHTS * max(0.0, similarity - _CHANCE) / (1 - _CHANCE)
         total += _CONSTANTS * constants_agreement(left, right)
         return total + _NAME * names_agree(left, right)
 
@@ -101,7 +102,8 @@ def _same(left: Any, right: Any) -> bool:
     if left is None or right is None:
         return left is right
     try:
-        a, b = np.asarray(left, np.float64), np.asarray(right, np.float64)
+        # flat: one axis is a list of one as an attribute, and a number as an input
+        a, b = np.ravel(np.asarray(left, np.float64)), np.ravel(np.asarray(right, np.float64))
     except (TypeError, ValueError):
         return bool(left == right)
     # "to the end" is spelled as any large number

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import helper, numpy_helper
 
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
@@ -75,6 +75,8 @@ def test_a_renamed_shuffled_copy_gives_the_identity(net: str, seed: int) -> None
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 10_000))
+@example(513)  # sums of the same two values, in either order, that nothing reads
+@example(932)  # products of a value with itself and with its products
 def test_random_chains_with_equal_branches(seed: int) -> None:
     """Equal operations on equal operands are the same value, whichever is taken."""
     model = random_net(seed)
@@ -163,6 +165,59 @@ def test_layout_behind_squeezes_is_that_of_the_values(perm: list[int], dims: lis
     assert found
     moved = squeezed[0] if after is None else squeezed[0].transpose(after)
     assert np.array_equal(moved, squeezed[1])
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")], ids=["honest", "exchanged"])
+def test_a_slice_is_told_by_its_bounds_and_not_by_its_name(names: tuple[str, str]) -> None:
+    """Bounds are attributes in old operator sets and inputs in newer ones."""
+    old = [
+        node("Slice", ["x"], [name], name, axes=[1], starts=[start], ends=[start + 2])
+        for name, start in (("a", 0), ("b", 2))
+    ]
+    left = build([*old, *_joined("a", "b")], {"x": [1, 4]}, ["y"], opset=9)
+    new = [
+        node("Slice", ["x", f"at{start}", f"at{start + 2}", "axes"], [name], name)
+        for name, start in zip(names, (0, 2), strict=True)
+    ]
+    bounds = {"at0": np.array([0]), "at2": np.array([2]), "at4": np.array([4])}
+    right = build(
+        [*new[::-1], *_joined(*names)], {"x": [1, 4]}, ["z"], {**bounds, "axes": np.array([1])}
+    )
+    found = {p.float_tensor: p.read for p in pair(left, right).pairs}
+    assert (found["a"], found["b"]) == names
+
+
+def _joined(first: str, second: str) -> list[onnx.NodeProto]:
+    return [node("Exp", [first], ["e"]), node("Exp", [second], ["f"]),
+            node("Concat", ["f", "e"], ["j"], axis=1), node("Tanh", ["j"], ["y"]),
+            node("Neg", ["y"], ["z"])]  # fmt: skip
+
+
+@pytest.mark.parametrize("retrained", [True, False])
+@pytest.mark.parametrize("seed", range(6))
+def test_equal_branches_are_told_by_what_follows_them(seed: int, retrained: bool) -> None:
+    """How alike unrelated weights happen to be says nothing; how alike the same are says all."""
+    model = _two_heads(seed)
+    copy, names = shuffled_copy(model, seed)
+    if retrained:
+        rng = np.random.default_rng(seed)
+        for tensor in copy.graph.initializer:
+            value = numpy_helper.to_array(tensor)
+            other = rng.permutation(value.reshape(-1)).reshape(value.shape)
+            tensor.CopyFrom(numpy_helper.from_array(other, tensor.name))
+    found = {p.float_tensor: p.read for p in pair(model, copy).pairs}
+    assert found == {name: names[name] for name in found}
+    assert len(found) == 1 + len(model.graph.node)
+
+
+def _two_heads(seed: int) -> onnx.ModelProto:
+    b = NetBuilder(seed)
+    stem = b.silu(b.conv(b.input("x", [1, 3, 8, 8]), 3, 8))
+    heads = []
+    for classes in (4, 6):
+        middle = b.silu(b.conv(b.silu(b.conv(stem, 8, 8, group=8)), 8, 8, group=8))
+        heads.append(b.op("Sigmoid", b.conv(middle, 8, classes, 1)))
+    return b.model(b.op("Concat", *heads, axis=1))
 
 
 def test_moved_axes_are_no_reshape() -> None:
