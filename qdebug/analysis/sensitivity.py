@@ -29,7 +29,7 @@ from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.metrics.metric import cosine, sqnr_db
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import FIELDS, Moments, measure
 from qdebug.progress import Progress, Silent
 from qdebug.run.model import Sensitivity
 
@@ -351,8 +351,8 @@ def _flat(value: Array) -> Array:
 
 
 def _to_plain(moments: Moments) -> dict[str, float]:
-    return {name: float(value[0]) for name, value in vars(moments).items()}
+    return dict(zip(FIELDS, moments.table[0].tolist(), strict=True))
 
 
 def _from_plain(value: Mapping[str, float]) -> Moments:
-    return Moments(**{name: np.array([number]) for name, number in value.items()})
+    return Moments(np.array([[value[name] for name in FIELDS]]))

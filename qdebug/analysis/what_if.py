@@ -87,7 +87,7 @@ class Outcome:
     def sqnr_db(self, part: Part) -> float:
         """SQNR of a part of an output, dB."""
         whole = self.moments[part.output]
-        chosen = whole if part.channels is None else take_rows(whole, part.channels)
+        chosen = whole if part.channels is None else whole.rows(part.channels)
         total = chosen.total()
         if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
             return float("nan")
@@ -331,12 +331,6 @@ class WhatIf:
     def _is_comparable(self, float_name: str, quant_name: str) -> bool:
         kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)
         return all(kind.dtype in ("float", "float16", "undefined") for kind in kinds)
-
-
-def take_rows(moments: Moments, rows: Sequence[int]) -> Moments:
-    """The moments of some channels only."""
-    chosen = np.asarray(rows, np.int64)
-    return Moments(**{name: value[chosen] for name, value in vars(moments).items()})
 
 
 def in_quant_layout(weight: WeightPair, graph: Graph) -> Array | None:

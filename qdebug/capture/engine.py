@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -137,6 +138,8 @@ class Capture:
         self._scratch = Scratch(), Scratch()
         workers = settings.workers or os.cpu_count() or 1
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
+        # Compiled on a machine's first run: meanwhile the sessions are opened.
+        self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
 
     def close(self) -> None:
         """Release the worker threads, the sessions and the memory; the statistics stay."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from qdebug.graph.pairs import Quantizer
 from qdebug.metrics.histogram import PairHistogram, strided_sample
-from qdebug.metrics.moments import Moments, measure, measure_again
+from qdebug.metrics.moments import Moments, measure
 
 Array = npt.NDArray[Any]
 
@@ -45,17 +45,25 @@ class Range:
         """
         return high > self.high + self.step / 2 or low < self.low - self.step / 2
 
-    def outside(self, values: Array) -> Array:
-        """Mask of the clipped values."""
-        return (values > self.high + self.step / 2) | (values < self.low - self.step / 2)
+    def clipped(self, float_value: Array, quant_value: Array) -> tuple[float, float]:
+        """How many float values are clipped, and the sum of their squared errors.
+
+        Args:
+            float_value: float32 array.
+            quant_value: float32 array of the same size.
+        """
+        from qdebug.metrics import kernels  # compiled when first imported
+
+        f, q = (np.ascontiguousarray(value).reshape(-1) for value in (float_value, quant_value))
+        return kernels.clipped(f, q, self.low - self.step / 2, self.high + self.step / 2)
 
     def code_bits(self, values: Array) -> npt.NDArray[np.bool_]:
-        """Which codes occur among real values, by code minus the lowest one."""
+        """Which codes occur among real values (float32, flat), by code minus the lowest one."""
+        from qdebug.metrics import kernels  # compiled when first imported
+
         seen = np.zeros(self.codes, np.bool_)
         if self.step > 0 and np.isfinite(self.step):
-            finite = values[np.isfinite(values)].astype(np.float64)
-            offsets = np.rint((finite - self.low) / self.step)
-            seen[np.clip(offsets, 0, self.codes - 1).astype(np.int64)] = True
+            kernels.mark_codes(values, self.low, self.step, seen)
         return seen
 
 
@@ -91,13 +99,13 @@ class LayerStats:
         moments = measure(float_value, quant_value, self._axis_for(float_value))
         if self.accumulated is None:
             self.accumulated = moments
-        elif len(self.accumulated.n) == len(moments.n):
+        elif len(self.accumulated) == len(moments):
             self.accumulated.add(moments)
         else:  # the channel count changes with the sample: keep the whole-tensor sums only
             self.accumulated, self.channel_axis = self.accumulated.total(), None
             self.accumulated.add(moments.total())
         self.per_sample.append(moments.total())
-        self._count_clipped(float_value, self.per_sample[-1])
+        self.clipped += int(self._clipped(float_value, quant_value, self.per_sample[-1])[0])
         self._count_values(float_value, quant_value)
 
     def add_local(self, float_value: Array, quant_value: Array) -> None:
@@ -108,15 +116,12 @@ class LayerStats:
         quant_value = self._fitted(float_value, quant_value)
         if self.mismatch is not None:
             return
-        moments = measure_again(float_value, quant_value, self.per_sample[-1])
+        moments = measure(float_value, quant_value)
         if self.local is None:
             self.local = moments
         else:
             self.local.add(moments)
-        outside = self._outside(float_value, moments)
-        if outside is not None:
-            error = quant_value[outside].astype(np.float64) - float_value[outside]
-            self.local_clipped_ee += float(error @ error)
+        self.local_clipped_ee += self._clipped(float_value, quant_value, moments)[1]
 
     def _fitted(self, float_value: Array, quant_value: Array) -> Array:
         """The quant value in the float value's shape, where only unit dimensions differ."""
@@ -132,18 +137,14 @@ class LayerStats:
         axis = self.channel_axis
         return axis if axis is not None and axis < value.ndim else None
 
-    def _outside(self, value: Array, moments: Moments) -> Array | None:
-        """Mask of values outside the representable range; None where there is none."""
-        limits = self.range
+    def _clipped(
+        self, float_value: Array, quant_value: Array, moments: Moments
+    ) -> tuple[float, float]:
+        """How many float values are clipped, and the sum of their squared errors."""
         extremes = float(moments.min_f.min()), float(moments.max_f.max())
-        if limits is None or not limits.is_left_by(*extremes):
-            return None
-        return limits.outside(value)
-
-    def _count_clipped(self, value: Array, moments: Moments) -> None:
-        outside = self._outside(value, moments)
-        if outside is not None:
-            self.clipped += int(np.count_nonzero(outside))
+        if self.range is None or not self.range.is_left_by(*extremes):
+            return 0, 0
+        return self.range.clipped(float_value, quant_value)
 
     def _count_values(self, float_value: Array, quant_value: Array) -> None:
         if not float_value.size:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part, take_rows
+from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part
 from qdebug.checks.check import CheckContext
 from qdebug.checks.task import FEW_DECISIONS
 from qdebug.metrics.metric import sqnr_db
@@ -74,7 +74,7 @@ def lowest_output_db(context: CheckContext) -> float:
 def quiet_channels(context: CheckContext, at: int) -> tuple[int, ...]:
     """Channels of a layer that its strongest ones outweigh in every number of the whole."""
     moments = context.stats[at].accumulated
-    if moments is None or len(moments.n) < 2 or float(moments.n.min()) < MIN_VALUES:
+    if moments is None or len(moments) < 2 or float(moments.n.min()) < MIN_VALUES:
         return ()
     power = moments.ff / moments.n
     quiet = np.flatnonzero(power * LOUD**2 <= power.max())
@@ -92,7 +92,7 @@ def split_parts(context: CheckContext, outputs: Iterable[str]) -> list[Part]:
         if not quiet or moments is None:
             parts.append(Part(output.name))
             continue
-        loud = tuple(sorted(set(range(len(moments.n))) - set(quiet)))
+        loud = tuple(sorted(set(range(len(moments))) - set(quiet)))
         parts += [Part(output.name, loud), Part(output.name, quiet)]
     return parts
 
@@ -103,7 +103,7 @@ def part_db(context: CheckContext, part: Part) -> float:
     moments = context.stats[layer].accumulated if layer is not None else None
     if moments is None:
         return float("nan")
-    chosen = moments if part.channels is None else take_rows(moments, part.channels)
+    chosen = moments if part.channels is None else moments.rows(part.channels)
     return float(sqnr_db(chosen.total())[0])
 
 

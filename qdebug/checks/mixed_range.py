@@ -222,7 +222,7 @@ def _joined_parts(context: CheckContext, mixture: Mixture) -> list[Part]:
 def _rows(context: CheckContext, at: int | None) -> int:
     """Channels of a layer; 0 where they are not known."""
     moments = context.stats[at].accumulated if at is not None else None
-    return len(moments.n) if moments is not None else 0
+    return len(moments) if moments is not None else 0
 
 
 def _without_gain(

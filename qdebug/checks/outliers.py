@@ -58,7 +58,7 @@ def find_outliers(context: CheckContext) -> list[Outlier]:
     found = []
     for at, stats in enumerate(context.stats):
         moments, limits = stats.accumulated, stats.range
-        if moments is None or limits is None or len(moments.n) < 4 or limits.step <= 0:
+        if moments is None or limits is None or len(moments) < 4 or limits.step <= 0:
             continue
         outlier = _outlier(at, moments, limits.step)
         if outlier is not None:
@@ -99,7 +99,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
             status,
             f"{layer.name}: channel {which} reaches {item.peak:.3g}, the others {item.median:.3g}",
             f"One scale serves all channels: a step of {item.step:.3g} is set by channel {which} "
-            f"and leaves {item.rest_db:.1f} dB of the other {len(moments.n) - len(item.channels)} "
+            f"and leaves {item.rest_db:.1f} dB of the other {len(moments) - len(item.channels)} "
             f"channels. Layers after it only show the damage.",
             f"Equalize `{layer.name}` with the layer after it (divide these channels of its weight "
             "and bias, multiply the matching inputs of the next), or give this tensor 16 bits, or "

@@ -78,7 +78,7 @@ def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, objec
     total = moments.total()
     state, reason_or_none = classify(moments, stat.range.step if stat.range else None)
     by_sample = [float(sqnr_db(part)[0]) for part in stat.per_sample]
-    channels = worst_channels(moments, KEPT_CHANNELS) if len(moments.n) > 1 else ()
+    channels = worst_channels(moments, KEPT_CHANNELS) if len(moments) > 1 else ()
     return {
         "accumulated": error_metrics(moments),
         "local": local_error(stat.local, stat.local_clipped_ee) if stat.local else None,
@@ -88,7 +88,7 @@ def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, objec
         "codes_total": stat.range.codes if stat.range else None,
         "worst_channel": channels[0] if channels else None,
         "worst_channels": channels,
-        "channel_axis": stat.channel_axis if len(moments.n) > 1 else None,
+        "channel_axis": stat.channel_axis if len(moments) > 1 else None,
         "worst_sample": _worst_sample(stat.per_sample, by_sample, samples),
         "sample_sqnr_db": tuple(by_sample),
         "range_float": _range(total.min_f, total.max_f),
@@ -161,7 +161,7 @@ def make_arrays(stats: Sequence[LayerStats]) -> RunArrays:
 
 
 def _channel_numbers(moments: Moments | None) -> tuple[np.ndarray, np.ndarray]:
-    if moments is None or len(moments.n) < 2:
+    if moments is None or len(moments) < 2:
         return np.zeros(0, np.float32), np.zeros(0, np.float32)
     absmax = np.maximum(np.abs(moments.min_f), np.abs(moments.max_f))
     return sqnr_db(moments).astype(np.float32), absmax.astype(np.float32)
@@ -196,7 +196,7 @@ def _weight_error(pair: WeightPair) -> WeightError:
     test = np.ascontiguousarray(pair.quant_value, np.float32)
     moments = measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
     metrics = error_metrics(moments)
-    worst = worst_channels(moments, 1) if len(moments.n) > 1 else ()
+    worst = worst_channels(moments, 1) if len(moments) > 1 else ()
     return WeightError(
         tensor=pair.float_tensor,
         quant_tensor=pair.quant_tensor,

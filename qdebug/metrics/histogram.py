@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -31,16 +33,15 @@ class PairHistogram:
         return self.low, self.low + self.width * BINS
 
     def add(self, float_values: Array, quant_values: Array) -> None:
-        """Count further values (one-dimensional); those that are not finite are left out."""
-        f = float_values[np.isfinite(float_values)].astype(np.float64)
-        q = quant_values[np.isfinite(quant_values)].astype(np.float64)
-        if not len(f) and not len(q):
-            return
-        both = [part for part in (f, q) if len(part)]
-        low, high = min(p.min() for p in both), max(p.max() for p in both)
-        self._cover(float(low), float(high))
-        self.float += self._count(f)
-        self.quant += self._count(q)
+        """Count further values, float32 ``[n]``; those that are not finite are left out."""
+        from qdebug.metrics import kernels  # compiled when first imported
+
+        lows, highs = zip(*map(kernels.finite_range, (float_values, quant_values)), strict=True)
+        if min(lows) > max(highs):
+            return  # not one of them is finite
+        self._cover(min(lows), max(highs))
+        kernels.count_in_bins(float_values, self.low, self.width, self.float)
+        kernels.count_in_bins(quant_values, self.low, self.width, self.quant)
 
     def _cover(self, low: float, high: float) -> None:
         if self.width == 0:
@@ -53,10 +54,6 @@ class PairHistogram:
         while high > self.range[1]:
             self.float, self.quant = _merge(self.float, True), _merge(self.quant, True)
             self.width *= 2
-
-    def _count(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
-        at = np.minimum((values - self.low) / self.width, BINS - 1).astype(np.int64)
-        return np.bincount(np.maximum(at, 0), minlength=BINS).astype(np.int64)
 
 
 def _merge(counts: npt.NDArray[np.int64], at_start: bool) -> npt.NDArray[np.int64]:
@@ -71,8 +68,12 @@ def strided_sample(values: Array, limit: int) -> Array:
 
     A stride that divides the row length would look at one column only.
     """
-    flat = values.reshape(-1)
-    stride = -(-len(flat) // limit)
-    while stride > 1 and any(np.gcd(stride, dim) > 1 for dim in values.shape if dim > 1):
+    return values.reshape(-1)[:: _stride(values.shape, limit)]
+
+
+@functools.lru_cache(maxsize=4096)
+def _stride(shape: tuple[int, ...], limit: int) -> int:
+    stride = max(1, -(-math.prod(shape) // limit))
+    while stride > 1 and any(math.gcd(stride, dim) > 1 for dim in shape if dim > 1):
         stride += 1
-    return flat[::stride]
+    return stride

@@ -20,7 +20,7 @@ def test_no_value_is_lost_when_the_range_grows() -> None:
 
 def test_grown_bins_equal_bins_laid_at_once() -> None:
     rng = np.random.default_rng(1)
-    parts = [rng.uniform(0, 1, 400), rng.uniform(-7, 9, 400)]
+    parts = [rng.uniform(*ends, 400).astype(np.float32) for ends in ((0, 1), (-7, 9))]
     histogram = PairHistogram()
     for part in parts:
         histogram.add(part, part)
@@ -31,14 +31,14 @@ def test_grown_bins_equal_bins_laid_at_once() -> None:
 
 def test_a_constant_has_a_bin() -> None:
     histogram = PairHistogram()
-    histogram.add(np.full(10, 5.0), np.full(10, 5.0))
+    histogram.add(np.full(10, 5, np.float32), np.full(10, 5, np.float32))
     assert histogram.float.sum() == 10
     assert histogram.range[0] <= 5 <= histogram.range[1]
 
 
 def test_values_that_are_not_finite_are_left_out() -> None:
     histogram = PairHistogram()
-    histogram.add(np.array([np.nan, 1.0]), np.array([np.inf, 2.0]))
+    histogram.add(np.array([np.nan, 1], np.float32), np.array([np.inf, 2], np.float32))
     assert (histogram.float.sum(), histogram.quant.sum()) == (1, 1)
 
 

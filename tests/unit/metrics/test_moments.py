@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qdebug.metrics.moments import BLOCK, COLUMNS, Moments, measure, measure_again
+from qdebug.metrics.moments import FIELDS, Moments, measure
 
 Array = npt.NDArray[Any]
 
@@ -28,9 +28,11 @@ def assert_sums(moments: Moments, f: Array, q: Array, axis: int | None) -> None:
     for name, values in {"ff": f64**2, "ee": e**2, "fe": f64 * e, "f": f64, "e": e}.items():
         expected = np.atleast_1d(values.sum(axis=others))
         scale = np.sqrt(np.atleast_1d((values**2).sum(axis=others)) * f.size) + 1e-30
-        np.testing.assert_array_less(np.abs(getattr(moments, name) - expected) / scale, 1e-5)
-    np.testing.assert_array_equal(moments.min_f, np.atleast_1d(f.min(axis=others)))
-    np.testing.assert_array_equal(moments.max_q, np.atleast_1d(q.max(axis=others)))
+        np.testing.assert_array_less(np.abs(getattr(moments, name) - expected) / scale, 1e-13)
+    np.testing.assert_allclose(moments.max_abs_e, np.abs(e).max(axis=others), rtol=1e-7)
+    for side, given in (("f", f), ("q", q)):
+        np.testing.assert_array_equal(getattr(moments, f"min_{side}"), given.min(axis=others))
+        np.testing.assert_array_equal(getattr(moments, f"max_{side}"), given.max(axis=others))
 
 
 @pytest.mark.parametrize(
@@ -40,10 +42,14 @@ def assert_sums(moments: Moments, f: Array, q: Array, axis: int | None) -> None:
         ((2, 7, 33, 5), 1),
         ((1, 300, 85), 2),
         ((4, 10), 1),
-        ((1, 3, COLUMNS + 5), 1),
-        ((1, 2, BLOCK // 8, 9), 1),
+        ((1, 3, 2048 + 5), 1),
+        ((1, 2, 65536, 9), 1),
+        ((1030, 35), 1),
+        ((64, 7), 1),
+        ((300, 200), 1),
+        ((1, 197, 192), 2),
         ((3, 5, 7), None),
-        ((2 * COLUMNS + 1,), None),
+        ((2 * 2048 + 1,), None),
         ((), None),
     ],
 )
@@ -71,7 +77,7 @@ def test_any_shape_axis_and_magnitude(dims: list[int], axis: int, scale: float) 
 def test_channels_add_up_to_the_whole() -> None:
     f, q = pair((2, 6, 11, 13))
     by_channel, whole = measure(f, q, 1).total(), measure(f, q)
-    for name in vars(whole):
+    for name in FIELDS:
         assert getattr(by_channel, name)[0] == pytest.approx(getattr(whole, name)[0], rel=1e-6)
 
 
@@ -80,7 +86,7 @@ def test_adding_samples_is_measuring_them_together() -> None:
     moments = measure(f[:1], q[:1], 1)
     moments.add(measure(f[1:], q[1:], 1))
     together = measure(f, q, 1)
-    for name in vars(together):
+    for name in FIELDS:
         np.testing.assert_allclose(getattr(moments, name), getattr(together, name), rtol=1e-6)
 
 
@@ -91,7 +97,7 @@ def test_values_that_are_not_finite_are_counted_and_left_out() -> None:
     assert moments.nonfinite_f.tolist() == [1, 0]
     assert moments.nonfinite_q.tolist() == [1, 1]
     assert moments.n.tolist() == [98, 99]
-    assert np.isfinite([getattr(moments, name).sum() for name in vars(moments)]).all()
+    assert np.isfinite([getattr(moments, name).sum() for name in FIELDS]).all()
 
 
 def test_nothing_at_all() -> None:
@@ -105,23 +111,3 @@ def test_float32_max_does_not_overflow() -> None:
     moments = measure(f, f * np.float32(0.5))
     assert moments.ff[0] == pytest.approx(3.4e38**2, rel=1e-6)
     assert moments.nonfinite_q[0] == 0
-
-
-@pytest.mark.parametrize("size", [5, COLUMNS, BLOCK + COLUMNS + 3])
-@pytest.mark.parametrize("scale", [1.0, 1e-20, 1e18])
-def test_measuring_again_is_measuring(size: int, scale: float) -> None:
-    f, q = pair((size,))
-    f, q = f * np.float32(scale), q * np.float32(scale)
-    again, plain = measure_again(f, q, measure(f, f)), measure(f, q)
-    for name in ("n", "ff", "ee", "fe", "f", "e", "max_abs_e", "min_f", "max_f"):
-        tolerance = 1e-5 * float(plain.ff[0]) if name in ("e", "fe", "f") else 0
-        assert getattr(again, name)[0] == pytest.approx(
-            getattr(plain, name)[0], rel=1e-5, abs=tolerance
-        )
-
-
-def test_measuring_again_sees_what_is_not_finite() -> None:
-    f, q = pair((100,))
-    known = measure(f, q)
-    q[7] = np.nan
-    assert measure_again(f, q, known).nonfinite_q[0] == 1
