@@ -17,7 +17,7 @@ from qdebug.reporters.html.evidence import table
 from qdebug.reporters.html.page import MAX_BYTES, render_page
 from qdebug.reporters.text import visible
 from qdebug.run.files import MemoryFiles
-from qdebug.run.model import Evidence, Run
+from qdebug.run.model import Evidence, Run, Status
 from qdebug.run.store import load_run, run_to_json
 from tests.conftest import Golden
 from tests.support import synthetic_run
@@ -345,8 +345,18 @@ class TestUnusualRuns:
             run, layers=(), findings=(), outputs=(), samples=(), task=None, files=MemoryFiles()
         )
         page = Page.parse(html.render(empty))
-        assert "No check found anything wrong." in page.text
         assert page.unbalanced == []
+
+    @pytest.mark.parametrize(
+        ("status", "told"),
+        [("pass", "No check found anything wrong."), ("warn", "No check found a cause")],
+    )
+    def test_no_finding_is_not_called_sound_under_a_bad_verdict(
+        self, run: Run, status: Status, told: str
+    ) -> None:
+        verdict = dataclasses.replace(run.verdict, status=status)
+        page = Page.parse(html.render(dataclasses.replace(run, findings=(), verdict=verdict)))
+        assert told in page.text
 
 
 class TestNotebook:
