@@ -19,6 +19,7 @@ import msgspec
 
 _Number = float | Literal["inf", "-inf", "nan"]
 _EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`(?P<rest>.*)")
+_INVALID = "Invalid enum value "
 _LACKS = re.compile(r"Object missing required field `(?P<name>.+)`")
 _KINDS = {
     "array": "a list",
@@ -138,4 +139,6 @@ def _complaint(text: str) -> str:
         return f"should be {' or '.join(kinds)}{expected['rest'].replace('`', '')}"
     if lacks := _LACKS.fullmatch(text):
         return f"is incomplete: it lacks {lacks['name']}"
+    if text.startswith(_INVALID):
+        return f"cannot be {text.removeprefix(_INVALID)}"
     return f"does not fit: {text[:1].lower()}{text[1:]}"

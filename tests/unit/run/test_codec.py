@@ -113,7 +113,9 @@ def test_numpy_values_become_plain_numbers() -> None:
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_place(hint: Any, value: Any) -> None:
     for stored in (value, msgspec.Raw(json.dumps(value).encode())):
-        with pytest.raises(RunError, match=r"^run\.spot\S* (should|does not fit|is incomp)"):
+        with pytest.raises(
+            RunError, match=r"^run\.spot\S* (should|cannot be|does not fit|is incomp)"
+        ):
             decode(hint, stored, "run.spot")
 
 

@@ -275,7 +275,11 @@ class TestLoading:
         [
             ("index", "7", r"run\.layers\[7\]\.index should be of type int"),
             ("accumulated", 3, r"run\.layers\[7\]\.accumulated should be an object or null"),
-            ("sample_sqnr_db", ["inf", "+inf"], r"run\.layers\[7\]\.sample_sqnr_db\[1\] does not"),
+            (
+                "sample_sqnr_db",
+                ["inf", "+inf"],
+                r"run\.layers\[7\]\.sample_sqnr_db\[1\] cannot be '\+inf'",
+            ),
             ("op", None, r"run\.layers\[7\]\.op should be of type str"),
         ],
     )
