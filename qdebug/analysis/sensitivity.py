@@ -4,13 +4,16 @@ The quant layer's output for float inputs is known from the local pass. It is pu
 float tensor, and only what lies downstream of it is run again, in the float graph: the network is
 cut into groups of layers, each with one session that begins at the group's first layer and takes
 the float run's tensors from there. Within a group a layer is switched by adding the difference
-of the two values, which is zero for all others.
+of the two values, which is zero for all others. Several layers run side by side, each on its share
+of the processors, which small networks use better than all of them together.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -23,7 +26,7 @@ import onnx
 
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.plan import Schedule, schedule
-from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.session import Session
 from qdebug.errors import RunError
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
@@ -38,6 +41,8 @@ Feeds = Mapping[str, Array]
 
 GROUPS = 12
 """Sessions for one network: more of them skip more work upstream and take longer to open."""
+SIDE_BY_SIDE = 4
+"""Layers that run at once, at most: each takes the memory of a plain inference."""
 _FLOAT = onnx.TensorProto.FLOAT
 
 
@@ -165,6 +170,10 @@ class _Work:
         self.reference: dict[str, Array] = {}
         deployed = settings.float_session.deployed
         self.whole = Session(self.float_graph.path, self.float_graph, deployed)
+        processors = deployed.threads or os.cpu_count() or 1
+        side_by_side = min(processors, SIDE_BY_SIDE) if deployed.provider == "cpu" else 1
+        self.shared = replace(deployed, threads=processors // side_by_side)
+        self.pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="qdebug-sensitivity")
         progress.stage("sensitivity", len(pairs) * samples)
 
     def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:
@@ -191,6 +200,7 @@ class _Work:
                 self.progress.advance()
 
     def close(self) -> None:
+        self.pool.shutdown(wait=True, cancel_futures=True)
         if self.capture is not None:
             self.capture.close()
 
@@ -221,28 +231,37 @@ class _Work:
             return
         group = self._group(positions, float_values)
         chosen = [at for at in todo if at in local_values and at in group.switches]
-        for at in chosen:
+
+        def work(at: int) -> dict[str, Moments]:
             delta = local_values[at] - float_values[at]
-            self._measure(group, at, reached, delta, is_last=at == chosen[-1])
+            return self._moments(group, at, reached, delta, is_last=at == chosen[-1])
+
+        for at, moments in zip(chosen, self._side_by_side(work, chosen), strict=True):
+            self.journal.add(self.sample, at, moments)
             self.progress.advance()
 
-    def _measure(
+    def _side_by_side(
+        self, work: Callable[[int], dict[str, Moments]], chosen: Sequence[int]
+    ) -> Iterator[dict[str, Moments]]:
+        """The results in order; the last one, which gives memory back, has begun when all ended."""
+        yield from self.pool.map(work, chosen[:-1])
+        yield from map(work, chosen[-1:])
+
+    def _moments(
         self, group: _Group, at: int, reached: Feeds, delta: Array, *, is_last: bool
-    ) -> None:
+    ) -> dict[str, Moments]:
+        """Moments of every output with one layer switched."""
         if not delta.any():
-            same = {name: measure(_flat(v), _flat(v)) for name, v in self.reference.items()}
-            self.journal.add(self.sample, at, same)
-            return
+            return {name: measure(_flat(v), _flat(v)) for name, v in self.reference.items()}
         switches = {
             name: delta if other == at else np.zeros([1] * group.ranks[other], np.float32)
             for other, name in group.switches.items()
         }
         values = group.session.run({**reached, **switches}, release=is_last)
-        moments = {
+        return {
             name: measure(_flat(self.reference[name]), _flat(value))
             for name, value in zip(self.outputs, values.values(), strict=True)
         }
-        self.journal.add(self.sample, at, moments)
 
     def _group(self, positions: range, float_values: Mapping[int, Array]) -> _Group:
         if positions.start not in self.groups:
@@ -263,12 +282,8 @@ class _Work:
             {self.pairs[at].float_tensor: (name, ranks[at]) for at, name in switches.items()},
             self.outputs,
         )
-        settings = SessionSettings(
-            declared=False,
-            threads=self.settings.float_session.threads,
-            provider=self.settings.float_session.provider,
-        )
-        return _Group(positions, Session(model, self.float_graph, settings), switches, ranks)
+        session = Session(model, self.float_graph, self.shared)
+        return _Group(positions, session, switches, ranks)
 
     def _is_real(self, tensor: str) -> bool:
         return self.float_graph.type_of(tensor).elem_type in (_FLOAT, 0)
