@@ -157,12 +157,13 @@ def judge_network(
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         for flavour in flavours:
+            desk = Desk(folder, feeds)
             try:
-                left, right, truth = flavour.make(model, Desk(folder, feeds), ready)
+                models = flavour.make(model, desk, ready)
             except Exception as error:  # a tool that will not take this network: said in the table
                 yield _refusal(flavour.name, network, error)
                 continue
-            yield _row(flavour.name, network, left, right, truth, feeds[0], folder)
+            yield _row(flavour.name, network, models, desk)
         files = (
             network.quantized() if made is None else sorted((made / network.name).glob("*.onnx"))
         )
@@ -170,23 +171,21 @@ def judge_network(
             if not wanted or any(text in file.stem for text in wanted):
                 right = onnx.load(file)
                 twin = file.with_stem(SOUND_TWINS.get(file.stem, file.stem))
-                yield _row(file.stem, network, model, right, onnx.load(twin), feeds[0], folder)
+                models = model, right, onnx.load(twin)
+                yield _row(file.stem, network, models, Desk(folder, feeds))
 
 
 def _row(
     name: str,
     network: Network,
-    left: onnx.ModelProto,
-    right: onnx.ModelProto,
-    truth: onnx.ModelProto,
-    feeds: dict[str, Array],
-    folder: Path,
+    models: tuple[onnx.ModelProto, onnx.ModelProto, onnx.ModelProto],
+    desk: Desk,
 ) -> Row | str:
     try:
-        verdict = judge_models(left, right, truth, feeds, folder)
+        verdict = judge_models(*models, desk.feeds[0], desk.folder, desk.rounded)
     except Exception as error:  # a graph whose truth cannot be computed: said in the table
         return _refusal(name, network, error)
-    graphs = load_graph(folder / "float.onnx"), load_graph(folder / "quant.onnx")
+    graphs = load_graph(desk.folder / "float.onnx"), load_graph(desk.folder / "quant.onnx")
     start = time.perf_counter()
     pair_graphs(*graphs)
     return Row(name, network.name, verdict, time.perf_counter() - start)

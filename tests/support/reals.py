@@ -29,7 +29,8 @@ def in_reals(model: onnx.ModelProto, weights: Iterable[Array] = ()) -> onnx.Mode
 
     Args:
         model: quantized.
-        weights: of the float network; codes that are one of them, rounded, become it again.
+        weights: of the float network, as it is and as it was when it was quantized; codes that
+            are one of them, rounded, become it again.
     """
     return _Writer(model, weights).run()
 
@@ -57,7 +58,9 @@ class _Writer:
     def __init__(self, model: onnx.ModelProto, weights: Iterable[Array]) -> None:
         self.weights: dict[tuple[int, ...], list[Array]] = {}
         for weight in weights:
-            self.weights.setdefault(weight.shape, []).append(weight)
+            known = self.weights.setdefault(weight.shape, [])
+            if not any(np.array_equal(weight, other) for other in known):
+                known.append(weight)
         self.source = model
         self.stored = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         inputs = {i.name for i in model.graph.input} - set(self.stored)

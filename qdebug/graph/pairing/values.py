@@ -19,8 +19,10 @@ from qdebug.graph.qparams import dequantize
 Probe = Callable[[Literal["float", "quant"], Sequence[str]], Mapping[str, Array]]
 """Values of named tensors of one of the two graphs, on one sample."""
 
-_CLEAR, _MARGIN = 0.95, 0.05
-_UNRELATED, _FAR = 0.3, 0.4
+_CLEAR, _MARGIN, _OTHER = 0.95, 0.05, 0.5
+_UNRELATED, _FAR, _NEAR = 0.3, 0.4, 0.1
+_EXPLAINED = 0.5  # of the difference's energy: what is left where factors per channel explain it
+_CHANNEL = 16  # numbers a channel must have to tell its factor from noise
 _POINTS = 4096  # values of a tensor that are compared
 _BATCH = 1 << 26  # elements fetched at a time
 
@@ -113,18 +115,40 @@ class ValueJudge:
         if found and perm is not None:
             b = b.transpose(perm)
         step = max(1, a.size // _POINTS) | 1  # odd: does not fall in step with even sizes
-        return _likeness(a.reshape(-1)[::step], b.reshape(-1)[::step])
+        likeness = _likeness(a.reshape(-1)[::step], b.reshape(-1)[::step])
+        if likeness >= _CLEAR and a.shape == b.shape and _scaled_by_channel(a, b):
+            return _OTHER
+        return likeness
 
 
 def _likeness(left: Array, right: Array) -> float:
-    """Centred cosine, at most 0.5 where gain or offset differ: those make another value."""
+    """Centred cosine, less than clear where gain or offset differ: those make another value."""
     a, b = left.astype(np.float64), right.astype(np.float64)
     far = bool(np.linalg.norm(a - b) > _FAR * np.linalg.norm(a))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     if not np.isfinite(norm) or norm == 0:
         return -1.0
-    return min(float(a @ b) / norm, 0.5 if far else 1.0)
+    return min(float(a @ b) / norm, _OTHER if far else 1.0)
+
+
+def _scaled_by_channel(left: Array, right: Array) -> bool:
+    """Whether values differ, and by a factor per channel (axis 1, or the last) more than by noise.
+
+    So does a convolution from the same one with its normalization in the weights.
+    """
+    a, b = left.astype(np.float32), right.astype(np.float32)
+    for axis in {1, a.ndim - 1}:
+        channels = a.shape[axis] if axis < a.ndim else 1
+        if channels < 2 or a.size < _CHANNEL * channels:
+            continue
+        x, y = (np.moveaxis(v, axis, 0).reshape(channels, -1) for v in (a, b))
+        xx, xy, yy = (np.einsum("cn,cn->c", p, q) for p, q in ((x, x), (x, y), (y, y)))
+        apart = float((xx - 2 * xy + yy).sum())
+        noise = float((yy - xy * xy / np.maximum(xx, np.finfo(np.float32).tiny)).sum())
+        if apart > _NEAR**2 * float(xx.sum()) and noise < _EXPLAINED * apart:
+            return True
+    return False
 
 
 def _roots(values: Sequence[Value]) -> list[Value]:

@@ -17,6 +17,7 @@ from qdebug.graph.pairs import Quantizer, WeightPair
 from qdebug.graph.qparams import DEQUANTIZE_OPS, linear_quantizer
 
 _PASSING = frozenset({"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze"})
+_SCALING = ("BatchNormalization", "Mul")
 
 
 def make_weight_pairs(matches: Matches) -> list[WeightPair]:
@@ -86,18 +87,29 @@ def _folded(matches: Matches, left: Op, right: Op) -> Array | None:
     """Factor per output channel from normalizations and products that one side folded away."""
     factor: Array | None = None
     for op in chain_after(left.result.root):
-        if op in matches.op_of_left or op.family not in ("BatchNormalization", "Mul"):
+        if op in matches.op_of_left or not _is_per_channel(op, left):
             break
         own = _scale_of(op)
         if own is not None:
             factor = own if factor is None else factor * own
     for op in chain_after(right.result.root):
-        if op in matches.op_of_right or op.family not in ("BatchNormalization", "Mul"):
+        if op in matches.op_of_right or not _is_per_channel(op, right):
             break
         own = _scale_of(op)
         if own is not None:
-            factor = 1 / own if factor is None else factor / own
+            undone = np.divide(1, own, out=np.ones_like(own), where=own != 0)
+            factor = undone if factor is None else factor * undone
     return factor
+
+
+def _is_per_channel(op: Op, weighted: Op, families: tuple[str, ...] = _SCALING) -> bool:
+    """Whether it does one and the same to all of an output channel of the weighted operation."""
+    found = weight_of(weighted)
+    if op.family not in families or not op.consts or found is None or found[1].shape is None:
+        return False
+    shape = op.consts[0].shape
+    rows, _ = matrix_shape(weighted, found[0], found[1].shape)
+    return shape is not None and int(np.prod(shape)) in (1, rows)
 
 
 def _scale_of(op: Op) -> Array | None:
@@ -170,10 +182,10 @@ def _offset(op: Op, matched: set[Op]) -> _Offset | None:
     steps: list[Op] = []
     for after in chain_after(op.result.root):
         if after in matched:
-            if own is None and not steps and after.family == "Add" and after.consts:
+            if own is None and not steps and _is_per_channel(after, op, ("Add",)):
                 steps.append(after)
             break
-        if after.family not in ("Add", "Mul", "BatchNormalization") or not after.consts:
+        if not _is_per_channel(after, op, (*_SCALING, "Add")):
             break
         steps.append(after)
     if all(step.family == "Mul" for step in steps):

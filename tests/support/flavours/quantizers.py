@@ -6,7 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,12 @@ class Desk:
     Attributes:
         folder: for files.
         feeds: inputs of the float graph to calibrate with; empty for random ones.
+        rounded: models whose weights were rounded here, as they were before.
     """
 
     folder: Path
     feeds: tuple[dict[str, Array], ...] = ()
+    rounded: list[Model] = field(default_factory=list)
 
     def calibration(self, model: Model) -> list[dict[str, Array]]:
         """Inputs as this model takes them."""
@@ -78,6 +80,7 @@ def static(form: q.QuantFormat = q.QuantFormat.QDQ, **options: Any) -> Step:
     made: dict[bytes, Model] = {}
 
     def step(model: Model, desk: Desk) -> Model:
+        desk.rounded.append(model)
         key = model.SerializeToString(deterministic=True)
         if key not in made:
             feeds = desk.calibration(model)
@@ -93,6 +96,7 @@ def static(form: q.QuantFormat = q.QuantFormat.QDQ, **options: Any) -> Step:
 
 def dynamic(model: Model, desk: Desk) -> Model:
     """ONNX Runtime's dynamic quantization."""
+    desk.rounded.append(model)
     return _through_files(
         model,
         desk,

@@ -25,8 +25,9 @@ def n_bits(model: Model, desk: Desk) -> Model:
 
 def _pack(model: Model, node: onnx.NodeProto, weight: Array, block: int = 16) -> None:
     rows, columns = weight.shape
-    blocks = weight.T.reshape(columns, rows // block, block)
-    scale = np.abs(blocks).max(axis=2, keepdims=True) / 7
+    filled = np.pad(weight, ((0, -rows % block), (0, 0)))
+    blocks = filled.T.reshape(columns, -1, block)
+    scale = np.maximum(np.abs(blocks).max(axis=2, keepdims=True) / 7, np.finfo(np.float32).tiny)
     codes = np.clip(np.rint(blocks / scale) + 8, 0, 15).astype(np.uint8)
     packed = codes[..., 0::2] | codes[..., 1::2] << 4
     parts = {"packed": packed, "scales": scale.reshape(-1).astype(np.float32)}
