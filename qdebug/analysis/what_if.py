@@ -8,8 +8,10 @@ model's in its place, a range by another Q/DQ pair.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -32,6 +34,10 @@ Feeds = Mapping[str, Array]
 
 SAMPLES = 4
 """The first samples of the run; more of them change a gain by less than it is rounded to."""
+SIDE_BY_SIDE = 4
+"""Changed graphs that run at once, at most."""
+MEMORY_EACH = 1 << 28
+"""Bytes of the memory allowed for each of them."""
 LOW_DB, HIGH_DB = -20.0, 60.0
 """SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
 DAMAGED_DB = 35.0
@@ -141,6 +147,7 @@ class WhatIf:
         feeds: inputs of both graphs for a sample by its number.
         count: number of samples there are; the first ``SAMPLES`` are used.
         settings: how the float and the quant graph are run.
+        max_memory: bytes; changes are run side by side as far as this suffices.
     """
 
     def __init__(
@@ -151,12 +158,17 @@ class WhatIf:
         feeds: Callable[[int], tuple[Feeds, Feeds]],
         count: int,
         settings: tuple[SessionSettings, SessionSettings],
+        max_memory: int = 1 << 30,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.weights = pairing.pairs, pairing.weights
         self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
         self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
         self._feeds, self._settings = feeds, settings
+        processors = settings[1].threads or os.cpu_count() or 1
+        most = max_memory // MEMORY_EACH if settings[1].provider == "cpu" else 1
+        self._side_by_side = max(1, min(processors, SIDE_BY_SIDE, most))
+        self._shared = replace(settings[1], threads=processors // self._side_by_side)
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Outcome | None] = {}
 
@@ -183,13 +195,39 @@ class WhatIf:
             change: what to do otherwise.
             count: samples to run.
         """
-        key = change.key, min(count, len(self.samples))
+        key = change.key, self._taken(count)
         if key not in self._known:
-            try:
-                self._known[key] = self._run(change, count)
-            except (QdebugError, KeyError, ValueError):
-                self._known[key] = None
+            self._known[key] = self._tried(change, count, self._settings[1])
         return self._known[key]
+
+    def run_ahead(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
+        """Compute the outcomes of several changes side by side, to be asked for after.
+
+        Each takes its share of the processors: most of a short run is opening its session, which
+        only one of them does.
+
+        Args:
+            changes: what to do otherwise, one by one.
+            count: samples to run.
+        """
+        known = {key for key, taken in self._known if taken == self._taken(count)}
+        new = {c.key: c for c in changes if c.key not in known and self.is_possible(c)}
+        if len(new) < 2 or self._side_by_side < 2:
+            return
+        _ = self._reference, self._axes  # before several threads ask for them
+        with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
+            found = pool.map(lambda c: self._tried(c, count, self._shared), new.values())
+            for key, outcome in zip(new, found, strict=True):
+                self._known[key, self._taken(count)] = outcome
+
+    def _taken(self, count: int) -> int:
+        return min(count, len(self.samples))
+
+    def _tried(self, change: Change, count: int, settings: SessionSettings) -> Outcome | None:
+        try:
+            return self._run(change, count, settings)
+        except (QdebugError, KeyError, ValueError):
+            return None
 
     def gain(
         self,
@@ -238,10 +276,10 @@ class WhatIf:
         shapes = {name: value.shape for name, value in self.feeds[0][0].items()}
         return channel_axes(self.float_graph, infer_types(self.float_graph, shapes))
 
-    def _run(self, change: Change, count: int) -> Outcome:
+    def _run(self, change: Change, count: int, settings: SessionSettings) -> Outcome:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
-        session = Session(builder.build(), self.quant_graph, self._settings[1])
+        session = Session(builder.build(), self.quant_graph, settings)
         moments: dict[str, Moments] = {}
         for feeds, reference in list(zip(self.feeds, self._reference, strict=True))[:count]:
             values = session.run(feeds[1])

@@ -120,6 +120,15 @@ def gain_of(
     return context.what_if.gain(change, parts or context.once(output_parts), base, count)
 
 
+def gains_of(
+    context: CheckContext, changes: Sequence[Change], count: int = SAMPLES
+) -> list[Gain | None]:
+    """The gain of each of several changes, which are run side by side."""
+    if context.what_if is not None:
+        context.what_if.run_ahead(changes, count)
+    return [gain_of(context, change, count=count) for change in changes]
+
+
 def free(context: CheckContext, positions: Iterable[int], *, weights: bool = False) -> Change:
     """The change that keeps layers in float: their tensors, and their weights where asked for."""
     what_if = context.what_if

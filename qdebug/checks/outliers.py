@@ -15,6 +15,7 @@ from qdebug.checks.effect import (
     free,
     gain_evidence,
     gain_of,
+    gains_of,
     is_doubtful,
     name_channels,
     rounded,
@@ -86,8 +87,9 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     if not is_doubtful(context):
         return
     yield from _in_weights(context)
-    for item in find_outliers(context)[:TRIED]:
-        gain = gain_of(context, free(context, [item.at]))
+    tried = find_outliers(context)[:TRIED]
+    gains = gains_of(context, [free(context, [item.at]) for item in tried])
+    for item, gain in zip(tried, gains, strict=True):
         status = status_of(context, gain)
         if status == "info":
             continue

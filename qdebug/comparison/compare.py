@@ -367,6 +367,7 @@ class _Comparison:
                 lambda number: self._feeds(samples[number]),
                 len(samples),
                 (self.settings[0], self.settings[1]),
+                self.request.max_memory,
             ),
             runs.task.outcome(),
             self.request.layer_limits,
