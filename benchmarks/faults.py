@@ -1,24 +1,26 @@
 """Plants every fault into real and sample pairs, and holds the findings to what was planted.
 
-``python -m benchmarks.faults [MODEL...]`` prints a table: the fault, what was found at ``fail``,
-whether at the right layer, the predicted gain, and the actual one: what curing the fault really
-gives, which is the sound model's result.
+``python -m benchmarks.faults [MODEL...] [--only FAULT]`` prints a table: the fault, what was found
+at ``fail``, whether at the right layer, the predicted gain, and the actual one: what curing the
+fault really gives, which is the sound model's result. ``FAULT`` is the beginning of a name.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
+import numpy as np
 import onnx
 
 import qdebug
 from benchmarks import outputs
 from qdebug.run.model import Finding, Run
-from tests.support.planting import PLANTS, Planted
+from tests.support.planting import PLANTS, Feeds, Planted
 
 ROOT = Path(__file__).resolve().parents[1]
 ZOO = ROOT.parent / "shared" / "zoo"
@@ -29,6 +31,10 @@ HARMLESS_DB = 3.0
 """A fault whose cure wins less need not be more than a remark."""
 EFFECTS = ("task-effect", "layer-limit")
 """Findings that say how much, not why."""
+CALIBRATION = 4
+"""Pictures that what is planted is calibrated by."""
+EMPTY = "15 empty picture"
+"""No plant: the sound pair, on a picture with nothing on it."""
 
 
 @dataclass(frozen=True)
@@ -158,19 +164,46 @@ def zoo_pairs(count: int = 4) -> list[Pair]:
     ]
 
 
-def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = tuple(PLANTS)) -> Iterator[Result]:
+def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = (*PLANTS, EMPTY)) -> Iterator[Result]:
     """Plant every fault into every pair; a pair that lacks what a fault needs is left out."""
     for pair in pairs:
-        models = onnx.load(pair.float_model), onnx.load(pair.quant_model)
         yield _sound_result(pair, _compare(pair, pair.float_model, pair.quant_model))
-        for fault in faults:
+        if EMPTY in faults:
+            yield _sound_result(pair, empty_run(pair), f"{EMPTY}: control")
+        for fault in (name for name in faults if name != EMPTY):
             try:
-                planted = PLANTS[fault](*models)
+                planted = plant(pair, fault)
             except (ValueError, IndexError):
                 continue
             yield _result(pair, fault, planted)
-            if planted.sound_model is not None:
+            if planted.slug and planted.sound_model is not None:
                 yield _control(pair, fault, planted)
+
+
+def plant(pair: Pair, fault: str) -> Planted:
+    """Plant a fault into a pair.
+
+    Raises:
+        ValueError, IndexError: the models lack what the fault needs.
+    """
+    float_model = onnx.load(pair.float_model)
+    return PLANTS[fault](float_model, onnx.load(pair.quant_model), feeds_of(pair, float_model))
+
+
+def feeds_of(pair: Pair, float_model: onnx.ModelProto) -> Feeds:
+    """What the float model takes for the first few pictures of a pair."""
+    constants = {tensor.name for tensor in float_model.graph.initializer}
+    entry = next(i.name for i in float_model.graph.input if i.name not in constants)
+    return [{entry: value} for value in outputs.inputs(pair.pictures[:CALIBRATION], pair.spec)]
+
+
+def empty_run(pair: Pair) -> Run:
+    """The comparison of a sound pair on one gray picture."""
+    with tempfile.TemporaryDirectory() as name:
+        picture = Path(name, "empty.png")
+        cv2.imwrite(str(picture), np.full((480, 640, 3), 114, np.uint8))
+        blank = replace(pair, pictures=(picture,))
+        return _compare(blank, pair.float_model, pair.quant_model)
 
 
 def _compare(pair: Pair, float_model: Path, quant_model: Path) -> Run:
@@ -203,6 +236,8 @@ def _compare_models(pair: Pair, float_model: onnx.ModelProto, quant: onnx.ModelP
 
 def _result(pair: Pair, fault: str, planted: Planted) -> Result:
     run = _compare_models(pair, planted.float_model, planted.quant_model)
+    if not planted.slug:
+        return _sound_result(pair, run, f"{fault}: control")
     found = next((f for f in run.findings if f.slug == planted.slug and f.status in SHOWN), None)
     layers = {run.layers[at].float_tensor for at in (found.layers if found else ())}
     at_layer = found is not None and (not planted.tensors or bool(layers & set(planted.tensors)))
@@ -235,13 +270,19 @@ def table(results: Iterable[Result]) -> Iterator[str]:
         yield f"| {r.model} | {r.fault} | {r.expected}{status} | {failed} | {named} | {gains} |"
 
 
-def main(names: Sequence[str]) -> None:
+def main() -> None:
     """Print the table for the pairs whose name contains one of the words given, or for all."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults")
+    parser.add_argument("models", nargs="*", metavar="MODEL")
+    parser.add_argument("--only", action="append", metavar="FAULT", default=[])
+    given = parser.parse_args()
     pairs = [*sample_pairs(), *(zoo_pairs() if ZOO.is_dir() else [])]
-    chosen = [p for p in pairs if not names or any(word in p.name for word in names)]
-    for line in table(run_bench(chosen)):
+    chosen = [p for p in pairs if not given.models or any(word in p.name for word in given.models)]
+    wanted = tuple(given.only) or ("",)
+    faults = [name for name in (*PLANTS, EMPTY) if name.startswith(wanted)]
+    for line in table(run_bench(chosen, faults)):
         print(line, flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

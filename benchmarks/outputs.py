@@ -46,15 +46,20 @@ def run(model: Path | onnx.ModelProto, pictures: Sequence[Path], spec: str) -> O
     source = str(model) if isinstance(model, Path) else model.SerializeToString()
     session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_outputs()]
-    entry, parsed = session.get_inputs()[0], PreprocessSpec.parse(spec)
+    entry = session.get_inputs()[0]
     found: dict[str, list[Array]] = {name: [] for name in names}
-    for picture in pictures:
-        value = prepare_file(picture, parsed).tensor
-        if _wants_nhwc(entry.shape, value):
-            value = np.ascontiguousarray(value.transpose(0, 2, 3, 1))
+    for given in inputs(pictures, spec):
+        turned = _wants_nhwc(entry.shape, given)
+        value = np.ascontiguousarray(given.transpose(0, 2, 3, 1)) if turned else given
         for name, output in zip(names, session.run(names, {entry.name: value}), strict=True):
             found[name].append(output)
     return found
+
+
+def inputs(pictures: Sequence[Path], spec: str) -> list[Array]:
+    """Every picture as a model takes it."""
+    parsed = PreprocessSpec.parse(spec)
+    return [prepare_file(picture, parsed).tensor for picture in pictures]
 
 
 def _wants_nhwc(shape: Sequence[Any], value: Array) -> bool:

@@ -185,6 +185,22 @@ class _Masked:
 
 
 def _masked(context: CheckContext) -> list[_Masked]:
+    """Layers where a huge constant leaves ordinary values no code to speak of."""
+    return [m for m in context.once(_all_masked) if m.step > m.logits / 16]
+
+
+def masked_layers(context: CheckContext) -> frozenset[int]:
+    """Quantized layers whose greatest values stand in for infinity: no range has to hold them."""
+    return frozenset(m.at for m in context.once(_all_masked))
+
+
+def group_layers(context: CheckContext) -> frozenset[int]:
+    """Layers of the operators in pieces and of the masks that leave values no code."""
+    norms = _layers_of_groups(_quantized_groups(context))
+    return frozenset([*norms, *_layers_of_masks(context, _masked(context))])
+
+
+def _all_masked(context: CheckContext) -> list[_Masked]:
     """Layers where a huge constant meets ordinary values in one quantized range."""
     known = context.once(positions_by_tensor)
     found = []
@@ -200,7 +216,7 @@ def _masked(context: CheckContext) -> list[_Masked]:
         masks = [(n, size) for n in node.inputs if (size := _size(context, known, n)) >= HUGE]
         others = [_size(context, known, n) for n in node.inputs if n not in dict(masks)]
         logits = max(others, default=0.0)
-        if masks and masks[0][1] >= TIMES * max(logits, 1e-30) and limits.step > logits / 16:
+        if masks and masks[0][1] >= TIMES * max(logits, 1e-30):
             found.append(_Masked(layer.index, *masks[0], logits, limits.step))
     return found
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.checks.check import Check, CheckContext
+from qdebug.checks.sources import dead_outputs
 from qdebug.run.model import Evidence, Finding, FindingStatus
 
 ENOUGH = 8
@@ -85,7 +86,9 @@ def _middle(size: int) -> slice:
 
 
 def _low_signal(context: CheckContext) -> Iterator[Finding]:
-    states = [o.name for o in context.outputs if o.state in ("low_signal", "zero_both")]
+    dead = {output.name for output in context.once(dead_outputs)}
+    quiet = [o.name for o in context.outputs if o.state in ("low_signal", "zero_both")]
+    states = [name for name in quiet if name not in dead]
     silent = _silent_samples(context)
     if not states and not silent:
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,14 +24,17 @@ from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import (
     FINE_DB,
     float_layers,
+    free,
     gain_evidence,
     gain_of,
+    gains_of,
     is_doubtful,
     rounded,
     status_of,
 )
+from qdebug.checks.groups import group_layers, masked_layers
 from qdebug.checks.scales import mismatched
-from qdebug.run.model import Evidence, Finding
+from qdebug.run.model import Evidence, Finding, FindingStatus
 from qdebug.vendors.advice import BetterRange, calibrate_again
 
 BETTER_DB = 3.0
@@ -77,7 +80,8 @@ class Unfit:
 def find_unfit(context: CheckContext) -> list[Unfit]:
     """Tensors that another range would serve better, the worst first."""
     found = []
-    for at in sorted(set(range(len(context.layers))) - context.once(mismatched)):
+    others = context.once(mismatched) | context.once(masked_layers)
+    for at in sorted(set(range(len(context.layers))) - others):
         unfit = _unfit(context, at)
         if unfit is not None:
             found.append(unfit)
@@ -126,7 +130,7 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
     gain = None
     if tried and is_doubtful(context, FINE_DB):
         gain = gain_of(context, _better(context, tried))
-    status = status_of(context, gain)
+    status = _status(context, tried, gain)
     if status == "info":
         worst = [item for item in tried if item.wins_db >= REMARKABLE_DB]
     else:
@@ -147,11 +151,26 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
     )
 
 
+def _status(context: CheckContext, tried: Sequence[Unfit], gain: Gain | None) -> FindingStatus:
+    """How bad the ranges are, by what better ones win, also where norms and masks do no harm.
+
+    Behind a norm that gives nonsense any narrower range wins, since it cuts the nonsense off.
+    """
+    status, others = status_of(context, gain), context.once(group_layers)
+    if status == "info" or not others:
+        return status
+    base = free(context, others)
+    better = replace(_better(context, [x for x in tried if x.at not in others]), free=base.free)
+    beside = status_of(context, gain_of(context, better, base=base))
+    return max(status, beside, key=("fail", "warn", "info").index)
+
+
 def _by_effect(context: CheckContext, unfit: Sequence[Unfit]) -> list[Unfit]:
     """The layers by what the better range of each alone wins at the output."""
     if len(unfit) == 1:
         return list(unfit)
-    gains = {item.at: gain_of(context, _better(context, [item])) for item in unfit[:RANKED]}
+    ranked = [_better(context, [item]) for item in unfit[:RANKED]]
+    gains = {x.at: gain for x, gain in zip(unfit, gains_of(context, ranked), strict=False)}
     known = {at: gain.db for at, gain in gains.items() if gain is not None}
     return sorted(unfit, key=lambda item: -known.get(item.at, -1.0))
 

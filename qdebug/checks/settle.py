@@ -15,13 +15,15 @@ CAUSES = (
     "huge-constant",
     "mixed-range",
     "decomposed-norm",
+    "dead-output",
     "outlier-channel",
     "activation-clipping",
     "range-too-wide",
 )
 """Between two that name the same layers, the earlier one says why."""
 SYMPTOMS = ("dead-output", "nonfinite", "runtime-mismatch", "error-source")
-"""They show where; a cause upstream of them says why."""
+"""They show where; a cause upstream of them says why. Where an output dies in its own quantizer,
+that is the cause itself: few codes are used because none is left."""
 _RANGES = ("activation-clipping", "range-too-wide")
 _BAD = ("fail", "warn")
 
@@ -48,9 +50,14 @@ def _explains(cause: Finding, finding: Finding, layers: Sequence[Layer]) -> bool
         return finding.id[:3] in ("QD3", "QD4", "QD5")
     if cause.id.startswith("QD1"):
         return finding.slug in (*_RANGES, "outlier-channel", *SYMPTOMS)
-    if cause.slug in CAUSES and finding.slug in SYMPTOMS:
+    if cause.slug in CAUSES and finding.slug in SYMPTOMS and not _says_more(finding, cause):
         reached = downstream(layers, cause.layers)
         return not finding.layers or bool(reached & set(finding.layers))
+    return _says_more(cause, finding)
+
+
+def _says_more(cause: Finding, finding: Finding) -> bool:
+    """Whether the first of two causes says why, and names all layers of the second."""
     known = cause.slug in CAUSES and finding.slug in CAUSES
     if not known or CAUSES.index(finding.slug) < CAUSES.index(cause.slug):
         return False

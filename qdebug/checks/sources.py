@@ -15,12 +15,15 @@ from qdebug.checks.effect import (
     free,
     gain_evidence,
     gain_of,
+    gains_of,
     is_doubtful,
     rounded,
     status_of,
 )
+from qdebug.checks.mixed_range import MOVING
 from qdebug.checks.settle import downstream
-from qdebug.run.model import Evidence, Finding, FindingStatus, Layer
+from qdebug.graph.model import Graph
+from qdebug.run.model import Evidence, Finding, FindingStatus, Layer, OutputResult
 from qdebug.vendors.advice import keep_in_float
 
 TRIED = 6
@@ -36,6 +39,8 @@ _REMEDY = {
     "weight": "Quantize weights per channel (`per_channel=True` in ONNX Runtime)",
 }
 """What to do where most of the error comes from one kind of quantization."""
+_UNIT = ("Sigmoid", "HardSigmoid", "Softmax", "Tanh")
+"""Operators whose values never exceed one."""
 LOST_DB = 3.0
 """A loss against the inputs that stands out."""
 
@@ -99,12 +104,11 @@ def find_sources(context: CheckContext) -> list[Source]:
     """The layers whose quantization costs the outputs most."""
     what_if = context.what_if
     usable = [at for at in candidates(context) if what_if is not None and what_if.can_free(at)]
-    tried = {at: _gain(context, at, 1) for at in usable[:TRIED]}
+    tried = _gains(context, usable[:TRIED], 1)
     promising = [at for at, gain in tried.items() if gain is not None and gain.db >= WORTH_DB]
     best = sorted(promising, key=lambda at: -getattr(tried[at], "db", 0.0))[:KEPT]
     found = []
-    for at in best:
-        gain = _gain(context, at, SAMPLES)
+    for at, gain in _gains(context, best, SAMPLES).items():
         if gain is not None and gain.db >= WORTH_DB:
             reached = downstream(context.layers, [at]) - {at}
             victims = tuple(i for i in sorted(reached) if context.layers[i].role == "victim")
@@ -112,8 +116,10 @@ def find_sources(context: CheckContext) -> list[Source]:
     return sorted(found, key=lambda source: -source.gain.db)
 
 
-def _gain(context: CheckContext, at: int, samples: int) -> Gain | None:
-    return gain_of(context, free(context, [at], weights=True), count=samples)
+def _gains(context: CheckContext, layers: Sequence[int], samples: int) -> dict[int, Gain | None]:
+    """Gain of keeping each of some layers in float, one at a time."""
+    changes = [free(context, [at], weights=True) for at in layers]
+    return dict(zip(layers, gains_of(context, changes, samples), strict=True))
 
 
 def _error_source(context: CheckContext) -> Iterator[Finding]:
@@ -204,33 +210,88 @@ def _number(value: float | None) -> float | None:
     return round(value, 1) if value is not None and math.isfinite(value) else None
 
 
+def dead_outputs(context: CheckContext) -> list[OutputResult]:
+    """Outputs that are one number in the quant run and carry a signal in the float run."""
+    return [o for o in context.outputs if o.layer is not None and _is_dead(context, o.layer)]
+
+
 def _dead_output(context: CheckContext) -> Iterator[Finding]:
-    for output in context.outputs:
-        if output.layer is None:
-            continue
-        dead = _is_dead(context, output.layer)
-        if dead is None:
-            continue
+    for output in context.once(dead_outputs):
+        assert output.layer is not None
+        dead = _lost_signal(context, output.layer)
         first = _first_dead(context, output.layer)
         layer = context.layers[first]
         where = "" if first == output.layer else f" It dies at {layer.name} ({layer.op})."
+        why, advice = _why_dead(context, first)
+        gain = gain_of(context, free(context, [first]))
         yield DEAD_OUTPUT.found(
             "fail",
             f"Output {output.name} is {dead} in the quant run only",
             f"The float run reaches {_peak(context, output.layer):.3g} there, the quant run is "
-            f"{dead} on every sample.{where}",
-            f"Look at the scale and range of `{layer.name}` and of what it reads; keep it in float "
-            "to see the signal return.",
+            f"{dead} on every sample.{where}{why}",
+            f"{advice}; keep it in float to see the signal return.",
             layers=sorted({first, output.layer}),
-            evidence=keep_in_float(float_layers(context, [first]), context.vendor),
+            evidence=[
+                *gain_evidence(context, gain),
+                *keep_in_float(float_layers(context, [first]), context.vendor),
+            ],
+            gain_db=rounded(gain),
             confidence="high",
         )
 
 
-def _is_dead(context: CheckContext, at: int) -> str | None:
-    if context.layers[at].state in ("zero_both", "low_signal", "identical"):
+def _why_dead(context: CheckContext, at: int) -> tuple[str, str]:
+    """What kills a layer, and what to do, as far as its own quantizer tells."""
+    name, stats = context.layers[at].name, context.stats[at]
+    limits, moments = stats.range, stats.accumulated
+    if limits is None or moments is None or _peak(context, at) >= limits.step / 2:
+        return "", f"Look at the scale and range of `{name}` and of what it reads"
+    low, high = min(float(moments.min_f.min()), 0.0), max(float(moments.max_f.max()), 0.0)
+    times = (limits.high - limits.low) / max(high - low, 1e-30)
+    why = (
+        f" All its values are below half a step of its quantizer, {limits.step:.3g}: the scale is "
+        f"about {times:.2g} times what they need."
+    )
+    return why, f"Calibrate `{name}` again, or set its range to {low:.4g}..{high:.4g}"
+
+
+def _is_dead(context: CheckContext, at: int) -> bool:
+    """Whether a signal is lost; where there may be none, as on a picture with nothing on it, not.
+
+    Values below half a step are a signal all the same where no input whatever would raise them
+    above, or where nothing bounds them and the float model decides by them.
+    """
+    state = context.layers[at].state
+    if state in ("zero_both", "identical"):
+        return False
+    if state == "low_signal" and not _should_speak(context, at):
+        return False
+    return _lost_signal(context, at) is not None
+
+
+def _should_speak(context: CheckContext, at: int) -> bool:
+    limits = context.stats[at].range
+    bound = _bound(context.float_graph, context.layers[at].float_tensor)
+    if bound is not None:
+        return limits is not None and bound < limits.step / 2
+    compared = [o.state for o in context.outputs if o.layer is not None]
+    silent = all(state in ("low_signal", "zero_both") for state in compared)
+    return silent and context.task is not None and context.task.decisions > 0
+
+
+def _bound(graph: Graph, tensor: str) -> float | None:
+    """Largest magnitude that a tensor can have, None where its operator sets no bound."""
+    node = graph.producer.get(tensor)
+    if node is None:
         return None
-    return _lost_signal(context, at)
+    if node.op in _UNIT:
+        return 1.0
+    if node.op not in MOVING or node.op == "Pad":
+        return None
+    moved = node.inputs if node.op == "Concat" else node.inputs[:1]
+    bounds = [_bound(graph, name) for name in moved]
+    known = [bound for bound in bounds if bound is not None]
+    return max(known) if known and len(known) == len(bounds) else None
 
 
 def _lost_signal(context: CheckContext, at: int) -> str | None:

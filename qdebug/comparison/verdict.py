@@ -35,6 +35,8 @@ def decide(
         reason = f"{early[0].slug}: {early[0].seen}"
         return Verdict("fail", gate_of(early[0]) or "input", reason, used)
     compared = [o for o in outputs if o.accumulated is not None and o.state != "low_signal"]
+    if not compared and any(f.slug == "dead-output" for f in failed):
+        return _failed(failed, used)
     if not compared:
         return Verdict("inconclusive", "int8", _why_nothing(outputs), used)
     for output in compared:

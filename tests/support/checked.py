@@ -13,9 +13,9 @@ import numpy.typing as npt
 import onnx
 
 import qdebug
-from benchmarks.faults import sample_pairs
+from benchmarks.faults import Pair, plant, sample_pairs
 from qdebug.run.model import Finding, Run
-from tests.support.planting import PLANTS, Planted
+from tests.support.planting import Planted
 from tests.support.tables import sample_table
 
 Array = npt.NDArray[Any]
@@ -33,15 +33,30 @@ def sample_run(name: str) -> Run:
     )
 
 
-@functools.cache
 def planted_run(fault: str, model: str = "classifier") -> tuple[Planted, Run]:
     """A fault planted into a sample pair, and what the comparison says of it."""
+    return _planted_run(fault, model)
+
+
+@functools.cache
+def _planted_run(fault: str, model: str) -> tuple[Planted, Run]:
     (pair,) = [p for p in sample_pairs() if p.name == f"sample {model}"]
-    planted = PLANTS[fault](onnx.load(pair.float_model), onnx.load(pair.quant_model))
+    planted = plant(pair, fault)
+    return planted, _pair_run(pair, model, planted.float_model, planted.quant_model)
+
+
+def sound_run(fault: str, model: str = "classifier") -> Run:
+    """What the comparison says of the same change made soundly."""
+    (pair,) = [p for p in sample_pairs() if p.name == f"sample {model}"]
+    planted = plant(pair, fault)
+    assert planted.sound_model is not None
+    return _pair_run(pair, model, planted.float_model, planted.sound_model)
+
+
+def _pair_run(pair: Pair, model: str, *models: onnx.ModelProto) -> Run:
     with tempfile.TemporaryDirectory() as name:
-        files = save_pair(Path(name), planted.float_model, planted.quant_model)
-        run = qdebug.compare(*files, _few(model, pair.pictures), preprocess=pair.spec)
-    return planted, run
+        files = save_pair(Path(name), *models)
+        return qdebug.compare(*files, _few(model, pair.pictures), preprocess=pair.spec)
 
 
 def _few(name: str, pictures: Sequence[Path]) -> Sequence[Path]:

@@ -25,6 +25,10 @@ class Editor:
         self.model = onnx.ModelProto()
         self.model.CopyFrom(model)
         self.graph = self.model.graph
+        self.index()
+
+    def index(self) -> None:
+        """What is known of the graph's nodes and constants, after nodes were added."""
         self.constants = {t.name: t for t in self.graph.initializer}
         for node in self.graph.node:
             if node.op_type == "Constant" and node.attribute[0].name == "value":

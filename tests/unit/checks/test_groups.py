@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.checked import finding, sample_run, table_of
+from tests.support.checked import finding, layer_names, planted_run, sample_run, table_of
 
 
 def test_decomposed_norms_are_one_finding() -> None:
@@ -40,3 +40,29 @@ def test_where_they_stay_in_float_or_are_absent(name: str) -> None:
     run = sample_run(name)
     assert finding(run, "decomposed-norm").status == "pass"
     assert finding(run, "huge-constant").status == "pass"
+
+
+def test_a_planted_norm_is_one_group_from_the_mean_to_the_shift() -> None:
+    _, run = planted_run("14 norm in pieces")
+    (row,) = table_of(finding(run, "decomposed-norm"), "Operators in pieces")
+    assert row == ["LayerNorm", "planted/norm/mean", "planted/norm/out", 9]
+
+
+def test_pieces_in_steps_fine_enough_are_a_remark() -> None:
+    _, run = planted_run("14 norm in 16 bits")
+    assert finding(run, "decomposed-norm").status == "info"
+
+
+def test_the_most_negative_float_as_a_mask_is_told_with_the_step_that_follows() -> None:
+    _, run = planted_run("14 mask of -FLT_MAX")
+    found = finding(run, "huge-constant")
+    assert "reaches 3.4e+38" in found.seen
+    assert "the step of 1.33e+36" in found.seen
+    assert layer_names(run, found) == ["planted/attention/masked", "planted/attention/weights"]
+
+
+def test_a_mask_that_fits_beside_the_logits_is_not_told_to_reach_further() -> None:
+    """The float model's -1e12 stands for infinity: the quantizer's range has not to hold it."""
+    _, run = planted_run("14 mask of -30")
+    assert finding(run, "huge-constant").status == "pass"
+    assert finding(run, "activation-clipping").status == "pass"

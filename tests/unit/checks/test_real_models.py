@@ -1,4 +1,4 @@
-"""Findings on real models: the head of a detector, faults planted into a classifier, sound ones."""
+"""Findings on real models: the head of a detector, planted faults, sound and empty ones."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ import pytest
 import qdebug
 from benchmarks import outputs
 from benchmarks.cure import cured
-from benchmarks.faults import ZOO, run_bench, zoo_pairs
+from benchmarks.faults import ZOO, empty_run, run_bench, zoo_pairs
 from benchmarks.gains import Variant
 from qdebug.run.model import Run
 from tests.support.checked import causes, finding
 
 FAULTS = ("10 mixed head", "17 DQ zero point +12", "19 range cut")
+
+BLOCKS = ("14 norm in pieces", "14 mask of -1e12", "15 output scale x2000")
+"""Into a classifier and a detector, each with its sound control."""
 
 
 @functools.cache
@@ -69,8 +72,20 @@ def test_sound_variants(model: str, name: str, zoo: Path) -> None:
     assert len(causes(run, "warn")) <= 1
 
 
-def test_faults_planted_into_a_real_classifier(zoo: Path) -> None:
-    (pair,) = [p for p in zoo_pairs(2) if p.name == "mobilenetv2"]
-    for result in run_bench([pair], FAULTS):
+@pytest.mark.parametrize(
+    ("model", "faults"), [("mobilenetv2", (*FAULTS, *BLOCKS)), ("ultraface_rfb320", BLOCKS)]
+)
+def test_faults_planted_into_a_real_model(model: str, faults: tuple[str, ...], zoo: Path) -> None:
+    (pair,) = [p for p in zoo_pairs(1) if p.name == model]
+    for result in run_bench([pair], faults):
         assert result.is_named, result.fault
         assert result.predicted is None or result.is_predicted, result.fault
+
+
+def test_an_empty_picture_is_explained_and_does_not_fail(zoo: Path) -> None:
+    (pair,) = [p for p in zoo_pairs(1) if p.name == "ultraface_rfb320"]
+    run = empty_run(pair)
+    assert run.verdict.status != "fail"
+    assert not causes(run, "fail", "error", "warn")
+    assert finding(run, "dead-output").status == "pass"
+    assert finding(run, "task-effect").title == "The samples hold nothing to judge the task by"

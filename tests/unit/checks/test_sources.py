@@ -5,10 +5,19 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
-from tests.support.checked import finding, layer_names, net_run, sample_run, table_of
+from tests.support.checked import (
+    finding,
+    layer_names,
+    net_run,
+    planted_run,
+    sample_run,
+    table_of,
+)
 from tests.support.editor import Editor
 from tests.support.graphs import SIDE, float_model, qdq_model
+from tests.support.planting.blocks import Quantizer, add_constants, quantize_pair
 
 IMAGE = {"images": np.random.default_rng(0).random((1, 3, SIDE, SIDE)).astype(np.float32)}
 EARLY = "/features/features.1/dw/conv/Conv"
@@ -68,9 +77,11 @@ def test_a_dead_output_is_traced_to_where_it_dies() -> None:
     assert output.state == "zero_quant"
     found = finding(run, "dead-output")
     assert "It dies at pool (GlobalAveragePool)." in found.seen
-    assert layer_names(run, finding(run, "range-too-wide")) == ["pool"]
-    assert finding(run, "range-too-wide").status == "fail"
+    assert found.status == "fail"
     assert run.outputs[0].layer in found.layers
+    wide = finding(run, "range-too-wide")
+    assert layer_names(run, wide) == ["pool"]
+    assert wide.seen.endswith("This follows from QD304 dead-output.")
 
 
 def test_an_output_that_is_zero_in_both_runs_is_no_dead_output() -> None:
@@ -81,6 +92,55 @@ def test_an_output_that_is_zero_in_both_runs_is_no_dead_output() -> None:
     run = net_run(floats.model, quant.model, IMAGE)
     assert finding(run, "dead-output").status == "pass"
     assert run.verdict.status != "fail"
+
+
+def test_an_output_below_half_a_step_of_its_own_is_dead_where_the_model_decides_by_it() -> None:
+    """The scale is 2000 times too large: that is no lack of a signal to be excused."""
+    _, run = planted_run("15 output scale x2000")
+    (output,) = run.outputs
+    assert output.state == "low_signal"
+    assert run.verdict.status == "fail"
+    assert run.verdict.reason.startswith("dead-output: ")
+    found = finding(run, "dead-output")
+    assert "the scale is about 2.7e+03 times what they need" in found.seen
+    assert found.gain_db == pytest.approx(33, abs=2)
+    assert finding(run, "low-signal").status == "pass"
+
+
+@pytest.mark.parametrize(("step", "status"), [(1 / 255, "pass"), (8.0, "fail")])
+def test_faint_scores_are_no_dead_output_unless_no_score_could_be_told(
+    step: float, status: str
+) -> None:
+    """Scores of a picture with nothing on it, with the step of 0..1 and with a wrong one."""
+    models = [_faint_scores(model) for model in (float_model(), qdq_model())]
+    run = net_run(models[0], _quantized_scores(models[1], step), IMAGE)
+    assert run.outputs[0].state == "low_signal"
+    assert finding(run, "dead-output").status == status
+
+
+def _faint_scores(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The output turned into scores far below a half."""
+    editor = Editor(model)
+    (output,) = editor.graph.output
+    add_constants(editor, {"low": np.array(-8, np.float32), "small": np.array(0.1, np.float32)})
+    editor.graph.node.extend(
+        [
+            helper.make_node("Mul", [output.name, "small"], ["near"], "near"),
+            helper.make_node("Add", ["near", "low"], ["shifted"], "shifted"),
+            helper.make_node("Sigmoid", ["shifted"], ["faint"], "faint"),
+        ]
+    )
+    output.name = "faint"
+    return editor.model
+
+
+def _quantized_scores(model: onnx.ModelProto, step: float) -> onnx.ModelProto:
+    editor = Editor(model)
+    editor.graph.node[-1].output[0] = "raw"
+    pair = quantize_pair(editor, "raw", Quantizer(np.float32(step), np.array(0, np.uint8)))
+    pair[-1].output[0] = "faint"
+    editor.graph.node.extend(pair)
+    return editor.model
 
 
 @pytest.mark.parametrize("name", ["classifier-int8", "detector-int8-empty"])
