@@ -5,8 +5,9 @@
 The budgets are 0.6 s, 0.1 s, 0.1 s and 16 ms. First paint is that of ``qdebug browse RUN`` in a
 pseudo terminal of 120x40: from the start of the process to the first frame, which says what is
 being read, and to the first that shows layers; the budget is for the latter, the best of several
-starts counts. The processor time spent until then is near to what an idle machine needs. The others are from the key to the frame that shows its effect, medians of several
-presses, in a terminal that takes no time itself.
+starts counts. The processor time spent until then is near to what an idle machine needs. The others
+are from the key to the frame that shows its effect, medians of several presses, in a terminal that
+takes no time itself.
 """
 
 from __future__ import annotations
