@@ -33,8 +33,9 @@ EFFECTS = ("task-effect", "layer-limit")
 """Findings that say how much, not why."""
 CALIBRATION = 4
 """Pictures that what is planted is calibrated by."""
-EMPTY = "15 empty picture"
-"""No plant: the sound pair, on a picture with nothing on it."""
+NONE, EMPTY = "none", "15 empty picture"
+"""No plants: the sound pair, as it is and on a picture with nothing on it."""
+EVERY = (NONE, *PLANTS, EMPTY)
 
 
 @dataclass(frozen=True)
@@ -164,13 +165,13 @@ def zoo_pairs(count: int = 4) -> list[Pair]:
     ]
 
 
-def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = (*PLANTS, EMPTY)) -> Iterator[Result]:
+def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = EVERY) -> Iterator[Result]:
     """Plant every fault into every pair; a pair that lacks what a fault needs is left out."""
     for pair in pairs:
-        yield _sound_result(pair, _compare(pair, pair.float_model, pair.quant_model))
-        if EMPTY in faults:
-            yield _sound_result(pair, empty_run(pair), f"{EMPTY}: control")
-        for fault in (name for name in faults if name != EMPTY):
+        for fault in faults:
+            if fault not in PLANTS:
+                yield _sound_result(pair, _unplanted_run(pair, fault), f"{fault}: control")
+                continue
             try:
                 planted = plant(pair, fault)
             except (ValueError, IndexError):
@@ -178,6 +179,10 @@ def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = (*PLANTS, EMPTY)) -
             yield _result(pair, fault, planted)
             if planted.slug and planted.sound_model is not None:
                 yield _control(pair, fault, planted)
+
+
+def _unplanted_run(pair: Pair, name: str) -> Run:
+    return empty_run(pair) if name == EMPTY else _compare(pair, pair.float_model, pair.quant_model)
 
 
 def plant(pair: Pair, fault: str) -> Planted:
@@ -217,7 +222,7 @@ def _control(pair: Pair, fault: str, planted: Planted) -> Result:
     return _sound_result(pair, run, f"{fault}: control")
 
 
-def _sound_result(pair: Pair, run: Run, name: str = "none: control") -> Result:
+def _sound_result(pair: Pair, run: Run, name: str) -> Result:
     return Result(pair.name, name, "", _failed(run), None, True, None, None)
 
 
@@ -279,7 +284,7 @@ def main() -> None:
     pairs = [*sample_pairs(), *(zoo_pairs() if ZOO.is_dir() else [])]
     chosen = [p for p in pairs if not given.models or any(word in p.name for word in given.models)]
     wanted = tuple(given.only) or ("",)
-    faults = [name for name in (*PLANTS, EMPTY) if name.startswith(wanted)]
+    faults = [name for name in EVERY if name.startswith(wanted)]
     for line in table(run_bench(chosen, faults)):
         print(line, flush=True)
 
