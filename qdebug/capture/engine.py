@@ -171,6 +171,8 @@ class Capture:
             stage = self._stage(number)
             self._run_stage(stage, (float_feeds, quant_feeds), carried, held, sink)
             self._release(stage, carried, held)
+        if len(self.plan.segments) > 1:  # memory is short, and what comes next needs some too
+            self._scratch = Scratch(), Scratch()
 
     def _run_stage(
         self,
@@ -320,7 +322,9 @@ class Capture:
                 strict=True,
             )
         ]
-        return plan_segments([2 * size for size in sizes], carried, self.settings.max_memory)
+        # The rest is for what ONNX Runtime needs between the captured tensors.
+        cap = self.settings.max_memory // 8 * 7
+        return plan_segments([2 * size for size in sizes], carried, cap)
 
     def _stage(self, number: int) -> _Stage:
         if number not in self._stages:
