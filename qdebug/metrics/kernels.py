@@ -58,7 +58,7 @@ def _kernel(signature: Any) -> Callable[[F], F]:
     def compile_function(function: F) -> F:
         try:
             kernel: F = numba.njit(signature, nogil=True, cache=True, **_OPTIONS)(function)
-        except RuntimeError:  # no folder that a cache can be written to
+        except (RuntimeError, OSError):  # no folder that can be written to, or a full disk
             kernel = numba.njit(signature, nogil=True, **_OPTIONS)(function)
         return kernel
 

@@ -30,9 +30,9 @@ def assert_sums(moments: Moments, f: Array, q: Array, axis: int | None) -> None:
         scale = np.sqrt(np.atleast_1d((values**2).sum(axis=others)) * f.size) + 1e-30
         np.testing.assert_array_less(np.abs(getattr(moments, name) - expected) / scale, 1e-13)
     np.testing.assert_allclose(moments.max_abs_e, np.abs(e).max(axis=others), rtol=1e-7)
-    for side, given in (("f", f), ("q", q)):
-        np.testing.assert_array_equal(getattr(moments, f"min_{side}"), given.min(axis=others))
-        np.testing.assert_array_equal(getattr(moments, f"max_{side}"), given.max(axis=others))
+    for side, values in (("f", f), ("q", q)):
+        np.testing.assert_array_equal(getattr(moments, f"min_{side}"), values.min(axis=others))
+        np.testing.assert_array_equal(getattr(moments, f"max_{side}"), values.max(axis=others))
 
 
 @pytest.mark.parametrize(
