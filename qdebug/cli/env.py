@@ -21,6 +21,7 @@ _LIBRARIES = (
     "onnx",
     "onnxruntime",
     "numpy",
+    "numba",
     "msgspec",
     "opencv-python-headless",
     "Pillow",
