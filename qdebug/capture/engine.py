@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -136,8 +137,8 @@ class Capture:
         self._observer = observer
         self._stages: dict[int, _Stage] = {}
         self._scratch = Scratch(), Scratch()
-        workers = settings.workers or os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
+        self._workers = settings.workers or os.cpu_count() or 1
+        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="qdebug-metrics")
         # Compiled on a machine's first run: meanwhile the sessions are opened.
         self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
 
@@ -247,9 +248,18 @@ class Capture:
         self, positions: Sequence[int] | range, work: Callable[..., None], *arguments: Any
     ) -> None:
         """Do work for every position, on all threads; largest tensors first."""
-        order = sorted(positions, key=lambda at: -_elements(self.shapes.get(at, ())))
-        futures: list[Future[None]] = [self._pool.submit(work, at, *arguments) for at in order]
-        for future in futures:
+        left = deque(sorted(positions, key=lambda at: -_elements(self.shapes.get(at, ()))))
+
+        def work_on() -> None:
+            while left:
+                try:
+                    at = left.popleft()
+                except IndexError:  # another thread took the last one
+                    return
+                work(at, *arguments)
+
+        # One task a thread: a task for every small tensor would cost more than its metrics.
+        for future in [self._pool.submit(work_on) for _ in range(self._workers)]:
             future.result()
 
     def _measure(
