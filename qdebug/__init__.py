@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from qdebug._version import __version__
 
 if TYPE_CHECKING:
-    from qdebug.comparison import compare
+    from qdebug.comparison.compare import compare
     from qdebug.comparison.extract import extract
     from qdebug.errors import QdebugError
     from qdebug.preprocess import PreprocessSpec
