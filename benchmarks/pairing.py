@@ -37,7 +37,9 @@ from tests.support.truth import Verdict
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT.parent / "shared" / "zoo"
 SAMPLES = ROOT / "sample_models"
-SOUND_TWINS = dict.fromkeys(("int8_clipped", "int8_range255", "int8_weight_rolled"), "int8")
+SOUND_TWINS = dict.fromkeys(
+    ("int8_channel_scale", "int8_clipped", "int8_range255", "int8_weight_rolled"), "int8"
+)
 """Graphs of the same structure and names, for values where a fault leaves none to go by."""
 OTHER_NETWORKS = ("int8_outlier_channel",)
 """Made from another float graph than ``float.onnx``."""

@@ -58,7 +58,10 @@ def _same_scaling(left: Op | None, right: Op | None) -> bool:
 
 
 def _column_ratio(plain: Op, scaled: Op) -> Sample | None:
-    """Per input channel, how much larger the second operation's weight is than the first's."""
+    """Per input channel, how much larger the second operation's weight is than the first's.
+
+    Logarithms; NaN where a channel is dead, as some are. None where that is most of them.
+    """
     norms = []
     for op in (plain, scaled):
         found = weight_of(op)
@@ -68,9 +71,13 @@ def _column_ratio(plain: Op, scaled: Op) -> Sample | None:
         matrix = as_matrix(op, found[0], value).astype(np.float32)
         inner = int(np.prod(value.shape[2:])) if op.family == "Conv" else 1
         norms.append(np.linalg.norm(matrix.reshape(matrix.shape[0], -1, inner), axis=(0, 2)))
-    if not all(np.isfinite(norm).all() and norm.all() for norm in norms):
+    if not all(np.isfinite(norm).all() for norm in norms):
         return None
-    ratio: Sample = np.log(norms[1] / norms[0])
+    alive = (norms[0] > 0) & (norms[1] > 0)
+    if 2 * alive.sum() <= alive.size:
+        return None
+    ratio: Sample = np.full_like(norms[0], np.nan)
+    ratio[alive] = np.log(norms[1][alive] / norms[0][alive])
     return ratio
 
 
@@ -82,4 +89,4 @@ def _explains(op: Op, ratio: Sample) -> bool:
     change = np.log(value.reshape(-1).astype(np.float32)) * (1 if op.family == "Mul" else -1)
     if np.abs(change).max() < _LITTLE:
         return False
-    return bool(np.median(np.abs(ratio + change)) < 0.5 * np.median(np.abs(ratio)))
+    return bool(np.nanmedian(np.abs(ratio + change)) < 0.5 * np.nanmedian(np.abs(ratio)))

@@ -220,6 +220,28 @@ def _two_heads(seed: int) -> onnx.ModelProto:
     return b.model(b.op("Concat", *heads, axis=1))
 
 
+@pytest.mark.parametrize("dead", [0, 3])
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_scaling_that_went_into_a_weight_makes_another_value(moved: bool, dead: int) -> None:
+    """Also where some input channels of the weight are zero and tell nothing."""
+    rng = np.random.default_rng(2)
+    weight, factor = rng.normal(0, 1, (12, 8)), rng.uniform(0.4, 2.5, 12)
+    weight[:dead] = 0
+    gain = 1 / factor if moved else factor
+    left = [node("Exp", ["x"], ["a"]), node("MatMul", ["a", "w"], ["y"])]
+    if not moved:  # both have it
+        left[1:1] = [node("Mul", ["a", "g"], ["b"])]
+        left[2].input[0] = "b"
+    right = [node("Exp", ["x"], ["c"]), node("Mul", ["c", "g"], ["d"]),
+             node("MatMul", ["d", "w"], ["z"])]  # fmt: skip
+    stored = {"w": np.float32(weight), "g": np.float32(gain)}
+    other = {**stored, "w": np.float32(weight * (factor[:, None] if moved else 1))}
+    found = {p.float_tensor: p.read for p in pair(
+        build(left, {"x": [4, 12]}, ["y"], stored), build(right, {"x": [4, 12]}, ["z"], other)
+    ).pairs}  # fmt: skip
+    assert found == {"x": "x", "a": "c", "y": "z"} | ({} if moved else {"b": "d"})
+
+
 def test_moved_axes_are_no_reshape() -> None:
     layouts = Layouts()
     assert layouts.reshapes((1, 6, 4), (6, 4))
