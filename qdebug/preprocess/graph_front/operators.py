@@ -211,10 +211,23 @@ def _quantizer(reader: Reader, node: Any) -> Quantizer | None:
         return None
     low, high, zero = _codes(reader, node)
     step = float(scale.reshape(-1)[0])
-    symmetric = zero in (0, 128, 32768) and zero != low
+    symmetric = zero == (low + high + 1) // 2 and not _is_asymmetric(reader, (low, high))
     front = reader.front
     bounds = (low - zero) * step, (high - zero) * step
     return Quantizer(*bounds, symmetric, front.gain, front.offset)
+
+
+def _is_asymmetric(reader: Reader, codes: tuple[int, int]) -> bool:
+    """Whether activations of the same codes have zero points that only their values can explain.
+
+    Symmetric calibration puts zero in the middle, or at an end where nothing is negative.
+    """
+    low, high = codes
+    usual = {low, (low + high + 1) // 2, high}
+    return any(
+        found[:2] == codes and found[2] not in usual
+        for found in (_codes(reader, node) for node in reader.activation_quantizers())
+    )
 
 
 def _codes(reader: Reader, node: Any) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from qdebug.preprocess.graph_front.front import GraphFront
 
 Floats = NDArray[np.float64]
 _MOST_CHANNELS = 4
+_OF_ACTIVATIONS = ("QuantizeLinear", "QLinearConv", "QLinearMatMul")
 
 
 class Reader:
@@ -30,6 +31,7 @@ class Reader:
             if node.op_type in ("Constant", "DequantizeLinear"):
                 self.producer[node.output[0]] = node
         self.initializers = {item.name: item for item in graph.initializer}
+        self._nodes = graph.node
         self.front = GraphFront()
         self.channels_last = _is_channels_last(graph, input_name)
         self.in_codes = False
@@ -68,6 +70,12 @@ class Reader:
             return None
         value = next((a.t for a in node.attribute if a.name == "value"), None)
         return None if value is None else np.asarray(numpy_helper.to_array(value))
+
+    def activation_quantizers(self) -> Iterator[Any]:
+        """The nodes whose first three inputs are an activation, its scale and its zero point."""
+        for node in self._nodes:
+            if node.op_type in _OF_ACTIVATIONS and node.input[0] not in self.initializers:
+                yield node
 
     def per_channel(self, values: Floats) -> Floats | None:
         """Reduce a broadcast constant to one value a channel; None if it varies otherwise."""

@@ -379,3 +379,33 @@ def test_a_quantizer_behind_slices_sees_the_inputs_values() -> None:
     front = read_front(graph(nodes, constants), "x")
     assert front.quantizer == Quantizer(0.0, 255.0, symmetric=False)
     assert not front.changes
+
+
+@pytest.mark.parametrize(
+    ("second", "symmetric"),
+    [
+        pytest.param(None, True, id="nothing to compare with"),
+        pytest.param(np.uint8(0), True, id="an end: nothing is negative there"),
+        pytest.param(np.uint8(17), False, id="its values alone explain it"),
+        pytest.param(np.uint16(17), True, id="of another scheme"),
+    ],
+)
+def test_a_zero_point_in_the_middle_is_symmetric_unless_others_tell_otherwise(
+    second: Any, symmetric: bool
+) -> None:
+    """Pixels of -1..1 have it in the middle too, and then a pipeline of 0..1 is wrong."""
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
+    ]
+    constants = {"s": np.float32(2 / 255), "z": np.uint8(128), "wz": np.uint8(99)}
+    model = graph(nodes, constants if second is None else {**constants, "z2": second})
+    model.graph.node.append(helper.make_node("QuantizeLinear", ["w", "s", "wz"], ["a weight's"]))
+    if second is not None:
+        model.graph.node.append(helper.make_node("QuantizeLinear", ["out", "s", "z2"], ["q2"]))
+    held = read_front(model, "x").quantizer
+    assert held is not None
+    assert held.symmetric == symmetric
+    found = calibration_finding(held, full_range(UNIT), UNIT)
+    assert found.status == ("pass" if symmetric else "fail")
+    assert symmetric or "calibration looks like the range -1..1" in found.seen
