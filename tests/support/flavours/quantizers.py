@@ -132,13 +132,22 @@ def optimized(level: str) -> Step:
     return lambda model, desk: _through_files(model, desk, work)
 
 
-def float16(model: Model, desk: Desk) -> Model:
-    """ONNX Runtime's float16 converter, inputs and outputs kept in float32."""
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+def float16(*kept: str) -> Step:
+    """ONNX Runtime's float16 converter; inputs, outputs and ``kept`` operators stay in float32."""
 
-    with quiet():
-        made: Model = convert_float_to_float16(copied(model), keep_io_types=True)
-    return made
+    def step(model: Model, desk: Desk) -> Model:
+        from onnxruntime.transformers.float16 import (
+            DEFAULT_OP_BLOCK_LIST,
+            convert_float_to_float16,
+        )
+
+        with quiet():
+            made: Model = convert_float_to_float16(
+                copied(model), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *kept]
+            )
+        return made
+
+    return step
 
 
 def converted(opset: int) -> Step:
