@@ -12,7 +12,7 @@ from qdebug.cli import terminal, values
 from qdebug.errors import ExitCode, InputError, UsageError
 
 if TYPE_CHECKING:
-    from qdebug.preprocess import PreprocessSpec
+    from qdebug.preprocess import ImpliedSpec, PreprocessSpec
     from qdebug.preprocess.check import CheckResult
     from qdebug.run.check_report import CheckReport
     from qdebug.run.model import Finding
@@ -197,11 +197,13 @@ def _check_models(args: argparse.Namespace) -> CheckReport:
     facts, runner = _float_model(args)
     assert facts is not None
     assert runner is not None
-    spec = _spec(args.preprocess, facts)
+    given = _given(args.preprocess, facts)
+    spec = _known(given.spec)
     quant = load_facts(Path(args.quant_model)) if args.quant_model else None
     quant_spec = _spec(args.quant_preprocess, quant) if quant and args.quant_preprocess else None
     quant_spec = quant_spec.placed_like(spec) if quant_spec else None
-    findings = list(prove_models(facts, spec, quant, quant_spec))
+    assumed = given.origin == "assumed"
+    findings = list(prove_models(facts, spec, quant, quant_spec, assumed=assumed))
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
     return _made(findings, None, spec)
@@ -242,6 +244,10 @@ def _float_model(args: argparse.Namespace) -> tuple[Any, Any]:
 
 
 def _spec(text: str | None, facts: Any) -> PreprocessSpec:
+    return _known(_given(text, facts).spec)
+
+
+def _given(text: str | None, facts: Any) -> ImpliedSpec:
     """Read a spec; its size, or all of it, may come from a model."""
     from qdebug.preprocess import read_spec, resolve_spec
 
@@ -251,7 +257,7 @@ def _spec(text: str | None, facts: Any) -> PreprocessSpec:
         given = read_spec(text or "")
     if given.spec is None:
         raise InputError(given.notes[0] if given.notes else "nothing implies a pipeline")
-    return given.spec
+    return given
 
 
 def _known(spec: PreprocessSpec | None) -> PreprocessSpec:

@@ -86,7 +86,8 @@ class InputGate:
         if self.sample.picture and spec:
             other = self.sides[1].contract.spec
             effect = None if facts[0].front.changes else self._effect(spec)
-            declared = prove_models(facts[0], spec, facts[1], other, effect)
+            assumed = self.sides[0].preprocess.origin == "assumed"
+            declared = prove_models(facts[0], spec, facts[1], other, effect, assumed=assumed)
         elif facts[1].input.layout:
             declared = self._range(facts)
         if self.fed is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from qdebug.preprocess.calibration import calibration_finding, full_range
 from qdebug.preprocess.contracts import comparable, contract_of
@@ -30,6 +31,8 @@ def prove_models(
     quant_facts: ModelFacts | None = None,
     quant_spec: PreprocessSpec | None = None,
     effect: Effect | None = None,
+    *,
+    assumed: bool = False,
 ) -> tuple[Finding, ...]:
     """Judge the pipelines against the graphs' first nodes and the calibrated input range.
 
@@ -40,6 +43,7 @@ def prove_models(
         quant_spec: the pipeline that feeds that; derived from ``spec`` if None.
         effect: measures what the quant side's pipeline, with all that its graph computes, costs
             the float model's output; asked only where a difference is a matter of degree.
+        assumed: nobody gave ``spec``; where calibration contradicts it, it is doubted first.
     """
     findings = [
         *layout_findings(spec, float_facts.input, "float"),
@@ -50,10 +54,22 @@ def prove_models(
         wrong = any(finding.status == "fail" for finding in findings)
         moot = _moot_behind(quant_facts.front) if wrong else frozenset()
         of_quant = _prove_quant(float_facts, spec, quant_facts, quant_spec, effect)
-        findings += [finding for finding in of_quant if finding.slug not in moot]
+        kept = [finding for finding in of_quant if finding.slug not in moot]
+        findings += [_doubting(finding) for finding in kept] if assumed else kept
     if all(finding.slug == "calibration-range" for finding in findings):
         findings.insert(0, _agreed(quant_facts is not None))
     return tuple(findings)
+
+
+def _doubting(finding: Finding) -> Finding:
+    """The same; advice to calibrate again begins with the pipeline that was only assumed."""
+    if finding.slug != "calibration-range" or not finding.advice:
+        return finding
+    first = (
+        "The pipeline is only assumed: give the right one with `-p` and look again. If it is this"
+    )
+    advice = f"{first} one: {finding.advice[0].lower()}{finding.advice[1:]}"
+    return replace(finding, advice=advice)
 
 
 def _moot_behind(front: GraphFront) -> frozenset[str]:

@@ -152,3 +152,15 @@ def test_values_of_unknown_origin_are_judged_by_their_range_alone() -> None:
     assert alarms(prove_range(UNIT, 0.0, 0.97)) == []
     assert alarms(prove_range(UNIT, 0.0, 255.0)) == ["calibration-range"]
     assert prove_range(PLAIN, 0.0, 255.0) == ()
+
+
+@pytest.mark.parametrize("assumed", [True, False])
+def test_an_assumed_pipeline_is_doubted_before_the_calibration(assumed: bool) -> None:
+    bytes_held = GraphFront(quantizer=Quantizer(0.0, 255.0, symmetric=False))
+    findings = prove_models(PLAIN, YOLO, ModelFacts(IMAGE, {}, bytes_held), assumed=assumed)
+    (found,) = (f for f in findings if f.slug == "calibration-range")
+    assert found.status == "fail"
+    assert ("`-p`" in found.advice) == assumed
+    assert "alibrate again with exactly the preprocessing" in found.advice
+    fitting = prove_models(PLAIN, YOLO, UNIT, assumed=assumed)
+    assert not any(f.advice for f in fitting)
