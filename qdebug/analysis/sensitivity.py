@@ -257,7 +257,9 @@ class _Work:
             name: delta if other == at else np.zeros([1] * group.ranks[other], np.float32)
             for other, name in group.switches.items()
         }
-        values = group.session.run({**reached, **switches}, release=is_last)
+        # An output that is ready before the group begins passes through.
+        feeds = {**self.reference, **reached, **switches}
+        values = group.session.run(feeds, release=is_last)
         return {
             name: measure(_flat(self.reference[name]), _flat(value))
             for name, value in zip(self.outputs, values.values(), strict=True)

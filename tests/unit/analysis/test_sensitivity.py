@@ -16,7 +16,7 @@ from qdebug.analysis.sensitivity import Journal, measure_sensitivity
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.metrics.moments import measure
 from qdebug.run.model import Sensitivity
-from tests.support.pairs_of_models import LoadedPair, detector
+from tests.support.pairs_of_models import LoadedPair, detector, load_pair
 from tests.support.running import direct_sqnr, run_tensors
 
 Array = npt.NDArray[Any]
@@ -78,6 +78,48 @@ def test_every_tenth_layer_equals_a_graph_with_that_tensor_replaced(
             assert measured[at].sqnr_db > 95
         else:
             assert measured[at].sqnr_db == pytest.approx(expected, abs=0.05)
+
+
+def chain(quantized: bool) -> onnx.ModelProto:
+    """Twice as many Tanh as there are groups; the first one's value is an output as well."""
+    nodes, tensor = [], "x"
+    for number in range(2 * sensitivity.GROUPS):
+        name = f"t{number}"
+        nodes.append(onnx.helper.make_node("Tanh", [tensor], [name], name))
+        tensor = name
+        if quantized:
+            codes, tensor = f"{name}_q", f"{name}_d"
+            scale = [name, "scale", "zero"], [codes, "scale", "zero"]
+            nodes.append(onnx.helper.make_node("QuantizeLinear", scale[0], [codes]))
+            nodes.append(onnx.helper.make_node("DequantizeLinear", scale[1], [tensor]))
+    shape = [1, 64]
+    value = onnx.helper.make_tensor_value_info
+    first = "t0_d" if quantized else "t0"
+    constants = {"scale": np.float32(1 / 127), "zero": np.int8(0)} if quantized else {}
+    graph = onnx.helper.make_graph(
+        nodes,
+        "chain",
+        [value("x", 1, shape)],
+        [value(first, 1, shape), value(tensor, 1, shape)],
+        [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()],
+    )
+    opset = onnx.helper.make_opsetid("", 13)
+    return onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+
+def test_an_output_ready_before_others_is_not_reached_by_what_comes_later(tmp_path: Path) -> None:
+    files = tmp_path / "float.onnx", tmp_path / "quant.onnx"
+    for file, quantized in zip(files, (False, True), strict=True):
+        onnx.save(chain(quantized), str(file))
+    feeds = {"x": np.linspace(-2, 2, 64, dtype=np.float32)[None]}
+    loaded = load_pair(*files, [feeds])
+    found = run(loaded)
+    places = {p.float_tensor: at for at, p in enumerate(loaded.pairing.pairs)}
+    assert 20 < found[places["t0"]].per_output["t0"] < 60
+    for number in range(1, 2 * sensitivity.GROUPS):
+        per_output = found[places[f"t{number}"]].per_output
+        assert per_output["t0"] > 120
+        assert 20 < per_output[f"t{2 * sensitivity.GROUPS - 1}"] < 60
 
 
 def test_every_layer_but_the_input_is_measured(
