@@ -41,6 +41,8 @@ _REMEDY = {
 """What to do where most of the error comes from one kind of quantization."""
 _UNIT = ("Sigmoid", "HardSigmoid", "Softmax", "Tanh")
 """Operators whose values never exceed one."""
+HALF_DB = 3.0
+"""A gain that takes away half of the error's power."""
 LOST_DB = 3.0
 """A loss against the inputs that stands out."""
 
@@ -134,17 +136,10 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
     if together is None or together.db <= first.gain.db:
         sources, together = sources[:1], first.gain
     layers = [source.at for source in sources]
-    name = context.layers[first.at].name
     status: FindingStatus = "warn" if status_of(context, together) in ("fail", "warn") else "info"
-    count = f"{len(sources)} layers" if len(sources) > 1 else "one layer"
     yield ERROR_SOURCE.found(
         status,
-        f"The error enters at {count}, first of all at {name}",
-        f"Without the quantization of {name} the output gains {first.gain.db:.1f} dB; "
-        f"{len(first.victims)} layers after it have a large accumulated error and a small local "
-        f"one: they pass it on.",
-        f"Keep {', '.join(f'`{context.layers[at].name}`' for at in layers)} in float or give "
-        "them 16 bits. Leave the victims as they are.",
+        *describe_sources([context.layers[at].name for at in layers], sources, together),
         layers=layers,
         evidence=[
             _source_table(context, sources),
@@ -153,6 +148,37 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
         ],
         gain_db=rounded(together),
         confidence="high",
+    )
+
+
+def describe_sources(
+    names: Sequence[str], sources: Sequence[Source], gain: Gain
+) -> tuple[str, str, str]:
+    """Title, what was seen and what to do.
+
+    Args:
+        names: of the layers.
+        sources: the layers, the worst first.
+        gain: of keeping all of them in float.
+    """
+    victims = sources[0].victims
+    one = len(names) == 1
+    where = names[0] if one else f"{len(names)} layers, first of all at {names[0]}"
+    most = gain.db >= HALF_DB
+    seen = f"Without the quantization of {names[0]} the output gains {sources[0].gain.db:.1f} dB"
+    if victims:
+        layers = "1 layer" if len(victims) == 1 else f"{len(victims)} layers"
+        seen += (
+            f"; {layers} after it with a large accumulated error and a small local one pass it on"
+        )
+    advice = (
+        f"Keep {', '.join(f'`{name}`' for name in names)} in float or give "
+        f"{'it' if one else 'them'} 16 bits{'' if most else ', which alone will not do'}."
+    )
+    return (
+        f"{'The' if most else 'Less than half of the'} error enters at {where}",
+        f"{seen}.",
+        f"{advice} Leave the victims as they are." if victims else advice,
     )
 
 

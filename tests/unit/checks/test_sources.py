@@ -7,6 +7,8 @@ import onnx
 import pytest
 from onnx import helper
 
+from qdebug.analysis.what_if import Gain, Part
+from qdebug.checks.sources import Source, describe_sources
 from tests.support.checked import (
     finding,
     layer_names,
@@ -20,6 +22,7 @@ from tests.support.graphs import SIDE, float_model, qdq_model
 from tests.support.planting.blocks import Quantizer, add_constants, quantize_pair
 
 IMAGE = {"images": np.random.default_rng(0).random((1, 3, SIDE, SIDE)).astype(np.float32)}
+PART = Part("out")
 EARLY = "/features/features.1/dw/conv/Conv"
 
 
@@ -146,3 +149,43 @@ def _quantized_scores(model: onnx.ModelProto, step: float) -> onnx.ModelProto:
 @pytest.mark.parametrize("name", ["classifier-int8", "detector-int8-empty"])
 def test_sound_outputs_live(name: str) -> None:
     assert finding(sample_run(name), "dead-output").status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("gains", "victims", "title", "seen", "advice"),
+    [
+        pytest.param(
+            [9.0],
+            (3, 4),
+            "The error enters at a",
+            "9.0 dB; 2 layers after it with",
+            "Keep `a` in float or give it 16 bits. Leave the victims",
+            id="one layer makes most of it",
+        ),
+        pytest.param(
+            [1.5, 1.0],
+            (3,),
+            "Less than half of the error enters at 2 layers, first of all at a",
+            "1.5 dB; 1 layer after it with",
+            "Keep `a`, `b` in float or give them 16 bits, which alone will not do. Leave",
+            id="two layers make some of it",
+        ),
+        pytest.param(
+            [1.0],
+            (),
+            "Less than half",
+            "gains 1.0 dB.",
+            "which alone will not do.",
+            id="no victims",
+        ),
+    ],
+)
+def test_how_much_of_the_error_enters_at_the_sources_is_not_overstated(
+    gains: list[float], victims: tuple[int, ...], title: str, seen: str, advice: str
+) -> None:
+    sources = [Source(at, Gain(PART, 10.0, 10.0 + db), victims) for at, db in enumerate(gains)]
+    told = describe_sources("ab"[: len(gains)], sources, Gain(PART, 10.0, 10.0 + sum(gains)))
+    assert told[0].startswith(title)
+    assert seen in told[1]
+    assert advice in told[2]
+    assert ("victims" in told[2]) == bool(victims)
