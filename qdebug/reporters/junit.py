@@ -6,6 +6,7 @@ from collections import Counter
 from xml.etree import ElementTree as ET
 
 from qdebug.reporters.base import Reporter
+from qdebug.reporters.ranking import output_channel
 from qdebug.reporters.text import accumulated_db, cosine, decibel, layer_label, visible
 from qdebug.run.model import Finding, OutputResult, Run
 
@@ -63,6 +64,9 @@ def _output_case(run: Run, output: OutputResult) -> ET.Element:
         and limit.violated_by(value)
     ]
     told = f"cosine {cosine(output.accumulated.cosine)}, SQNR {decibel(accumulated_db(output))} dB"
+    worst = output_channel(run, output)
+    if worst is not None:
+        told = f"worst channel {worst.index}: {decibel(worst.sqnr_db)} dB, whole output: {told}"
     if output.state in _BROKEN or (failed and output.state == "ok"):
         message = "; ".join(failed) or output.state
         _add(case, "failure", told, type="limit", message=message)

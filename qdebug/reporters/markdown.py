@@ -9,6 +9,7 @@ from qdebug.reporters.ranking import (
     Named,
     glyph,
     named_layers,
+    output_channel,
     seen_findings,
     sqnr_limit,
     worst_first,
@@ -92,15 +93,22 @@ def _head(run: Run) -> list[str]:
 def _outputs(run: Run) -> list[str]:
     if not run.outputs:
         return []
-    rows = [_output_row(output) for output in run.outputs[:_OUTPUTS]]
+    rows = [_output_row(run, output) for output in run.outputs[:_OUTPUTS]]
     more = len(run.outputs) - _OUTPUTS
-    note = [f"| and {more} more | | | |"] if more > 0 else []
-    return ["| output | cosine | SQNR, dB | state |", "|---|--:|--:|---|", *rows, *note]
+    note = [f"| and {more} more | | | | |"] if more > 0 else []
+    head = "| output | worst channel, dB | SQNR, dB | cosine | state |"
+    return [head, "|---|--:|--:|--:|---|", *rows, *note]
 
 
-def _output_row(output: OutputResult) -> str:
-    value = cosine(output.accumulated.cosine if output.accumulated else None)
-    cells = (code(output.name, in_table=True), value, decibel(accumulated_db(output)), output.state)
+def _output_row(run: Run, output: OutputResult) -> str:
+    worst = output_channel(run, output)
+    cells = (
+        code(output.name, in_table=True),
+        f"{worst.index}: {decibel(worst.sqnr_db)}" if worst else "—",
+        decibel(accumulated_db(output)),
+        cosine(output.accumulated.cosine if output.accumulated else None),
+        output.state,
+    )
     return f"| {' | '.join(cells)} |"
 
 

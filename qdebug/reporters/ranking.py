@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import GATES, gate_of
-from qdebug.run.model import Finding, Layer, Run
+from qdebug.run.model import Finding, Layer, OutputResult, Run, WorstChannel
 
 DEFAULT_LIMIT_DB = 20.0
 """Accumulated SQNR below which a layer counts as bad where the run states no limit."""
@@ -88,6 +88,12 @@ def channel_db(layer: Layer) -> float | None:
     """Accumulated SQNR of the worst channel in dB, where there are channels."""
     worst = layer.worst_channel
     return worst.sqnr_db if worst is not None and has_channels(layer) else None
+
+
+def output_channel(run: Run, output: OutputResult) -> WorstChannel | None:
+    """The worst channel of an output, where there are channels."""
+    layer = run.layers[output.layer] if output.layer is not None else None
+    return output.worst_channel if layer is None or has_channels(layer) else None
 
 
 def glyph(layer: Layer, limit_db: float, named: Named) -> tuple[str, str]:

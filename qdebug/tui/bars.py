@@ -11,6 +11,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
+from qdebug.reporters.ranking import output_channel
 from qdebug.tui.context import Look, Session
 from qdebug.tui.keys import Key, spoken
 from qdebug.tui.lines import line
@@ -96,10 +97,12 @@ class VerdictBar(Widget):
         parts = [f"{len(run.samples)} sample{'s' * (len(run.samples) != 1)}"]
         if worst and worst.accumulated:
             value = decibels(worst.accumulated.sqnr_db, glyphs)
-            parts.insert(0, f"{cut_middle(worst.name, 20, glyphs)} accumulated {value} dB")
-            if worst.worst_channel:
-                channel = decibels(worst.worst_channel.sqnr_db, glyphs)
-                parts.insert(1, f"worst channel {channel} dB")
+            told = [f"accumulated {value} dB"]
+            channel = output_channel(run, worst)
+            if channel is not None:
+                told.insert(0, f"worst channel {decibels(channel.sqnr_db, glyphs)} dB")
+            told[0] = f"{cut_middle(worst.name, 20, glyphs)} {told[0]}"
+            parts = [*told, *parts]
         files = (run.models.float.file, run.models.quant.file)
         names = [cut_middle(name, 40, glyphs) for name in files]
         parts.append(f" {glyphs.between} ".join(names))

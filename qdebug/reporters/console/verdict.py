@@ -9,7 +9,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import STATUS_STYLES, Look
-from qdebug.reporters.ranking import has_channels, sqnr_limit
+from qdebug.reporters.ranking import output_channel, sqnr_limit
 from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run, TaskResult
@@ -44,9 +44,9 @@ def _task_limits(task: TaskResult, limits: tuple[Limit, ...]) -> list[str]:
 def _channels(output: OutputResult, arrays: RunArrays, run: Run) -> list[str]:
     """The worst channel of an output, and how many are as bad."""
     layer = run.layers[output.layer] if output.layer is not None else None
-    if output.worst_channel is None or (layer is not None and not has_channels(layer)):
+    worst = output_channel(run, output)
+    if worst is None:
         return []
-    worst = output.worst_channel
     told = [f"worst channel {worst.index}: accumulated SQNR {decibel(worst.sqnr_db)} dB"]
     levels = arrays.channels(layer.index)[0] if layer is not None else ()
     limit = sqnr_limit(run)

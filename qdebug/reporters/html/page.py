@@ -28,6 +28,7 @@ from qdebug.reporters.ranking import (
     first_bad,
     glyph,
     named_layers,
+    output_channel,
     seen_findings,
     sqnr_limit,
     worst_first,
@@ -247,6 +248,7 @@ def environment() -> Environment:
         state_words=text.STATE_WORDS,
         gate_words=text.GATE_WORDS,
         plural=text.plural,
+        output_channel=output_channel,
     )
     return made
 

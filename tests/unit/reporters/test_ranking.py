@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from qdebug.reporters.input_words import input_rows, unchecked
-from qdebug.reporters.ranking import causes, glyph, named_layers, worst_first
+from qdebug.reporters.junit import junit
+from qdebug.reporters.markdown import markdown
+from qdebug.reporters.ranking import causes, glyph, named_layers, output_channel, worst_first
 from qdebug.run.model import Finding, Run
 from tests.support import synthetic_run
 
@@ -59,3 +61,20 @@ def test_the_input_table_puts_mistakes_first() -> None:
     assert [row.status for row in rows] == sorted(
         (row.status for row in rows), key=("fail", "error", "warn", "info", "pass").index
     )
+
+
+def test_the_worst_channel_of_an_output_is_told_where_it_holds_several_values() -> None:
+    run = synthetic_run(12)
+    output = run.outputs[0]
+    worst = output_channel(run, output)
+    assert worst is not None
+    assert worst == output.worst_channel
+    assert output.layer is not None
+    flat = dataclasses.replace(run.layers[output.layer], shape=(1, 1000))
+    layers = (*run.layers[: output.layer], flat, *run.layers[output.layer + 1 :])
+    logits = dataclasses.replace(run, layers=layers)
+    assert output_channel(logits, output) is None
+    told = f"{worst.index}: {worst.sqnr_db:.1f}"
+    for form in (markdown, junit):
+        assert told in form.render(run)
+        assert told not in form.render(logits)

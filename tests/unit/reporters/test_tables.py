@@ -123,7 +123,7 @@ class TestMarkdown:
         run = synthetic_run(60, samples=2, hostile_names=True)
         for line in markdown.render(run).splitlines():
             if line.startswith("| "):
-                assert len(re.findall(r"(?<!\\)\|", line)) in (5, 7)
+                assert len(re.findall(r"(?<!\\)\|", line)) in (6, 7)
 
     def test_an_empty_run(self) -> None:
         run = synthetic_run(1, samples=1)

@@ -35,6 +35,16 @@ async def test_every_screen_draws_at_every_size(
             assert len(lines) == size[1]
 
 
+@pytest.mark.parametrize("width", [80, 120])
+async def test_the_worst_channel_comes_before_what_hides_it(
+    browse: Open, run: Run, width: int
+) -> None:
+    async with browse(run, size=(width, 24)) as pilot:
+        second = screen_text(pilot).split("\n")[1]
+    assert second.startswith(" output0 worst channel ")
+    assert ("accumulated" in second) == (width == 120)
+
+
 async def test_the_layout_follows_the_terminal(browse: Open, run: Run) -> None:
     async with browse(run, size=(120, 40)) as pilot:
         await pilot.press("G")
