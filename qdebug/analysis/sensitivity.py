@@ -11,7 +11,6 @@ of the processors, which small networks use better than all of them together.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,7 +25,7 @@ import onnx
 
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.plan import Schedule, schedule
-from qdebug.capture.session import Session
+from qdebug.capture.session import Session, side_by_side
 from qdebug.errors import RunError
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
@@ -41,8 +40,6 @@ Feeds = Mapping[str, Array]
 
 GROUPS = 12
 """Sessions for one network: more of them skip more work upstream and take longer to open."""
-SIDE_BY_SIDE = 4
-"""Layers that run at once, at most: each takes the memory of a plain inference."""
 _FLOAT = onnx.TensorProto.FLOAT
 
 
@@ -170,10 +167,8 @@ class _Work:
         self.reference: dict[str, Array] = {}
         deployed = settings.float_session.deployed
         self.whole = Session(self.float_graph.path, self.float_graph, deployed)
-        processors = deployed.threads or os.cpu_count() or 1
-        side_by_side = min(processors, SIDE_BY_SIDE) if deployed.provider == "cpu" else 1
-        self.shared = replace(deployed, threads=processors // side_by_side)
-        self.pool = ThreadPoolExecutor(side_by_side, thread_name_prefix="qdebug-sensitivity")
+        count, self.shared = side_by_side(deployed, settings.max_memory)
+        self.pool = ThreadPoolExecutor(count, thread_name_prefix="qdebug-sensitivity")
         progress.stage("sensitivity", len(pairs) * samples)
 
     def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:

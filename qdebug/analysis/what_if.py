@@ -8,17 +8,16 @@ model's in its place, a range by another Q/DQ pair.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.errors import QdebugError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, Node
@@ -34,10 +33,6 @@ Feeds = Mapping[str, Array]
 
 SAMPLES = 4
 """The first samples of the run; more of them change a gain by less than it is rounded to."""
-SIDE_BY_SIDE = 4
-"""Changed graphs that run at once, at most."""
-MEMORY_EACH = 1 << 28
-"""Bytes of the memory allowed for each of them."""
 LOW_DB, HIGH_DB = -20.0, 60.0
 """SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
 DAMAGED_DB = 35.0
@@ -165,10 +160,7 @@ class WhatIf:
         self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
         self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
         self._feeds, self._settings = feeds, settings
-        processors = settings[1].threads or os.cpu_count() or 1
-        most = max_memory // MEMORY_EACH if settings[1].provider == "cpu" else 1
-        self._side_by_side = max(1, min(processors, SIDE_BY_SIDE, most))
-        self._shared = replace(settings[1], threads=processors // self._side_by_side)
+        self._side_by_side, self._shared = side_by_side(settings[1], max_memory)
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Outcome | None] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -58,6 +59,28 @@ class SessionSettings:
     def deployed(self) -> SessionSettings:
         """The same, as deployed."""
         return replace(self, declared=False)
+
+
+_SIDE_BY_SIDE = 4
+"""Runs that may go on at once, at most: each takes the memory of a plain inference."""
+_MEMORY_EACH = 1 << 28
+"""Bytes of the memory allowed for each of them."""
+
+
+def side_by_side(settings: SessionSettings, max_memory: int) -> tuple[int, SessionSettings]:
+    """How many runs may go on at once, and the settings of each.
+
+    Each takes its share of the processors: small networks use one better than several of them.
+
+    Args:
+        settings: of a run alone.
+        max_memory: bytes allowed for all.
+    """
+    if settings.provider != "cpu":
+        return 1, settings
+    processors = settings.threads or os.cpu_count() or 1
+    count = max(1, min(processors, _SIDE_BY_SIDE, max_memory // _MEMORY_EACH))
+    return count, replace(settings, threads=processors // count) if count > 1 else settings
 
 
 class Session:
