@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import shutil
@@ -14,6 +15,7 @@ from qdebug.errors import RunError, UsageError
 
 _PARTIAL = ".partial"
 _OLD = ".old"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _Writer = TypeVar("_Writer", bound="FolderWriter")
 
 
@@ -133,4 +135,5 @@ def _is_alive(pid: int) -> bool:
 
 def _write_error(destination: Path, error: OSError) -> RunError:
     reason = error.strerror or str(error)
-    return RunError(f"cannot write {destination}: {reason}", "free some space or choose another -o")
+    hint = "free some space or choose another -o" if error.errno in _FULL else "choose another -o"
+    return RunError(f"cannot write {destination}: {reason}", hint)

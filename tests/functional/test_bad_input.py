@@ -216,15 +216,21 @@ def _fail_with(number: int) -> Callable[..., None]:
     return fail
 
 
-def test_a_full_disk_leaves_nothing(here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [(errno.ENOSPC, "free some space or choose another -o"), (errno.EACCES, "choose another -o")],
+)
+def test_a_disk_that_cannot_be_written_leaves_nothing(
+    here: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, code: int, hint: str
+) -> None:
     before = sorted(here.iterdir())
-    monkeypatch.setattr(RunWriter, "add", _fail_with(errno.ENOSPC))
+    monkeypatch.setattr(RunWriter, "add", _fail_with(code))
     result = cli("compare", *MODELS, *PHOTO)
     assert result.code == 2
     assert result.err.splitlines()[0] == (
-        f"qdebug: error: cannot write quant.qdrun: {os.strerror(errno.ENOSPC)}"
+        f"qdebug: error: cannot write quant.qdrun: {os.strerror(code)}"
     )
-    assert "free some space" in result.err
+    assert result.err.splitlines()[1].endswith(f"hint: {hint}")
     assert sorted(here.iterdir()) == before
 
 
