@@ -88,7 +88,9 @@ class Mixture:
 
     Attributes:
         at: position of its layer.
-        step: coarsest quantization step of its tensor and of what only moves it.
+        coarsest: position of the layer with the coarsest step, among its own and those that only
+            move its values.
+        step: that step.
         codes: that the data type offers.
         parts: its inputs.
         carriers: layers downstream that only move its values, itself first.
@@ -96,6 +98,7 @@ class Mixture:
     """
 
     at: int
+    coarsest: int
     step: float
     codes: int
     parts: tuple[MixedPart, ...]
@@ -118,10 +121,10 @@ def find_mixtures(context: CheckContext) -> list[Mixture]:
 def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture | None:
     tensors = _carriers(context, context.layers[at].float_tensor)
     carriers = [known[tensor] for tensor in tensors if tensor in known]
-    ranges = [r for c in carriers if (r := context.stats[c].range) is not None and r.step > 0]
+    ranges = {c: r for c in carriers if (r := context.stats[c].range) is not None and r.step > 0}
     if not ranges:
         return None
-    coarsest = max(ranges, key=lambda r: r.step)
+    where, coarsest = max(ranges.items(), key=lambda item: item[1].step)
     node = context.float_graph.producer[context.layers[at].float_tensor]
     inputs = [known[tensor] for tensor in node.inputs if tensor in known]
     parts = [p for i in inputs if (p := _part(context, i, coarsest.step)) is not None]
@@ -129,7 +132,7 @@ def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture |
     if not any(p.harmed and p.peak * RATIO <= peak for p in parts):
         return None
     outputs = tuple(name for name in context.float_graph.outputs if name in tensors)
-    return Mixture(at, coarsest.step, coarsest.codes, tuple(parts), tuple(carriers), outputs)
+    return Mixture(at, where, coarsest.step, coarsest.codes, tuple(parts), tuple(carriers), outputs)
 
 
 def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
@@ -314,7 +317,7 @@ def _seen(context: CheckContext, group: Sequence[Mixture], part: Part) -> str:
     under = "under one step" if small.peak < small.step else f"{small.codes} codes"
     text = (
         f"{context.layers[small.at].name} ({small.low:.3g}..{small.high:.3g}) gets {under} of "
-        f"{small.step:.3g} in {context.layers[first.at].name}.{reach}"
+        f"{small.step:.3g} in {context.layers[first.coarsest].name}.{reach}"
     )
     output = next((o for o in context.outputs if o.name == part.output), None)
     if output is None or output.accumulated is None or part.channels is None:
@@ -355,8 +358,8 @@ def _evidence(
         for m in group
         for p in m.parts
     ]
-    columns = ["tensor", "part", "min", "max", "step", "codes", "share of codes, %"]
-    table = {"columns": [*columns, "predicted SQNR, dB"], "rows": rows}
+    columns = ["tensor", "part", "min", "max", "coarsest step", "codes"]
+    table = {"columns": [*columns, "share of codes, %", "predicted SQNR, dB"], "rows": rows}
     return [
         Evidence("table", "Parts under one scale", table),
         *gain_evidence(context, gain),

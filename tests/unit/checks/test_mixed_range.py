@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,16 @@ def test_a_part_under_one_step_fails_whatever_the_axis(axis: int) -> None:
     assert parts["/Mul_0"][5] > 200
     assert found.gain_db is not None
     assert found.gain_db > 30
+
+
+@pytest.mark.parametrize("model", ["detector", "classifier"])
+def test_the_step_is_that_of_the_layer_it_is_told_with(model: str) -> None:
+    _, run = planted_run("10 mixed head", model)
+    told = re.search(r"of (\S+) in (\S+?)\.( |$)", finding(run, "mixed-range").seen)
+    assert told is not None
+    (layer,) = [x for x in run.layers if x.name == told[2]]
+    assert layer.quant is not None
+    assert told[1] == f"{layer.quant.scale:.3g}"
 
 
 def test_parts_of_like_range_are_no_mixture() -> None:
