@@ -28,7 +28,7 @@ from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pairing, Quantizer, WeightPair
 from qdebug.graph.qparams import dequantize, linear_quantizer
 from qdebug.graph.rewrite import PREFIX, PartBuilder
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, include, measure
 from qdebug.metrics.state import error_metrics
 from qdebug.run.model import ErrorMetrics
 
@@ -275,11 +275,8 @@ class Ceiling:
     def measure(self, reference: Mapping[str, Array], values: Mapping[str, Array]) -> None:
         """Include one sample's outputs, each shaped like the float model's."""
         for name, value in values.items():
-            moments = measure(reference[name].reshape(-1), value.reshape(-1))
-            if name in self._moments:
-                self._moments[name].add(moments)
-            else:
-                self._moments[name] = moments
+            part = measure(reference[name].reshape(-1), value.reshape(-1))
+            include(self._moments, name, part)
 
     def metrics(self, output: str) -> ErrorMetrics | None:
         """The float model against the 16-bit one at an output."""

@@ -31,7 +31,7 @@ from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.metrics.metric import cosine, sqnr_db
-from qdebug.metrics.moments import FIELDS, Moments, measure
+from qdebug.metrics.moments import FIELDS, Moments, include, measure
 from qdebug.progress import Progress, Silent
 from qdebug.run.model import Sensitivity
 
@@ -205,10 +205,7 @@ class _Work:
             total: dict[str, Moments] = {}
             for sample in range(self.samples):
                 for name, moments in self.journal.done.get((sample, at), {}).items():
-                    if name in total:
-                        total[name].add(moments)
-                    else:
-                        total[name] = _from_plain(_to_plain(moments))
+                    include(total, name, moments)
             if total:
                 found[at] = _sensitivity(total)
         return found

@@ -26,7 +26,7 @@ from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.graph.shapes import infer_types
 from qdebug.metrics.metric import sqnr_db
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, include, measure
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -279,10 +279,7 @@ class WhatIf:
                 f, q = reference[name], values[where[name]].astype(np.float32, copy=False)
                 axis = self._axes.get(name)
                 part = measure(f, np.reshape(q, f.shape), axis if f.ndim > 1 else None)
-                if name in moments:
-                    moments[name].add(part)
-                else:
-                    moments[name] = part
+                include(moments, name, part)
         return Outcome(moments)
 
     def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:

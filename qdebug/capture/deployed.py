@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.graph.model import Graph
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, include, measure
 from qdebug.metrics.state import error_metrics
 from qdebug.run.model import ErrorMetrics
 
@@ -107,8 +107,4 @@ def _real(value: Any) -> Array | None:
 def _accumulate(into: dict[str, Moments], name: str, reference: Array, test: Array) -> None:
     if reference.size != test.size:
         return
-    moments = measure(reference.reshape(-1), test.reshape(-1))
-    if name in into:
-        into[name].add(moments)
-    else:
-        into[name] = moments
+    include(into, name, measure(reference.reshape(-1), test.reshape(-1)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -449,7 +450,7 @@ def _tensor_bytes(types: Mapping[str, TensorType]) -> dict[str, int]:
 
 
 def _elements(shape: Sequence[int]) -> int:
-    return int(np.prod(shape, dtype=np.int64))
+    return math.prod(shape)
 
 
 def _as_float32(value: Array) -> Array:

@@ -133,6 +133,11 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     return Moments(_joined(found.table.reshape(lines, shape[1], len(FIELDS))))
 
 
+def include(totals: dict[str, Moments], name: str, part: Moments) -> None:
+    """Add the sums over further values of a tensor to those over the values before."""
+    totals.setdefault(name, Moments.empty(len(part))).add(part)
+
+
 def _joined(tables: Float64Array) -> Float64Array:
     """One table of several, stacked along the first axis."""
     joined = np.empty(tables.shape[1:])
