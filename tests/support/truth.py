@@ -14,11 +14,11 @@ from itertools import permutations
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 
 from qdebug.graph.pairs import Pair, Pairing
 from tests.support.nets import Array
 from tests.support.reals import QUANTIZE, in_reals, ordered
+from tests.support.running import run_tensors
 
 SAME, OTHER, UNLIKE = 0.12, 0.3, 0.8
 """Relative L2 distance up to which values are the same; from which they are not where something
@@ -36,19 +36,8 @@ POINTS = 8192
 
 def run(model: onnx.ModelProto, feeds: dict[str, Array], names: Iterable[str]) -> dict[str, Array]:
     """Values of the named tensors and of all outputs, without graph optimizations."""
-    tapped = onnx.ModelProto()
-    tapped.CopyFrom(model)
-    outputs = {o.name for o in model.graph.output}
-    taps = [name for name in dict.fromkeys(names) if name not in outputs and name not in feeds]
-    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in taps)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        tapped.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    wanted = [o.name for o in session.get_outputs()]
-    return dict(zip(wanted, session.run(wanted, feeds), strict=True)) | feeds
+    computed = [name for name in names if name not in feeds]
+    return run_tensors(model, feeds, [*(o.name for o in model.graph.output), *computed]) | feeds
 
 
 def float_values(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import helper, numpy_helper
 
 from tests.support.editor import Array, Editor
 from tests.support.planting.planted import parts
+from tests.support.running import run_tensors
 
 Feeds = Sequence[Mapping[str, Array]]
 """Inputs of a model by name, one mapping a sample."""
@@ -67,16 +67,8 @@ class Block:
 
 def tensors_of(model: onnx.ModelProto, names: Sequence[str], feeds: Feeds) -> list[list[Array]]:
     """Values of tensors, one list a sample."""
-    tapped = Editor(model).model
-    del tapped.graph.output[:]
-    tapped.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    session = onnxruntime.InferenceSession(
-        tapped.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    return [session.run(list(names), dict(feed)) for feed in feeds]
+    runs = [run_tensors(model, feed, names) for feed in feeds]
+    return [[values[name] for name in names] for values in runs]
 
 
 def ranges_of(
