@@ -1,26 +1,16 @@
-"""Writes the list of findings: ``python docs/findings_page.py``.
+"""A hook of mkdocs: the list of findings and their navigation, made from the kinds.
 
-The list is made of the first two paragraphs of every page: its id with its slug, and one sentence.
-A test checks that ``findings/index.md`` and the navigation are what this makes.
+Nothing of it is kept in the repository, so that a new kind needs its page and nothing here.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
-from qdebug.run.pages import entries
+from qdebug.run.kinds import KINDS, Family
+from qdebug.run.pages import sentence
 
-DOCS = Path(__file__).parent
-FOLDER = DOCS / "findings"
-_FAMILIES = {
-    "1": "The input",
-    "2": "Pairing and graph",
-    "3": "Ranges and scales",
-    "4": "Weights",
-    "5": "Numerics and error",
-    "6": "Reading of the output",
-    "9": "Quality of the run",
-}
+LIST = "findings/index.md"
 _HEAD = """# Findings
 
 Every check has a page: what it means when it finds something, how to verify that without believing
@@ -31,25 +21,36 @@ cost at the output. What all fixes have in common stands in
 
 
 def page() -> str:
-    """The text of ``findings/index.md``."""
-    parts = [_HEAD]
-    for family, title in _FAMILIES.items():
-        rows = [
-            f"| {id_} | [`{slug}`]({slug}.md) | {sentence} |"
-            for id_, slug, sentence in entries()
-            if id_[2] == family
-        ]
-        parts.append(
-            "\n".join([f"## {title}", "", "| id | finding | what |", "|---|---|---|", *rows])
-        )
-    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+    """The text of the list: a table a family."""
+    return "\n".join([_HEAD, *map(_section, Family)])
 
 
-def navigation() -> str:
-    """The lines of ``mkdocs.yml`` for the findings."""
-    lines = [f"      - {id_} {slug}: findings/{slug}.md" for id_, slug, _ in entries()]
-    return "\n".join(["  - Findings:", "      - All findings: findings/index.md", *lines, ""])
+def navigation() -> list[dict[str, str]]:
+    """The entries of the site's section on findings."""
+    pages = [{f"{kind.id} {kind.slug}": kind.page} for kind in KINDS.values()]
+    return [{"All findings": LIST}, *pages]
 
 
-if __name__ == "__main__":
-    (FOLDER / "index.md").write_text(page(), encoding="utf-8")
+def on_config(config: Any) -> Any:
+    """Fill the section ``Findings`` of the navigation."""
+    section = next(entry for entry in config.nav if "Findings" in entry)
+    section["Findings"] = navigation()
+    return config
+
+
+def on_files(files: Any, *, config: Any) -> Any:
+    """Add the list."""
+    from mkdocs.structure.files import File
+
+    files.append(File.generated(config, LIST, content=page()))
+    return files
+
+
+def _section(family: Family) -> str:
+    rows = [
+        f"| {kind.id} | [`{kind.slug}`]({kind.slug}.md) | {sentence(kind)} |"
+        for kind in KINDS.values()
+        if kind.family is family
+    ]
+    table = "\n".join(["| id | finding | what |", "|---|---|---|", *rows])
+    return f"## {family.value}\n\n{table}\n"

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.output_limits import WARN_LIMITS, output_limits
 from qdebug.checks.task import LEAST_TO_FAIL
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import ErrorMetrics, Evidence, Finding, FindingStatus, Limit, OutputResult
 
 LEAST_GAIN_DB = 3.0
@@ -133,4 +134,4 @@ def _table(context: CheckContext) -> Evidence:
     return Evidence("table", f"Declared simulation, 16-bit codes{counts}", data)
 
 
-CHECK = Check("QD603", "ceiling", "With 16-bit codes the outputs are sound", _run, _applies)
+CHECK = Check(KINDS["ceiling"], _run, _applies)

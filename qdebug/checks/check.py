@@ -1,4 +1,4 @@
-"""What a check is, what it may look at, and how all of them are run."""
+"""What a check is, what it may look at, and how one is run."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.stats import LayerStats
-from qdebug.checks.settle import settle
-from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.limits import LayerLimit
-from qdebug.plugins import load_plugin, plugin_names
+from qdebug.run.kinds import Kind
 from qdebug.run.model import (
     Confidence,
     Evidence,
@@ -26,12 +24,10 @@ from qdebug.run.model import (
     Limit,
     OutputResult,
     SampleInfo,
-    Severity,
 )
 
 _T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-_SEVERITY: dict[str, Severity] = {"fail": "error", "error": "error", "warn": "warning"}
 
 
 @dataclass(frozen=True)
@@ -83,20 +79,16 @@ class CheckContext:
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """One check: it raises the findings of one kind.
 
     Attributes:
-        id: stable identifier, for instance ``QD301``.
-        slug: name of the problem.
-        passed: title of the finding when there is no problem.
+        kind: of the findings; a plug-in's check brings a record of its own.
         run: yields findings, made with ``found``; none means passed.
         applies: whether the check makes sense here, None for always; a string is the reason why
             it does not.
     """
 
-    id: str
-    slug: str
-    passed: str
+    kind: Kind
     run: Callable[[CheckContext], Iterable[Finding]]
     applies: Callable[[CheckContext], str | None] = field(default=lambda _context: None)
 
@@ -113,57 +105,28 @@ class Check:
         confidence: Confidence = "medium",
     ) -> Finding:
         """A finding of this check."""
-        severity: Severity = _SEVERITY.get(status, "info")
-        return Finding(
-            self.id,
-            self.slug,
+        return self.kind.found(
             status,
-            severity,
             title,
             seen,
             advice,
-            gain_db,
-            confidence,
-            tuple(layers),
-            tuple(evidence),
+            layers=layers,
+            evidence=evidence,
+            gain_db=gain_db,
+            confidence=confidence,
         )
-
-
-def run_checks(context: CheckContext) -> list[Finding]:
-    """Findings of the input gate and every check, ordered by status, then gain, then id.
-
-    What follows from another finding is lowered to a remark (``settle``).
-    """
-    findings = list(context.input_findings)
-    for name in plugin_names("checks"):
-        try:
-            check: Check = load_plugin("checks", name)
-        except UsageError as error:
-            findings.append(_broken(name, error.message))
-            continue
-        findings.extend(run_check(check, context))
-    return sorted(settle(findings, context.layers), key=_rank)
 
 
 def run_check(check: Check, context: CheckContext) -> list[Finding]:
     """Findings of one check: what it found, or that it passed, does not apply or crashed."""
+    kind = check.kind
     try:
         reason = check.applies(context)
         if reason is not None:
-            return [check.found("not_applicable", check.passed, reason)]
+            return [kind.found("not_applicable", kind.passed, reason)]
         found = list(check.run(context))
     except Exception as error:
-        _LOG.debug("check %s crashed", check.slug, exc_info=True)
-        title = f"the check {check.slug} crashed"
-        return [check.found("error", title, f"{type(error).__name__}: {error}", confidence="low")]
-    return found or [check.found("pass", check.passed, "")]
-
-
-def _broken(name: str, reason: str) -> Finding:
-    title = f"the check {name} could not be loaded"
-    return Finding("QD000", name, "error", "error", title, reason, "reinstall the plug-in")
-
-
-def _rank(finding: Finding) -> tuple[int, float, str]:
-    order = ("fail", "error", "warn", "info", "pass", "not_applicable")
-    return order.index(finding.status), -(finding.gain_db or 0.0), finding.id
+        _LOG.debug("check %s crashed", kind.slug, exc_info=True)
+        title = f"the check {kind.slug} crashed"
+        return [kind.found("error", title, f"{type(error).__name__}: {error}", confidence="low")]
+    return found or [kind.found("pass", kind.passed, "")]

@@ -24,6 +24,7 @@ from qdebug.checks.effect import (
 )
 from qdebug.checks.mixed_range import MOVING
 from qdebug.graph.model import Graph, Node
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
@@ -299,11 +300,7 @@ def _huge_constant(context: CheckContext) -> Iterator[Finding]:
 
 
 DECOMPOSED_NORM = Check(
-    "QD501",
-    "decomposed-norm",
-    "no norm, GELU or Softmax is computed in quantized pieces",
+    KINDS["decomposed-norm"],
     _decomposed_norm,
 )
-HUGE_CONSTANT = Check(
-    "QD502", "huge-constant", "no mask constant stretches a quantized range", _huge_constant
-)
+HUGE_CONSTANT = Check(KINDS["huge-constant"], _huge_constant)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from qdebug.checks.check import Check, CheckContext
 from qdebug.metrics.metric import METRICS
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, Layer, Limit
 
 _SHOWN = 20
@@ -64,6 +65,4 @@ def _table(beyond: list[tuple[Layer, Limit, float]]) -> Evidence:
     return Evidence("table", "Layers beyond their limits", {"columns": columns, "rows": rows})
 
 
-layer_limit = Check(
-    "QD904", "layer-limit", "Every layer holds the limits set for it", _run, _applies
-)
+layer_limit = Check(KINDS["layer-limit"], _run, _applies)

@@ -27,6 +27,7 @@ from qdebug.checks.effect import (
     split_parts,
     status_of,
 )
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
@@ -367,6 +368,4 @@ def _evidence(
     ]
 
 
-CHECK = Check(
-    "QD301", "mixed-range", "no tensor holds parts of very different range under one scale", _run
-)
+CHECK = Check(KINDS["mixed-range"], _run)

@@ -12,6 +12,7 @@ from qdebug.checks.effect import DAMAGED_DB, FAIL_GAIN_DB
 from qdebug.checks.weight_values import layers_of_nodes
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.qparams import DEQUANTIZE_OPS
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, OutputResult
 
 FLOAT16_MAX = 65504.0
@@ -205,20 +206,14 @@ def _was_deployed(context: CheckContext) -> str | None:
     return "no output was compared as deployed"
 
 
-FLOAT16 = Check(
-    "QD503", "float16-overflow", "every value fits into float16", _float16_overflow, _has_float16
-)
-NONFINITE = Check("QD504", "nonfinite", "every value is finite", _nonfinite)
+FLOAT16 = Check(KINDS["float16-overflow"], _float16_overflow, _has_float16)
+NONFINITE = Check(KINDS["nonfinite"], _nonfinite)
 SATURATION = Check(
-    "QD505",
-    "int16-saturation-risk",
-    "no product of weights and activations can saturate int16",
+    KINDS["int16-saturation-risk"],
     _int16_saturation,
 )
 RUNTIME = Check(
-    "QD506",
-    "runtime-mismatch",
-    "the outputs are as good with all graph optimizations as without",
+    KINDS["runtime-mismatch"],
     _runtime_mismatch,
     _was_deployed,
 )

@@ -23,6 +23,7 @@ from qdebug.checks.effect import (
 )
 from qdebug.checks.weight_values import layers_of_nodes, weight_outliers
 from qdebug.metrics.moments import Moments
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float, weights_per_channel
 
@@ -159,6 +160,4 @@ def _in_weights(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-CHECK = Check(
-    "QD403", "outlier-channel", "no channel sets a range that harms the other channels", _run
-)
+CHECK = Check(KINDS["outlier-channel"], _run)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.sources import dead_outputs
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 
 ENOUGH = 8
@@ -146,9 +147,7 @@ def _unpaired(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-UNPAIRED = Check(
-    "QD202", "unpaired-layers", "nearly every float tensor has a counterpart", _unpaired
-)
-FEW_SAMPLES = Check("QD901", "few-samples", "there are samples enough", _few_samples)
-RANDOM_INPUT = Check("QD902", "random-input", "the inputs are no random numbers", _random_input)
-LOW_SIGNAL = Check("QD903", "low-signal", "every sample has something to find", _low_signal)
+UNPAIRED = Check(KINDS["unpaired-layers"], _unpaired)
+FEW_SAMPLES = Check(KINDS["few-samples"], _few_samples)
+RANDOM_INPUT = Check(KINDS["random-input"], _random_input)
+LOW_SIGNAL = Check(KINDS["low-signal"], _low_signal)

@@ -34,6 +34,7 @@ from qdebug.checks.effect import (
 )
 from qdebug.checks.groups import group_layers, masked_layers
 from qdebug.checks.scales import mismatched
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 from qdebug.vendors.advice import BetterRange, calibrate_again
 
@@ -288,12 +289,8 @@ def _db(choice: Threshold) -> float | str:
     return round(choice.sqnr_db, 1) if math.isfinite(choice.sqnr_db) else str(choice.sqnr_db)
 
 
-CLIPPING = Check(
-    "QD302", "activation-clipping", "no range cuts off values that matter at the output", _clipping
-)
+CLIPPING = Check(KINDS["activation-clipping"], _clipping)
 TOO_WIDE = Check(
-    "QD303",
-    "range-too-wide",
-    "no range is so wide that its rounding matters at the output",
+    KINDS["range-too-wide"],
     _too_wide,
 )

@@ -15,6 +15,7 @@ from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS, linear_quantizer
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 
 SAME = 0.01
@@ -254,7 +255,5 @@ def _parameters(quantizer: Quantizer) -> str:
     return f"scale {scale:.4g} and zero point {zero}"
 
 
-BAD_SCALE = Check("QD305", "bad-scale", "every scale is a usable number", _bad_scale)
-QDQ_MISMATCH = Check(
-    "QD306", "qdq-mismatch", "Q and DQ of every tensor agree in scale and zero point", _qdq_mismatch
-)
+BAD_SCALE = Check(KINDS["bad-scale"], _bad_scale)
+QDQ_MISMATCH = Check(KINDS["qdq-mismatch"], _qdq_mismatch)

@@ -3,66 +3,63 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from qdebug.run.kinds import KINDS, Kind
 from qdebug.run.model import Finding, Layer
 
-CAUSES = (
-    "bad-scale",
-    "qdq-mismatch",
-    "weight-mismatch",
-    "bias-clipped",
-    "huge-constant",
-    "mixed-range",
-    "decomposed-norm",
-    "dead-output",
-    "outlier-channel",
-    "activation-clipping",
-    "range-too-wide",
-)
-"""Between two that name the same layers, the earlier one says why."""
-SYMPTOMS = ("dead-output", "nonfinite", "runtime-mismatch", "error-source")
-"""They show where; a cause upstream of them says why. Where an output dies in its own quantizer,
-that is the cause itself: few codes are used because none is left."""
-_RANGES = ("activation-clipping", "range-too-wide")
 _BAD = ("fail", "warn")
+_Known = tuple[Finding, Kind]
 
 
-def settle(findings: Sequence[Finding], layers: Sequence[Layer]) -> list[Finding]:
-    """The findings, those explained by another lowered to ``info`` with a reference to it."""
-    return [_settled(finding, findings, layers) for finding in findings]
+def settle(
+    findings: Sequence[Finding], layers: Sequence[Layer], kinds: Mapping[str, Kind] = KINDS
+) -> list[Finding]:
+    """The findings, those explained by another lowered to ``info`` with a reference to it.
+
+    Args:
+        findings: of all checks.
+        layers: of the run.
+        kinds: by slug; a finding of a kind that is not among them neither explains another nor is
+            explained.
+    """
+    known = [(finding, kinds[finding.slug]) for finding in findings if finding.slug in kinds]
+    return [_settled(finding, kinds.get(finding.slug), known, layers) for finding in findings]
 
 
-def _settled(finding: Finding, others: Sequence[Finding], layers: Sequence[Layer]) -> Finding:
-    if finding.status not in _BAD:
+def _settled(
+    finding: Finding, kind: Kind | None, others: Sequence[_Known], layers: Sequence[Layer]
+) -> Finding:
+    if kind is None or finding.status not in _BAD:
         return finding
-    cause = next((other for other in others if _explains(other, finding, layers)), None)
+    found = (cause for cause, why in others if _explains((cause, why), (finding, kind), layers))
+    cause = next(found, None)
     if cause is None:
         return finding
     seen = f"{finding.seen} This follows from {cause.id} {cause.slug}."
     return dataclasses.replace(finding, status="info", severity="info", seen=seen)
 
 
-def _explains(cause: Finding, finding: Finding, layers: Sequence[Layer]) -> bool:
-    if cause is finding or cause.slug == finding.slug or not _is_as_bad(cause, finding):
+def _explains(one: _Known, other: _Known, layers: Sequence[Layer]) -> bool:
+    (cause, why), (finding, what) = one, other
+    if why.slug == what.slug or not _is_as_bad(cause, finding):
         return False
-    if cause.slug == "wrong-model":
-        return finding.id[:3] in ("QD3", "QD4", "QD5")
-    if cause.id.startswith("QD1"):
-        return finding.slug in (*_RANGES, "outlier-channel", *SYMPTOMS)
-    if cause.slug in CAUSES and finding.slug in SYMPTOMS and not _says_more(finding, cause):
+    if why.explains:
+        return what.family in why.explains
+    if why.gate == "input":
+        return what.symptom or what.follows_input
+    if why.cause is not None and what.symptom and not _says_more(other, one):
         reached = downstream(layers, cause.layers)
         return not finding.layers or bool(reached & set(finding.layers))
-    return _says_more(cause, finding)
+    return _says_more(one, other)
 
 
-def _says_more(cause: Finding, finding: Finding) -> bool:
+def _says_more(one: _Known, other: _Known) -> bool:
     """Whether the first of two causes says why, and names all layers of the second."""
-    known = cause.slug in CAUSES and finding.slug in CAUSES
-    if not known or CAUSES.index(finding.slug) < CAUSES.index(cause.slug):
+    (cause, why), (finding, what) = one, other
+    if why.cause is None or what.cause is None or what.cause < why.cause:
         return False
-    # Range findings begin with the layer that matters most.
-    told = finding.layers[:1] if finding.slug in _RANGES else finding.layers
+    told = finding.layers[:1] if what.begins_with_worst else finding.layers
     return bool(told) and set(told) <= set(cause.layers)
 
 

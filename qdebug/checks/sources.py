@@ -23,6 +23,7 @@ from qdebug.checks.effect import (
 from qdebug.checks.mixed_range import MOVING
 from qdebug.checks.settle import downstream
 from qdebug.graph.model import Graph
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, Layer, OutputResult
 from qdebug.vendors.advice import keep_in_float
 
@@ -346,7 +347,5 @@ def _first_dead(context: CheckContext, at: int) -> int:
     return _first_dead(context, dead[0]) if dead else at
 
 
-DEAD_OUTPUT = Check("QD304", "dead-output", "no output is dead in the quant run only", _dead_output)
-ERROR_SOURCE = Check(
-    "QD507", "error-source", "the outputs are good enough: no layer stands out", _error_source
-)
+DEAD_OUTPUT = Check(KINDS["dead-output"], _dead_output)
+ERROR_SOURCE = Check(KINDS["error-source"], _error_source)

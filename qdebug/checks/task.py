@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator
 
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.checks.check import Check, CheckContext
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Confidence, Finding, FindingStatus, Limit
 
 LEAST_TO_FAIL = 4
@@ -151,4 +152,4 @@ def _confidence(outcome: TaskOutcome) -> Confidence:
     return "high" if outcome.decisions >= MANY_DECISIONS else "medium"
 
 
-CHECK = Check("QD602", "task-effect", "The quant model decides as the float model", _run, _applies)
+CHECK = Check(KINDS["task-effect"], _run, _applies)

@@ -29,6 +29,7 @@ from qdebug.checks.weight_values import (
     weight_rows,
     weight_steps,
 )
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
@@ -242,20 +243,14 @@ def _dead_channel(context: CheckContext) -> Iterator[Finding]:
 
 
 WRONG_MODEL = Check(
-    "QD201",
-    "wrong-model",
-    "the quant model's weights are the float model's, rounded",
+    KINDS["wrong-model"],
     _wrong_model,
     lambda context: None if context.pairing.weights else "no weights were paired",
 )
 WEIGHT_MISMATCH = Check(
-    "QD401",
-    "weight-mismatch",
-    "every weight and bias is the float model's, up to rounding",
+    KINDS["weight-mismatch"],
     _weight_mismatch,
     _unless_other,
 )
-BIAS_CLIPPED = Check(
-    "QD402", "bias-clipped", "no int32 bias is at its limit", _bias_clipped, _unless_other
-)
-DEAD_CHANNEL = Check("QD404", "dead-channel", "no channel has all-zero weights", _dead_channel)
+BIAS_CLIPPED = Check(KINDS["bias-clipped"], _bias_clipped, _unless_other)
+DEAD_CHANNEL = Check(KINDS["dead-channel"], _dead_channel)

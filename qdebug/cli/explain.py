@@ -23,10 +23,11 @@ class ExplainCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Print the page: laid out on a terminal, as Markdown elsewhere."""
-        from qdebug.run.pages import entries, page
+        from qdebug.run.kinds import KINDS
+        from qdebug.run.pages import page, sentence
 
         if args.name is None:
-            rows = [f"{id_}  {slug:<24}{sentence}\n" for id_, slug, sentence in entries()]
+            rows = [f"{x.id}  {x.slug:<24}{sentence(x)}\n" for x in KINDS.values()]
             terminal.write("".join(rows))
         elif terminal.wants_color(args.color):
             terminal.write_markdown(page(args.name))

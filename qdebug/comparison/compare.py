@@ -21,7 +21,8 @@ from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import SessionSettings
 from qdebug.capture.stats import LayerStats
-from qdebug.checks import CheckContext, run_checks
+from qdebug.checks import CheckContext
+from qdebug.checks.registry import run_checks
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs

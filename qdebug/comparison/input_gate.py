@@ -20,10 +20,10 @@ from qdebug.preprocess.fed import read_fed
 from qdebug.preprocess.gate import Effect, prove_models, prove_range
 from qdebug.preprocess.model_facts import ModelFacts, facts_of
 from qdebug.preprocess.steps import Layout
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
 
 _LOG = logging.getLogger(__name__)
-_ID, _SLUG = "QD100", "input"
 _FIRST = Layout("nchw")
 Array = npt.NDArray[Any]
 Model = Callable[[Array], Sequence[Array]]
@@ -56,8 +56,8 @@ class InputGate:
         except Exception as error:
             _LOG.debug("the input gate crashed", exc_info=True)
             seen = f"{type(error).__name__}: {error}"
-            title = "the check of the input crashed"
-            return (Finding(_ID, _SLUG, "error", "error", title, seen, "", confidence="low"),)
+            kind = KINDS["input"]
+            return (kind.found("error", kind.title, seen, confidence="low"),)
 
     def fed_picture(self) -> npt.NDArray[np.uint8] | None:
         """What was fed, shown as the pipeline that is right would show it.

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from qdebug.errors import InputError
 from qdebug.preprocess.apply import prepare_file
 from qdebug.preprocess.normalization import KNOWN
-from qdebug.preprocess.slugs import IDS
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import (
     ARITHMETIC,
@@ -29,6 +28,7 @@ from qdebug.preprocess.steps import (
     Scale,
     Step,
 )
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
 
 Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
@@ -167,22 +167,19 @@ def hint_finding(spec: PreprocessSpec, pictures: Sequence[Path], model: Model) -
     Raises:
         InputError: a picture cannot be read.
     """
-    slug = "not-identifiable"
+    kind = KINDS["not-identifiable"]
     title = "The model's own confidence under other preprocessing"
     try:
         declared, found = hints(spec, pictures, model)
     except InputError as error:
-        return Finding(IDS[slug], slug, "not_applicable", "info", title, error.message, "")
+        return kind.found("not_applicable", title, error.message)
     count = f"{len(pictures)} picture{'s' if len(pictures) > 1 else ''}"
     if not found:
         seen = f"No alternative makes the float model clearly surer ({declared:.2f} on {count})"
-        return Finding(IDS[slug], slug, "pass", "info", title, seen, "", confidence="low")
+        return kind.found("pass", title, seen, confidence="low")
     told = "; ".join(f"{h.words}: {h.confidence:.2f}" for h in found[:3])
     seen = f"The float model is surer of itself on {count} with {told}; as declared {declared:.2f}"
-    return Finding(
-        IDS[slug],
-        slug,
-        "info",
+    return kind.found(
         "info",
         title,
         seen,

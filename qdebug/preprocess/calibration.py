@@ -6,13 +6,12 @@ from collections.abc import Iterator
 
 from qdebug.preprocess.graph_front.front import Quantizer
 from qdebug.preprocess.normalization import KNOWN, explain, known_affine, mistakes, recognize
-from qdebug.preprocess.slugs import IDS, TITLES
 from qdebug.preprocess.spec import Affine
-from qdebug.run.model import Evidence, Finding, FindingStatus
+from qdebug.run.kinds import KINDS
+from qdebug.run.model import Evidence, Finding
 
 Span = tuple[float, float]
 
-_SLUG = "calibration-range"
 _RATIO_WRONG = 1.6
 _OUTSIDE = 0.3
 _RANGE_MATCH = 0.12
@@ -29,6 +28,7 @@ def calibration_finding(quantizer: Quantizer, fed: Span, affine: Affine | None =
     Returns:
         A finding with status pass, warn (a ratio without a known reason) or fail.
     """
+    kind = KINDS["calibration-range"]
     held = quantizer.low, quantizer.high
     reach, need = _extent(held, quantizer.symmetric), _extent(fed, quantizer.symmetric)
     ratio = need / reach if reach > 0 else float("inf")
@@ -39,17 +39,12 @@ def calibration_finding(quantizer: Quantizer, fed: Span, affine: Affine | None =
     )
     fits = 1 / _RATIO_WRONG <= ratio <= _RATIO_WRONG
     if fits and not _shifted(held, fed, quantizer.symmetric):
-        title = "The calibrated input range fits"
-        return Finding(IDS[_SLUG], _SLUG, "pass", "info", title, words, "")
+        return kind.found("pass", kind.passed, words)
     reason = _reason(quantizer, fed, affine)
-    status: FindingStatus = "fail" if reason else "warn"
     rows = [["calibrated", *held], ["fed", *fed]]
-    return Finding(
-        IDS[_SLUG],
-        _SLUG,
-        status,
-        "error" if reason else "warning",
-        TITLES[_SLUG],
+    return kind.found(
+        "fail" if reason else "warn",
+        kind.title,
         f"{words}: {_times(ratio)}" + (f"; {reason}" if reason else ""),
         "Calibrate again with exactly the preprocessing that the model is fed with, or feed what"
         " it was calibrated with.",

@@ -19,10 +19,10 @@ from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery, Source, TensorScene, guess_affine, recover
 from qdebug.preprocess.recover.numbers import arithmetic
 from qdebug.preprocess.recover.scene import Scene, content_of
-from qdebug.preprocess.slugs import PASSED
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import Anchor, Color, Layout, Letterbox
 from qdebug.preprocess.verdicts import ambiguous, blind, finding, passed, residual, unexplained
+from qdebug.run.kinds import DIFFERENCES
 from qdebug.run.model import Finding, FindingStatus
 
 Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
@@ -167,7 +167,7 @@ def _judged(
     findings += blind(unseen)
     findings += residual(found, findings)
     raised = {one.slug for one in findings}
-    findings += [passed(slug) for slug in PASSED if slug not in raised]
+    findings += [passed(kind) for kind in DIFFERENCES if kind.slug not in raised]
     return CheckResult(found.spec, tuple(findings), found.fit.rms, effect)
 
 

@@ -17,8 +17,8 @@ from qdebug.preprocess.graph_check import (
 from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.implied import quant_side
 from qdebug.preprocess.model_facts import ModelFacts
-from qdebug.preprocess.slugs import IDS
 from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
 
 Effect = Callable[[PreprocessSpec], float | None]
@@ -111,10 +111,9 @@ def _without_repetition(fronts: list[Finding], sides: tuple[Finding, ...]) -> li
 
 
 def _agreed(both: bool) -> Finding:
-    slug = "normalization-in-graph"
+    kind = KINDS["normalization-in-graph"]
     seen = "No graph normalizes its input" + (", and both are fed alike" if both else "")
-    title = "The first layers get what the pipelines say"
-    return Finding(IDS[slug], slug, "pass", "info", title, seen, "")
+    return kind.found("pass", kind.passed, seen)
 
 
 def prove_range(quant_facts: ModelFacts, low: float, high: float) -> tuple[Finding, ...]:

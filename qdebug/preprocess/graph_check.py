@@ -12,9 +12,9 @@ from qdebug.preprocess.graph_front import GraphFront
 from qdebug.preprocess.implied import implied_spec
 from qdebug.preprocess.model_facts import ModelFacts
 from qdebug.preprocess.model_input import ModelInput
-from qdebug.preprocess.slugs import ADVICE, IDS, TITLES
 from qdebug.preprocess.spec import Affine, PreprocessSpec
-from qdebug.preprocess.verdicts import SEVERITY, cost, grade, numbers
+from qdebug.preprocess.verdicts import advice_on, cost, grade, numbers
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 
 _VALUE_SLUGS = NUMERIC | {"mean-std-order", "channel-order"}
@@ -52,20 +52,10 @@ def front_findings(
 
 
 def _info(seen: str, advice: str, front: GraphFront) -> Finding:
-    slug = "normalization-in-graph"
+    kind = KINDS["normalization-in-graph"]
     items = [[str(i), node] for i, node in enumerate(front.nodes, 1)]
     evidence = (Evidence("key_values", "Nodes", {"items": items}),) if items else ()
-    return Finding(
-        IDS[slug],
-        slug,
-        "info",
-        "info",
-        TITLES[slug],
-        seen,
-        advice,
-        confidence="high",
-        evidence=evidence,
-    )
+    return kind.found("info", kind.title, seen, advice, confidence="high", evidence=evidence)
 
 
 def _conflicts(spec: PreprocessSpec, front: GraphFront) -> Iterator[tuple[str, str]]:
@@ -115,12 +105,10 @@ def _conflict(
         advice = "Feed 0..1: put '/255' into the pipeline."
     if wanted is not None:
         advice = _feed(wanted)
-    return Finding(
-        IDS[slug],
-        slug,
+    kind = KINDS[slug]
+    return kind.found(
         "fail",
-        "error",
-        TITLES[slug],
+        kind.title,
         seen,
         advice,
         confidence="high",
@@ -130,17 +118,14 @@ def _conflict(
 
 def layout_findings(spec: PreprocessSpec, item: ModelInput, side: str) -> tuple[Finding, ...]:
     """Say where a pipeline ends in another order of axes than a graph's input has."""
-    slug = "layout"
+    kind = KINDS["layout"]
     if item.layout is None or spec.layout not in ("nchw", "nhwc") or spec.layout == item.layout:
         return ()
     names = spec.layout.upper(), item.layout.upper()
     return (
-        Finding(
-            IDS[slug],
-            slug,
+        kind.found(
             "fail",
-            "error",
-            TITLES[slug],
+            kind.title,
             f"The pipeline ends in {names[0]}, the {side} graph takes {names[1]},"
             f" {item.describe()}",
             f"End the pipeline in '{item.layout}'.",
@@ -159,17 +144,13 @@ def metadata_findings(spec: PreprocessSpec, facts: ModelFacts) -> tuple[Finding,
 
 
 def _contradiction(difference: Difference, implied: PreprocessSpec) -> Finding:
-    slug = difference.slug
-    return Finding(
-        IDS[slug],
-        slug,
+    kind = KINDS[difference.slug]
+    return kind.found(
         "warn",
-        "warning",
-        TITLES[slug],
+        kind.title,
         f"Against the model's own metadata: {difference.sentence}",
         f"The exporter's pipeline is `{implied}`; give it with -p unless the model was trained"
         " otherwise.",
-        confidence="medium",
     )
 
 
@@ -205,14 +186,8 @@ def _side_finding(
     wanted: PreprocessSpec | None,
     effect: float | None,
 ) -> Finding:
-    slug = difference.slug
-    status = grade(difference, effect)
-    advice = ADVICE[slug].format(
-        spec=specs[0],
-        reference=difference.reference,
-        found=difference.found,
-        numbers=numbers(specs[0]),
-    )
+    kind = KINDS[difference.slug]
+    advice = advice_on(difference, specs[0])
     if wanted is not None and wanted != specs[1]:
         advice = _feed(wanted)
     items = [
@@ -222,14 +197,11 @@ def _side_finding(
         ["in the quant side", difference.found],
     ]
     seen = f"Between what reaches both first layers: {difference.sentence}" + cost(effect)
-    return Finding(
-        IDS[slug],
-        slug,
-        status,
-        SEVERITY.get(status, "info"),
-        TITLES[slug],
+    return kind.found(
+        grade(difference, effect),
+        kind.title,
         seen,
         advice,
-        confidence="high" if slug in _VALUE_SLUGS else "medium",
+        confidence="high" if kind.slug in _VALUE_SLUGS else "medium",
         evidence=(Evidence("key_values", "Both sides", {"items": items}),),
     )

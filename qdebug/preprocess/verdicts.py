@@ -12,42 +12,44 @@ from qdebug.preprocess.differences import Difference
 from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery
-from qdebug.preprocess.slugs import ADVICE, IDS, PASSED, TITLES
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import ARITHMETIC
-from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus, Severity
+from qdebug.run.kinds import KINDS, Kind
+from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus
 
 _BENIGN_DB = 40.0
 _SEVERE_DB = 15.0
 _CONTRACTS = ("layout", "row-stride")
-SEVERITY: dict[str, Severity] = {"fail": "error", "warn": "warning"}
 
 
 def finding(
     difference: Difference, found: Recovery, reference: PreprocessSpec, effect: float | None
 ) -> Finding:
     """Make the finding of one difference."""
+    kind = KINDS[difference.slug]
     status = grade(difference, effect)
     effect = None if difference.weight == "benign" else effect
-    advice = ADVICE[difference.slug].format(
+    advice = advice_on(difference, reference)
+    if difference.weight == "benign" and difference.slug in _CONTRACTS:
+        advice = f"This is right where the input is declared so. If it is not: {advice}"
+    seen = difference.sentence[:1].upper() + difference.sentence[1:] + cost(effect)
+    return kind.found(
+        status,
+        kind.title,
+        seen,
+        advice,
+        confidence=_confidence(found),
+        evidence=_evidence(difference, found, reference),
+    )
+
+
+def advice_on(difference: Difference, reference: PreprocessSpec) -> str:
+    """Write what to do about a difference from the pipeline that is right."""
+    return KINDS[difference.slug].advice.format(
         spec=reference,
         reference=difference.reference,
         found=difference.found,
         numbers=numbers(reference),
-    )
-    if difference.weight == "benign" and difference.slug in _CONTRACTS:
-        advice = f"This is right where the input is declared so. If it is not: {advice}"
-    seen = difference.sentence[:1].upper() + difference.sentence[1:] + cost(effect)
-    return Finding(
-        id=IDS[difference.slug],
-        slug=difference.slug,
-        status=status,
-        severity=SEVERITY.get(status, "info"),
-        title=TITLES[difference.slug],
-        seen=seen,
-        advice=advice,
-        confidence=_confidence(found),
-        evidence=_evidence(difference, found, reference),
     )
 
 
@@ -133,7 +135,8 @@ def blind(notes: Sequence[str]) -> tuple[Finding, ...]:
 
 def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     """Say what the recovered pipeline leaves unexplained, if anything."""
-    if found.exact or found.approximate or any(f.slug == "decoder-difference" for f in findings):
+    kind = KINDS["decoder-difference"]
+    if found.exact or found.approximate or any(f.slug == kind.slug for f in findings):
         return ()
     rms, largest = found.fit.rms, found.fit.max
     numbers = f"{rms:.2f} codes on average (rms), {largest:.0f} at most"
@@ -142,31 +145,12 @@ def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...
         advice = "Check with `qdebug preprocess probe -o probe.png`, whose picture tells more."
         return (_unidentified("warn", seen, advice),)
     seen = f"The pixels differ by {numbers}, as another decoder, JPEG compression or chroma does"
-    return (
-        Finding(
-            IDS["decoder-difference"],
-            "decoder-difference",
-            "info",
-            "info",
-            TITLES["decoder-difference"],
-            seen,
-            ADVICE["decoder-difference"],
-            confidence="medium",
-        ),
-    )
+    return (kind.found("info", kind.title, seen, kind.advice),)
 
 
 def _unidentified(status: FindingStatus, seen: str, advice: str) -> Finding:
-    return Finding(
-        IDS["not-identifiable"],
-        "not-identifiable",
-        status,
-        SEVERITY.get(status, "info"),
-        TITLES["not-identifiable"],
-        seen,
-        advice,
-        confidence="high",
-    )
+    kind = KINDS["not-identifiable"]
+    return kind.found(status, kind.title, seen, advice, confidence="high")
 
 
 def unexplained(fed: NDArray[Any]) -> Finding:
@@ -185,7 +169,6 @@ def unexplained(fed: NDArray[Any]) -> Finding:
     )
 
 
-def passed(slug: str) -> Finding:
+def passed(kind: Kind) -> Finding:
     """Say that a mistake was ruled out."""
-    words = PASSED[slug]
-    return Finding(IDS[slug], slug, "pass", "info", words[:1].upper() + words[1:], words, "")
+    return kind.found("pass", kind.passed[:1].upper() + kind.passed[1:], kind.passed)

@@ -9,25 +9,11 @@ import typing
 from dataclasses import dataclass
 from typing import Literal
 
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding, FindingStatus, Gate, Run
 
 GATES: tuple[Gate, ...] = typing.get_args(Gate)
 GateStatus = Literal["pass", "warn", "fail", "inconclusive", "not_checked", "blocked"]
-
-_GATE_OF_FAMILY: dict[str, Gate] = {
-    "1": "input",
-    "2": "float",
-    "3": "int8",
-    "4": "int8",
-    "5": "int8",
-}
-_GATE_OF_SLUG: dict[str, Gate] = {
-    "float16-overflow": "ceiling",
-    "board-mismatch": "board",
-    "sign-misread": "output",
-    "task-effect": "int8",
-    "ceiling": "ceiling",
-}
 
 
 @dataclass(frozen=True)
@@ -46,10 +32,13 @@ class GateState:
 
 
 def gate_of(finding: Finding) -> Gate | None:
-    """The gate a finding belongs to; None for findings on the quality of the run itself."""
-    if finding.slug in _GATE_OF_SLUG:
-        return _GATE_OF_SLUG[finding.slug]
-    return _GATE_OF_FAMILY.get(finding.id[2:3])
+    """The gate a finding belongs to; None for findings on the quality of the run itself.
+
+    A built-in kind knows its gate, also for a run written before findings carried one. The finding
+    of a plug-in carries it: its kind is known only where the plug-in is installed.
+    """
+    kind = KINDS.get(finding.slug)
+    return kind.gate if kind is not None else finding.gate
 
 
 def input_failed(run: Run) -> bool:

@@ -365,6 +365,8 @@ class Finding:
     confidence: Confidence = "medium"
     layers: tuple[int, ...] = ()
     evidence: tuple[Evidence, ...] = ()
+    gate: Gate | None = None
+    """The gate it belongs to; null where it is about the quality of the run."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Literal
 
 from qdebug.run.arrays import RunArrays
 from qdebug.run.filter import LayerIndex
+from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Layer, Run
 from qdebug.tui.glyphs import Glyphs
 from qdebug.tui.palette import Palette
@@ -88,12 +89,12 @@ class Session:
 
     @property
     def input_findings(self) -> list[Finding]:
-        """Findings about the preprocessing, passed ones included."""
-        return [f for f in self.run.findings if f.id.startswith("QD1")]
+        """Findings about the input, passed ones included."""
+        return [f for f in self.run.findings if gate_of(f) == "input"]
 
     @property
     def input_alarms(self) -> list[Finding]:
-        """Findings about the preprocessing that fail or warn."""
+        """Findings about the input that fail or warn."""
         return [f for f in self.input_findings if f.status in ("fail", "warn")]
 
     @property

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from qdebug.run.pages import entries
+from qdebug.run.kinds import KINDS
 from tests.functional.conftest import Cli
 
 
 def test_without_a_name_all_are_listed(cli: Cli) -> None:
     result = cli("explain")
     assert result.code == 0
-    assert [line.split()[1] for line in result.out.splitlines()] == [s for _, s, _ in entries()]
+    listed = [line.split(maxsplit=2) for line in result.out.splitlines()]
+    assert [(id_, slug) for id_, slug, _ in listed] == [(k.id, k.slug) for k in KINDS.values()]
+    assert all(sentence.endswith(".") for _, _, sentence in listed)
 
 
 def test_a_page_is_markdown_in_a_pipe_and_laid_out_in_colour(cli: Cli) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, Layer
 
 
@@ -37,11 +38,8 @@ def _channel_order(samples: tuple[str, ...]) -> Finding:
         ["colour order", "rgb", "bgr", "differs"],
         ["scale", "/255", "/255", "equal"],
     ]
-    return Finding(
-        "QD106",
-        "channel-order",
+    return KINDS["channel-order"].found(
         "fail",
-        "error",
         "Red and blue are swapped on the quant side, before normalization",
         f"channels 0 and 2 are exchanged in {len(samples)} of {len(samples)} samples, exactly",
         "Feed RGB to the quant model: replace `bgr` by `rgb` in its preprocessing.",
@@ -67,11 +65,8 @@ def _mixed_range(layers: tuple[Layer, ...], samples: tuple[str, ...]) -> Finding
     last = layers[-1]
     before = tuple(i for i in last.inputs if i >= 0)
     parts = [["boxes", 0.0, 638.2, 2.5, 254], ["scores", 0.0, 0.94, None, 1]]
-    return Finding(
-        "QD301",
-        "mixed-range",
+    return KINDS["mixed-range"].found(
         "fail",
-        "error",
         "Boxes (0..638) and scores (0..0.94) share one scale",
         "scores reach 0.94, one step is 2.5: every score becomes code 0; "
         "the cosine of the boxes alone, 0.9999, hides it",
@@ -120,11 +115,8 @@ def _clipping(layers: tuple[Layer, ...]) -> Finding:
     at = len(layers) // 2
     edges = [-4.0 + i for i in range(9)]
     series = {"float": [2, 9, 40, 120, 110, 38, 11, 4], "quant": [0, 0, 51, 120, 110, 53, 0, 0]}
-    return Finding(
-        "QD302",
-        "activation-clipping",
+    return KINDS["activation-clipping"].found(
         "warn",
-        "warning",
         "4.2 % of values lie outside the calibrated range",
         f"the float values of #{at} reach 41.7, the uint8 scale ends at 3.14",
         "Recalibrate this tensor with min/max over more pictures, or keep it in float.",
@@ -142,11 +134,8 @@ def _clipping(layers: tuple[Layer, ...]) -> Finding:
 
 def _outlier(layers: tuple[Layer, ...]) -> Finding:
     at = len(layers) // 5
-    return Finding(
-        "QD304",
-        "outlier-channel",
+    return KINDS["outlier-channel"].found(
         "warn",
-        "warning",
         "One channel sets the range of all",
         f"channel 5 of #{at} is 100 times wider than the median channel",
         "Quantize the weights per channel.",
@@ -168,11 +157,8 @@ def _outlier(layers: tuple[Layer, ...]) -> Finding:
 
 
 def _few_samples(count: int) -> Finding:
-    return Finding(
-        "QD901",
-        "few-samples",
+    return KINDS["few-samples"].found(
         "warn",
-        "warning",
         "Few samples",
         f"{count} given; verdicts settle from about 32",
         "Give more pictures.",
@@ -181,10 +167,7 @@ def _few_samples(count: int) -> Finding:
 
 
 def _decoder() -> Finding:
-    return Finding(
-        "QD118",
-        "decoder-difference",
-        "info",
+    return KINDS["decoder-difference"].found(
         "info",
         "The JPEG decoders differ by one code",
         "3.1 % of the input values differ, none by more than 1",
@@ -198,11 +181,8 @@ def _crashed(sound: bool) -> list[Finding]:
         return []
     seen = "the check ended with ZeroDivisionError: division by zero"
     return [
-        Finding(
-            "QD507",
-            "runtime-mismatch",
+        KINDS["runtime-mismatch"].found(
             "error",
-            "warning",
             "The check could not be carried out",
             seen,
             "Run again with `--debug` and report it.",
@@ -212,26 +192,26 @@ def _crashed(sound: bool) -> list[Finding]:
 
 def _quiet(input_failed: bool, sound: bool) -> list[Finding]:
     passed = [
-        ("QD101", "double-normalization", "Normalization is applied once"),
-        ("QD107", "resize-geometry", "Both sides resize alike"),
-        ("QD109", "interpolation", "Both sides resample alike"),
-        ("QD201", "wrong-model", "The quant weights come from the float model"),
-        ("QD202", "unpaired-layers", "99 % of the layers are paired"),
-        ("QD306", "bad-scale", "All scales are usable"),
-        ("QD401", "weight-mismatch", "All weights agree beyond rounding"),
-        ("QD402", "bias-clipped", "No bias is at its limit"),
+        ("double-normalization", "Normalization is applied once"),
+        ("resize-geometry", "Both sides resize alike"),
+        ("interpolation", "Both sides resample alike"),
+        ("wrong-model", "The quant weights come from the float model"),
+        ("unpaired-layers", "99 % of the layers are paired"),
+        ("bad-scale", "All scales are usable"),
+        ("weight-mismatch", "All weights agree beyond rounding"),
+        ("bias-clipped", "No bias is at its limit"),
     ]
     if not input_failed:
-        passed.append(("QD106", "channel-order", "Both sides feed the same colour order"))
+        passed.append(("channel-order", "Both sides feed the same colour order"))
     if sound:
-        passed.append(("QD301", "mixed-range", "No tensor holds parts of very different range"))
+        passed.append(("mixed-range", "No tensor holds parts of very different range"))
     absent = [
-        ("QD506", "float16-overflow", "No float16 in either graph"),
-        ("QD601", "board-mismatch", "No board tensors were given"),
+        ("float16-overflow", "No float16 in either graph"),
+        ("ceiling", "No 16-bit ceiling was asked for"),
     ]
     return [
-        *(Finding(i, s, "pass", "info", t, t.lower(), "", confidence="high") for i, s, t in passed),
-        *(Finding(i, s, "not_applicable", "info", t, t.lower(), "") for i, s, t in absent),
+        *(KINDS[s].found("pass", t, t.lower(), confidence="high") for s, t in passed),
+        *(KINDS[s].found("not_applicable", t, t.lower()) for s, t in absent),
     ]
 
 

@@ -12,6 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Container
 
 from qdebug.reporters.text import plural
+from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding
 from qdebug.tui.context import PICK_WORDS, Look, Session
 from qdebug.tui.evidence import evidence_lines
@@ -117,7 +118,7 @@ class FindingsPage(RunPage):
         item = self.table.current
         if item is None or item.finding is None:
             self.action_fold()
-        elif item.finding.id.startswith("QD1"):
+        elif gate_of(item.finding) == "input":
             self.post_message(self.ShowInput())
         elif item.finding.layers:
             first = item.finding.layers[0]

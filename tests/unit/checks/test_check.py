@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from qdebug.checks.check import Check, CheckContext, run_check
+from qdebug.run.kinds import Family, Kind
 from qdebug.run.model import Finding
 from tests.support.checked import causes, finding, layer_names, planted_run, sample_run, sound_run
 from tests.support.planting import CONTROLS, PLANTS
@@ -90,7 +91,8 @@ def _crash(_: CheckContext) -> list[Finding]:
 
 def test_a_check_that_crashes_is_a_finding() -> None:
     context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), ())
-    (found,) = run_check(Check("QD999", "broken", "fine", _crash), context)
+    kind = Kind("QD999", "broken", Family.NUMERICS, gate="int8")
+    (found,) = run_check(Check(kind, _crash), context)
     assert (found.status, found.severity, found.confidence) == ("error", "error", "low")
     assert found.seen == "ZeroDivisionError: by zero"
 

@@ -7,14 +7,13 @@ import dataclasses
 import pytest
 
 from qdebug.checks.settle import downstream, settle
+from qdebug.run.kinds import KINDS, Family, Kind
 from qdebug.run.model import Finding, FindingStatus, Layer
 from tests.support.checked import sample_run
 
 
-def found(
-    slug: str, layers: tuple[int, ...], status: FindingStatus = "fail", number: str = "QD300"
-) -> Finding:
-    return Finding(number, slug, status, "error", slug, "Seen.", "", None, "high", layers)
+def found(slug: str, layers: tuple[int, ...], status: FindingStatus = "fail") -> Finding:
+    return KINDS[slug].found(status, slug, "Seen.", layers=layers)
 
 
 def statuses(*findings: Finding) -> list[str]:
@@ -53,9 +52,27 @@ def test_ranges_follow_the_cause_at_their_first_layer() -> None:
 
 
 def test_another_model_explains_ranges_weights_and_numerics() -> None:
-    wrong = found("wrong-model", (), number="QD201")
-    others = [found("x", (1,), number=n) for n in ("QD301", "QD401", "QD501", "QD602")]
+    wrong = found("wrong-model", ())
+    slugs = ("mixed-range", "weight-mismatch", "decomposed-norm", "task-effect")
+    others = [found(slug, (1,)) for slug in slugs]
     assert statuses(wrong, *others) == ["fail", "info", "info", "info", "fail"]
     explained = settle([wrong, others[0]], [])[1]
     assert explained.severity == "info"
     assert explained.seen == "Seen. This follows from QD201 wrong-model."
+
+
+def test_a_wrong_input_explains_symptoms_and_what_the_values_make() -> None:
+    wrong = found("sign-misread", ())
+    follow = [found(slug, (1,)) for slug in ("error-source", "range-too-wide", "outlier-channel")]
+    stay = [found("weight-mismatch", (1,)), found("mixed-range", (3,))]
+    assert statuses(wrong, *follow, *stay) == ["fail", *["info"] * 3, *["fail"] * 2]
+
+
+def test_kinds_of_plug_ins_take_part_where_they_are_given() -> None:
+    kind = Kind("ACME1", "acme-cause", Family.RANGES, gate="int8", cause=25)
+    theirs, layers = kind.found("fail", "t", "Seen.", layers=(1,)), [chained(at) for at in range(6)]
+    findings = [theirs, found("error-source", (4,)), found("qdq-mismatch", (2,))]
+    known = {**KINDS, kind.slug: kind}
+    assert [f.status for f in settle(findings, layers, known)] == ["fail", "info", "fail"]
+    # Unknown, it explains nothing: the symptom yields to the other cause only.
+    assert settle(findings, layers)[1].seen.endswith("This follows from QD306 qdq-mismatch.")

@@ -104,7 +104,7 @@ class TestSarif:
     def test_a_crashed_check_is_a_notification(self, run: Run) -> None:
         (invocation,) = self.log(run)["runs"][0]["invocations"]
         (told,) = invocation["toolExecutionNotifications"]
-        assert told["descriptor"]["id"] == "QD507"
+        assert told["descriptor"]["id"] == "QD506"
         assert invocation["exitCode"] == 1
 
     def test_fingerprints_name_the_same_finding_in_another_run(self, run: Run) -> None:

@@ -162,7 +162,7 @@ def test_sources_come_first_then_worst_local_then_largest_drop(run: Run) -> None
 
 def test_layers_that_failed_findings_name_are_sources_and_marked_in_the_chart(run: Run) -> None:
     finding = dataclasses.replace(run.findings[0], layers=(60, 61))
-    reading = dataclasses.replace(finding, id="QD602", layers=(70,))
+    reading = dataclasses.replace(finding, slug="task-effect", layers=(70,))
     changed = dataclasses.replace(run, findings=(finding, reading))
     assert rank(changed).layers[0].index == 60
     assert 70 not in {layer.index for layer in rank(changed).layers}

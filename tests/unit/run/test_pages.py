@@ -7,8 +7,9 @@ import re
 import pytest
 
 from qdebug.errors import UsageError
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
-from qdebug.run.pages import TOOLCHAINS, entries, explained, explanation_of, page
+from qdebug.run.pages import TOOLCHAINS, explanation_of, page
 
 
 def finding(slug: str) -> Finding:
@@ -38,14 +39,12 @@ def test_an_unknown_name_gets_the_nearest() -> None:
     assert caught.value.hint == "qdebug explain lists them"
 
 
-def test_every_page_is_listed_once_and_leads_nowhere_else() -> None:
-    assert {slug for _, slug, _ in entries()} == explained()
-    assert len({id_ for id_, _, _ in entries()}) == len(entries())
-    for name in (*sorted(explained()), TOOLCHAINS):
+def test_every_page_leads_to_pages_only() -> None:
+    for name in (*KINDS, TOOLCHAINS):
         text = page(name)
         assert "](" not in text.replace("](http", "").replace("](#", "")
         for other in re.findall(r"`qdebug explain ([a-z0-9-]+)`", text):
-            assert other in explained() or other == TOOLCHAINS
+            assert other in KINDS or other == TOOLCHAINS
 
 
 def test_findings_of_plug_ins_have_none() -> None:

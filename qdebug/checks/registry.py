@@ -1,0 +1,78 @@
+"""Which checks there are, and how all of them are run."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Mapping
+
+import qdebug.checks
+from qdebug.checks.check import Check, CheckContext, run_check
+from qdebug.checks.settle import settle
+from qdebug.errors import UsageError
+from qdebug.plugins import load_plugin, plugin_names
+from qdebug.run.kinds import KINDS, Family, Kind
+from qdebug.run.model import Finding
+
+
+@functools.cache
+def built_in_checks() -> tuple[Check, ...]:
+    """The built-in checks by id: every ``Check`` of a module beside this one."""
+    names = [module.name for module in pkgutil.iter_modules(qdebug.checks.__path__)]
+    modules = [importlib.import_module(f"qdebug.checks.{name}") for name in names]
+    values = (value for module in modules for value in vars(module).values())
+    found = {value for value in values if isinstance(value, Check)}
+    return tuple(sorted(found, key=lambda check: check.kind.id))
+
+
+def run_checks(context: CheckContext) -> list[Finding]:
+    """Findings of the input gate and every check, ordered by status, then gain, then id.
+
+    Plug-ins of the entry-point group ``qdebug.checks`` run after the built-in checks. What follows
+    from another finding is lowered to a remark (``settle``).
+    """
+    kinds, checks = dict(KINDS), list(built_in_checks())
+    findings = list(context.input_findings)
+    for name in plugin_names("checks"):
+        try:
+            check = _plugin(name, kinds)
+        except UsageError as error:
+            findings.append(_broken(name, error))
+            continue
+        kinds[check.kind.slug] = check.kind
+        checks.append(check)
+    for check in checks:
+        findings.extend(run_check(check, context))
+    return sorted(settle(findings, context.layers, kinds), key=_rank)
+
+
+def _plugin(name: str, kinds: Mapping[str, Kind]) -> Check:
+    """The check of a plug-in.
+
+    Raises:
+        UsageError: it cannot be loaded, is no check, or its kind has the id or slug of another.
+    """
+    check = load_plugin("checks", name)
+    if not isinstance(check, Check) or not isinstance(check.kind, Kind):
+        raise UsageError("it is no qdebug.checks.Check with a qdebug.run.kinds.Kind")
+    for kind in kinds.values():
+        if check.kind.slug == kind.slug or check.kind.id == kind.id:
+            raise UsageError(
+                f"its kind {check.kind.id} {check.kind.slug} is taken: there is a {kind.id}"
+                f" {kind.slug}",
+                "give its kind an id and a slug of its own",
+            )
+    return check
+
+
+def _broken(name: str, error: UsageError) -> Finding:
+    """What stands in for a check that is not there; its slug is the plug-in's name."""
+    kind = Kind("QD000", name, Family.QUALITY, gate=None)
+    title = f"the check {name} could not be loaded"
+    return kind.found("error", title, error.message, error.hint or "reinstall the plug-in")
+
+
+def _rank(finding: Finding) -> tuple[int, float, str]:
+    order = ("fail", "error", "warn", "info", "pass", "not_applicable")
+    return order.index(finding.status), -(finding.gain_db or 0.0), finding.id

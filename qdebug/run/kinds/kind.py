@@ -1,0 +1,104 @@
+"""What is known of one kind of finding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+
+from qdebug.run.model import (
+    Confidence,
+    Evidence,
+    Finding,
+    FindingStatus,
+    Gate,
+    Severity,
+)
+
+_SEVERITY: dict[FindingStatus, Severity] = {"fail": "error", "error": "error", "warn": "warning"}
+
+
+class Family(Enum):
+    """What a kind is about; the value is the heading it is listed under, in this order."""
+
+    INPUT = "The input"
+    GRAPH = "Pairing and graph"
+    RANGES = "Ranges and scales"
+    WEIGHTS = "Weights"
+    NUMERICS = "Numerics and error"
+    OUTPUT = "Reading of the output"
+    QUALITY = "Quality of the run"
+
+
+EFFECTS = (Family.OUTPUT, Family.QUALITY)
+"""Kinds of these families say where an error shows, not where it enters."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of finding: all that is the same in every finding of it.
+
+    Attributes:
+        id: stable identifier, for instance ``QD301``; unique.
+        slug: its name for people and filters; unique.
+        family: what it is about.
+        gate: the gate at which it fails a run; None for the quality of the run itself.
+        passed: title when nothing was found; empty where the check words it itself.
+        title: title when something was found; empty where the check words it itself.
+        advice: what to do, with the places that the check fills in (``str.format``); empty where
+            the check words it itself.
+        cause: rank among the causes, None for a kind that is none. Of two causes that name the
+            same layers, the one with the lower rank says why. Ranks are unique; they are tens, so
+            that a new kind fits between.
+        symptom: it shows where an error is; a cause upstream of its layers says why.
+        follows_input: a wrong input brings it about in a sound model, as it does every symptom.
+        explains: a failing one makes every finding of these families meaningless.
+        begins_with_worst: the first of its layers is the one that matters; a cause that names
+            that one explains the finding.
+    """
+
+    id: str
+    slug: str
+    family: Family
+    gate: Gate | None
+    passed: str = ""
+    title: str = ""
+    advice: str = ""
+    cause: int | None = None
+    symptom: bool = False
+    follows_input: bool = False
+    explains: tuple[Family, ...] = ()
+    begins_with_worst: bool = False
+
+    @property
+    def page(self) -> str:
+        """Its page, from the folder of the manual. Only qdebug's own kinds have one."""
+        return f"findings/{self.slug}.md"
+
+    def found(
+        self,
+        status: FindingStatus,
+        title: str,
+        seen: str,
+        advice: str = "",
+        *,
+        layers: Iterable[int] = (),
+        evidence: Iterable[Evidence] = (),
+        gain_db: float | None = None,
+        confidence: Confidence = "medium",
+    ) -> Finding:
+        """A finding of this kind; its severity follows from the status."""
+        return Finding(
+            id=self.id,
+            slug=self.slug,
+            status=status,
+            severity=_SEVERITY.get(status, "info"),
+            title=title,
+            seen=seen,
+            advice=advice,
+            gain_db=gain_db,
+            confidence=confidence,
+            layers=tuple(layers),
+            evidence=tuple(evidence),
+            gate=self.gate,
+        )
