@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from qdebug.run.gates import GATES
 from qdebug.run.kinds import KINDS, Kind
 from qdebug.run.model import Finding, Layer
 
@@ -32,12 +34,19 @@ def _settled(
 ) -> Finding:
     if kind is None or finding.status not in _BAD:
         return finding
-    found = (cause for cause, why in others if _explains((cause, why), (finding, kind), layers))
-    cause = next(found, None)
-    if cause is None:
+    causes = [one for one in others if _explains(one, (finding, kind), layers)]
+    if not causes:
         return finding
+    cause, _ = min(causes, key=_order)
     seen = f"{finding.seen} This follows from {cause.id} {cause.slug}."
     return dataclasses.replace(finding, status="info", severity="info", seen=seen)
+
+
+def _order(one: _Known) -> tuple[int, float]:
+    """Of several causes the one at the earliest gate is told, then that of the lowest rank."""
+    _, kind = one
+    gate = len(GATES) if kind.gate is None else GATES.index(kind.gate)
+    return gate, math.inf if kind.cause is None else kind.cause
 
 
 def _explains(one: _Known, other: _Known, layers: Sequence[Layer]) -> bool:

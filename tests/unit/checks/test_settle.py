@@ -68,6 +68,18 @@ def test_a_wrong_input_explains_symptoms_and_what_the_values_make() -> None:
     assert statuses(wrong, *follow, *stay) == ["fail", *["info"] * 3, *["fail"] * 2]
 
 
+def test_of_several_causes_the_first_is_told_whatever_their_order() -> None:
+    symptom = found("error-source", (4,))
+    ranked = [found("range-too-wide", (1,)), found("mixed-range", (3,)), symptom]
+    for findings in (ranked, ranked[::-1]):
+        made = settle(findings, [chained(at) for at in range(6)])
+        (told,) = [f.seen for f in made if f.slug == symptom.slug]
+        assert told.endswith("This follows from QD301 mixed-range.")
+    above = [*ranked, found("channel-order", ())]
+    made = settle(above, [chained(at) for at in range(6)])
+    assert made[2].seen.endswith("This follows from QD106 channel-order.")
+
+
 def test_kinds_of_plug_ins_take_part_where_they_are_given() -> None:
     kind = Kind("ACME1", "acme-cause", Family.RANGES, gate="int8", cause=25)
     theirs, layers = kind.found("fail", "t", "Seen.", layers=(1,)), [chained(at) for at in range(6)]
