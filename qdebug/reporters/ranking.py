@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import GATES, gate_of
-from qdebug.run.kinds import EFFECTS, KINDS
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding, Layer, OutputResult, Run, WorstChannel
 
 DEFAULT_LIMIT_DB = 20.0
@@ -16,6 +16,8 @@ DEFAULT_LIMIT_DB = 20.0
 _BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _HARMLESS = ("identical", "zero_both", "low_signal", "not_compared")
 _SEEN = ("fail", "error", "warn", "info")
+EFFECTS = tuple(kind.slug for kind in KINDS.values() if kind.is_effect)
+"""Findings of these kinds say how much of an error shows, not where it enters."""
 _MAX_NAMED = 8
 
 Named = Mapping[int, tuple[int, str]]
@@ -33,12 +35,7 @@ def sqnr_limit(run: Run) -> float:
 def causes(run: Run) -> list[Finding]:
     """Failed findings that name the layers where an error enters, in the run's order."""
     failed = (finding for finding in run.findings if finding.status == "fail")
-    return [f for f in failed if f.layers and not _is_effect(f)]
-
-
-def _is_effect(finding: Finding) -> bool:
-    kind = KINDS.get(finding.slug)
-    return kind is not None and kind.family in EFFECTS
+    return [f for f in failed if f.layers and f.slug not in EFFECTS]
 
 
 def named_layers(run: Run) -> Named:

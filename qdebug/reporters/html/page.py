@@ -24,6 +24,7 @@ from qdebug.reporters.html.pictures import Pictures
 from qdebug.reporters.html.samples import sample_matrix
 from qdebug.reporters.markup import markdown_to_html
 from qdebug.reporters.ranking import (
+    EFFECTS,
     findings_with,
     first_bad,
     glyph,
@@ -90,6 +91,7 @@ def _finish(title: str, body: str, definitions: Markup, embedded: Embedded) -> s
         body=Markup(body),
         pictures=definitions,
         embedded=embedded,
+        effects=EFFECTS,
         files=Markup(embedded.files.replace("<", "\\u003c")),
         style=asset("style.css"),
         scripts=[asset(name) for name in _SCRIPTS],

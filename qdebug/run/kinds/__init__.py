@@ -11,9 +11,9 @@ from types import MappingProxyType
 
 from qdebug.run.kinds.checks import CHECK_KINDS
 from qdebug.run.kinds.input import DIFFERENCES, INPUT_KINDS
-from qdebug.run.kinds.kind import EFFECTS, Family, Kind
+from qdebug.run.kinds.kind import Family, Kind
 
-__all__ = ["DIFFERENCES", "EFFECTS", "KINDS", "Family", "Kind"]
+__all__ = ["DIFFERENCES", "KINDS", "Family", "Kind"]
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {kind.slug: kind for kind in sorted((*INPUT_KINDS, *CHECK_KINDS), key=lambda kind: kind.id)}

@@ -30,10 +30,6 @@ class Family(Enum):
     QUALITY = "Quality of the run"
 
 
-EFFECTS = (Family.OUTPUT, Family.QUALITY)
-"""Kinds of these families say where an error shows, not where it enters."""
-
-
 @dataclass(frozen=True)
 class Kind:
     """One kind of finding: all that is the same in every finding of it.
@@ -69,6 +65,11 @@ class Kind:
     follows_input: bool = False
     explains: tuple[Family, ...] = ()
     begins_with_worst: bool = False
+
+    @property
+    def is_effect(self) -> bool:
+        """Whether it says how much of an error shows, not where the error enters."""
+        return self.family in (Family.OUTPUT, Family.QUALITY)
 
     @property
     def page(self) -> str:

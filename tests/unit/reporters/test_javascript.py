@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -131,7 +132,7 @@ def test_names_are_spelled_out_alike(engine: MiniRacer, name: str) -> None:
 
 def test_layers_rank_and_are_marked_alike(loaded: MiniRacer, run: Run) -> None:
     order = loaded.eval(
-        "var named = layerNumbers.namedLayers(run.findings);"
+        f"var named = layerNumbers.namedLayers(run.findings, {json.dumps(ranking.EFFECTS)});"
         "var ranked = (layer) => ({layer, rank: layerNumbers.severity(layer, named)});"
         "JSON.stringify(run.layers.map(ranked)"
         ".sort(layerNumbers.bySeverity).map((entry) => entry.layer.index))"
@@ -150,3 +151,14 @@ def test_layers_rank_and_are_marked_alike(loaded: MiniRacer, run: Run) -> None:
 
 def test_states_have_the_same_words(engine: MiniRacer) -> None:
     assert json.loads(str(engine.eval("JSON.stringify(layerNumbers.STATES)"))) == text.STATE_WORDS
+
+
+def test_findings_that_tell_how_much_name_no_layers(engine: MiniRacer, run: Run) -> None:
+    slugs = ("task-effect", "layer-limit", "mixed-range", "acme-range")
+    failed = [
+        dataclasses.replace(run.findings[0], slug=s, layers=(i,)) for i, s in enumerate(slugs)
+    ]
+    changed = dataclasses.replace(run, findings=tuple(failed))
+    given = ", ".join(json.dumps(item) for item in (encode(changed)["findings"], ranking.EFFECTS))
+    named = engine.eval(f"JSON.stringify([...layerNumbers.namedLayers({given}).keys()])")
+    assert json.loads(str(named)) == list(ranking.named_layers(changed)) == [2, 3]

@@ -214,7 +214,7 @@
     const run = JSON.parse(text);
     const found = run.verdict.limits.find((limit) => limit.metric === "sqnr_db");
     const limit = found ? value(found.value) : 20;
-    const named = namedLayers(run.findings);
+    const named = namedLayers(run.findings, byId("qdebug-run").dataset.effects.split(" "));
     const entries = run.layers.map((layer) => ({ layer, mark: mark(layer, limit, named), rank: severity(layer, named) })).sort(bySeverity);
     addButtons(run, text);
     if (entries.length) upgradeTable(run, entries);

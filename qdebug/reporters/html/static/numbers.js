@@ -52,11 +52,10 @@ const layerNumbers = (() => {
   };
   const field = (name) => (layer) => layerFilter.FIELDS[name].get(layer, new Map());
   const level = (stored) => (isNone(stored) || Number.isNaN(value(stored)) ? Infinity : value(stored));
-  const EFFECTS = ["QD6", "QD9"];
-  const namedLayers = (findings) => {
+  const namedLayers = (findings, effects) => {
     const named = new Map();
-    for (const { id, slug, status, layers } of findings) {
-      if (status !== "fail" || EFFECTS.includes(id.slice(0, 3))) continue;
+    for (const { slug, status, layers } of findings) {
+      if (status !== "fail" || effects.includes(slug)) continue;
       for (const index of layers.slice(0, 8)) if (!named.has(index)) named.set(index, [named.size, slug]);
     }
     return named;
