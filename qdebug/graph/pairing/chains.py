@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from qdebug.graph.operators import (
+    AFFINE_FAMILIES,
+    FOLDABLE_ACTIVATION_FAMILIES,
+    PRODUCT_FAMILIES,
+    VIEW_FAMILIES,
+)
 from qdebug.graph.pairing.logical import Const, Op, Value
-from qdebug.graph.pairing.ops import VIEW_FAMILIES
 from qdebug.graph.pairing.score import const_agrees, overlap, params_agreement, reader_families
 
 _MAX_LENGTH = 8
-_AFFINE = frozenset({"Add", "Mul", "Sub", "Div"})
-_ACTIVATIONS = frozenset({"LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"})
 _STEP, _SKIP, _VIEW_SKIP, _END = 2.0, -0.1, -0.05, 2.0
 _CONSTANT, _SAME_CONSTANT, _FOLDED, _ABSORBED = 0.5, 0.5, 0.3, 0.5
 
@@ -25,9 +28,9 @@ def foldable(op: Op) -> bool:
     """Whether the operation may vanish into the one before it."""
     if op.family in ("Clip", "BatchNormalization"):
         return len(op.values) == 1
-    if op.family in _AFFINE:
+    if op.family in AFFINE_FAMILIES:
         return len(op.values) == 1 and len(op.consts) == 1
-    return op.family in _ACTIVATIONS and len(op.values) == 1
+    return op.family in FOLDABLE_ACTIVATION_FAMILIES and len(op.values) == 1
 
 
 def passable(op: Op) -> bool:
@@ -98,7 +101,7 @@ def align(left_op: Op, right_op: Op) -> Alignment:
 
 def bias_of(op: Op) -> Const | None:
     """Constant third operand of a convolution or matrix product."""
-    if op.family not in ("Conv", "ConvTranspose", "MatMul") or len(op.inputs) < 3:
+    if op.family not in PRODUCT_FAMILIES or len(op.inputs) < 3:
         return None
     bias = op.inputs[2]
     return bias if isinstance(bias, Const) else None

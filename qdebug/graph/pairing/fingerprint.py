@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.graph.model import Array
+from qdebug.graph.operators import WEIGHTED_FAMILIES
 from qdebug.graph.pairing.logical import Const, Op
-from qdebug.graph.pairing.ops import WEIGHTED
 
 _ROWS, _COLUMNS = 32, 64
 _CROWD = 64  # weights of one shape beyond which fewer rows are compared
@@ -22,7 +22,7 @@ Sample = npt.NDArray[np.float32]
 
 def weight_of(op: Op) -> tuple[int, Const] | None:
     """Operand slot and constant of the operation's weight; None where it has none."""
-    if op.family not in WEIGHTED:
+    if op.family not in WEIGHTED_FAMILIES:
         return None
     for slot, operand in enumerate(op.inputs):
         if isinstance(operand, Const) and len(operand.shape or ()) >= 2:

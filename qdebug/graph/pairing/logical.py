@@ -10,7 +10,7 @@ import numpy as np
 
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Array, Graph, Node, TensorType
-from qdebug.graph.pairing.ops import NEUTRAL_ELEMENTS, VIEW_FAMILIES
+from qdebug.graph.operators import NEUTRAL_ELEMENTS, VIEW_FAMILIES
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import dequantize
 
