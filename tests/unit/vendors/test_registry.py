@@ -75,8 +75,8 @@ def test_every_folder_is_a_toolchain_and_loads() -> None:
 
 
 def test_names_and_their_order_are_those_users_know() -> None:
-    advice = [vendor.name for vendor in registry.toolchains("advice")]
-    assert advice == ["onnxruntime", "tensorrt", "tpu-mlir", "rknn", "horizon", "ncnn"]
+    known = ["onnxruntime", "tensorrt", "tpu-mlir", "rknn", "horizon", "ncnn"]
+    assert [x.name for x in registry.toolchains("advice") if x.name in known] == known
     for name in "tpu_mlir tpu-mlir sophgo horizon rknn ncnn aipp atc openvino".split():
         assert is_dialect(f"{name}:x")
     for name in "ultralytics huggingface timm hf torchvision".split():
