@@ -170,6 +170,7 @@ def test_each_dialect_writes_something() -> None:
         "letterbox 640 pad 114 | rgb | /255 | nchw",
         "resize 640x640 cv2 linear | rgb | /255 | nchw",
         "imagenet",
+        "rgb | /255 | nchw",
     ]
     titles = {t for text in specs for t in dialects.write_all(PreprocessSpec.parse(text))}
     assert titles == {dialects.dialect(vendor.name).title for vendor in toolchains("dialect")}
