@@ -42,7 +42,7 @@ FLOAT_TYPES = frozenset(
         onnx.TensorProto.DOUBLE,
     }
 )
-_SMALL = 4096  # elements; constants up to this size are compared by content
+_BY_CONTENT = 4096  # elements up to which constants are compared by content; by judgement, for time
 
 
 def build(graph: Graph, constants: Constants | None = None) -> Logical:
@@ -393,7 +393,7 @@ def _operand_key(operand: Value | Const | None) -> Any:
     if isinstance(operand, Value):
         return operand.root.index
     shape = operand.shape
-    if shape is None or int(np.prod(shape)) > _SMALL or isinstance(operand, PackedConst):
+    if shape is None or int(np.prod(shape)) > _BY_CONTENT or isinstance(operand, PackedConst):
         return operand.tensor
     value = operand.read()
     return operand.tensor if value is None else (str(value.dtype), value.shape, value.tobytes())

@@ -13,7 +13,7 @@ from qdebug.graph.pairs import Pair
 from qdebug.graph.walk import walk
 from qdebug.run.model import Unpaired
 
-_FAR = 200  # operations searched downstream for the next matched value
+_SEARCHED = 200  # values looked at downstream for the next matched one; by judgement, for time
 
 
 def unpaired_float(matches: Matches, pairs: list[Pair]) -> list[Unpaired]:
@@ -94,7 +94,7 @@ def _feeds(value: Value, end: Value) -> bool:
 
 def _next_matched(matches: Matches, value: Value) -> Value | None:
     """Nearest value downstream that has a counterpart."""
-    downstream = islice(walk([value], _results), 1, _FAR)
+    downstream = islice(walk([value], _results), 1, _SEARCHED)
     return next((reached for reached in downstream if reached in matches.of_left), None)
 
 
