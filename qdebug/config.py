@@ -266,11 +266,11 @@ def _spec(value: Any) -> str:
     """The text form of a spec; a table with ``[[step]]`` tables is turned into it."""
     if isinstance(value, str):
         return _text(value)
-    from qdebug.preprocess.toml_form import from_mapping
+    from qdebug.preprocess.spec import PreprocessSpec
 
     if not isinstance(value, dict):
         raise ValueError(f"{value!r} is neither a text nor a table")
-    return str(from_mapping(value))
+    return str(PreprocessSpec.from_mapping(value))
 
 
 _TEXT: Json = {"type": "string", "minLength": 1}

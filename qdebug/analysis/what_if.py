@@ -21,10 +21,16 @@ from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.errors import QdebugError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, Node
+from qdebug.graph.operators import (
+    BETWEEN_Q_AND_DQ_IN_PLACE,
+    CLIPPING,
+    DEQUANTIZE_OPS,
+    QUANTIZE_OPS,
+)
 from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
-from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.graph.shapes import infer_types
+from qdebug.graph.walk import walk
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, include, measure
 
@@ -37,8 +43,6 @@ LOW_DB, HIGH_DB = -20.0, 60.0
 """SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
 DAMAGED_DB = 35.0
 """A gain counts where the output has less than this."""
-_PASSING = frozenset({"Identity", "Clip"})
-"""Operators that may stand between a quantizer's two halves."""
 
 
 @dataclass(frozen=True)
@@ -349,9 +353,9 @@ class WhatIf:
         """The float activation that the quant graph leaves to the Q/DQ pair, if any."""
         maker = self.float_graph.producer.get(pair.float_tensor)
         source = self.quant_graph.producer.get(pair.raw)
-        if maker is None or maker.op not in ("Relu", "Clip"):
+        if maker is None or maker.op not in CLIPPING:
             return None
-        if source is not None and source.op in ("Relu", "Clip", "FusedConv"):
+        if source is not None and source.op in CLIPPING | {"FusedConv"}:
             return None
         return maker
 
@@ -389,20 +393,20 @@ def _is_transposed(weight: WeightPair, graph: Graph) -> bool:
 
 def _dequantized(graph: Graph, raw: str) -> list[str]:
     """Tensors that stand for ``raw`` after quantization, whatever the number of its Q/DQ pairs."""
-    found: list[str] = []
-    todo = [(raw, raw in graph.initializers)]
-    while todo:
-        tensor, is_codes = todo.pop()
-        for node in graph.consumer_nodes(tensor):
-            if tensor != node.inputs[0]:
-                continue
-            if node.op in QUANTIZE_OPS and (tensor == raw or not is_codes):
-                todo.append((node.outputs[0], True))
-            elif is_codes and node.op in DEQUANTIZE_OPS:
-                found.append(node.outputs[0])
-            elif is_codes and tensor != raw and node.op in _PASSING:
-                todo.append((node.outputs[0], True))
-    return sorted(set(found))
+    codes = [node.outputs[0] for node in _readers(graph, raw) if node.op in QUANTIZE_OPS]
+    codes += [raw] if raw in graph.initializers else []
+
+    def held_in_place(tensor: str) -> list[str]:
+        readers = _readers(graph, tensor) if tensor != raw else []
+        return [n.outputs[0] for n in readers if n.op in BETWEEN_Q_AND_DQ_IN_PLACE]
+
+    readers = (node for tensor in walk(codes, held_in_place) for node in _readers(graph, tensor))
+    return sorted({node.outputs[0] for node in readers if node.op in DEQUANTIZE_OPS})
+
+
+def _readers(graph: Graph, tensor: str) -> list[Node]:
+    """The nodes that compute on the tensor: it is their first operand."""
+    return [node for node in graph.consumer_nodes(tensor) if node.inputs[0] == tensor]
 
 
 def _emit_activation(graph: Graph, node: Node, value: str, tag: str, builder: PartBuilder) -> str:

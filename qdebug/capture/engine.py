@@ -23,6 +23,7 @@ from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pair, TensorForm
+from qdebug.graph.walk import walk
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -409,18 +410,11 @@ class Capture:
 
 def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[str]:
     """Raw tensors of the nearest pairs upstream of a pair's quant layer."""
-    maker = graph.producer.get(pair.raw)
-    seen: set[int] = set()
-    todo = list(maker.reads) if maker else []
-    while todo:
-        name = todo.pop()
-        if name in source:
-            yield name
-            continue
-        node = graph.producer.get(name)
-        if node is not None and node.index not in seen:
-            seen.add(node.index)
-            todo.extend(node.reads)
+
+    def before(tensor: str) -> tuple[str, ...]:
+        return () if tensor in source else graph.sources(tensor)
+
+    return (tensor for tensor in walk(graph.sources(pair.raw), before) if tensor in source)
 
 
 def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> bool:

@@ -11,6 +11,7 @@ from qdebug.capture.plan import Schedule
 from qdebug.graph.model import Graph, Node, TensorType
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.rewrite import PREFIX, PartBuilder, renamed
+from qdebug.graph.walk import walk
 
 _FLOAT = onnx.TensorProto.FLOAT
 
@@ -199,15 +200,19 @@ def _with_constants(
     graph: Graph, chosen: set[int], constant: frozenset[int], wanted: Iterable[str]
 ) -> list[Node]:
     """The chosen nodes with the constant ones they read, in execution order."""
-    found = set(chosen)
-    todo = [name for index in chosen for name in graph.nodes[index].reads]
-    todo += wanted
-    while todo:
-        node = graph.producer.get(todo.pop())
-        if node is not None and node.index in constant and node.index not in found:
-            found.add(node.index)
-            todo.extend(node.reads)
-    return [graph.nodes[index] for index in sorted(found)]
+
+    def made_of(tensor: str) -> tuple[str, ...]:
+        return graph.sources(tensor) if _index(graph, tensor) in constant else ()
+
+    read = [name for index in chosen for name in graph.nodes[index].reads]
+    reached = {_index(graph, tensor) for tensor in walk([*read, *wanted], made_of)}
+    return [graph.nodes[index] for index in sorted(chosen | (reached & constant))]
+
+
+def _index(graph: Graph, tensor: str) -> int:
+    """Of the node that makes the tensor, -1 where none does."""
+    node = graph.producer.get(tensor)
+    return -1 if node is None else node.index
 
 
 def _read_later(graph: Graph, plan: Schedule, segment: range, made: set[str]) -> list[str]:

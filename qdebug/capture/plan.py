@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from qdebug.graph.model import Graph
 from qdebug.graph.rewrite import constants_of
+from qdebug.graph.walk import walk
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,25 @@ def schedule(graph: Graph, targets: Sequence[Iterable[str]]) -> Schedule:
     names = constants_of(graph)
     constant = frozenset(n.index for n in graph.nodes if all(o in names for o in n.outputs if o))
     position: dict[int, int] = {}
+    done = set(constant)
     for at, tensors in enumerate(targets):
-        todo = list(tensors)
-        while todo:
-            node = graph.producer.get(todo.pop())
-            if node is None or node.index in position or node.index in constant:
-                continue
-            position[node.index] = at
-            todo.extend(node.reads)
+        new = _unscheduled(graph, tensors, done)
+        position.update(dict.fromkeys(new, at))
+        done |= new
     return Schedule(position, constant)
+
+
+def _unscheduled(graph: Graph, tensors: Iterable[str], done: set[int]) -> set[int]:
+    """Indices of the nodes that the tensors need besides those that are done."""
+
+    def is_open(tensor: str) -> bool:
+        node = graph.producer.get(tensor)
+        return node is not None and node.index not in done
+
+    def before(tensor: str) -> tuple[str, ...]:
+        return graph.sources(tensor) if is_open(tensor) else ()
+
+    return {graph.producer[tensor].index for tensor in walk(tensors, before) if is_open(tensor)}
 
 
 def carried_bytes(

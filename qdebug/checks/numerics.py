@@ -11,7 +11,7 @@ from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.effect import DAMAGED_DB, FAIL_GAIN_DB
 from qdebug.checks.weight_values import layers_of_nodes
 from qdebug.graph.model import Graph, Node
-from qdebug.graph.qparams import DEQUANTIZE_OPS
+from qdebug.graph.operators import DEQUANTIZE_OPS
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, OutputResult
 

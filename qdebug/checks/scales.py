@@ -13,8 +13,9 @@ from qdebug.checks.effect import gain_evidence, gain_of, rounded, structural_sta
 from qdebug.checks.weight_values import NEGLIGIBLE, weight_rows
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
+from qdebug.graph.operators import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qdebug.graph.pairs import Quantizer
-from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS, linear_quantizer
+from qdebug.graph.qparams import linear_quantizer
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 

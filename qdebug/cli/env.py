@@ -87,12 +87,14 @@ def _providers() -> dict[str, str]:
 
 def _plugins() -> dict[str, str]:
     from qdebug.plugins import GROUPS, plugin_names
+    from qdebug.vendors.registry import states
 
-    return {
+    found = {
         f"{group[:-1]} {name}": _load_status(group, name)
         for group in GROUPS
         for name in plugin_names(group)
     }
+    return found | {f"vendor {name}": state for name, state in states().items()}
 
 
 def _load_status(group: str, name: str) -> str:

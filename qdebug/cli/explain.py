@@ -24,13 +24,20 @@ class ExplainCommand:
     def run(self, args: argparse.Namespace) -> int:
         """Print the page: laid out on a terminal, as Markdown elsewhere."""
         from qdebug.run.kinds import KINDS
-        from qdebug.run.pages import page, sentence
+        from qdebug.run.pages import sentence
 
         if args.name is None:
             rows = [f"{x.id}  {x.slug:<24}{sentence(x)}\n" for x in KINDS.values()]
             terminal.write("".join(rows))
         elif terminal.wants_color(args.color):
-            terminal.write_markdown(page(args.name))
+            terminal.write_markdown(_page(args.name))
         else:
-            terminal.write(page(args.name))
+            terminal.write(_page(args.name))
         return ExitCode.PASS
+
+
+def _page(name: str) -> str:
+    from qdebug.run import pages
+    from qdebug.vendors import manual
+
+    return manual.page() if name == pages.TOOLCHAINS else pages.page(name)

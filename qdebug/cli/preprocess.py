@@ -84,8 +84,8 @@ class PreprocessCommand:
 
 
 def _show(args: argparse.Namespace) -> int:
-    from qdebug.preprocess import read_spec
     from qdebug.vendors import dialects
+    from qdebug.vendors.reference import read_spec
 
     (text,) = _operands(args, 1, 1, "one spec")
     given = read_spec(text)
@@ -249,7 +249,7 @@ def _spec(text: str | None, facts: Any) -> PreprocessSpec:
 
 def _given(text: str | None, facts: Any) -> ImpliedSpec:
     """Read a spec; its size, or all of it, may come from a model."""
-    from qdebug.preprocess import read_spec, resolve_spec
+    from qdebug.vendors.reference import read_spec, resolve_spec
 
     if facts:
         given = resolve_spec(text, facts.input, facts.metadata, facts.front)

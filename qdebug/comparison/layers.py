@@ -11,6 +11,7 @@ from qdebug.capture.deployed import DeployedOutputs
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
+from qdebug.graph.walk import walk
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, measure
 from qdebug.metrics.state import classify, error_metrics, local_error, worst_channels
@@ -219,19 +220,11 @@ def _neighbours(graph: Graph, pairs: Sequence[Pair]) -> list[list[int]]:
     """Positions of the nearest pairs upstream of each pair."""
     source: Mapping[str, int] = {pair.float_tensor: at for at, pair in enumerate(pairs)}
     found: list[list[int]] = []
+
+    def before(tensor: str) -> tuple[str, ...]:
+        return () if tensor in source else graph.sources(tensor)
+
     for pair in pairs:
-        maker = graph.producer.get(pair.float_tensor)
-        seen: set[str] = set()
-        near: list[int] = []
-        todo = list(maker.reads) if maker else []
-        while todo:
-            name = todo.pop(0)
-            if name in seen:
-                continue
-            seen.add(name)
-            if name in source:
-                near.append(source[name])
-            elif name in graph.producer:
-                todo.extend(graph.producer[name].reads)
-        found.append(sorted(set(near)))
+        reached = walk(graph.sources(pair.float_tensor), before)
+        found.append(sorted({source[tensor] for tensor in reached if tensor in source}))
     return found

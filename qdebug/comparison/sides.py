@@ -25,10 +25,10 @@ from qdebug.preprocess import (
     PreprocessSpec,
     Sample,
     quant_side,
-    resolve_spec,
 )
 from qdebug.preprocess.graph_front import read_front
 from qdebug.run.model import PreprocessInfo
+from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]

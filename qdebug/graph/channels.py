@@ -5,22 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from qdebug.graph.model import Graph, Node, TensorType
+from qdebug.graph.operators import (
+    CHANNELS_ON_AXIS_1,
+    CHANNELS_ON_LAST_AXIS,
+    KEEPS_CHANNEL_AXIS,
+)
 
 MAX_CHANNELS = 8192
 """An axis longer than this is not a channel axis: its per-channel numbers would say nothing."""
-_FIRST = frozenset(
-    "Conv ConvTranspose BatchNormalization InstanceNormalization FusedConv MaxPool AveragePool "
-    "GlobalAveragePool GlobalMaxPool Resize Upsample LRN DepthToSpace SpaceToDepth".split()
-)
-_LAST = frozenset(
-    "MatMul Gemm LayerNormalization SkipLayerNormalization Gather EmbedLayerNormalization "
-    "FusedMatMul MultiHeadAttention Attention Gelu FastGelu BiasGelu".split()
-)
-_KEEP = frozenset(
-    "Add Sub Mul Div Pow Relu LeakyRelu PRelu Clip Sigmoid HardSigmoid HardSwish Tanh Erf Exp Sqrt "
-    "Softmax Identity Cast Dropout Where Min Max Neg Abs Elu Selu Softplus Mish Swish Slice Split "
-    "Concat Pad QuickGelu Log Reciprocal Not Floor Round".split()
-)
 
 
 def channel_axes(graph: Graph, types: Mapping[str, TensorType]) -> dict[str, int]:
@@ -53,9 +45,9 @@ def _axis(
     types: Mapping[str, TensorType],
 ) -> int:
     rank = len(shape)
-    if node.op in _FIRST:
+    if node.op in CHANNELS_ON_AXIS_1:
         return 1
-    if node.op in _LAST or rank == 2:
+    if node.op in CHANNELS_ON_LAST_AXIS or rank == 2:
         return rank - 1
     for name in node.inputs:
         source = _shape(types, name)
@@ -64,7 +56,7 @@ def _axis(
         if node.op == "Transpose":
             perm = list(node.attributes.get("perm", range(rank - 1, -1, -1)))
             return perm.index(axes[name])
-        if node.op in _KEEP:
+        if node.op in KEEPS_CHANNEL_AXIS:
             return axes[name]
     return _guess(shape)
 

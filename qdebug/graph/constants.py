@@ -9,18 +9,9 @@ import onnx
 from onnx import helper
 
 from qdebug.graph.model import SMALL, Array, Graph, Node
-from qdebug.graph.qparams import (
-    DEQUANTIZE_OPS,
-    QUANTIZE_OPS,
-    dequantize,
-    linear_quantizer,
-    quantize,
-)
+from qdebug.graph.operators import DEQUANTIZE_OPS, QUANTIZE_OPS, RANDOM_OPS, SHAPE_OPS
+from qdebug.graph.qparams import dequantize, linear_quantizer, quantize
 
-_SHAPE_OPS = frozenset({"Shape", "Size"})
-_RANDOM_OPS = frozenset(
-    {"RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli"}
-)
 _QUICK = frozenset({"Cast", "Transpose"}) | QUANTIZE_OPS | DEQUANTIZE_OPS
 _LARGE = 1 << 26  # elements; a folded constant beyond this is left symbolic
 
@@ -59,15 +50,15 @@ def _reachable(graph: Graph) -> set[str]:
     """Tensors that depend on the values of the graph's inputs."""
     found = set(graph.inputs)
     for node in graph.nodes:
-        if node.op in _SHAPE_OPS:
+        if node.op in SHAPE_OPS:
             continue
-        if node.op in _RANDOM_OPS or any(name in found for name in node.reads):
+        if node.op in RANDOM_OPS or any(name in found for name in node.reads):
             found.update(name for name in node.outputs if name)
     return found
 
 
 def _evaluate(constants: Constants, node: Node) -> dict[str, Array | None]:
-    if node.op in _SHAPE_OPS and node.inputs[0] not in constants.graph.initializers:
+    if node.op in SHAPE_OPS and node.inputs[0] not in constants.graph.initializers:
         shape = _fixed_shape(constants, node)
         return {node.outputs[0]: None if shape is None else _shape_slice(node, shape)}
     inputs = [constants.value(name) if name else None for name in node.inputs]

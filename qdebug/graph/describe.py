@@ -8,15 +8,19 @@ from typing import Literal
 import onnx
 
 from qdebug.graph.model import Graph, Node
-from qdebug.graph.pairing.ops import INTEGER_ACCUMULATORS
-from qdebug.graph.qparams import DEQUANTIZE_OPS, FAKE_QUANTIZE_OPS, QUANTIZE_OPS
+from qdebug.graph.operators import (
+    DEQUANTIZE_OPS,
+    DYNAMIC_OPS,
+    FAKE_QUANTIZE_OPS,
+    INTEGER_ACCUMULATORS,
+    OPS_ON_CODES,
+    QUANTIZE_OPS,
+    WEIGHT_ONLY_OPS,
+)
 from qdebug.run.model import ModelInfo
 
 Format = Literal["float", "qdq", "qoperator", "dynamic", "float16", "mixed"]
 
-_DYNAMIC_OPS = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
-_CODE_OPS = frozenset({"QGemm", "QAttention", "AscendDequant"})
-_WEIGHT_ONLY_OPS = frozenset({"MatMulNBits", "MatMulBnb4", "GatherBlockQuantized"})
 _HALF = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.BFLOAT16: "bfloat16"}
 
 
@@ -41,10 +45,10 @@ def _producer(graph: Graph) -> str:
 
 
 def _format(graph: Graph, ops: Counter[str]) -> Format:
-    coded = any(op.startswith("QLinear") or op in _CODE_OPS for op in ops)
-    dynamic = any(op in _DYNAMIC_OPS for op in ops) or any(op in INTEGER_ACCUMULATORS for op in ops)
+    coded = any(op.startswith("QLinear") or op in OPS_ON_CODES for op in ops)
+    dynamic = any(op in DYNAMIC_OPS for op in ops) or any(op in INTEGER_ACCUMULATORS for op in ops)
     qdq = bool(_activation_dtypes(graph)) or any(op in FAKE_QUANTIZE_OPS for op in ops)
-    weights = any(op in _WEIGHT_ONLY_OPS for op in ops) or any(op in DEQUANTIZE_OPS for op in ops)
+    weights = any(op in WEIGHT_ONLY_OPS for op in ops) or any(op in DEQUANTIZE_OPS for op in ops)
     if coded:
         return "mixed" if dynamic else "qoperator"
     if dynamic:
@@ -103,7 +107,7 @@ def _detail(graph: Graph, form: Format) -> str:
 def _activations(graph: Graph) -> Counter[str]:
     found = _activation_dtypes(graph)
     for node in graph.nodes:
-        if node.op.startswith("QLinear") or node.op in _CODE_OPS:
+        if node.op.startswith("QLinear") or node.op in OPS_ON_CODES:
             kind = graph.type_of(node.outputs[0])
             if kind.elem_type and kind.dtype.startswith(("u", "int")):
                 found[kind.dtype] += 1

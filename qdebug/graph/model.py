@@ -13,6 +13,8 @@ import numpy.typing as npt
 import onnx
 from onnx import helper, numpy_helper
 
+from qdebug.graph.walk import walk
+
 Array = npt.NDArray[Any]
 SMALL = 65536
 """Elements up to which a constant's value is kept once read."""
@@ -175,15 +177,18 @@ class Graph:
 
     def ancestors(self, tensors: Iterable[str], stop: Container[str] = ()) -> set[int]:
         """Indices of the nodes needed to compute the tensors, not passing beyond ``stop``."""
-        found: set[int] = set()
-        todo = [t for t in tensors if t not in stop]
-        while todo:
-            node = self.producer.get(todo.pop())
-            if node is None or node.index in found:
-                continue
-            found.add(node.index)
-            todo.extend(name for name in node.reads if name not in stop)
-        return found
+
+        def before(tensor: str) -> list[str]:
+            return [name for name in self.sources(tensor) if name not in stop]
+
+        start = [tensor for tensor in tensors if tensor not in stop]
+        made = (self.producer.get(tensor) for tensor in walk(start, before))
+        return {node.index for node in made if node is not None}
+
+    def sources(self, tensor: str) -> tuple[str, ...]:
+        """What the tensor is computed of; nothing for an input or an initializer."""
+        node = self.producer.get(tensor)
+        return () if node is None else node.reads
 
 
 def _plain_constant(value: Any) -> Array:

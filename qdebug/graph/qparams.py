@@ -8,18 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.graph.model import Graph, Node
+from qdebug.graph.operators import DEQUANTIZE_OPS
 from qdebug.graph.pairs import Array, Quantizer
-
-QUANTIZE_OPS = frozenset(
-    {"QuantizeLinear", "ExtendedQuantizeLinear", "VitisQuantizeLinear", "AscendQuant"}
-)
-DEQUANTIZE_OPS = frozenset(
-    {"DequantizeLinear", "ExtendedDequantizeLinear", "VitisDequantizeLinear"}
-)
-FAKE_QUANTIZE_OPS = frozenset(
-    {"Quant", "BipolarQuant", "FakeQuantize", "BFPQuantizeDequantize", "QcQuantizeOp"}
-)
-"""Operators that quantize and dequantize at once."""
 
 _FLOAT_RANGES = {
     "float8e4m3fn": 448,

@@ -13,7 +13,7 @@ from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, TensorType, tensor_types
 
 _ROUNDS = 24  # of folding shape parameters; each may make the next one known
-_SMALL = 2048  # elements; enough for every shape, axes or repeats tensor
+_SHAPE_VALUES = 2048  # elements; by judgement, enough for every shape, axes or repeats tensor
 
 # Operators that ONNX's own inference does not know, and the standard operator with the same output
 # shape; the second item picks the inputs to hand over.
@@ -109,7 +109,7 @@ def _fold_parameters(light: onnx.ModelProto, graph: Graph, types: Mapping[str, T
             if slot == 0 or not name or name in graph.initializers:
                 continue
             value = None if name in folded else constants.value(name)
-            if value is not None and value.size <= _SMALL and value.dtype.kind in "iuf":
+            if value is not None and value.size <= _SHAPE_VALUES and value.dtype.kind in "iuf":
                 folded[name] = f"{name}:folded"
                 tensor = onnx.numpy_helper.from_array(value, folded[name])
                 light.graph.initializer.append(tensor)
@@ -174,9 +174,9 @@ def _light_tensor(graph: Graph, tensor: onnx.TensorProto) -> onnx.TensorProto:
     for dim in tensor.dims:
         size *= dim
     external = tensor.data_location == onnx.TensorProto.EXTERNAL
-    if size <= _SMALL and not external:
+    if size <= _SHAPE_VALUES and not external:
         return tensor
-    if size <= _SMALL and tensor.data_type == onnx.TensorProto.INT64:
+    if size <= _SHAPE_VALUES and tensor.data_type == onnx.TensorProto.INT64:
         value = graph.constant(tensor.name)
         if value is not None:
             return onnx.numpy_helper.from_array(value, tensor.name)

@@ -6,7 +6,6 @@ from qdebug.preprocess.geometry import Geometry
 from qdebug.preprocess.implied import ImpliedSpec, implied_spec, quant_side
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.presets import DESCRIPTIONS, PRESETS
-from qdebug.preprocess.reference import read_spec, resolve_spec
 from qdebug.preprocess.samples import Contract, RawFormat, Sample, find_samples
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 
@@ -29,7 +28,5 @@ __all__ = [
     "prepare",
     "prepare_file",
     "quant_side",
-    "read_spec",
-    "resolve_spec",
     "thumbnail",
 ]

@@ -7,13 +7,15 @@ the value domain of their place in the chain.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from qdebug.errors import InputError
 from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.grammar import parse_step
 from qdebug.preprocess.presets import PRESETS
+from qdebug.preprocess.spelling import spellings
 from qdebug.preprocess.steps import (
     ARITHMETIC,
     GEOMETRIC,
@@ -34,6 +36,7 @@ from qdebug.preprocess.steps import (
     Scale,
     Step,
 )
+from qdebug.preprocess.toml_form import content_of, parsed_toml, to_toml
 
 _StepT = TypeVar("_StepT")
 
@@ -197,15 +200,13 @@ class PreprocessSpec:
 
     def equivalents(self) -> list[str]:
         """Every other spelling of the same arithmetic, as full specs; the canonical text first."""
-        from qdebug.preprocess.spelling import spellings
-
-        return spellings(self)
+        affine = self.affine
+        forms = map(PreprocessSpec, spellings(self.steps, affine.mean, affine.std))
+        return list(dict.fromkeys((str(self), *map(str, forms))))
 
     def to_toml(self) -> str:
         """Write the spec as TOML; `from_toml` reads it back."""
-        from qdebug.preprocess.toml_form import to_toml
-
-        return to_toml(self)
+        return to_toml(self.steps)
 
     @classmethod
     def from_toml(cls, text: str) -> PreprocessSpec:
@@ -214,9 +215,19 @@ class PreprocessSpec:
         Raises:
             InputError: the text is no TOML, or a key or value is not understood.
         """
-        from qdebug.preprocess.toml_form import from_toml
+        return cls.from_mapping(parsed_toml(text))
 
-        return from_toml(text)
+    @classmethod
+    def from_mapping(cls, document: Mapping[str, Any]) -> PreprocessSpec:
+        """Read parsed TOML: ``step`` tables, or ``spec`` with the text form.
+
+        Either may stand at the top level or in a table named ``preprocess``.
+
+        Raises:
+            InputError: it holds neither, or a key or value is not understood.
+        """
+        content = content_of(document)
+        return cls.parse(content) if isinstance(content, str) else cls(content)
 
 
 def _preset(part: str) -> PreprocessSpec | None:

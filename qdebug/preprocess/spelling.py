@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qdebug.preprocess.numbers import rounded
-from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import (
     ARITHMETIC,
     GEOMETRIC,
@@ -23,21 +22,29 @@ from qdebug.preprocess.steps import (
 )
 
 
-def spellings(spec: PreprocessSpec) -> list[str]:
-    """Write the same pipeline with its arithmetic in each convention, without duplicates.
+def spellings(
+    steps: Sequence[Step], mean: Sequence[float], std: Sequence[float]
+) -> list[tuple[Step, ...]]:
+    """Write a chain with its arithmetic in each convention.
 
     The numbers are rounded to seven significant digits, below float32's resolution.
+
+    Args:
+        steps: the chain.
+        mean: of its arithmetic as a whole, on 0..255, one a channel of the tensor.
+        std: the same.
+
+    Returns:
+        Chains that compute the same; none where there is no arithmetic, or where it cannot be
+        written in one place because a step in between depends on the values.
     """
-    arithmetic = any(isinstance(step, ARITHMETIC) for step in spec.steps)
-    if not arithmetic or not _fixed_domain(spec):
-        return [str(spec)]
-    forms = (_with_arithmetic(spec, steps) for steps in _conventions(spec.affine))
-    return list(dict.fromkeys((str(spec), *(str(form) for form in forms))))
+    if not any(isinstance(step, ARITHMETIC) for step in steps) or not _fixed_domain(steps):
+        return []
+    return [_with_arithmetic(steps, form) for form in _conventions(mean, std)]
 
 
-def _conventions(affine: Affine) -> list[tuple[Step, ...]]:
+def _conventions(mean: Sequence[float], std: Sequence[float]) -> list[tuple[Step, ...]]:
     """Spell an affine map on 0..255 and on 0..1, dividing and multiplying."""
-    mean, std = affine.mean, affine.std
     unit_mean, unit_std = [m / 255 for m in mean], [s / 255 for s in std]
     divided = Scale(255.0, divide=True)
     if all(abs(s - 1) < 1e-9 for s in unit_std) and not any(unit_mean):
@@ -64,19 +71,19 @@ def _compact(values: Sequence[float]) -> tuple[float, ...]:
     return numbers[:1] if len(set(numbers)) == 1 else numbers
 
 
-def _fixed_domain(spec: PreprocessSpec) -> bool:
+def _fixed_domain(steps: Sequence[Step]) -> bool:
     """Whether nothing between the first and the last arithmetic step depends on the values."""
-    positions = [i for i, s in enumerate(spec.steps) if isinstance(s, ARITHMETIC)]
-    between = spec.steps[positions[0] : positions[-1]]
+    positions = [i for i, s in enumerate(steps) if isinstance(s, ARITHMETIC)]
+    between = steps[positions[0] : positions[-1]]
     return not any(isinstance(s, (*GEOMETRIC, Cast, Reinterpret)) for s in between)
 
 
-def _with_arithmetic(spec: PreprocessSpec, arithmetic: Sequence[Step]) -> PreprocessSpec:
+def _with_arithmetic(steps: Sequence[Step], arithmetic: Sequence[Step]) -> tuple[Step, ...]:
     """Replace the arithmetic of a chain.
 
     The gain and offset are in the tensor's channel order, so the new steps go behind the last
     step that changes it.
     """
-    last = max(i for i, s in enumerate(spec.steps) if isinstance(s, (*ARITHMETIC, Color)))
-    before = [s for s in spec.steps[: last + 1] if not isinstance(s, ARITHMETIC)]
-    return PreprocessSpec((*before, *arithmetic, *spec.steps[last + 1 :]))
+    last = max(i for i, s in enumerate(steps) if isinstance(s, (*ARITHMETIC, Color)))
+    before = [s for s in steps[: last + 1] if not isinstance(s, ARITHMETIC)]
+    return (*before, *arithmetic, *steps[last + 1 :])

@@ -7,14 +7,13 @@ is its text (``"cv2 linear"``), a size taken from the model is ``"model"``.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from qdebug.errors import InputError
 from qdebug.preprocess.grammar import unknown
 from qdebug.preprocess.numbers import format_number
-from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import (
     FILTERS,
     Align,
@@ -67,9 +66,9 @@ _OPERATIONS: dict[str, type[Step]] = {
 _NAMES = {kind: name for name, kind in _OPERATIONS.items()}
 
 
-def to_toml(spec: PreprocessSpec) -> str:
-    """Write a spec as TOML."""
-    return "\n".join(_table(step) for step in spec.steps)
+def to_toml(steps: Sequence[Step]) -> str:
+    """Write a chain as TOML."""
+    return "\n".join(map(_table, steps))
 
 
 def _table(step: Step) -> str:
@@ -93,36 +92,39 @@ def _value(name: str, value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else format_number(value)
 
 
-def from_toml(text: str) -> PreprocessSpec:
-    """Read a spec from TOML.
+def parsed_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
 
     Raises:
-        InputError: the text is no TOML, or a key or value is not understood.
+        InputError: the text is no TOML.
     """
     try:
-        document = tomllib.loads(text)
+        document: dict[str, Any] = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the preprocessing TOML cannot be read: {error}") from error
-    return from_mapping(document)
+    return document
 
 
-def from_mapping(document: Mapping[str, Any]) -> PreprocessSpec:
-    """Read a spec from parsed TOML: ``step`` tables, or ``spec`` with the text form.
+def content_of(document: Mapping[str, Any]) -> str | tuple[Step, ...]:
+    """What parsed TOML holds: the steps of its ``step`` tables, or the text under ``spec``.
 
     Either may stand at the top level or in a table named ``preprocess``.
+
+    Raises:
+        InputError: it holds neither, or a key or value is not understood.
     """
     content = document.get("preprocess", document)
     if isinstance(content, str):
-        return PreprocessSpec.parse(content)
+        return content
     if isinstance(content, Mapping) and isinstance(content.get("spec"), str):
-        return PreprocessSpec.parse(content["spec"])
+        return str(content["spec"])
     steps = content.get("step") if isinstance(content, Mapping) else None
     if not isinstance(steps, list):
         raise InputError(
             "the TOML has neither a 'spec' text nor [[step]] tables",
             'write spec = "letterbox 640 pad 114 | rgb | /255 | nchw"',
         )
-    return PreprocessSpec(tuple(_step(table) for table in steps))
+    return tuple(_step(table) for table in steps)
 
 
 def _step(table: Mapping[str, Any]) -> Step:

@@ -12,7 +12,7 @@ from qdebug.run.model import Finding
 
 MANUAL = Path(__file__).resolve().parent.parent / "manual"
 TOOLCHAINS = "toolchains"
-"""Name of the page with what all fixes have in common."""
+"""Name of the page with what all fixes have in common, `qdebug.vendors.manual.page`."""
 _LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./|findings/)?([a-z0-9-]+)\.md[^)]*\)")
 
 
@@ -25,20 +25,18 @@ def page(name: str) -> str:
     """A page as Markdown; links to other pages are the commands that show them.
 
     Args:
-        name: slug or id of a finding (``mixed-range``, ``QD301``), or ``toolchains``.
+        name: slug or id of a finding (``mixed-range``, ``QD301``).
 
     Raises:
         UsageError: there is no such page; the hint names the nearest.
     """
-    if name == TOOLCHAINS:
-        return _linked(_read(f"{TOOLCHAINS}.md"))
     wanted = name.lower()
     kind = next((kind for kind in KINDS.values() if wanted in (kind.slug, kind.id.lower())), None)
     if kind is None:
         near = difflib.get_close_matches(wanted, KINDS, n=1)
         hint = f"did you mean: qdebug explain {near[0]}" if near else "qdebug explain lists them"
         raise UsageError(f"there is no finding {name!r}", hint)
-    return _linked(_read(kind.page))
+    return linked(_read(kind.page))
 
 
 def sentence(kind: Kind) -> str:
@@ -50,7 +48,8 @@ def _read(name: str) -> str:
     return (MANUAL / name).read_text(encoding="utf-8")
 
 
-def _linked(text: str) -> str:
+def linked(text: str) -> str:
+    """A page's text with the command that shows it in place of each link to another page."""
     return _LINK.sub(lambda link: f"{link[1]} (`{_command(link[2])}`)", text)
 
 

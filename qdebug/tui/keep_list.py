@@ -10,7 +10,7 @@ from typing import Any
 
 from qdebug.run.model import Layer
 from qdebug.tui.context import Session
-from qdebug.vendors.advice import TOOLCHAINS, FloatLayer, keep_in_float
+from qdebug.vendors.advice import FloatLayer, advices, keep_in_float
 
 
 @dataclass(frozen=True)
@@ -73,19 +73,11 @@ def _in_words_of(vendor: str, session: Session) -> str:
     return "".join(f"{item.data['text']}\n" for item in keep_in_float(layers, vendor))
 
 
-_FILES = {
-    "onnxruntime": "quantize.py",
-    "tensorrt": "keep.sh",
-    "tpu-mlir": "qtable.txt",
-    "rknn": "quantization.cfg",
-    "horizon": "node_info.yaml",
-    "ncnn": "ncnn.table.txt",
-}
 FORMS: tuple[Form, ...] = (
     Form("JSON for ONNX Runtime and scripts", "keep.json", nodes_to_exclude, tells_precision=True),
     *(
-        Form(toolchain.title, _FILES.get(name, f"{name}.txt"), partial(_in_words_of, name))
-        for name, toolchain in TOOLCHAINS.items()
+        Form(vendor.title, advice.keep_file, partial(_in_words_of, vendor.name))
+        for vendor, advice in advices()
     ),
 )
 """Every form, the one that says most first; a toolchain that is added shows up here."""

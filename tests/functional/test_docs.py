@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from qdebug.preprocess import PreprocessSpec, resolve_spec
+from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.apply import prepare_file
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.run.filter import FIELDS
 from qdebug.run.kinds import KINDS
 from qdebug.run.redact import KINDS as REDACTIONS
-from qdebug.vendors.advice import TOOLCHAINS
+from qdebug.vendors.reference import resolve_spec
+from qdebug.vendors.registry import toolchains
 from tests.conftest import ROOT
 from tests.functional.conftest import Cli
 
@@ -151,7 +152,7 @@ def test_a_finding_s_page_tells_meaning_proof_and_cure(slug: str) -> None:
     parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
     assert parts[1::2] == ["What it means", "Verify", "Fix"]
     assert all(len(part.strip()) > 40 for part in parts[2::2])
-    known = {toolchain.title for toolchain in TOOLCHAINS.values()}
+    known = {vendor.title for vendor in toolchains()}
     assert set(re.findall(r"^\| ([^|`]+?) \| ", text, re.MULTILINE)) - {"toolchain"} <= known
 
 

@@ -10,25 +10,24 @@ import onnx
 
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
-from qdebug.graph.pairing.logical import Const, Logical, Op, Value
-from qdebug.graph.pairing.ops import (
-    COMMUTATIVE,
+from qdebug.graph.operators import (
+    COMMUTATIVE_FAMILIES,
+    DEQUANTIZE_OPS,
+    FAKE_QUANTIZE_OPS,
     INTEGER_ACCUMULATORS,
-    KEEPS_SCALE,
+    KEEPS_CODES,
     NEUTRAL,
-    PARAMETER_INPUTS,
+    QUANTIZE_OPS,
+    RANDOM_OPS,
     WEIGHTED,
-    CodeOp,
-    Operand,
-    code_op,
+    WEIGHTED_FAMILIES,
     family_of,
 )
+from qdebug.graph.pairing.logical import Const, Logical, Op, Value
+from qdebug.graph.pairing.ops import PARAMETER_INPUTS, CodeOp, Operand, code_op
 from qdebug.graph.pairing.packed import PackedConst
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import (
-    DEQUANTIZE_OPS,
-    FAKE_QUANTIZE_OPS,
-    QUANTIZE_OPS,
     bias_quantizer,
     linear_quantizer,
     make_quantizer,
@@ -43,8 +42,7 @@ FLOAT_TYPES = frozenset(
         onnx.TensorProto.DOUBLE,
     }
 )
-_RANDOM = frozenset({"RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial"})
-_SMALL = 4096  # elements; constants up to this size are compared by content
+_BY_CONTENT = 4096  # elements up to which constants are compared by content; by judgement, for time
 
 
 def build(graph: Graph, constants: Constants | None = None) -> Logical:
@@ -276,7 +274,7 @@ class _Builder:
             value = self._new_value(name, op)
             value.accumulator = self._accumulates(op)
             is_codes, quantizer = self._result_codes(op)
-            if (is_codes and slot == 0) or (is_codes and op.node.op in KEEPS_SCALE):
+            if (is_codes and slot == 0) or (is_codes and op.node.op in KEEPS_CODES):
                 value.codes[name] = value.quantizers[name] = quantizer
             repeated = twin.outputs[slot] if twin is not None else None
             value.root = repeated.root if repeated is not None else value
@@ -286,7 +284,7 @@ class _Builder:
         if op.node.op in INTEGER_ACCUMULATORS:
             return True
         source = self.logical.of_tensor.get(op.node.inputs[0]) if op.node.inputs else None
-        if source is None or op.node.op not in ("Conv", "Gemm", "MatMul", "ConvTranspose"):
+        if source is None or op.node.op not in WEIGHTED:
             return False
         return op.node.inputs[0] in source.codes  # AMCT: Conv on codes, AscendDequant behind it
 
@@ -302,7 +300,7 @@ class _Builder:
         source = self.logical.of_tensor.get(inputs[0])
         if source is None or inputs[0] not in source.codes:
             return False, None
-        kept = op.node.op in KEEPS_SCALE or op.node.op in ("Concat", "Relu")
+        kept = op.node.op in KEEPS_CODES or op.node.op == "Relu"
         return kept, source.codes[inputs[0]]
 
     def _read(self, op: Op, register: bool) -> None:
@@ -378,12 +376,12 @@ def _plain(value: Any) -> Any:
 
 def _key(op: Op) -> Any:
     """Equal for operations that compute the same; None where that cannot be said."""
-    if op.node.op in _RANDOM or op.node.outer_inputs:
+    if op.node.op in RANDOM_OPS or op.node.outer_inputs:
         return None
-    if op.family in WEIGHTED and op.consts:
+    if op.family in WEIGHTED_FAMILIES and op.consts:
         return None  # equal weights, all zero for instance, may be the fault that is looked for
     operands = [_operand_key(operand) for operand in op.inputs]
-    if op.family in COMMUTATIVE:
+    if op.family in COMMUTATIVE_FAMILIES:
         operands.sort(key=repr)
     to = op.node.attributes.get("to")
     return (op.family, op.node.op, repr(sorted(op.params.items())), to, tuple(operands))
@@ -395,7 +393,7 @@ def _operand_key(operand: Value | Const | None) -> Any:
     if isinstance(operand, Value):
         return operand.root.index
     shape = operand.shape
-    if shape is None or int(np.prod(shape)) > _SMALL or isinstance(operand, PackedConst):
+    if shape is None or int(np.prod(shape)) > _BY_CONTENT or isinstance(operand, PackedConst):
         return operand.tensor
     value = operand.read()
     return operand.tensor if value is None else (str(value.dtype), value.shape, value.tobytes())

@@ -10,24 +10,33 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
+from qdebug.graph.operators import (
+    AFFINE_FAMILIES,
+    FOLDABLE_ACTIVATION_FAMILIES,
+    PRODUCT_FAMILIES,
+    VIEW_FAMILIES,
+)
 from qdebug.graph.pairing.logical import Const, Op, Value
-from qdebug.graph.pairing.ops import VIEW_FAMILIES
 from qdebug.graph.pairing.score import const_agrees, overlap, params_agreement, reader_families
 
-_MAX_LENGTH = 8
-_AFFINE = frozenset({"Add", "Mul", "Sub", "Div"})
-_ACTIVATIONS = frozenset({"LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish", "Elu"})
+_MAX_LENGTH = 8  # operations of a chain; by judgement, for time
 _STEP, _SKIP, _VIEW_SKIP, _END = 2.0, -0.1, -0.05, 2.0
-_CONSTANT, _SAME_CONSTANT, _FOLDED, _ABSORBED = 0.5, 0.5, 0.3, 0.5
+_PARAMETERS, _SAME_CONSTANT, _FOLDED, _ABSORBED = 0.5, 0.5, 0.3, 0.5
+"""Gains of aligning two chains: for a step that both take, for one that is left out (a view costs
+less than an operation), for readers at the end that agree; and what equal parameters, equal
+constants and quantizers' ranges add. By judgement: twice or half of any one moves no row of
+`benchmarks.pairing` for the sample detector."""
+_SLACK = 0.01
+"""Part of a range by which its end may miss that of a Clip: one code of 8 bits is 0.004 of it."""
 
 
 def foldable(op: Op) -> bool:
     """Whether the operation may vanish into the one before it."""
     if op.family in ("Clip", "BatchNormalization"):
         return len(op.values) == 1
-    if op.family in _AFFINE:
+    if op.family in AFFINE_FAMILIES:
         return len(op.values) == 1 and len(op.consts) == 1
-    return op.family in _ACTIVATIONS and len(op.values) == 1
+    return op.family in FOLDABLE_ACTIVATION_FAMILIES and len(op.values) == 1
 
 
 def passable(op: Op) -> bool:
@@ -98,7 +107,7 @@ def align(left_op: Op, right_op: Op) -> Alignment:
 
 def bias_of(op: Op) -> Const | None:
     """Constant third operand of a convolution or matrix product."""
-    if op.family not in ("Conv", "ConvTranspose", "MatMul") or len(op.inputs) < 3:
+    if op.family not in PRODUCT_FAMILIES or len(op.inputs) < 3:
         return None
     bias = op.inputs[2]
     return bias if isinstance(bias, Const) else None
@@ -174,7 +183,7 @@ class _Aligner:
     def _step_gain(self, left: Op, right: Op) -> float | None:
         if left.family != right.family:
             return None
-        gain = _STEP + _CONSTANT * params_agreement(left, right)
+        gain = _STEP + _PARAMETERS * params_agreement(left, right)
         agreements = [const_agrees(a, b) for a, b in _const_pairs(left, right)]
         if False in agreements and not self.alike:
             return None
@@ -191,7 +200,7 @@ def clips_already(clip: Op, right: Value) -> bool:
     if clip.family != "Clip" or right.range is None:
         return False
     low, high = clip.params.get("min"), clip.params.get("max")
-    slack = 0.01 * (right.range[1] - right.range[0])
+    slack = _SLACK * (right.range[1] - right.range[0])
     above = low is None or right.range[0] >= float(low) - slack
     below = high is None or right.range[1] <= float(high) + slack
     return above and below

@@ -8,21 +8,25 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.graph.model import Array
+from qdebug.graph.operators import WEIGHTED_FAMILIES
 from qdebug.graph.pairing.logical import Const, Op
-from qdebug.graph.pairing.ops import WEIGHTED
 
-_ROWS, _COLUMNS = 32, 64
-_CROWD = 64  # weights of one shape beyond which fewer rows are compared
-_MIN_SIMILARITY = 0.9
-_MIN_MARGIN = 0.15
-_NARROW = 4  # a row of fewer numbers has no direction to speak of
+_ROWS, _COLUMNS = 32, 64  # of a weight that are compared; by judgement, for time
+_CROWD = 64  # weights of one shape beyond which fewer rows are compared; by judgement, for time
+_MIN_SIMILARITY, _MIN_MARGIN = 0.9, 0.15
+"""Mean absolute cosine of two weights' rows from which they belong together, and by how much it
+must lead. By judgement; 0.7 or 0.98, and 0.03 or 0.4, move no row of `benchmarks.pairing` for the
+sample classifier and detector: a quantized weight is far above, any other far below."""
+_NARROW = 4
+"""Numbers from which a row has a direction: of 4, unrelated ones have a cosine of 0.4 by chance, of
+fewer so much that a clear one says little."""
 
 Sample = npt.NDArray[np.float32]
 
 
 def weight_of(op: Op) -> tuple[int, Const] | None:
     """Operand slot and constant of the operation's weight; None where it has none."""
-    if op.family not in WEIGHTED:
+    if op.family not in WEIGHTED_FAMILIES:
         return None
     for slot, operand in enumerate(op.inputs):
         if isinstance(operand, Const) and len(operand.shape or ()) >= 2:

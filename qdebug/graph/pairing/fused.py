@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from qdebug.graph.pairing.logical import Op, Value
 
-_DEFAULT_SLOPE = 1.702  # of QuickGelu
-_TOLERANCE = 1e-3
+_DEFAULT_SLOPE = 1.702  # of QuickGelu, by ONNX Runtime's definition
+_TOLERANCE = 1e-3  # of slopes; exporters write 1.702 or 1, rounded to float16 at worst
 
 
 def swish_of(value: Value) -> tuple[Op, float] | None:

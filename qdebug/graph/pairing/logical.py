@@ -10,11 +10,14 @@ import numpy as np
 
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Array, Graph, Node, TensorType
-from qdebug.graph.pairing.ops import NEUTRAL_ELEMENTS, VIEW_FAMILIES
+from qdebug.graph.operators import NEUTRAL_ELEMENTS, VIEW_FAMILIES
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import dequantize
 
-_SMALL = 4096
+_NARROWER = 0.1
+"""Part of a range by which the next one must be narrower to hold an activation. By judgement: a
+``Relu`` or ``Clip`` that matters cuts more."""
+_FILLED = 4096  # elements up to which a constant is looked through; by judgement, for time
 
 
 @dataclass(eq=False)
@@ -37,7 +40,7 @@ class Const:
 
     def is_filled_with(self, number: float) -> bool:
         """Whether it is a small constant whose entries are all this number."""
-        if self.shape is None or int(np.prod(self.shape)) > _SMALL:
+        if self.shape is None or int(np.prod(self.shape)) > _FILLED:
             return False
         value = self.read()
         return value is not None and bool(np.allclose(value, number, rtol=1e-6, atol=1e-9))
@@ -151,7 +154,7 @@ class Op:
         before, after = self.values[0].range, self.result.range
         if before is None or after is None:
             return False
-        slack = 0.1 * (before[1] - before[0])
+        slack = _NARROWER * (before[1] - before[0])
         return after[0] > before[0] + slack or after[1] < before[1] - slack
 
     @property

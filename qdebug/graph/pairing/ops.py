@@ -1,86 +1,10 @@
-"""What pairing knows about operators: families, operands, and which ones change no values."""
+"""Where operators keep their operands and parameters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from qdebug.graph.model import Node
-
-# Operators that compute the same thing, under the family's name.
-_FAMILIES = {
-    "Conv": ("FusedConv", "QLinearConv", "ConvInteger", "NhwcConv", "NhwcFusedConv"),
-    "MatMul": (
-        "DynamicQuantizeMatMul",
-        "FusedGemm",
-        "FusedMatMul",
-        "Gemm",
-        "MatMulBnb4",
-        "MatMulInteger",
-        "MatMulInteger16",
-        "MatMulIntegerToFloat",
-        "MatMulNBits",
-        "QGemm",
-        "QLinearMatMul",
-        "TransposeMatMul",
-    ),
-    "Add": ("QLinearAdd", "Sum"),
-    "Mul": ("QLinearMul",),
-    "Clip": ("Relu", "Relu6"),
-    "Concat": ("QLinearConcat",),
-    "Sigmoid": ("QLinearSigmoid",),
-    "LeakyRelu": ("QLinearLeakyRelu",),
-    "Softmax": ("QLinearSoftmax",),
-    "AveragePool": ("QLinearAveragePool",),
-    "MaxPool": ("NhwcMaxPool",),
-    "ReduceMean": ("GlobalAveragePool", "QLinearGlobalAveragePool", "QLinearReduceMean"),
-    "Where": ("QLinearWhere",),
-    "Gelu": ("FastGelu", "BiasGelu"),
-    "LayerNormalization": ("SkipLayerNormalization",),
-    "RMSNormalization": ("SimplifiedLayerNormalization", "SkipSimplifiedLayerNormalization"),
-    "LSTM": ("DynamicQuantizeLSTM",),
-    "Attention": ("QAttention",),
-    "Reshape": ("Flatten", "Squeeze", "Unsqueeze"),
-    "Resize": ("Upsample",),
-    "ConvTranspose": ("QLinearConvTranspose", "ConvTransposeWithDynamicPads"),
-    "Gather": ("GatherBlockQuantized",),
-}
-_FAMILY_OF = {op: family for family, members in _FAMILIES.items() for op in members}
-
-VIEW_FAMILIES = frozenset({"Reshape", "Transpose"})
-"""Families whose output holds the input's values, laid out anew."""
-
-NEUTRAL_ELEMENTS = {"Add": 0.0, "Sub": 0.0, "Mul": 1.0, "Div": 1.0}
-"""Constants that make these operations change nothing."""
-
-COMMUTATIVE = frozenset({"Add", "Mul", "Max", "Min", "Mean", "And", "Or", "Xor", "Equal"})
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "MatMul", "LSTM", "GRU", "RNN", "Gather"})
-
-KEEPS_SCALE = frozenset(
-    {
-        "DepthToSpace",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "GatherElements",
-        "GatherND",
-        "MaxPool",
-        "NhwcMaxPool",
-        "Pad",
-        "Resize",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Tile",
-        "Transpose",
-        "Unsqueeze",
-        "Upsample",
-    }
-)
-"""Operators that, given integer codes, return codes of the same scale and zero point."""
-
-NEUTRAL = frozenset({"Identity", "Dropout"})
 
 # Parameters that newer operator sets take as inputs and older ones as attributes.
 PARAMETER_INPUTS: dict[str, tuple[str, ...]] = {
@@ -162,12 +86,6 @@ _CODE_OPS = {
         (Operand(0), Operand(1, 8, 9), Operand(2, 10, 11), Operand(3), Operand(4), Operand(5))
     ),
 }
-INTEGER_ACCUMULATORS = frozenset({"ConvInteger", "MatMulInteger", "MatMulInteger16"})
-
-
-def family_of(op: str) -> str:
-    """Name shared by the operators that compute the same thing."""
-    return _FAMILY_OF.get(op, op)
 
 
 def code_op(node: Node) -> CodeOp | None:

@@ -7,12 +7,17 @@ from collections.abc import Iterable
 from dataclasses import replace
 from itertools import product
 
+from qdebug.graph.operators import (
+    COMMUTATIVE_FAMILIES,
+    RESHAPING_FAMILIES,
+    VIEW_FAMILIES,
+    WEIGHTED_FAMILIES,
+)
 from qdebug.graph.pairing.chains import align, chain_before
 from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.fused import same_swish
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
-from qdebug.graph.pairing.ops import COMMUTATIVE, VIEW_FAMILIES, WEIGHTED
 from qdebug.graph.pairing.scaling import before_scaling
 from qdebug.graph.pairing.score import Scorer
 from qdebug.graph.pairing.state import (
@@ -26,8 +31,9 @@ from qdebug.graph.pairing.state import (
     same_content,
 )
 
-_MARGIN = 0.25  # by how much the best candidate must lead
-_RESHAPES = frozenset({"MatMul", "Reshape", "Transpose", "LayerNormalization"})
+_LEAD = 0.25
+"""By how much the best candidate's score must lead. By judgement, a quarter of what a name is
+worth; 0.05 or 1 move no row of `benchmarks.pairing` for the sample detector."""
 
 
 class Propagation:
@@ -60,7 +66,7 @@ class Propagation:
     def match_operands(self, left: Op, right: Op) -> bool:
         """Match operands slot by slot; False while a commutative operation is undecided."""
         pairs = self._operand_pairs(left, right)
-        reshape = left.family in _RESHAPES or self._is_reshaped(right.result)
+        reshape = left.family in RESHAPING_FAMILIES or self._is_reshaped(right.result)
         hint = self._hint_backward(left, right)
         for a, b in pairs:
             self.match_operand(*before_scaling(left, right, a, b), reshape, hint)
@@ -70,7 +76,7 @@ class Propagation:
         lefts, rights = left.values, right.values
         if len(lefts) != len(rights):
             return []
-        if left.family not in COMMUTATIVE or len(lefts) == 1:
+        if left.family not in COMMUTATIVE_FAMILIES or len(lefts) == 1:
             return list(zip(lefts, rights, strict=True))
         pairs = []
         for right_value in list(rights):
@@ -124,7 +130,7 @@ class Propagation:
     def _hint_backward(self, left: Op, right: Op) -> tuple[int, ...] | None:
         """Layout of the operands that the results' layout suggests."""
         known = self.matches.of_right.get(right.result.root)
-        if known is None or known.left is not left.result.root or left.family in WEIGHTED:
+        if known is None or known.left is not left.result.root or left.family in WEIGHTED_FAMILIES:
             return None
         return across_both(left, right, known.perm, forward=False)[1]
 
@@ -148,7 +154,7 @@ class Propagation:
         alignment = align(left, right)
         if not alignment.certain:
             return
-        reshape = left.family in _RESHAPES or any(map(self._is_reshaped, right.values))
+        reshape = left.family in RESHAPING_FAMILIES or any(map(self._is_reshaped, right.values))
         for a, b in alignment.pairs:
             self.matches.commit(a, b, by, self._hint(a, b), reshape)
         for a_op, b_op in alignment.steps:
@@ -257,7 +263,7 @@ class Propagation:
                 for (x, y), other in table.items()
                 if (x is a) != (y is b) and self.matches.free(x, y)
             ]
-            if not rivals or score - max(rivals) >= _MARGIN:
+            if not rivals or score - max(rivals) >= _LEAD:
                 done |= self.match_ops(a, b, by)
         return done
 
@@ -268,7 +274,7 @@ class Propagation:
         mine = [content_root(value) for value in left.values]
         theirs = [self.matches.of_right.get(value.root) for value in right.values]
         known = [None if match is None else content_root(match.left) for match in theirs]
-        if left.family in COMMUTATIVE:
+        if left.family in COMMUTATIVE_FAMILIES:
             return Counter(root for root in known if root is not None) <= Counter(mine)
         return all(b is None or a is b for a, b in zip(mine, known, strict=True))
 

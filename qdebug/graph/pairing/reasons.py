@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from itertools import islice
 
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairing.build import FLOAT_TYPES
@@ -10,9 +10,10 @@ from qdebug.graph.pairing.logical import Value
 from qdebug.graph.pairing.result import choose_reading
 from qdebug.graph.pairing.state import Matches, comparable, content_root, dtype_name
 from qdebug.graph.pairs import Pair
+from qdebug.graph.walk import walk
 from qdebug.run.model import Unpaired
 
-_FAR = 200  # operations searched downstream for the next matched value
+_SEARCHED = 200  # values looked at downstream for the next matched one; by judgement, for time
 
 
 def unpaired_float(matches: Matches, pairs: list[Pair]) -> list[Unpaired]:
@@ -93,17 +94,14 @@ def _feeds(value: Value, end: Value) -> bool:
 
 def _next_matched(matches: Matches, value: Value) -> Value | None:
     """Nearest value downstream that has a counterpart."""
-    todo, seen = deque([value]), {value}
-    while todo and len(seen) < _FAR:
-        for op in todo.popleft().consumer_ops():
-            for result in op.outputs:
-                if result is None or result.root in seen:
-                    continue
-                if result.root in matches.of_left:
-                    return result.root
-                seen.add(result.root)
-                todo.append(result.root)
-    return None
+    downstream = islice(walk([value], _results), 1, _SEARCHED)
+    return next((reached for reached in downstream if reached in matches.of_left), None)
+
+
+def _results(value: Value) -> list[Value]:
+    """What is computed of a value."""
+    outputs = (result for op in value.consumer_ops() for result in op.outputs)
+    return [result.root for result in outputs if result is not None]
 
 
 def _quant_reason(matches: Matches, tensor: str) -> str | None:

@@ -10,7 +10,10 @@ from qdebug.graph.pairing.fingerprint import Sample, as_matrix, weight_of
 from qdebug.graph.pairing.logical import Op, Value
 from qdebug.graph.pairing.score import const_agrees
 
-_LITTLE = 0.02  # logarithm of a scaling too small to tell
+_LITTLE = 0.02
+"""Logarithm of a scaling too small to tell. By judgement: 8 bits change a norm by less."""
+_LEFT = 0.5
+"""Part of the weights' change that may be left for a scaling to explain it. By judgement: half."""
 
 
 def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tuple[Value, Value]:
@@ -89,4 +92,4 @@ def _explains(op: Op, ratio: Sample) -> bool:
     change = np.log(value.reshape(-1).astype(np.float32)) * (1 if op.family == "Mul" else -1)
     if np.abs(change).max() < _LITTLE:
         return False
-    return bool(np.nanmedian(np.abs(ratio + change)) < 0.5 * np.nanmedian(np.abs(ratio)))
+    return bool(np.nanmedian(np.abs(ratio + change)) < _LEFT * np.nanmedian(np.abs(ratio)))

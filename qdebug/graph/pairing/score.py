@@ -11,9 +11,17 @@ from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.logical import Const, Op, Value
 
 _WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 2.0, 1.0, 1.0
-_CHANCE = 0.5  # other weights are as similar as this; what differs below it is not evidence
-_CONST_TOLERANCE = 0.2  # relative L2; 8-bit codes of a small constant are well inside
-_SMALL = 65536
+"""What each kind of evidence is worth. By judgement: weights tell most, a name least, since tools
+hand names on. At 5 for a name the row "QDQ misnamed, operands swapped" of `benchmarks.pairing`
+falls below 100 % (sample detector); twice or half of any other moves no row of that network."""
+_CHANCE = 0.5
+"""Likeness of weights that says nothing. The mean absolute cosine of unrelated rows of n numbers is
+near sqrt(2 / (pi n)): 0.27 for the nine of a depthwise kernel, 0.4 for the fewest compared (4)."""
+_PARAMETER_TOLERANCE = 0.02  # relative; a bound that was rounded to codes. By judgement
+_CONST_TOLERANCE = 0.2
+"""Relative L2 distance of a constant and its quantized copy. Codes of 8 bits are within 0.01, those
+of 4 bits within 0.1 for a constant that fills its range; twice that, by judgement."""
+_READ = 65536  # elements up to which a constant is compared; by judgement, for time
 
 # Parameters that a change of batch size, a simplification or another operator set alters.
 _LOOSE_PARAMS = frozenset(
@@ -108,7 +116,9 @@ def _same(left: Any, right: Any) -> bool:
         return bool(left == right)
     # "to the end" is spelled as any large number
     a, b = np.clip(a, -(2.0**31), 2.0**31 - 1), np.clip(b, -(2.0**31), 2.0**31 - 1)
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0.02, atol=1e-6, equal_nan=True))
+    return a.shape == b.shape and bool(
+        np.allclose(a, b, rtol=_PARAMETER_TOLERANCE, atol=1e-6, equal_nan=True)
+    )
 
 
 def context_agreement(left: Op, right: Op) -> float:
@@ -149,7 +159,7 @@ def constants_agreement(left: Op, right: Op) -> float:
 def const_agrees(left: Const, right: Const) -> bool | None:
     """Whether two constants are equal up to quantization; None where that cannot be told."""
     shapes = left.shape, right.shape
-    if None in shapes or int(np.prod(shapes[0] or ())) > _SMALL:
+    if None in shapes or int(np.prod(shapes[0] or ())) > _READ:
         return None
     a, b = left.read(), right.read()
     if a is None or b is None:

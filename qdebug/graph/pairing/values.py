@@ -19,12 +19,23 @@ from qdebug.graph.qparams import dequantize
 Probe = Callable[[Literal["float", "quant"], Sequence[str]], Mapping[str, Array]]
 """Values of named tensors of one of the two graphs, on one sample."""
 
-_CLEAR, _MARGIN, _OTHER = 0.95, 0.05, 0.5
-_UNRELATED, _FAR, _NEAR = 0.3, 0.4, 0.1
-_EXPLAINED = 0.5  # of the difference's energy: what is left where factors per channel explain it
-_CHANNEL = 16  # numbers a channel must have to tell its factor from noise
-_POINTS = 4096  # values of a tensor that are compared
-_BATCH = 1 << 26  # elements fetched at a time
+_CLEAR, _AHEAD, _UNRELATED = 0.95, 0.05, 0.3
+"""Centred cosine from which two values are one, by how much it must lead the next, and below which
+they have nothing to do with each other. By judgement: 8 bits leave 0.99 of most layers."""
+_OTHER = 0.5
+"""Likeness, far from clear, of tensors that agree but for gain or offset. By judgement."""
+_TOO_FAR = 0.4
+"""Relative L2 distance from which two tensors differ in gain or offset, however alike in form. A
+centred cosine of 0.95 alone makes sqrt(2 - 2 x 0.95) = 0.32."""
+_NEAR = 0.1
+"""Relative L2 distance below which no factor per channel is looked for. By judgement: 20 dB, about
+what 8 bits leave of a poor layer."""
+_EXPLAINED = 0.5
+"""Part of a difference's energy that is left where factors per channel explain it. By judgement:
+half."""
+_CHANNEL = 16  # numbers a channel must have to tell its factor from noise; by judgement
+_POINTS = 4096  # values of a tensor that are compared: a cosine by chance is then 0.02
+_BATCH = 1 << 26  # elements fetched at a time: 256 MiB of float32
 
 Sample = npt.NDArray[np.float64]
 
@@ -94,7 +105,7 @@ class ValueJudge:
             j = int(table[i].argmax())
             rest = np.concatenate([np.delete(table[i], j), np.delete(table[:, j], i)])
             second = float(rest.max()) if rest.size else -1.0
-            if table[i, j] >= _CLEAR and table[i, j] - second >= _MARGIN:
+            if table[i, j] >= _CLEAR and table[i, j] - second >= _AHEAD:
                 right = group.rights[j]
                 yield left, right, self.layouts.find(left.shape, right.shape, None)[1]
 
@@ -124,7 +135,7 @@ class ValueJudge:
 def _likeness(left: Array, right: Array) -> float:
     """Centred cosine, less than clear where gain or offset differ: those make another value."""
     a, b = left.astype(np.float64), right.astype(np.float64)
-    far = bool(np.linalg.norm(a - b) > _FAR * np.linalg.norm(a))
+    far = bool(np.linalg.norm(a - b) > _TOO_FAR * np.linalg.norm(a))
     a, b = a - a.mean(), b - b.mean()
     norm = float(np.linalg.norm(a) * np.linalg.norm(b))
     if not np.isfinite(norm) or norm == 0:

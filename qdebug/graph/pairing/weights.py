@@ -9,15 +9,13 @@ from functools import partial
 import numpy as np
 
 from qdebug.graph.model import Array
+from qdebug.graph.operators import DEQUANTIZE_OPS, SCALING_FAMILIES, WEIGHT_LAYOUT
 from qdebug.graph.pairing.chains import chain_after
 from qdebug.graph.pairing.fingerprint import as_matrix, matrix_row_axis, matrix_shape, weight_of
 from qdebug.graph.pairing.logical import Const, Op
 from qdebug.graph.pairing.state import Matches
 from qdebug.graph.pairs import Quantizer, WeightPair
-from qdebug.graph.qparams import DEQUANTIZE_OPS, linear_quantizer
-
-_PASSING = frozenset({"Transpose", "Reshape", "Cast", "Identity", "Squeeze", "Unsqueeze"})
-_SCALING = ("BatchNormalization", "Mul")
+from qdebug.graph.qparams import linear_quantizer
 
 
 def make_weight_pairs(matches: Matches) -> list[WeightPair]:
@@ -77,7 +75,7 @@ def stored(const: Const) -> tuple[str, Quantizer | None]:
         node = graph.producer[tensor]
         if node.op in DEQUANTIZE_OPS:
             return node.inputs[0], linear_quantizer(const.constants, node)
-        if node.op not in _PASSING:
+        if node.op not in WEIGHT_LAYOUT:
             break
         tensor = node.inputs[0]
     return tensor, None
@@ -102,7 +100,7 @@ def _folded(matches: Matches, left: Op, right: Op) -> Array | None:
     return factor
 
 
-def _is_per_channel(op: Op, weighted: Op, families: tuple[str, ...] = _SCALING) -> bool:
+def _is_per_channel(op: Op, weighted: Op, families: tuple[str, ...] = SCALING_FAMILIES) -> bool:
     """Whether it does one and the same to all of an output channel of the weighted operation."""
     found = weight_of(weighted)
     if op.family not in families or not op.consts or found is None or found[1].shape is None:
@@ -185,7 +183,7 @@ def _offset(op: Op, matched: set[Op]) -> _Offset | None:
             if own is None and not steps and _is_per_channel(after, op, ("Add",)):
                 steps.append(after)
             break
-        if not _is_per_channel(after, op, (*_SCALING, "Add")):
+        if not _is_per_channel(after, op, (*SCALING_FAMILIES, "Add")):
             break
         steps.append(after)
     if all(step.family == "Mul" for step in steps):

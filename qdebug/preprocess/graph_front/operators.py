@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from qdebug.graph.operators import (
+    BEFORE_INPUT_QUANTIZER,
+    MAY_BE_PREPROCESSING,
+    NEUTRAL_IN_FRONT,
+)
+from qdebug.graph.walk import walk
 from qdebug.preprocess.graph_front.front import GraphFront, Quantizer
 from qdebug.preprocess.graph_front.reader import Floats, Reader, attribute, label
 from qdebug.preprocess.steps import LayoutName
 
-_PASSING = frozenset({"Identity", "Cast", "Dropout"})
-_MOVING = frozenset(
-    {"Identity", "Slice", "Concat", "Reshape", "Transpose", "SpaceToDepth", "Pad", "Gather"}
-)
-"""Operators that move values and change none, so that a quantizer behind them sees the input's."""
-_MAYBE_PREPROCESSING = frozenset(
-    {"Sub", "Add", "Mul", "Div", "BatchNormalization", "Gather", "Slice", "Split"}
-)
 _TO_FIRST, _TO_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 _MOST_MOVES = 64
 
@@ -57,7 +56,7 @@ def _ended(reader: Reader) -> GraphFront:
         kind = node.op_type.lower()
         if "preprocess" in kind or kind.startswith("aipp"):
             return replace(front, unknown=label(node))
-        if node.op_type in _MAYBE_PREPROCESSING:
+        if node.op_type in MAY_BE_PREPROCESSING:
             front = replace(front, unread=front.unread or label(node))
     return replace(front, quantizer=front.quantizer or _quantizer_behind(reader))
 
@@ -69,14 +68,13 @@ def _quantizer_behind(reader: Reader) -> Quantizer | None:
 
 
 def _quantizers_behind(reader: Reader) -> Iterator[Any]:
-    waiting, seen = [reader.tensor], {reader.tensor}
-    while waiting and len(seen) < _MOST_MOVES:
-        for node in reader.consumers.get(waiting.pop(), []):
-            if node.op_type == "QuantizeLinear":
-                yield node
-            elif node.op_type in _MOVING and node.output[0] not in seen:
-                seen.add(node.output[0])
-                waiting.append(node.output[0])
+    def moved(tensor: str) -> list[str]:
+        readers = reader.consumers.get(tensor, [])
+        return [n.output[0] for n in readers if n.op_type in BEFORE_INPUT_QUANTIZER]
+
+    for tensor in islice(walk([reader.tensor], moved), _MOST_MOVES):
+        readers = reader.consumers.get(tensor, [])
+        yield from (node for node in readers if node.op_type == "QuantizeLinear")
 
 
 def _meeting(reader: Reader, parts: list[Any]) -> str | None:
@@ -267,7 +265,7 @@ _Handler = Callable[[Reader, Any], str | None]
 _HANDLERS: dict[str, _Handler] = {
     **dict.fromkeys(("Sub", "Add", "Mul", "Div"), _arithmetic),
     **dict.fromkeys(("QLinearAdd", "QLinearMul"), _qlinear),
-    **dict.fromkeys(_PASSING, lambda _, node: str(node.output[0])),
+    **dict.fromkeys(NEUTRAL_IN_FRONT, lambda _, node: str(node.output[0])),
     "BatchNormalization": _batch_norm,
     "Transpose": _transpose,
     "Gather": _gather,

@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from qdebug.preprocess.recover.candidates import Rect
 from qdebug.preprocess.spec import Affine
 
-_LEAST_PIXELS = 16
+_LEAST_PIXELS = 16  # of a border that is judged; by judgement
 _INTEGER = 0.3
+"""Pixel codes by which a border's value may miss a whole code: more than a fit is off, less than
+the half code between two. By judgement."""
+_HALVES = 0.05
+"""Pixel codes within which a border's value is taken for a multiple of a half. By judgement."""
 
 
 @dataclass(frozen=True)
@@ -73,4 +77,4 @@ def read_border(
 def _plain(codes: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round to halves where that is within the fit's accuracy."""
     halves = np.rint(codes * 2) / 2
-    return np.where(np.abs(codes - halves) < 0.05, halves, codes)
+    return np.where(np.abs(codes - halves) < _HALVES, halves, codes)

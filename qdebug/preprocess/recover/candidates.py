@@ -37,9 +37,10 @@ Picture = NDArray[Any]
 Rect = tuple[int, int, int, int]
 """x0, y0, x1, y1."""
 
+# Shares of the shorter side that a crop keeps, as in timm's configurations.
 _CROP_SHARES = (1.0, 0.875, 0.9, 0.95, 0.96, 0.965, 0.94, 0.93, 0.85, 0.8)
 _ROUNDINGS: tuple[Rounding, ...] = ("round", "floor", "ceil")
-_KEPT = 64
+_KEPT = 64  # pictures made for a scene and held; by judgement, for memory
 RESAMPLERS = tuple(Resampler(lib, name) for lib, names in FILTERS.items() for name in names)
 
 

@@ -14,7 +14,10 @@ from qdebug.preprocess.spec import Affine
 Samples = NDArray[Any]
 """Values [positions, channels]."""
 
-_TIE = 1e-9
+_TIE, _TIE_SHARE = 1e-9, 1.001
+"""Orders of channels whose unexplained shares differ by less are a tie: arithmetic, and on a gray
+picture the noise of a decoder. By judgement."""
+_FEWEST = 16  # positions that a fit needs; by judgement
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def fit_channels(fed: Samples, picture: Samples, preferred: tuple[int, ...]) -> 
         None if the picture or the tensor is constant.
     """
     usable = np.isfinite(fed).all(axis=1)
-    if usable.sum() < 16:
+    if usable.sum() < _FEWEST:
         return None
     f, p = fed[usable].astype(np.float64), picture[usable].astype(np.float64)
     f_mean, p_mean = f.mean(axis=0), p.mean(axis=0)
@@ -103,14 +106,14 @@ def _best_order(
     orders = list(permutations(range(3)))
     costs = {o: float(unexplained[np.arange(3), list(o)].sum()) for o in orders}
     best = min(orders, key=costs.__getitem__)
-    tied = costs[preferred] <= costs[best] * 1.001 + _TIE
+    tied = costs[preferred] <= costs[best] * _TIE_SHARE + _TIE
     return preferred if tied else best
 
 
 def correlation(one: NDArray[Any], two: NDArray[Any]) -> float:
     """Pearson correlation of two vectors; 0 if one is constant."""
     usable = np.isfinite(one)
-    if usable.sum() < 16:
+    if usable.sum() < _FEWEST:
         return 0.0
     a, b = one[usable].astype(np.float64), two[usable].astype(np.float64)
     a, b = a - a.mean(), b - b.mean()

@@ -12,10 +12,19 @@ from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import ARITHMETIC, Cast, Normalize, Offset, Scale, Step
 
 _LEAST_TOLERANCE, _MOST_TOLERANCE = 5e-4, 0.05
+"""Codes by which a mean may miss a number that somebody wrote. 0.0005 is half of the last digit of
+the published ones (123.675), 0.05 half of a tenth, the fewest digits in use."""
 _STD_TOLERANCE = 2e-4
+"""The same for a std, relative: published ones have four digits (58.395)."""
 _OFF_SHARE, _MOST_OFF = 0.15, 2.0
+"""Of what remains unexplained, the share by which a fitted mean may be off, and in codes at most.
+By judgement: what pictures lose on their way has a mean near zero."""
 _BIAS = 3.0
+"""A gain is biased by this many times the unexplained share at most: compression, chroma and
+filters take contrast away. By judgement."""
 _NOISY, _DROWNED, _SLIGHT = 0.3, 0.9, 0.1
+"""From this noise on, in codes, a map whose own error is below 0.9 of the noise, or one code and a
+tenth of it, cannot be told from the fit. By judgement."""
 
 Floats = NDArray[np.float64]
 

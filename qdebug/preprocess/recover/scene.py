@@ -17,7 +17,9 @@ from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import Cast, Color, Decode, Layout, Step
 
 _INTEGER_SHARE = 0.02
-_LATTICE_SAMPLES = 20000
+"""Mean distance to whole codes, in codes, below which values are pixels. Values that are none have
+0.25; rounding to float16 makes 0.01. By judgement."""
+_LATTICE_SAMPLES = 20000  # by judgement, for time
 
 
 class Scene(Protocol):

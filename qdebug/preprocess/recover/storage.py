@@ -15,9 +15,12 @@ from qdebug.preprocess.steps import Align, Layout
 Values = NDArray[Any]
 
 _CHANNELS = (3, 1)
-_STRIDE_MULTIPLES = (16, 32, 64, 128, 256)
+_STRIDE_MULTIPLES = (16, 32, 64, 128, 256)  # what devices align rows to
 _LONGEST_SHEAR = 64
+"""Pixels of padding at any other alignment. By judgement, for time; of 8, "sheared rows" of
+`benchmarks.preprocess` is not named."""
 _LAG_SAMPLES, _LIKELY = 10000, 4
+"""Values compared with the one a row further, and strides that are then looked at. By judgement."""
 
 
 @dataclass(frozen=True)

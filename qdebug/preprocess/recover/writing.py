@@ -23,6 +23,7 @@ from qdebug.preprocess.steps import (
 )
 
 _SAME_CODES = 0.3
+"""Pixel codes by which a border's channels may differ and be one value, as in `border`."""
 
 
 @dataclass(frozen=True)

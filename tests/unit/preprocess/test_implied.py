@@ -5,14 +5,8 @@ from pathlib import Path
 import pytest
 
 from qdebug.errors import InputError
-from qdebug.preprocess import (
-    ModelInput,
-    PreprocessSpec,
-    implied_spec,
-    quant_side,
-    read_spec,
-    resolve_spec,
-)
+from qdebug.preprocess import ModelInput, PreprocessSpec, implied_spec, quant_side
+from qdebug.vendors.reference import read_spec, resolve_spec
 
 ULTRALYTICS = {"imgsz": "[384, 640]", "stride": "32", "names": "{0: 'person'}", "task": "detect"}
 

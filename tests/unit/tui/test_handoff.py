@@ -10,7 +10,7 @@ import pytest
 from qdebug.run.model import Run
 from qdebug.tui.keep_list import FORMS
 from qdebug.tui.pages.findings import FindingsPage
-from qdebug.vendors.advice import TOOLCHAINS
+from qdebug.vendors.advice import advices
 from tests.support.synthetic import synthetic_run
 from tests.unit.tui.conftest import Open, browser, layers_page, notes, screen_text
 
@@ -50,8 +50,9 @@ async def test_a_finding_becomes_the_setting_of_a_toolchain(
             titles.append(form.title)
             assert form.title in screen_text(pilot)
             await pilot.press("v")
-        assert len(set(titles)) == len(FORMS) == 1 + len(TOOLCHAINS)
-        await pilot.press("V", "V", "V", "e")  # from the first back to RKNN's
+        assert len(set(titles)) == len(FORMS) == 1 + len(advices())
+        back = len(FORMS) - [form.title for form in FORMS].index("RKNN")
+        await pilot.press(*["V"] * back, "e")
         await pilot.pause()
         assert "quantization.cfg" in screen_text(pilot)
         await pilot.press("enter")

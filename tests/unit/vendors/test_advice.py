@@ -14,9 +14,9 @@ from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, quantize_static
 
 from qdebug.vendors.advice import (
-    TOOLCHAINS,
     BetterRange,
     FloatLayer,
+    advices,
     calibrate_again,
     keep_in_float,
     known_vendor,
@@ -154,8 +154,8 @@ def test_a_range_that_clips_is_not_cut_further() -> None:
 
 
 def test_without_a_vendor_every_toolchain_speaks() -> None:
-    assert len(texts(keep_in_float([CONV]))) == len(TOOLCHAINS)
-    assert len(texts(calibrate_again(WIDE))) == len(TOOLCHAINS)
+    assert len(texts(keep_in_float([CONV]))) == len(advices())
+    assert len(texts(calibrate_again(WIDE))) == len(advices())
     assert list(texts(weights_per_channel())) == [
         "ONNX Runtime: weights per channel",
         "RKNN: weights per channel",

@@ -5,9 +5,11 @@ from pathlib import Path
 import pytest
 
 from qdebug.errors import InputError
-from qdebug.preprocess import PreprocessSpec, read_spec
+from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.differences import differences
 from qdebug.vendors import dialects
+from qdebug.vendors.reference import read_spec
+from qdebug.vendors.registry import toolchains
 
 HORIZON = """
 model_parameters:
@@ -137,7 +139,7 @@ def test_what_the_user_already_has_becomes_a_spec(name: str, text: str, expected
     assert str(read_spec(f"{name}:{text}").spec) == expected
 
 
-@pytest.mark.parametrize("name", dialects.NAMES)
+@pytest.mark.parametrize("name", [vendor.name for vendor in toolchains("dialect")])
 @pytest.mark.parametrize(
     "text",
     [
@@ -156,7 +158,7 @@ def test_what_a_dialect_writes_it_reads_back_as_the_same_pipeline(name: str, tex
         return
     again = dialect.read(written).spec
     serious = [d for d in differences(spec, again) if d.weight == "mistake"]
-    geometry_is_the_users = {"horizon", "rknn", "aipp", "openvino"}
+    geometry_is_the_users = {"horizon", "rknn", "ascend", "openvino"}
     allowed = {"resize-geometry", "interpolation", "pad-value", "flip-rotate"}
     if name == "openvino" and spec.order == "bgr":
         allowed |= {"channel-order"}
@@ -168,9 +170,10 @@ def test_each_dialect_writes_something() -> None:
         "letterbox 640 pad 114 | rgb | /255 | nchw",
         "resize 640x640 cv2 linear | rgb | /255 | nchw",
         "imagenet",
+        "rgb | /255 | nchw",
     ]
     titles = {t for text in specs for t in dialects.write_all(PreprocessSpec.parse(text))}
-    assert titles == {dialects.dialect(name).title for name in dialects.NAMES}
+    assert titles == {dialects.dialect(vendor.name).title for vendor in toolchains("dialect")}
 
 
 def test_the_recipe_that_many_copy_is_named() -> None:

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 
-from qdebug.errors import InputError
+from qdebug.errors import InputError, UsageError
 from qdebug.preprocess.spec import PreprocessSpec
-from qdebug.vendors.dialects.dialect import Dialect, Reading
-
-NAMES = (
-    "tpu_mlir",
-    "sophgo",
-    "horizon",
-    "rknn",
-    "ncnn",
-    "aipp",
-    "openvino",
-    "ultralytics",
-    "huggingface",
-    "torchvision",
-)
-"""The dialects, as written before the colon: ``-p ncnn:"mean=[...] ..."``."""
-_ALIASES = {"timm": "huggingface", "hf": "huggingface", "tpu-mlir": "tpu_mlir", "atc": "aipp"}
+from qdebug.vendors import registry
+from qdebug.vendors.dialect import Dialect, Reading
+from qdebug.vendors.vendor import Vendor
 
 
 def dialect(name: str) -> Dialect:
-    """Load a dialect by its name."""
-    module = import_module(f"qdebug.vendors.dialects.{_ALIASES.get(name, name)}")
-    loaded: Dialect = module.DIALECT
+    """Load a dialect by the name or an alias of its toolchain.
+
+    Raises:
+        UsageError: no toolchain of that name has one, or it cannot be loaded.
+    """
+    vendor = registry.toolchain(name, "dialect")
+    if vendor is None:
+        known = ", ".join(x.name for x in registry.toolchains("dialect"))
+        raise UsageError(f"there is no dialect {name!r}", f"known: {known}")
+    loaded: Dialect = registry.load(vendor, "dialect")
     return loaded
 
 
 def is_dialect(argument: str) -> bool:
     """Whether ``NAME:...`` names a dialect."""
-    name = argument.partition(":")[0]
-    return ":" in argument and (name in NAMES or name in _ALIASES)
+    name, colon, _ = argument.partition(":")
+    return bool(colon) and name in registry.names("dialect")
 
 
 def read(argument: str) -> Reading:
@@ -67,9 +60,10 @@ def _is_file(path: Path) -> bool:
 
 
 def write_all(spec: PreprocessSpec) -> dict[str, str]:
-    """Write a pipeline in each dialect that can express it, by title."""
-    written = ((dialect(name).title, dialect(name).write(spec)) for name in NAMES)
+    """Write a pipeline in each dialect that can express it, by title.
+
+    Dialects that cannot be loaded are left out.
+    """
+    known: list[tuple[Vendor, Dialect]] = registry.loaded("dialect")
+    written = ((dialect.title, dialect.write(spec)) for _, dialect in known)
     return {title: text for title, text in written if text is not None}
-
-
-__all__ = ["NAMES", "Dialect", "Reading", "dialect", "is_dialect", "read", "write_all"]

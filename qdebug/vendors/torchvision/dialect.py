@@ -13,7 +13,7 @@ from qdebug.preprocess.steps import (
     ResizeShort,
     Scale,
 )
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     numbers_of,
@@ -63,4 +63,4 @@ def write(spec: PreprocessSpec) -> str | None:
     )
 
 
-DIALECT = Dialect("torchvision", "torchvision classification preset", read, write)
+DIALECT = Dialect("torchvision classification preset", read, write)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Color, Layout
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -42,4 +42,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return f"--mean_values [{simple.means()}] --scale_values [{simple.stds()}]"
 
 
-DIALECT = Dialect("openvino", "OpenVINO converter options", read, write)
+DIALECT = Dialect("OpenVINO converter options", read, write)

@@ -10,7 +10,7 @@ from qdebug.preprocess.graph_front.front import GraphFront
 from qdebug.preprocess.implied import ImpliedSpec, implied_spec
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import PreprocessSpec
-from qdebug.preprocess.toml_form import from_toml
+from qdebug.vendors import dialects
 
 
 def resolve_spec(
@@ -54,8 +54,6 @@ def read_spec(argument: str) -> ImpliedSpec:
     Raises:
         InputError: the argument is no spec, or its file cannot be read.
     """
-    from qdebug.vendors import dialects
-
     if dialects.is_dialect(argument):
         reading = dialects.read(argument)
         return ImpliedSpec(reading.spec, "flag", reading.notes)
@@ -63,9 +61,10 @@ def read_spec(argument: str) -> ImpliedSpec:
     if path.suffix.lower() != ".toml":
         return ImpliedSpec(PreprocessSpec.parse(argument), "flag")
     try:
-        return ImpliedSpec(from_toml(path.read_text(encoding="utf-8")), "file", (path.name,))
+        spec = PreprocessSpec.from_toml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(
             f"{path.name} cannot be read: {reason}", "-p takes a spec, a preset or a .toml file"
         ) from error
+    return ImpliedSpec(spec, "file", (path.name,))

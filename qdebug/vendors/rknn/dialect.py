@@ -6,7 +6,7 @@ import re
 
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Cast, Color, Layout
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -48,4 +48,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return f"rknn.config(mean_values=[[{simple.means()}]], std_values=[[{simple.stds()}]]{swap})"
 
 
-DIALECT = Dialect("rknn", "RKNN-Toolkit2 config", read, write)
+DIALECT = Dialect("RKNN-Toolkit2 config", read, write)

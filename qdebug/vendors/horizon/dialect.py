@@ -5,7 +5,7 @@ from __future__ import annotations
 from qdebug.errors import InputError
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Cast, Color, Layout, Offset, Resize, Step, Yuv
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -102,4 +102,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return "\n".join(lines)
 
 
-DIALECT = Dialect("horizon", "Horizon hb_mapper yaml", read, write)
+DIALECT = Dialect("Horizon hb_mapper yaml", read, write)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from qdebug.errors import InputError
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Color, Layout, Resize, Step
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -64,4 +64,4 @@ def write(spec: PreprocessSpec) -> str | None:
     )
 
 
-DIALECT = Dialect("ncnn", "ncnn2table options", read, write)
+DIALECT = Dialect("ncnn2table options", read, write)

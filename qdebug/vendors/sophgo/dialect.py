@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Color, Layout, Resize, Scale, Step
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -48,4 +48,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return f"resize_h={height},resize_w={width};scale={scale}{mean},bgr2rgb={simple.order == 'rgb'}"
 
 
-DIALECT = Dialect("sophgo", "Sophgo cali_image_preprocess", read, write)
+DIALECT = Dialect("Sophgo cali_image_preprocess", read, write)

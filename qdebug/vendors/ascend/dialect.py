@@ -6,7 +6,7 @@ import re
 
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Color, Crop, Layout, Resize, Step, Yuv, YuvMatrix, YuvRange
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -84,4 +84,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return "\n".join([*head, *swap, *means, *scales, "}"])
 
 
-DIALECT = Dialect("aipp", "Ascend AIPP configuration", read, write)
+DIALECT = Dialect("Ascend AIPP configuration", read, write)

@@ -21,7 +21,7 @@ from qdebug.preprocess.steps import (
     Scale,
     Step,
 )
-from qdebug.vendors.dialects.dialect import Dialect, Reading, simplified
+from qdebug.vendors.dialect import Dialect, Reading, simplified
 
 _RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}
 _PIL = Decode("pil", exif=False)
@@ -124,4 +124,4 @@ def _size(size: tuple[int, int] | None) -> dict[str, int] | str:
     return {"height": size[1], "width": size[0]} if size else "model"
 
 
-DIALECT = Dialect("huggingface", "Hugging Face or timm JSON", read, write)
+DIALECT = Dialect("Hugging Face or timm JSON", read, write)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import Anchor, CenterCrop, Color, Layout, Letterbox, Resize, Step
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     affine_steps,
@@ -67,4 +67,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return "model_transform " + " ".join(words)
 
 
-DIALECT = Dialect("tpu_mlir", "TPU-MLIR model_transform", read, write)
+DIALECT = Dialect("TPU-MLIR model_transform", read, write)

@@ -39,7 +39,6 @@ class Reading:
 class Dialect:
     """One way to write preprocessing."""
 
-    name: str
     title: str
     read: Callable[[str], Reading]
     """Read the settings from text.

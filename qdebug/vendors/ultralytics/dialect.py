@@ -6,7 +6,7 @@ from qdebug.errors import InputError
 from qdebug.preprocess.implied import implied_spec
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import PreprocessSpec
-from qdebug.vendors.dialects.dialect import (
+from qdebug.vendors.dialect import (
     Dialect,
     Reading,
     flat_yaml,
@@ -42,4 +42,4 @@ def write(spec: PreprocessSpec) -> str | None:
     return f"imgsz: [{box.size[1]}, {box.size[0]}]"
 
 
-DIALECT = Dialect("ultralytics", "Ultralytics export metadata", read, write)
+DIALECT = Dialect("Ultralytics export metadata", read, write)

@@ -1,0 +1,12 @@
+"""Ascend's and HiSilicon's ``atc``, with its AIPP."""
+
+from qdebug.vendors.vendor import Vendor
+
+VENDOR = Vendor(
+    __name__,
+    name="ascend",
+    title="Ascend",
+    aliases=("aipp", "atc"),
+    place=80,
+    dialect=".dialect:DIALECT",
+)

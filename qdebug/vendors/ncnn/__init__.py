@@ -1,0 +1,12 @@
+"""Tencent's ncnn."""
+
+from qdebug.vendors.vendor import Vendor
+
+VENDOR = Vendor(
+    __name__,
+    name="ncnn",
+    title="ncnn",
+    place=70,
+    dialect=".dialect:DIALECT",
+    advice=".advice:ADVICE",
+)
