@@ -198,11 +198,7 @@ def without_rounding(
         its transpose.
     """
     real = dequantize(codes, quantizer)
-    reference = np.asarray(pair.float_value, np.float32)
-    if pair.folded is not None:
-        shape = [1] * reference.ndim
-        shape[pair.channel_axis] = -1
-        reference = reference * pair.folded.reshape(shape).astype(np.float32)
+    reference = np.asarray(pair.reference, np.float32)
     in_float_layout = pair.quant_value
     if real.ndim == 2 and not _equal(real, in_float_layout):
         reference, in_float_layout = reference.T, in_float_layout.T

@@ -188,11 +188,7 @@ def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
 
 
 def _weight_error(pair: WeightPair) -> WeightError:
-    reference = np.ascontiguousarray(pair.float_value, np.float32)
-    if pair.folded is not None:
-        shape = [1] * reference.ndim
-        shape[pair.channel_axis] = -1
-        reference = reference * pair.folded.reshape(shape).astype(np.float32)
+    reference = np.ascontiguousarray(pair.reference, np.float32)
     test = np.ascontiguousarray(pair.quant_value, np.float32)
     moments = measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
     metrics = error_metrics(moments)
