@@ -35,10 +35,12 @@ from qdebug.run.model import ErrorMetrics
 Array = npt.NDArray[Any]
 
 _STEPS_16 = 65535
+"""Steps of a 16-bit range."""
 _NARROW = {"uint4": 4, "int4": 4, "uint8": 8, "int8": 8}
 """Bits of the code types that are widened."""
 ROUNDING = 1.0
-"""A weight this many steps from the float model's was rounded, if not always to the nearest."""
+"""A weight within so many steps of the float model's was rounded: AdaRound (Nagel et al. 2020)
+takes either neighbour."""
 
 
 @dataclass(frozen=True)

@@ -32,11 +32,14 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 SAMPLES = 4
-"""The first samples of the run; more of them change a gain by less than it is rounded to."""
+"""The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
+judgement."""
 LOW_DB, HIGH_DB = -20.0, 60.0
-"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
+"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing. By
+judgement."""
 COUNTED_DB = 35.0
-"""A gain counts where the output has less than this."""
+"""A gain counts where the output has less than this: above, quantization does no harm. By
+judgement."""
 _PASSING = frozenset({"Identity", "Clip"})
 """Operators that may stand between a quantizer's two halves."""
 

@@ -8,17 +8,11 @@ import numpy as np
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.weights import (
-    NEGLIGIBLE,
-    weight_rows,
-)
+from qdebug.checks.facts.weights import NEGLIGIBLE, weight_rows
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 _SCALE_SLOTS = {
     "QLinearConv": (1, 4, 6),

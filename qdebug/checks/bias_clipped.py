@@ -9,15 +9,9 @@ import numpy as np
 from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    gain_of,
-    rounded,
-    structural_status,
-)
+from qdebug.checks.facts.effect import gain_of, rounded, structural_status
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
     channels_at_limit,
     unless_other_model,
@@ -25,10 +19,12 @@ from qdebug.checks.facts.weights import (
     weight_steps,
 )
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-)
+from qdebug.run.model import Finding
 from qdebug.vendors.advice import keep_in_float
+
+_LOST_SHARE = 0.01
+"""Error of a bias, as a share of its largest value, below which clipping loses nothing worth more
+than a remark. By judgement."""
 
 
 def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
@@ -44,10 +40,10 @@ def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
         first = int(at_limit[0])
         node = context.float_graph.nodes[pair.node]
         scale = float(weight_steps(pair, len(f))[first, 0])
-        lost = float(np.abs(q - f).max())
+        lost, harmless = float(np.abs(q - f).max()), _LOST_SHARE * float(np.abs(f).max())
         touched = [layers[pair.node]] if pair.node in layers else []
         yield BIAS_CLIPPED.found(
-            structural_status(context, gain) if lost > 0.01 * float(np.abs(f).max()) else "info",
+            structural_status(context, gain) if lost > harmless else "info",
             f"{node.label}: the int32 bias is at its limit in {len(at_limit)} of {len(f)} channels",
             f"With a bias scale of {scale:.3g} (input scale x weight scale) int32 reaches "
             f"{2**31 * scale:.3g}; channel {first} wants {f[first, 0]:.4g} and gets "

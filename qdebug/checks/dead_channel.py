@@ -9,17 +9,10 @@ import numpy as np
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.evidence import name_channels
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
-from qdebug.checks.facts.weights import (
-    weight_rows,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
+from qdebug.checks.facts.weights import weight_rows
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 
 def _dead_channel(context: CheckContext) -> Iterator[Finding]:

@@ -7,16 +7,10 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.dead import dead_outputs, lost_signal
-from qdebug.checks.facts.effect import (
-    free,
-    gain_of,
-    rounded,
-)
+from qdebug.checks.facts.effect import free, gain_of, rounded
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-)
+from qdebug.run.model import Finding
 from qdebug.vendors.advice import keep_in_float
 
 

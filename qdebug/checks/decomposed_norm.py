@@ -11,19 +11,12 @@ from collections.abc import Iterator
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    gain_beside,
-    rounded,
-    status_of,
-)
+from qdebug.checks.facts.effect import gain_beside, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
 from qdebug.checks.facts.masks import mask_layers
 from qdebug.checks.facts.norms import norm_layers, quantized_norms
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
 

@@ -11,35 +11,21 @@ import numpy as np
 from qdebug.analysis.what_if import SAMPLES, Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    free,
-    gain_of,
-    gains_of,
-    is_doubtful,
-    rounded,
-    status_of,
-)
+from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
-from qdebug.checks.facts.reach import (
-    downstream,
-)
+from qdebug.checks.facts.reach import downstream
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-    FindingStatus,
-    Layer,
-)
+from qdebug.run.model import Evidence, Finding, FindingStatus, Layer
 from qdebug.vendors.advice import keep_in_float
 
 TRIED_SOURCES = 6
-"""Layers whose gain is computed."""
+"""Layers whose gain is computed: it bounds what the check costs."""
 KEPT = 3
-"""Sources that are reported."""
+"""Sources that are reported: what can be read."""
 SHOWN = 5
-"""Victims that are listed under a source."""
+"""Victims that are listed under a source: what can be read."""
 WORTH_DB = 1.0
-"""A source that wins less is not worth naming."""
+"""A source that wins less is not worth naming. By judgement."""
 _REMEDY = {
     "activation": "Give activations 16 bits (`activation_type=QuantType.QUInt16` in ONNX Runtime)",
     "weight": "Quantize weights per channel (`per_channel=True` in ONNX Runtime)",
@@ -48,7 +34,9 @@ _REMEDY = {
 HALF_DB = 3.0
 """A gain that takes away half of the error's power."""
 LOST_DB = 3.0
-"""A loss against the inputs that stands out."""
+"""A loss against the inputs that stands out: half of the error's power. By judgement."""
+_SOUND_DB = 60.0
+"""What arrives with more has no error to speak of: losses are counted from here. By judgement."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +84,7 @@ def _loss(context: CheckContext, at: int) -> float:
     known = [_finite(m.sqnr_db) for m in inputs if m is not None]
     if layer.accumulated is None or not known:
         return 0.0
-    return min(*known, 60.0) - _finite(layer.accumulated.sqnr_db)
+    return min(*known, _SOUND_DB) - _finite(layer.accumulated.sqnr_db)
 
 
 def _finite(value: float | None) -> float:

@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-)
+from qdebug.run.model import Finding
 
 ENOUGH = 8
-"""Samples from which on ranges and the worst sample mean something."""
+"""Samples from which on ranges and the worst sample mean something. By judgement."""
 
 
 def _few_samples(context: CheckContext) -> Iterator[Finding]:

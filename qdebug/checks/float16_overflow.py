@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 FLOAT16_MAX = 65504.0
+"""Largest finite number of IEEE 754's binary16."""
 NEAR = 0.5
-"""A value beyond this share of the limit may overflow on another picture."""
+"""A value beyond this share of the limit may overflow on another picture. By judgement."""
 
 
 def _float16_overflow(context: CheckContext) -> Iterator[Finding]:

@@ -8,21 +8,16 @@ import numpy as np
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.qparams import DEQUANTIZE_OPS
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 INT16_MAX = 32767
-
-
+"""Where ``vpmaddubsw`` saturates."""
 UINT8_MAX = 255
+"""Largest activation it multiplies."""
 
 
 def _int16_saturation(context: CheckContext) -> Iterator[Finding]:

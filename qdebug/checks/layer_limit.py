@@ -8,12 +8,7 @@ from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.metrics.metric import METRICS
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-    Layer,
-    Limit,
-)
+from qdebug.run.model import Evidence, Finding, Layer, Limit
 
 _SHOWN = 20
 

@@ -7,13 +7,9 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.dead import dead_outputs
+from qdebug.metrics.state import SILENT_SHARE
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-)
-
-SILENT = 1e-3
-"""A sample whose output stays below this share of the largest says nothing."""
+from qdebug.run.model import Finding
 
 
 def _low_signal(context: CheckContext) -> Iterator[Finding]:
@@ -43,7 +39,7 @@ def _silent_samples(context: CheckContext) -> list[str]:
             continue
         moments = context.layer(output.layer).stats.per_sample
         peaks = [max(abs(float(m.min_f[0])), abs(float(m.max_f[0]))) for m in moments]
-        floor = SILENT * max(peaks, default=0.0)
+        floor = SILENT_SHARE * max(peaks, default=0.0)
         loud |= {i for i, peak in enumerate(peaks) if peak > floor}
     known = any(o.layer is not None for o in context.outputs)
     return [s.name for i, s in enumerate(context.samples) if known and i not in loud]

@@ -16,35 +16,24 @@ import numpy as np
 from qdebug.analysis.what_if import Change, Gain, Part
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    free,
-    gain_of,
-    rounded,
-    status_of,
-)
+from qdebug.checks.facts.codes import FEW_CODES, UNLIKE_TIMES
+from qdebug.checks.facts.effect import free, gain_of, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_part
 from qdebug.checks.facts.outputs import part_db, split_parts
-from qdebug.checks.facts.reach import (
-    moved_from,
-    positions_by_tensor,
-)
+from qdebug.checks.facts.reach import moved_from, positions_by_tensor
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
-RATIO = 16.0
-"""Ranges that differ by more are mixed."""
-FEW_CODES = 16
-"""A part that gets fewer codes than this loses more than four of its eight bits."""
 HARMED_PART_DB = 20.0
-"""A part whose predicted SQNR is above this is not harmed."""
+"""A part whose predicted SQNR is above this is not harmed: below it an output depends on the task
+(``DOUBTFUL_DB``). By judgement."""
 WORSENED_DB = 3.0
-"""What arrived so little better than the step leaves it is not harmed by the step."""
+"""The step harms a part that it leaves so much less than arrived: half of the error's power. By
+judgement."""
 LONGER_CUT_DB = 3.0
-"""A longer cut is proposed only if it wins so much more."""
+"""A longer cut is proposed only if it wins so much more: half of the error's power. By judgement.
+"""
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
@@ -132,7 +121,7 @@ def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture |
     inputs = [known[tensor] for tensor in node.inputs if tensor in known]
     parts = [p for i in inputs if (p := _part(context, i, coarsest.step)) is not None]
     peak = max((p.peak for p in parts), default=0.0)
-    if not any(p.harmed and p.peak * RATIO <= peak for p in parts):
+    if not any(p.harmed and p.peak * UNLIKE_TIMES <= peak for p in parts):
         return None
     outputs = tuple(name for name in context.float_graph.outputs if name in tensors)
     return Mixture(at, where, coarsest.step, coarsest.codes, tuple(parts), tuple(carriers), outputs)

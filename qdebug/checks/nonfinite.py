@@ -7,10 +7,7 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-    FindingStatus,
-)
+from qdebug.run.model import Finding, FindingStatus
 
 
 def _nonfinite(context: CheckContext) -> Iterator[Finding]:

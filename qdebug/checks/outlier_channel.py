@@ -13,39 +13,29 @@ import numpy.typing as npt
 from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext, JoinedLayer
-from qdebug.checks.facts.effect import (
-    free,
-    gain_of,
-    gains_of,
-    is_doubtful,
-    rounded,
-    status_of,
-)
+from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_channels
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
-from qdebug.checks.facts.weights import (
-    weight_rows,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
+from qdebug.checks.facts.weights import weight_rows
 from qdebug.graph.pairs import WeightPair
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float, weights_per_channel
 
 Array = npt.NDArray[Any]
 
 OUTLIER_TIMES = 8.0
-"""An outlier is so many times the median channel."""
+"""An outlier is so many times the median channel: the others lose three of their eight bits. By
+judgement."""
+_EXCEPTIONS = 4
+"""Outliers are at most one channel of so many: more of them are no exception. By judgement: at two
+the sample `detector-naive` gets a remark."""
 HARMED_DB = 18.0
-"""The other channels are harmed if the step leaves them less than this."""
+"""SQNR, predicted from the step, below which the other channels are harmed. By judgement."""
 HARMED_WEIGHT_DB = 20.0
-"""The other channels of a weight are harmed if its scale leaves them less than this."""
+"""The same for the other channels of a weight, measured. By judgement."""
 TRIED_OUTLIERS = 4
-"""Layers whose gain is computed."""
+"""Layers whose gain is computed: it bounds what the check costs."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +74,11 @@ def find_outliers(context: CheckContext) -> list[Outlier]:
 
 def _outlier(layer: JoinedLayer, step: float) -> Outlier | None:
     moments, peaks = layer.moments, layer.channel_peaks
-    if moments is None or len(moments) < 4:
+    if moments is None or len(moments) < _EXCEPTIONS:
         return None
     median = float(np.median(peaks))
     loud = np.flatnonzero(peaks > OUTLIER_TIMES * median)
-    if median == 0 or not 0 < len(loud) <= len(peaks) // 4:
+    if median == 0 or not 0 < len(loud) <= len(peaks) // _EXCEPTIONS:
         return None
     rest = np.setdiff1d(np.arange(len(peaks)), loud)
     power = float(moments.ff[rest].sum() / max(moments.n[rest].sum(), 1))
@@ -187,12 +177,12 @@ def weight_outliers(context: CheckContext) -> list[tuple[WeightPair, Sequence[in
         if pair.role != "weight" or quantizer is None or quantizer.scale.size != 1:
             continue
         f, q = weight_rows(pair)
-        if f.shape != q.shape or len(f) < 4:
+        if f.shape != q.shape or len(f) < _EXCEPTIONS:
             continue
         peaks = np.abs(f).max(axis=1)
         loud = np.flatnonzero(peaks > OUTLIER_TIMES * np.median(peaks))
         rest = np.setdiff1d(np.arange(len(f)), loud)
-        if 0 < len(loud) <= len(f) // 4:
+        if 0 < len(loud) <= len(f) // _EXCEPTIONS:
             db = _db_all(f[rest], q[rest])
             if db < HARMED_WEIGHT_DB:
                 found.append((pair, loud.tolist(), db))

@@ -9,19 +9,12 @@ import numpy as np
 from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    gain_of,
-    rounded,
-    structural_status,
-)
+from qdebug.checks.facts.effect import gain_of, rounded, structural_status
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.qdq import SAME, QdqMismatch, mismatches
 from qdebug.graph.pairs import Quantizer
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 
 def _qdq_mismatch(context: CheckContext) -> Iterator[Finding]:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-)
+from qdebug.run.model import Finding
 
 NOISE = 0.1
-"""Neighbouring pixels of a picture correlate far above this, those of noise do not."""
+"""Neighbouring pixels of a picture correlate far above this (0.9 and more), those of noise have a
+correlation of one over the root of their number. By judgement."""
+_SHORTEST = 8
+"""Fewer neighbours along an axis tell nothing. By judgement."""
 _LOOKED_AT = 256
 """Values along each axis, in the middle, that tell a picture from noise."""
 
@@ -46,14 +47,14 @@ def neighbour_correlation(image: npt.NDArray[Any]) -> float:
     best = 0.0
     image = image[tuple(_middle(size) for size in image.shape)]
     for axis in range(1, image.ndim):
-        if image.shape[axis] < 8:
+        if image.shape[axis] < _SHORTEST:
             continue
         x = np.moveaxis(image, axis, -1).astype(np.float64)
         a, b = x[..., :-1].ravel(), x[..., 1:].ravel()
         a, b = a - a.mean(), b - b.mean()
         power = float(np.sqrt((a @ a) * (b @ b)))
         best = max(best, 1.0 if power == 0 else float(a @ b) / power)
-    return best if any(size >= 8 for size in image.shape[1:]) else 1.0
+    return best if any(size >= _SHORTEST for size in image.shape[1:]) else 1.0
 
 
 def _middle(size: int) -> slice:

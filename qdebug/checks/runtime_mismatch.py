@@ -7,16 +7,10 @@ from collections.abc import Iterator
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    DAMAGED_DB,
-    FAIL_GAIN_DB,
-)
+from qdebug.checks.facts.effect import DAMAGED_DB, FAIL_GAIN_DB
+from qdebug.checks.facts.limits import LEAST_DB
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Finding,
-    FindingStatus,
-    OutputResult,
-)
+from qdebug.run.model import Finding, FindingStatus, OutputResult
 
 
 def _runtime_mismatch(context: CheckContext) -> Iterator[Finding]:
@@ -25,7 +19,7 @@ def _runtime_mismatch(context: CheckContext) -> Iterator[Finding]:
         if worse is None:
             continue
         declared, deployed = worse
-        status: FindingStatus = "fail" if deployed < 8.0 <= declared else "warn"
+        status: FindingStatus = "fail" if deployed < LEAST_DB <= declared else "warn"
         runtime = output.runtime.sqnr_db if output.runtime is not None else math.nan
         yield RUNTIME.found(
             status,

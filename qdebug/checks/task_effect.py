@@ -26,15 +26,11 @@ from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.task import FEW_DECISIONS, LEAST_TO_FAIL
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Confidence,
-    Finding,
-    FindingStatus,
-    Limit,
-)
+from qdebug.run.model import Confidence, Finding, FindingStatus, Limit
 
 MANY_DECISIONS = 200
-"""From so many decisions on the finding is certain."""
+"""From so many decisions on the number is certain: the 95 % interval of a share of 0.9 (Wilson
+1927) is 0.08 wide."""
 _ADVICE = (
     "Follow the findings that name layers, the failing ones first, and compare again: this number "
     "has to recover. Where no finding names a layer, measure `--sensitivity` and give the first "

@@ -16,15 +16,9 @@ import numpy.typing as npt
 from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import (
-    gain_of,
-    rounded,
-    structural_status,
-)
+from qdebug.checks.facts.effect import gain_of, rounded, structural_status
 from qdebug.checks.facts.evidence import gain_evidence, name_channels
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
     NEGLIGIBLE,
     channel_db,
@@ -36,19 +30,24 @@ from qdebug.checks.facts.weights import (
 )
 from qdebug.graph.pairs import WeightPair
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 Array = npt.NDArray[Any]
 
 ONE_EACH = 3
-"""Layers that get a finding each; more of them share one."""
+"""Layers that get a finding each; more of them share one, to be read at a glance."""
 FOREIGN_DB = 10.0
-"""A channel of its weight below this is not the float model's."""
+"""SQNR below which a channel is not the float model's. By judgement."""
 STEPS = 2.0
-"""Rounding and its variants stay within so many steps."""
+"""Rounding stays within half a step, AdaRound (Nagel et al. 2020) within one; as much again is left
+to scales that were rounded too."""
+_VISIBLE_SHARE = 0.1
+"""An error of a bias below this share of its largest value is not seen. By judgement."""
+_ALIKE = 0.95
+"""Cosine from which two channels are the same up to a factor: 8 bits keep more than 0.99, other
+channels of a trained network have far less. By judgement."""
+_MOST = 0.5
+"""A weight is looked at for rolled channels where more of them than this differ. By judgement."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +222,7 @@ def is_in_codes(context: CheckContext, pair: WeightPair) -> bool:
 
 def _visible(context: CheckContext, layer: int | None, bias: Array) -> float:
     """Size from which an error of a bias is seen: a step of the output, or a part of the bias."""
-    own = 0.1 * float(np.abs(bias).max(initial=0.0))
+    own = _VISIBLE_SHARE * float(np.abs(bias).max(initial=0.0))
     limits = context.layer(layer).range if layer is not None else None
     return max(own, limits.step if limits is not None else 0.0)
 
@@ -234,12 +233,12 @@ def _name_difference(
     if not q[wrong].any():
         return "zeroed", "zero"
     share = float(wrong.mean())
-    if share > 0.5 and len(f) > 3:
+    if share > _MOST and len(f) > 3:
         shifts = [s for s in range(1, len(f)) if _is_like(np.roll(f, s, axis=0), q)]
         if shifts:
             shift = shifts[0] if shifts[0] <= len(f) // 2 else shifts[0] - len(f)
             return "rolled", f"rolled by {shift} output channel{'s' if abs(shift) != 1 else ''}"
-    if f.shape[1] > 1 and float(np.nanmin(row_cosines(f[wrong], q[wrong]))) > 0.95:
+    if f.shape[1] > 1 and float(np.nanmin(row_cosines(f[wrong], q[wrong]))) > _ALIKE:
         gains = (f[wrong] * q[wrong]).sum(axis=1) / (f[wrong] ** 2).sum(axis=1)
         return "rescaled", f"rescaled by {np.median(gains):.3g}"
     return "different", "different beyond rounding"
@@ -248,7 +247,7 @@ def _name_difference(
 def _is_like(f: Array, q: Array) -> bool:
     """Whether the rows agree up to a factor each: a rolled weight may keep its scales in place."""
     cosines = row_cosines(f, q)
-    return bool(np.nanmean(cosines) > 0.95) if not np.isnan(cosines).all() else False
+    return bool(np.nanmean(cosines) > _ALIKE) if not np.isnan(cosines).all() else False
 
 
 WEIGHT_MISMATCH = Check(KINDS["weight-mismatch"], _weight_mismatch, unless_other_model)

@@ -8,20 +8,10 @@ import numpy as np
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.reach import (
-    layers_of_nodes,
-)
-from qdebug.checks.facts.weights import (
-    foreign_weights,
-    is_other_model,
-    row_cosines,
-    weight_rows,
-)
+from qdebug.checks.facts.reach import layers_of_nodes
+from qdebug.checks.facts.weights import foreign_weights, is_other_model, row_cosines, weight_rows
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import (
-    Evidence,
-    Finding,
-)
+from qdebug.run.model import Evidence, Finding
 
 
 def _wrong_model(context: CheckContext) -> Iterator[Finding]:

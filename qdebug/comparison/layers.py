@@ -13,7 +13,7 @@ from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, measure
-from qdebug.metrics.state import classify, error_metrics, local_error, worst_channels
+from qdebug.metrics.state import SILENT_SHARE, classify, error_metrics, local_error, worst_channels
 from qdebug.run.arrays import BINS, RunArrays
 from qdebug.run.model import (
     Layer,
@@ -25,8 +25,6 @@ from qdebug.run.model import (
 )
 
 KEPT_CHANNELS = 16
-LOW_SAMPLE = 1e-3
-"""A sample whose largest value is this share of the largest over all samples says nothing."""
 INPUT = "Input"
 """Operator name of the layers that stand for the models' inputs."""
 
@@ -103,7 +101,7 @@ def _worst_sample(
 ) -> str | None:
     """Name of the sample of lowest SQNR, among those that carry a signal."""
     peaks = [max(abs(float(m.min_f[0])), abs(float(m.max_f[0]))) for m in moments]
-    floor = LOW_SAMPLE * max((p for p in peaks if np.isfinite(p)), default=0.0)
+    floor = SILENT_SHARE * max((p for p in peaks if np.isfinite(p)), default=0.0)
     usable = [i for i, peak in enumerate(peaks) if peak >= floor]
     if not usable:
         return None

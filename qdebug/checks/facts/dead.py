@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.operators import MOVING
 from qdebug.graph.model import Graph
-from qdebug.run.model import (
-    OutputResult,
-)
+from qdebug.run.model import OutputResult
 
 _UNIT = ("Sigmoid", "HardSigmoid", "Softmax", "Tanh")
 """Operators whose values never exceed one."""
@@ -63,11 +63,11 @@ def _bound(graph: Graph, tensor: str) -> float | None:
     return max(known) if known and len(known) == len(bounds) else None
 
 
-def lost_signal(context: CheckContext, at: int) -> str | None:
-    """What a layer that varies in the float run is in the quant run: "zero", "constant" or alive.
+def lost_signal(context: CheckContext, at: int) -> Literal["zero", "constant"] | None:
+    """What quantization makes of a layer that varies in the float run.
 
     Returns:
-        None where it is alive, or constant in both runs.
+        None where it still varies, or did not vary in the float run either.
     """
     moments = context.layer(at).moments
     if moments is None:

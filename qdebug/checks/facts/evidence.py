@@ -6,9 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from qdebug.analysis.what_if import Gain, Part
 from qdebug.checks.context import CheckContext
-from qdebug.run.model import (
-    Evidence,
-)
+from qdebug.run.model import Evidence
 from qdebug.vendors.advice import FloatLayer
 
 

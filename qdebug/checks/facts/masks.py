@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.codes import FEW_CODES
 from qdebug.checks.facts.operators import MOVING
-from qdebug.checks.facts.reach import (
-    positions_by_tensor,
-)
+from qdebug.checks.facts.reach import positions_by_tensor
 
 HUGE = 1e4
-"""A constant of this size may stand in for infinity ..."""
+"""A constant of this size may stand in for infinity: BERT's mask of -10000 is the smallest in use.
+"""
 TIMES_THE_OTHERS = 1e3
-"""... and does where it is so many times as large as every other value it meets."""
-_FEWEST_CODES = 16
-"""A mask is harmful where the step it leads to leaves the other values fewer codes than this."""
+"""It does stand in for infinity where it is so many times as large as every other value it meets.
+By judgement."""
 _KEEPING = MOVING | {"Add", "Where", "Softmax", "Clip", "Max"}
 """Operators behind which a mask is still a mask."""
 
@@ -72,8 +71,8 @@ def _size(context: CheckContext, known: dict[str, int], tensor: str) -> float:
 
 
 def harmful_masks(context: CheckContext) -> list[Mask]:
-    """Those that leave the other values hardly a code."""
-    return [m for m in context.once(masks) if m.step > m.logits / _FEWEST_CODES]
+    """Those whose step leaves the other values fewer than ``FEW_CODES``."""
+    return [m for m in context.once(masks) if m.step > m.logits / FEW_CODES]
 
 
 def masked_layers(context: CheckContext) -> frozenset[int]:

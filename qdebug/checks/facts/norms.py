@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.reach import (
-    positions_by_tensor,
-)
+from qdebug.checks.facts.reach import positions_by_tensor
 from qdebug.graph.model import Graph, Node
 
 

@@ -8,21 +8,23 @@ import numpy as np
 
 from qdebug.analysis.what_if import Part
 from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.codes import UNLIKE_TIMES
 from qdebug.metrics.metric import sqnr_db
 
-LOUD = 16.0
-"""Channels so many times weaker (root mean square) than the strongest are the quiet part."""
 MIN_VALUES = 16
-"""A channel of fewer values has no range to speak of."""
+"""Of fewer values no root mean square is taken. By judgement."""
 
 
 def quiet_channels(context: CheckContext, at: int) -> tuple[int, ...]:
-    """Channels of a layer that its strongest ones outweigh in every number of the whole."""
+    """Channels of a layer that disappear in every number of the whole.
+
+    Their root mean square is ``UNLIKE_TIMES`` below the strongest channel's.
+    """
     moments = context.layer(at).moments
     if moments is None or len(moments) < 2 or float(moments.n.min()) < MIN_VALUES:
         return ()
     power = moments.ff / moments.n
-    quiet = np.flatnonzero(power * LOUD**2 <= power.max())
+    quiet = np.flatnonzero(power * UNLIKE_TIMES**2 <= power.max())
     return tuple(quiet.tolist())
 
 

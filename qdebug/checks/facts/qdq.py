@@ -14,7 +14,8 @@ from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import DEQUANTIZE_OPS, QUANTIZE_OPS, linear_quantizer
 
 SAME = 0.01
-"""Scales of one tensor that differ by more are not the same number rounded twice."""
+"""Scales of one tensor that differ by a larger share are not one number rounded twice: float16, the
+coarsest type of a scale, rounds by 0.0005. By judgement."""
 _PASSING = frozenset("Identity Reshape Transpose Flatten Squeeze Unsqueeze MaxPool Clip".split())
 """Operators between Q and DQ that leave the codes' meaning alone."""
 

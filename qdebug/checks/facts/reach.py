@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.operators import MOVING
-from qdebug.run.model import (
-    Layer,
-)
+from qdebug.run.model import Layer
+
+_FOLLOWERS = 3
+"""Nodes that may stand between a product and the layer that stands for it: a bias, a normalization
+and an activation, which the quant graph may hold in one node."""
 
 
 def positions_by_tensor(context: CheckContext) -> dict[str, int]:
@@ -28,7 +30,7 @@ def layers_of_nodes(context: CheckContext) -> dict[int, int]:
     known = context.once(positions_by_tensor)
     for pair in context.pairing.weights:
         tensor = context.float_graph.nodes[pair.node].outputs[0]
-        for _ in range(4):
+        for _ in range(1 + _FOLLOWERS):
             if tensor in known:
                 found[pair.node] = known[tensor]
                 break

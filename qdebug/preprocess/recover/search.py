@@ -41,7 +41,8 @@ GOOD_SCORE = 0.9
 _HOPELESS = 0.5
 _SURE = 0.97
 _AS_IT_IS = 0.02
-"""Head start of a reference tensor over its own content, placed anew."""
+"""Added to the score of the reference tensor as it stands, so that its content in another geometry
+must fit clearly better to be taken instead. By judgement."""
 _NEARBY = 4
 
 SIGN_MAPS: dict[str, Callable[[Values], Values]] = {
