@@ -35,10 +35,12 @@ from qdebug.run.model import ErrorMetrics
 Array = npt.NDArray[Any]
 
 _STEPS_16 = 65535
+"""Steps of a 16-bit range."""
 _NARROW = {"uint4": 4, "int4": 4, "uint8": 8, "int8": 8}
 """Bits of the code types that are widened."""
 ROUNDING = 1.0
-"""A weight this many steps from the float model's was rounded, if not always to the nearest."""
+"""A weight within so many steps of the float model's was rounded: AdaRound (Nagel et al. 2020)
+takes either neighbour."""
 
 
 @dataclass(frozen=True)
@@ -198,11 +200,7 @@ def without_rounding(
         its transpose.
     """
     real = dequantize(codes, quantizer)
-    reference = np.asarray(pair.float_value, np.float32)
-    if pair.folded is not None:
-        shape = [1] * reference.ndim
-        shape[pair.channel_axis] = -1
-        reference = reference * pair.folded.reshape(shape).astype(np.float32)
+    reference = np.asarray(pair.reference, np.float32)
     in_float_layout = pair.quant_value
     if real.ndim == 2 and not _equal(real, in_float_layout):
         reference, in_float_layout = reference.T, in_float_layout.T

@@ -14,15 +14,19 @@ from statistics import median
 from qdebug.run.model import Layer, Role
 
 OUTLIER_DB = 10.0
-"""A source's local SQNR lies so far below the network's median local SQNR..."""
+"""A source's local SQNR lies so far below the network's median local SQNR: ten times the error. By
+judgement."""
 SURE_SOURCE_DB = 15.0
-"""... or below this, whatever the others do: such a layer is damaged by itself."""
+"""A layer of a lower local SQNR is a source whatever the others do: an output of as little would be
+damaged (``DAMAGED_DB`` of the checks). By judgement."""
 HARMLESS_DB = 35.0
-"""A local SQNR above this is never a source: it is finer than usual 8-bit rounding."""
+"""A layer of a higher local SQNR is never a source: rounding to 8 bits alone leaves about as much.
+By judgement."""
 VICTIM_DB = 6.0
-"""A victim's accumulated SQNR lies so far below its local SQNR, half of its amplitude ..."""
+"""A victim's accumulated SQNR lies so far below its local SQNR (the error has twice the amplitude)
+... By judgement."""
 VISIBLE_DB = 25.0
-"""... and below this: an error that is seen."""
+"""... and below this, so that the error is seen. By judgement."""
 
 
 def assign_roles(layers: Sequence[Layer]) -> list[Layer]:

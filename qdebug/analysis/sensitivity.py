@@ -39,7 +39,8 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 GROUPS = 12
-"""Sessions for one network: more of them skip more work upstream and take longer to open."""
+"""Sessions for one network: more of them skip more work upstream and take longer to open. By
+judgement."""
 _FLOAT = onnx.TensorProto.FLOAT
 
 

@@ -38,11 +38,14 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 SAMPLES = 4
-"""The first samples of the run; more of them change a gain by less than it is rounded to."""
+"""The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
+judgement."""
 LOW_DB, HIGH_DB = -20.0, 60.0
-"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing."""
-DAMAGED_DB = 35.0
-"""A gain counts where the output has less than this."""
+"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing. By
+judgement."""
+COUNTED_DB = 35.0
+"""A gain counts where the output has less than this: above, quantization does no harm. By
+judgement."""
 
 
 @dataclass(frozen=True)
@@ -255,7 +258,7 @@ class WhatIf:
             for part in asked
             if part.output in before.moments
         ]
-        damaged = [g for g in gains if not g.before > DAMAGED_DB] or gains
+        damaged = [g for g in gains if not g.before > COUNTED_DB] or gains
         return max(damaged, key=lambda g: g.db, default=None)
 
     @cached_property
@@ -366,11 +369,7 @@ class WhatIf:
 
 def in_quant_layout(weight: WeightPair, graph: Graph) -> Array | None:
     """The float model's weight as the quant graph's node reads it; None where it cannot be had."""
-    value = weight.float_value
-    if weight.folded is not None:
-        shape = [1] * value.ndim
-        shape[weight.channel_axis] = -1
-        value = value * weight.folded.reshape(shape)
+    value = weight.reference
     target = graph.type_of(weight.quant_tensor).fixed_shape
     if target is None or value.size != int(np.prod(target)):
         return None

@@ -9,14 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from qdebug.checks.check import Check, CheckContext
-from qdebug.checks.output_limits import WARN_LIMITS, output_limits
-from qdebug.checks.task import LEAST_TO_FAIL
+from qdebug.checks.check import Check
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.limits import WARN_LIMITS, output_limits
+from qdebug.checks.facts.task import LEAST_TO_FAIL
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import ErrorMetrics, Evidence, Finding, FindingStatus, Limit, OutputResult
 
 LEAST_GAIN_DB = 3.0
-"""A gain below half of the error's power says that rounding is not what the output suffers from."""
+"""A gain below half of the error's power says that rounding is not what the output suffers from. By
+judgement."""
 _NOT_RESOLUTION = (
     "Do not look for more bits or a better rounding. Look at what 16-bit codes leave as it is, in "
     "this order: the input (preprocessing on both sides), the weights (of this float model?), "

@@ -1,80 +1,16 @@
-"""What a check is, what it may look at, and how one is run."""
+"""What a check is, and how one is run."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
 
-from qdebug.analysis.ceiling import Ceiling
-from qdebug.analysis.tasks import TaskOutcome
-from qdebug.analysis.what_if import WhatIf
-from qdebug.capture.stats import LayerStats
-from qdebug.graph.model import Graph
-from qdebug.graph.pairs import Pairing
-from qdebug.limits import LayerLimit
+from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import Kind
-from qdebug.run.model import (
-    Confidence,
-    Evidence,
-    Finding,
-    FindingStatus,
-    Layer,
-    Limit,
-    OutputResult,
-    SampleInfo,
-)
+from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus
 
-_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class CheckContext:
-    """Everything a check may look at. Nothing in it is changed by a check.
-
-    Attributes:
-        float_graph: the reference graph.
-        quant_graph: its twin.
-        pairing: pairs and weight pairs.
-        layers: one a pair, in the same order.
-        stats: one a pair, in the same order.
-        outputs: results at the model's outputs.
-        samples: what the models ran on.
-        limits: the user's limits, None where the defaults hold.
-        vendor: toolchain that advice is written for, None where not known.
-        what_if: reruns the quant graph with something changed; None where it cannot be rerun.
-        task: effect on the task, None where none was recognized.
-        layer_limits: the user's limits on single layers.
-        ceiling: the 16-bit model, None where it was not asked for.
-        input_findings: what the input gate has found.
-    """
-
-    float_graph: Graph
-    quant_graph: Graph
-    pairing: Pairing
-    layers: Sequence[Layer]
-    stats: Sequence[LayerStats]
-    outputs: Sequence[OutputResult]
-    samples: Sequence[SampleInfo]
-    limits: Sequence[Limit] | None = None
-    vendor: str | None = None
-    what_if: WhatIf | None = None
-    task: TaskOutcome | None = None
-    layer_limits: Sequence[LayerLimit] = ()
-    ceiling: Ceiling | None = None
-    input_findings: Sequence[Finding] = ()
-    _known: dict[Callable[[CheckContext], Any], Any] = field(
-        default_factory=dict, repr=False, compare=False
-    )
-
-    def once(self, compute: Callable[[CheckContext], _T]) -> _T:
-        """What a function of this context gives, computed the first time it is asked for."""
-        if compute not in self._known:
-            self._known[compute] = compute(self)
-        known: _T = self._known[compute]
-        return known
 
 
 @dataclass(frozen=True)

@@ -14,36 +14,28 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdebug.analysis.what_if import Change, Gain, Part
-from qdebug.checks.check import Check, CheckContext
-from qdebug.checks.effect import (
-    float_layers,
-    free,
-    gain_evidence,
-    gain_of,
-    name_part,
-    part_db,
-    positions_by_tensor,
-    rounded,
-    split_parts,
-    status_of,
-)
+from qdebug.checks.check import Check
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.codes import FEW_CODES, UNLIKE_TIMES
+from qdebug.checks.facts.effect import free, gain_of, rounded, status_of
+from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_part
+from qdebug.checks.facts.outputs import part_db, split_parts
+from qdebug.checks.facts.reach import moved_from, positions_by_tensor
+from qdebug.graph.operators import WEIGHTED
+from qdebug.graph.walk import walk
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
 
-RATIO = 16.0
-"""Ranges that differ by more are mixed."""
-FEW_CODES = 16
-"""A part that gets fewer codes than this loses more than four of its eight bits."""
-POOR_DB = 20.0
-"""A part whose predicted SQNR is above this is not harmed."""
-BETTER_DB = 3.0
-"""A longer cut is proposed only if it wins so much more."""
-MOVING = frozenset(
-    "Transpose Reshape Concat Identity Squeeze Unsqueeze Flatten Slice Split Gather Pad".split()
-)
-"""Operators that move values and compute none."""
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+HARMED_PART_DB = 20.0
+"""A part whose predicted SQNR is above this is not harmed: below it an output depends on the task
+(``DOUBTFUL_DB``). By judgement."""
+WORSENED_DB = 3.0
+"""The step harms a part that it leaves so much less than arrived: half of the error's power. By
+judgement."""
+LONGER_CUT_DB = 3.0
+"""A longer cut is proposed only if it wins so much more: half of the error's power. By judgement.
+"""
 
 
 @dataclass(frozen=True)
@@ -79,8 +71,8 @@ class MixedPart:
     @property
     def harmed(self) -> bool:
         """Whether the step, and not what came before, is what harms it."""
-        few = self.codes < FEW_CODES and self.predicted_db < POOR_DB
-        return few and self.predicted_db < self.arriving_db - BETTER_DB
+        few = self.codes < FEW_CODES and self.predicted_db < HARMED_PART_DB
+        return few and self.predicted_db < self.arriving_db - WORSENED_DB
 
 
 @dataclass(frozen=True)
@@ -120,9 +112,9 @@ def find_mixtures(context: CheckContext) -> list[Mixture]:
 
 
 def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture | None:
-    tensors = _carriers(context, context.layers[at].float_tensor)
+    tensors = moved_from(context, context.layers[at].float_tensor)
     carriers = [known[tensor] for tensor in tensors if tensor in known]
-    ranges = {c: r for c in carriers if (r := context.stats[c].range) is not None and r.step > 0}
+    ranges = {c: r for c in carriers if (r := context.layer(c).range) is not None and r.step > 0}
     if not ranges:
         return None
     where, coarsest = max(ranges.items(), key=lambda item: item[1].step)
@@ -130,14 +122,14 @@ def _mixture(context: CheckContext, known: dict[str, int], at: int) -> Mixture |
     inputs = [known[tensor] for tensor in node.inputs if tensor in known]
     parts = [p for i in inputs if (p := _part(context, i, coarsest.step)) is not None]
     peak = max((p.peak for p in parts), default=0.0)
-    if not any(p.harmed and p.peak * RATIO <= peak for p in parts):
+    if not any(p.harmed and p.peak * UNLIKE_TIMES <= peak for p in parts):
         return None
     outputs = tuple(name for name in context.float_graph.outputs if name in tensors)
     return Mixture(at, where, coarsest.step, coarsest.codes, tuple(parts), tuple(carriers), outputs)
 
 
 def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
-    moments = context.stats[at].accumulated
+    moments = context.layer(at).moments
     accumulated = context.layers[at].accumulated
     if moments is None or accumulated is None:
         return None
@@ -153,17 +145,6 @@ def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
     return MixedPart(
         at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving
     )
-
-
-def _carriers(context: CheckContext, tensor: str) -> list[str]:
-    """The tensor, and what operators that only move values make of it, in execution order."""
-    found, todo = [tensor], [tensor]
-    while todo:
-        for node in context.float_graph.consumer_nodes(todo.pop()):
-            if node.op in MOVING and node.outputs[0] not in found:
-                found += node.outputs
-                todo += node.outputs
-    return found
 
 
 def _run(context: CheckContext) -> Iterator[Finding]:
@@ -225,7 +206,7 @@ def _joined_parts(context: CheckContext, mixture: Mixture) -> list[Part]:
 
 def _rows(context: CheckContext, at: int | None) -> int:
     """Channels of a layer; 0 where they are not known."""
-    moments = context.stats[at].accumulated if at is not None else None
+    moments = context.layer(at).moments if at is not None else None
     return len(moments) if moments is not None else 0
 
 
@@ -284,19 +265,18 @@ def _is_worth_it(
     if first is None or second is None:
         return False
     left = [(first.sqnr_db(p), second.sqnr_db(p)) for p in parts if p.output in first.moments]
-    return any(a < POOR_DB and b > a + BETTER_DB for a, b in left)
+    return any(a < HARMED_PART_DB and b > a + LONGER_CUT_DB for a, b in left)
 
 
 def _tail(context: CheckContext, positions: Sequence[int]) -> set[int]:
     """Layers upstream, up to the nearest that have weights."""
-    found: set[int] = set()
-    todo = list(positions)
-    while todo:
-        for at in context.layers[todo.pop()].inputs:
-            if at not in found and context.layers[at].op not in (*_WEIGHTED, "Input"):
-                found.add(at)
-                todo.append(at)
-    return found
+
+    def onward(at: int) -> list[int]:
+        layers = context.layers
+        return [i for i in layers[at].inputs if layers[i].op not in WEIGHTED | {"Input"}]
+
+    nearest = (at for position in positions for at in onward(position))
+    return set(walk(nearest, onward))
 
 
 def _title(context: CheckContext, group: Sequence[Mixture]) -> str:

@@ -8,7 +8,8 @@ import pkgutil
 from collections.abc import Mapping
 
 import qdebug.checks
-from qdebug.checks.check import Check, CheckContext, run_check
+from qdebug.checks.check import Check, run_check
+from qdebug.checks.context import CheckContext
 from qdebug.checks.settle import settle
 from qdebug.errors import UsageError
 from qdebug.plugins import load_plugin, plugin_names

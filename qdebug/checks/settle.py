@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+from qdebug.checks.facts.reach import downstream
 from qdebug.run.gates import GATES
 from qdebug.run.kinds import KINDS, Kind
 from qdebug.run.model import Finding, Layer
@@ -75,14 +76,3 @@ def _says_more(one: _Known, other: _Known) -> bool:
 def _is_as_bad(cause: Finding, finding: Finding) -> bool:
     """A failure explains failures and warnings, a warning only warnings."""
     return cause.status == "fail" or cause.status == finding.status == "warn"
-
-
-def downstream(layers: Sequence[Layer], start: Iterable[int]) -> set[int]:
-    """These layers and all that their values reach."""
-    found, todo = set(start), list(start)
-    while todo:
-        for at in layers[todo.pop()].outputs:
-            if at not in found:
-                found.add(at)
-                todo.append(at)
-    return found

@@ -21,7 +21,7 @@ from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import SessionSettings
 from qdebug.capture.stats import LayerStats
-from qdebug.checks import CheckContext
+from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import run_checks
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
@@ -228,7 +228,10 @@ class _Comparison:
         context = self._context(pairing, capture.stats, layers, outputs, samples)
         findings = run_checks(context)
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
-        return self._finish(dataclasses.replace(context, layers=layers), findings, outputs)
+        context = dataclasses.replace(
+            context, joined=join_layers(pairing.pairs, capture.stats, layers)
+        )
+        return self._finish(context, findings, outputs)
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
@@ -352,16 +355,15 @@ class _Comparison:
         samples: Sequence[Sample],
     ) -> CheckContext:
         return CheckContext(
-            self.float.graph,
-            self.quant.graph,
-            pairing,
-            layers,
-            stats,
-            make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling),
-            self.infos,
-            self.request.limits,
-            self.request.vendor,
-            WhatIf(
+            float_graph=self.float.graph,
+            quant_graph=self.quant.graph,
+            pairing=pairing,
+            joined=join_layers(pairing.pairs, stats, layers),
+            outputs=make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling),
+            samples=self.infos,
+            limits=self.request.limits,
+            vendor=self.request.vendor,
+            what_if=WhatIf(
                 (self.float.graph, self.quant.graph),
                 pairing,
                 runs.deployed.outputs,
@@ -370,9 +372,9 @@ class _Comparison:
                 (self.settings[0], self.settings[1]),
                 self.request.max_memory,
             ),
-            runs.task.outcome(),
-            self.request.layer_limits,
-            runs.ceiling,
+            task=runs.task.outcome(),
+            layer_limits=self.request.layer_limits,
+            ceiling=runs.ceiling,
             input_findings=self.input_findings,
         )
 
@@ -387,14 +389,14 @@ class _Comparison:
             samples=tuple(self.infos),
             verdict=decide(context.outputs, findings, self.request.limits),
             outputs=tuple(context.outputs),
-            layers=tuple(context.layers),
+            layers=context.layers,
             unpaired=UnpairedSides(pairing.unpaired_float, pairing.unpaired_quant),
             findings=tuple(findings),
             timing=self._timing(runs.deployed.seconds_per_sample),
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
         )
-        return self.writer.commit(run, make_arrays(context.stats))
+        return self.writer.commit(run, make_arrays([layer.stats for layer in context.joined]))
 
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started

@@ -14,7 +14,7 @@ from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
 from qdebug.graph.walk import walk
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, measure
-from qdebug.metrics.state import classify, error_metrics, local_error, worst_channels
+from qdebug.metrics.state import SILENT_SHARE, classify, error_metrics, local_error, worst_channels
 from qdebug.run.arrays import BINS, RunArrays
 from qdebug.run.model import (
     Layer,
@@ -26,8 +26,6 @@ from qdebug.run.model import (
 )
 
 KEPT_CHANNELS = 16
-LOW_SAMPLE = 1e-3
-"""A sample whose largest value is this share of the largest over all samples says nothing."""
 INPUT = "Input"
 """Operator name of the layers that stand for the models' inputs."""
 
@@ -104,7 +102,7 @@ def _worst_sample(
 ) -> str | None:
     """Name of the sample of lowest SQNR, among those that carry a signal."""
     peaks = [max(abs(float(m.min_f[0])), abs(float(m.max_f[0]))) for m in moments]
-    floor = LOW_SAMPLE * max((p for p in peaks if np.isfinite(p)), default=0.0)
+    floor = SILENT_SHARE * max((p for p in peaks if np.isfinite(p)), default=0.0)
     usable = [i for i, peak in enumerate(peaks) if peak >= floor]
     if not usable:
         return None
@@ -189,11 +187,7 @@ def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
 
 
 def _weight_error(pair: WeightPair) -> WeightError:
-    reference = np.ascontiguousarray(pair.float_value, np.float32)
-    if pair.folded is not None:
-        shape = [1] * reference.ndim
-        shape[pair.channel_axis] = -1
-        reference = reference * pair.folded.reshape(shape).astype(np.float32)
+    reference = np.ascontiguousarray(pair.reference, np.float32)
     test = np.ascontiguousarray(pair.quant_value, np.float32)
     moments = measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
     metrics = error_metrics(moments)

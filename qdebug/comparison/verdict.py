@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qdebug.checks.output_limits import WARN_LIMITS, output_limits
+from qdebug.checks.facts.limits import WARN_LIMITS, output_limits
 from qdebug.metrics.metric import METRICS
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Limit, OutputResult, Verdict

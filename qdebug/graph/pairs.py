@@ -139,6 +139,16 @@ class WeightPair:
         """Float32, dequantized and brought to the float graph's layout."""
         return self.read_quant()
 
+    @property
+    def reference(self) -> Array:
+        """``float_value`` times ``folded``, float32: what ``quant_value`` is to be held against."""
+        value = self.float_value
+        if self.folded is None:
+            return value
+        shape = [1] * value.ndim
+        shape[self.channel_axis] = -1
+        return np.asarray(value * self.folded.reshape(shape), np.float32)
+
 
 @dataclass(frozen=True)
 class Pairing:

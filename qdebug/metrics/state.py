@@ -10,6 +10,9 @@ from qdebug.metrics.metric import METRICS, sqnr_db
 from qdebug.metrics.moments import Moments
 from qdebug.run.model import ErrorMetrics, LocalError, State, WorstChannel
 
+SILENT_SHARE = 1e-3
+"""A sample whose largest value is below this share of the largest over all samples says nothing:
+60 dB. By judgement."""
 LOW_SIGNAL_STEPS = 0.5
 """A tensor that never leaves half a quantization step carries no signal: all of it rounds away."""
 

@@ -88,7 +88,7 @@ class Propagation:
                 rights.remove(right_value)
         if len(lefts) == 1:
             return [*pairs, (lefts[0], rights[0])]
-        return pairs if lefts else [*pairs]
+        return pairs
 
     def match_operand(
         self, left: Value, right: Value, reshape: bool, hint: tuple[int, ...] | None = None

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from qdebug.analysis.ceiling import CeilingModel
 from qdebug.analysis.tasks import TaskLimits, TaskOutcome
 from qdebug.checks.ceiling import CHECK
-from qdebug.checks.check import CheckContext, run_check
+from qdebug.checks.check import run_check
 from qdebug.comparison.verdict import decide
 from qdebug.run.model import ErrorMetrics, Finding, Limit, OutputResult, TaskResult
-
-NOTHING = cast(Any, None)
+from tests.support.contexts import check_context
 
 
 @dataclass
@@ -39,9 +38,7 @@ def task(with_16_bits: float, decisions: int = 50) -> TaskOutcome:
 def judged(
     *outputs: OutputResult, ceiling: Any = None, limits: list[Limit] | None = None, **more: Any
 ) -> Finding:
-    context = CheckContext(
-        NOTHING, NOTHING, NOTHING, (), (), outputs, (), limits, ceiling=ceiling, **more
-    )
+    context = check_context(outputs=outputs, limits=limits, ceiling=ceiling, **more)
     (finding,) = run_check(CHECK, context)
     return finding
 

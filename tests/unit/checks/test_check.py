@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
 import pytest
 
-from qdebug.checks.check import Check, CheckContext, run_check
+from qdebug.checks import Check, CheckContext
+from qdebug.checks.check import run_check
 from qdebug.run.kinds import Family, Kind
 from qdebug.run.model import Finding
 from tests.support.checked import causes, finding, layer_names, planted_run, sample_run, sound_run
+from tests.support.contexts import check_context
 from tests.support.planting import CONTROLS, PLANTS
 from tests.support.tables import sample_table
 
-NOTHING = cast(Any, None)
 HARMLESS = {"12 all-zero channel": ("info",), "12 near-zero weights": ("warn", "fail")}
 DETECTOR = (
     "10 mixed head",
@@ -90,20 +89,8 @@ def _crash(_: CheckContext) -> list[Finding]:
 
 
 def test_a_check_that_crashes_is_a_finding() -> None:
-    context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), ())
+    context = check_context()
     kind = Kind("QD999", "broken", Family.NUMERICS, gate="int8")
     (found,) = run_check(Check(kind, _crash), context)
     assert (found.status, found.severity, found.confidence) == ("error", "error", "low")
     assert found.seen == "ZeroDivisionError: by zero"
-
-
-def test_what_is_asked_for_once_is_computed_once() -> None:
-    context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), ())
-    calls: list[CheckContext] = []
-
-    def compute(given: CheckContext) -> int:
-        calls.append(given)
-        return len(calls)
-
-    assert (context.once(compute), context.once(compute)) == (1, 1)
-    assert calls == [context]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 import qdebug
-from qdebug.checks.check import CheckContext
 from qdebug.checks.registry import built_in_checks, run_checks
 from qdebug.cli import main
 from qdebug.errors import UsageError
@@ -20,6 +19,7 @@ from qdebug.run.model import Run
 from qdebug.run.pages import explanation_of, page
 from qdebug.run.store import run_from_json, run_to_json
 from tests.support.checked import finding
+from tests.support.contexts import check_context
 from tests.support.tables import sample_table
 
 ACME = """
@@ -38,7 +38,6 @@ TAKEN = Check(KINDS["mixed-range"], _run)
 NONE = "a string"
 EMPTY = Check("acme", _run)
 """
-NOTHING = cast(Any, None)
 FORMS = ("console", "html", "markdown", "junit", "sarif", "csv", "json")
 
 
@@ -100,7 +99,7 @@ def test_a_check_of_another_package_runs_and_is_shown_without_a_page(
 def test_broken_ones_are_told_and_the_others_run(install: Any) -> None:
     install(taken="TAKEN", none="NONE", empty="EMPTY", absent="ABSENT", quiet="QUIET")
     given = (KINDS["low-signal"].found("warn", "t", "s"),)
-    context = CheckContext(NOTHING, NOTHING, NOTHING, (), (), (), (), input_findings=given)
+    context = check_context(input_findings=given)
     findings = {found.slug: found for found in run_checks(context)}
     broken = {slug: findings[slug] for slug in ("taken", "none", "empty", "absent")}
     assert {(found.id, found.status) for found in broken.values()} == {("QD000", "error")}

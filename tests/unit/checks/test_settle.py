@@ -6,7 +6,8 @@ import dataclasses
 
 import pytest
 
-from qdebug.checks.settle import downstream, settle
+from qdebug.checks.facts.reach import downstream
+from qdebug.checks.settle import settle
 from qdebug.run.kinds import KINDS, Family, Kind
 from qdebug.run.model import Finding, FindingStatus, Layer
 from tests.support.checked import sample_run
