@@ -27,6 +27,7 @@ from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.graph.shapes import infer_types
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, include, measure
+from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -153,7 +154,7 @@ class WhatIf:
         feeds: Callable[[int], tuple[Feeds, Feeds]],
         count: int,
         settings: tuple[SessionSettings, SessionSettings],
-        max_memory: int = 1 << 30,
+        max_memory: int = DEFAULT_MEMORY,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.weights = pairing.pairs, pairing.weights
