@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qdebug.cli import terminal
 from qdebug.cli.arguments import add_options
 from qdebug.errors import ExitCode, InputError, UsageError
-from qdebug.options import PreprocessOptions
+from qdebug.options import GateOptions, PreprocessOptions
 
 if TYPE_CHECKING:
     from qdebug.preprocess import ImpliedSpec, PreprocessSpec
@@ -140,7 +140,7 @@ def _check(args: argparse.Namespace) -> int:
         _write_json(args, encode(report))
     if args.json != _STDOUT:
         terminal.write(_report(report, args))
-    return _exit_code(report.findings, args.fail_on or "error")
+    return _exit_code(report.findings, args.fail_on or GateOptions.fail_on)
 
 
 def _check_fed(args: argparse.Namespace) -> CheckReport:
