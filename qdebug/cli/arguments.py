@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser, *owners: type) -> None:
                 option.name,
                 metavar=option.kind.metavar,
                 nargs="+" if option.many else None,
-                help=option.help,
+                help=option.help.replace("%", "%%"),
             )
     for title in GROUPS:
         here = [option for option in options if option.group == title]
@@ -59,6 +60,7 @@ def _details(option: Option) -> dict[str, Any]:
     """How argparse takes an option."""
     shown = option.shown_default
     about = f"{option.help} (default {shown})" if shown else option.help
+    about = about.replace("%", "%%")  # argparse fills its help texts in
     if option.kind is values.SWITCH:
         # What a file can set, the command line can take back.
         action: Any = argparse.BooleanOptionalAction if option.key else "store_true"
@@ -87,11 +89,12 @@ def _configured(option: Option, config: Config) -> Any:
 
 def _pipeline(option: Option, text: str, config: Config) -> ImpliedSpec | str:
     """A pipeline of the configuration, with the file as its origin."""
-    from qdebug.preprocess import ImpliedSpec, PreprocessSpec
+    from qdebug.preprocess import read_spec
 
     if text.lower().endswith(".toml"):
         return text
     try:
-        return ImpliedSpec(PreprocessSpec.parse(text), "file", (config.name,))
+        given = read_spec(text)
     except QdebugError as error:
         raise UsageError(f"{config.name}: {option.name}: {error.message}", error.hint) from error
+    return dataclasses.replace(given, origin="file", notes=(config.name, *given.notes))

@@ -30,6 +30,7 @@ from qdebug.options import (
 )
 from qdebug.options.entry import entry, option
 from qdebug.options.shared import GROUPS, INPUT, WriteOptions
+from qdebug.preprocess import read_spec
 
 COMMANDS: dict[str, tuple[type, ...]] = {
     "compare": (CompareOptions, CompareCommandOptions),
@@ -48,7 +49,9 @@ class Toy(WriteOptions):
 
     model: str = field(metadata=entry("the model", kind=values.text("MODEL")))
     _: KW_ONLY
-    cap: int = option(1 << 20, "the most bytes", "--cap", kind=values.SIZE, group=INPUT, key=True)
+    cap: int = option(
+        1 << 20, "the most bytes, 10 % of all", "--cap", kind=values.SIZE, group=INPUT, key=True
+    )
     fast: bool = option(True, "hurry", "--fast", kind=values.SWITCH, group=INPUT, key=True)
 
 
@@ -88,6 +91,20 @@ def test_an_entry_is_an_argument() -> None:
     assert vars(parsed("m")) == {"model": "m", "force": None, "cap": None, "fast": None}
     given = parsed("m", "--cap", "3MiB", "--no-fast", "--force")
     assert vars(given) == {"model": "m", "force": True, "cap": 3 << 20, "fast": False}
+
+
+def test_help_is_the_entry_s_text() -> None:
+    parser = argparse.ArgumentParser()
+    add_options(parser, Toy)
+    assert "the most bytes, 10 % of all (default 1MiB)" in " ".join(parser.format_help().split())
+
+
+def test_a_pipeline_of_the_file_may_be_in_a_toolchain_s_dialect() -> None:
+    config = Config(Path("qdebug.toml"), {"preprocess": 'ncnn:"mean=[0] norm=[0.1] shape=[8,8,1]"'})
+    args = command_parser("compare").parse(["f", "q", "x"])
+    given = settled(CompareOptions, args, config)["preprocess"]
+    assert (given.origin, given.notes[0]) == ("file", "qdebug.toml")
+    assert given.spec == read_spec(config.settings["preprocess"]).spec
 
 
 def test_the_command_line_wins_over_the_file_and_the_file_over_the_default() -> None:
