@@ -20,7 +20,9 @@ import onnx
 import qdebug
 from benchmarks import outputs
 from qdebug.run.model import Finding, Run
-from tests.support.planting import PLANTS, Feeds, Planted
+from tests.support.checked import EFFECTS
+from tests.support.planting import PLANTS, Planted
+from tests.support.planting.pairs import Pair, plant, sample_pairs
 
 ROOT = Path(__file__).resolve().parents[1]
 ZOO = ROOT.parent / "shared" / "zoo"
@@ -29,32 +31,9 @@ REMARKS = ("dead-channel",)
 SHOWN = ("fail", "warn", "info")
 HARMLESS_DB = 3.0
 """A fault whose cure wins less need not be more than a remark."""
-EFFECTS = ("task-effect", "layer-limit")
-"""Findings that say how much, not why."""
-CALIBRATION = 4
-"""Pictures that what is planted is calibrated by."""
 NONE, EMPTY = "none", "15 empty picture"
 """No plants: the sound pair, as it is and on a picture with nothing on it."""
 EVERY = (NONE, *PLANTS, EMPTY)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A sound pair to plant into.
-
-    Attributes:
-        name: for the table.
-        float_model: file.
-        quant_model: file.
-        spec: preprocessing.
-        pictures: inputs.
-    """
-
-    name: str
-    float_model: Path
-    quant_model: Path
-    spec: str
-    pictures: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -102,31 +81,6 @@ class Result:
         if self.predicted is None or self.actual is None:
             return False
         return outputs.is_close(self.predicted, self.actual)
-
-
-def sample_pairs() -> list[Pair]:
-    """The sound pairs of this repository that can be planted into."""
-    folder = ROOT / "sample_models"
-    pictures = folder / "pictures"
-    classifier = (
-        "resize 96x96 cv2 linear | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
-    )
-    return [
-        Pair(
-            "sample classifier",
-            folder / "classifier" / "float.onnx",
-            folder / "classifier" / "int8.onnx",
-            classifier,
-            tuple(sorted((pictures / "objects").glob("*.jpg"))),
-        ),
-        Pair(
-            "sample detector",
-            folder / "detector" / "float.onnx",
-            folder / "detector" / "int8.onnx",
-            "letterbox 320 pad 114 | rgb | /255 | nchw",
-            tuple(sorted((pictures / "scenes").glob("scene_*.jpg"))),
-        ),
-    ]
 
 
 def zoo_pairs(count: int = 4) -> list[Pair]:
@@ -183,23 +137,6 @@ def run_bench(pairs: Iterable[Pair], faults: Sequence[str] = EVERY) -> Iterator[
 
 def _unplanted_run(pair: Pair, name: str) -> Run:
     return empty_run(pair) if name == EMPTY else _compare(pair, pair.float_model, pair.quant_model)
-
-
-def plant(pair: Pair, fault: str) -> Planted:
-    """Plant a fault into a pair.
-
-    Raises:
-        ValueError, IndexError: the models lack what the fault needs.
-    """
-    float_model = onnx.load(pair.float_model)
-    return PLANTS[fault](float_model, onnx.load(pair.quant_model), feeds_of(pair, float_model))
-
-
-def feeds_of(pair: Pair, float_model: onnx.ModelProto) -> Feeds:
-    """What the float model takes for the first few pictures of a pair."""
-    constants = {tensor.name for tensor in float_model.graph.initializer}
-    entry = next(i.name for i in float_model.graph.input if i.name not in constants)
-    return [{entry: value} for value in outputs.inputs(pair.pictures[:CALIBRATION], pair.spec)]
 
 
 def empty_run(pair: Pair) -> Run:

@@ -36,7 +36,6 @@ MODELS = {
 }
 """Preprocessing and pictures of each."""
 COUNT = 4
-EFFECTS = ("task-effect", "layer-limit")
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from qdebug.preprocess import PreprocessSpec, prepare_file
 from qdebug.run.model import Finding
+from tests.support.feeds import prepared
 
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, Sequence[Array]]
@@ -48,18 +48,12 @@ def run(model: Path | onnx.ModelProto, pictures: Sequence[Path], spec: str) -> O
     names = [item.name for item in session.get_outputs()]
     entry = session.get_inputs()[0]
     found: dict[str, list[Array]] = {name: [] for name in names}
-    for given in inputs(pictures, spec):
+    for given in prepared(pictures, spec):
         turned = _wants_nhwc(entry.shape, given)
         value = np.ascontiguousarray(given.transpose(0, 2, 3, 1)) if turned else given
         for name, output in zip(names, session.run(names, {entry.name: value}), strict=True):
             found[name].append(output)
     return found
-
-
-def inputs(pictures: Sequence[Path], spec: str) -> list[Array]:
-    """Every picture as a model takes it."""
-    parsed = PreprocessSpec.parse(spec)
-    return [prepare_file(picture, parsed).tensor for picture in pictures]
 
 
 def _wants_nhwc(shape: Sequence[Any], value: Array) -> bool:

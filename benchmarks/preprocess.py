@@ -22,8 +22,9 @@ from PIL import Image
 
 from benchmarks.faults import ROOT, ZOO
 from qdebug.comparison.input_gate import InputGate
-from qdebug.comparison.sides import load_sides
-from qdebug.preprocess import PreprocessSpec, find_samples
+from qdebug.comparison.sides import load_sides, samples_of
+from qdebug.options import CompareOptions
+from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.check import check_picture
 from tests.support.preprocess_faults import (
     CONTROLS,
@@ -233,8 +234,15 @@ def _channels_last(path: Path) -> bool:
 
 
 def _gate(pair: Pair, quant_model: Path, quant_spec: str | None) -> tuple[set[str], float]:
-    sides = load_sides(pair.float_model, quant_model, pair.spec, quant_spec)
-    (sample,) = find_samples([str(pair.picture)], sides[0].contract, sides[1].contract)
+    asked = CompareOptions(
+        pair.float_model,
+        quant_model,
+        pair.picture,
+        preprocess=pair.spec,
+        quant_preprocess=quant_spec,
+    )
+    sides = load_sides(asked)
+    (sample,) = samples_of(asked, sides)
     start = time.perf_counter()
     findings = InputGate(sides, sample).findings()
     seconds = time.perf_counter() - start

@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from qdebug.errors import UsageError
 from qdebug.limits import LayerLimit
-from qdebug.quantities import parse_keep_tensors, parse_size
+from qdebug.options import Option, config_options, values
 from qdebug.run.model import TASK_PREFIX, Limit
 
 if sys.version_info >= (3, 11):
@@ -49,7 +49,7 @@ class Config:
 
     Attributes:
         file: the file, or None where there is none.
-        settings: values of the plain keys in ``KEYS``.
+        settings: values of the plain keys, the options that say ``key``.
         limits: limits of the outputs.
         overrides: limits of single layers.
     """
@@ -63,18 +63,6 @@ class Config:
     def name(self) -> str:
         """The file's name, as the origin of its values."""
         return self.file.name if self.file else "default"
-
-
-@dataclass(frozen=True)
-class Key:
-    """One plain key: its meaning, its JSON Schema, and how its value is read.
-
-    ``read`` raises ``ValueError`` with a sentence.
-    """
-
-    about: str
-    schema: Json
-    read: Callable[[Any], Any]
 
 
 def find_config(folder: Path) -> Path | None:
@@ -117,7 +105,7 @@ def config_schema() -> Json:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            **{name: {"description": key.about, **key.schema} for name, key in KEYS.items()},
+            **{name: _described(option) for name, option in config_options().items()},
             "limits": {
                 "type": "object",
                 "properties": {**limits, _TASK: _TASK_LIMITS},
@@ -137,13 +125,13 @@ def config_schema() -> Json:
 
 
 def _read(document: Mapping[str, Any], file: Path) -> Config:
-    _check_keys(document, (*KEYS, "limits", "override"), file, "")
+    options = config_options()
+    _check_keys(document, (*options, "limits", "override"), file, "")
     settings = {
-        name: _value(KEYS[name], name, document[name], file) for name in KEYS if name in document
+        name: _value(option, document[name], file)
+        for name, option in options.items()
+        if name in document
     }
-    for name in ("preprocess", "quant_preprocess"):
-        if name in settings:
-            settings[name] = _beside(settings[name], file)
     return Config(
         file,
         settings,
@@ -152,11 +140,12 @@ def _read(document: Mapping[str, Any], file: Path) -> Config:
     )
 
 
-def _value(key: Key, name: str, value: Any, file: Path) -> Any:
+def _value(option: Option, value: Any, file: Path) -> Any:
     try:
-        return key.read(value)
+        read = option.kind.load(value)
     except ValueError as error:
-        raise UsageError(f"{file.name}: {name}: {error}", key.about) from error
+        raise UsageError(f"{file.name}: {option.name}: {error}", option.help) from error
+    return _beside(read, file) if option.kind is values.SPEC else read
 
 
 def _beside(value: str, file: Path) -> str:
@@ -225,82 +214,12 @@ def _mentions_qdebug(pyproject: Path) -> bool:
         return False
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a text")
-    return value
+def _described(option: Option) -> Json:
+    """The schema of a plain key."""
+    shown = option.shown_default
+    default = {"default": option.default} if shown else {}
+    return {"description": option.help, **option.kind.schema, **default}
 
 
-def _count(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{value!r} is not a whole number from 1")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is neither true nor false")
-    return value
-
-
-def _size(value: Any) -> int:
-    return _count(value) if isinstance(value, int) else parse_size(_text(value))
-
-
-def _choice(*options: str) -> Callable[[Any], str]:
-    def read(value: Any) -> str:
-        if value not in options:
-            raise ValueError(f"{value!r} is not one of {', '.join(options)}")
-        return str(value)
-
-    return read
-
-
-def _vendor(value: Any) -> str:
-    from qdebug.vendors.advice import known_vendor
-
-    return known_vendor(_text(value))
-
-
-def _spec(value: Any) -> str:
-    """The text form of a spec; a table with ``[[step]]`` tables is turned into it."""
-    if isinstance(value, str):
-        return _text(value)
-    from qdebug.preprocess.spec import PreprocessSpec
-
-    if not isinstance(value, dict):
-        raise ValueError(f"{value!r} is neither a text nor a table")
-    return str(PreprocessSpec.from_mapping(value))
-
-
-_TEXT: Json = {"type": "string", "minLength": 1}
-_COUNT: Json = {"type": "integer", "minimum": 1}
-_FLAG: Json = {"type": "boolean"}
-_SPEC: Json = {"anyOf": [_TEXT, {"type": "object"}]}
 _TASK = TASK_PREFIX.removesuffix(".")
 _TASK_LIMITS: Json = {"type": "object", "additionalProperties": {"type": "number"}}
-_FAIL_ON = ("error", "warning", "never")
-
-KEYS: Mapping[str, Key] = {
-    "preprocess": Key("preprocessing: a spec, a preset, a .toml file, or a table", _SPEC, _spec),
-    "quant_preprocess": Key("the same for the quant model, where it differs", _SPEC, _spec),
-    "limit": Key("at most this many samples", _COUNT, _count),
-    "threads": Key("threads of ONNX Runtime", _COUNT, _count),
-    "max_memory": Key(
-        "cap on captured tensors, for instance 1GiB", {"type": ["string", "integer"]}, _size
-    ),
-    "keep_tensors": Key(
-        "none, all or worst:N",
-        {"type": "string", "pattern": r"^(none|all|worst:[1-9]\d*)$"},
-        lambda value: parse_keep_tensors(_text(value)),
-    ),
-    "fail_on": Key("error, warning or never", {"enum": list(_FAIL_ON)}, _choice(*_FAIL_ON)),
-    "local": Key("measure the local error of every layer", _FLAG, _flag),
-    "sensitivity": Key("measure the sensitivity of every layer", _FLAG, _flag),
-    "ceiling": Key("run the 16-bit ceiling", _FLAG, _flag),
-    "float_provider": Key("execution provider of the float side", _TEXT, _text),
-    "quant_provider": Key("execution provider of the quant side", _TEXT, _text),
-    "task": Key("how outputs are judged: a known task or module:function", _TEXT, _text),
-    "vendor": Key("toolchain in whose syntax fixes are written", _TEXT, _vendor),
-}
-"""The plain keys by name."""

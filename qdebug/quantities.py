@@ -7,6 +7,9 @@ import re
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
+DEFAULT_MEMORY = 1 << 30
+"""Bytes of captured tensors held at once where nobody says how many (by judgement)."""
+
 
 def parse_size(text: str) -> int:
     """Bytes of ``1GiB``, ``512MiB``, ``2GB``, ``1.5g`` or ``1000000``.
@@ -31,6 +34,14 @@ def format_size(count: int) -> str:
             break
         value, unit = value / 1024, larger
     return f"{value:.0f} {unit}" if unit == "B" or value >= 9.95 else f"{value:.1f} {unit}"
+
+
+def format_exact_size(count: int) -> str:
+    """``1GiB``, or the number of bytes: what ``parse_size`` reads as exactly that."""
+    for letter, unit in reversed(_BINARY.items()):
+        if count and count % unit == 0:
+            return f"{count // unit}{letter.upper()}iB"
+    return str(count)
 
 
 def parse_keep_tensors(text: str) -> str:

@@ -33,6 +33,7 @@ from qdebug.graph.shapes import infer_types
 from qdebug.graph.walk import walk
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, include, measure
+from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -160,7 +161,7 @@ class WhatIf:
         feeds: Callable[[int], tuple[Feeds, Feeds]],
         count: int,
         settings: tuple[SessionSettings, SessionSettings],
-        max_memory: int = 1 << 30,
+        max_memory: int = DEFAULT_MEMORY,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.weights = pairing.pairs, pairing.weights

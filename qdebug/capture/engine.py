@@ -24,6 +24,7 @@ from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.walk import walk
+from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -52,7 +53,7 @@ class CaptureSettings:
 
     float_session: SessionSettings = field(default_factory=SessionSettings)
     quant_session: SessionSettings = field(default_factory=SessionSettings)
-    max_memory: int = 1 << 30
+    max_memory: int = DEFAULT_MEMORY
     local: bool = True
     workers: int = 0
 

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdebug.cli import summary, terminal, values
+from qdebug.cli import summary, terminal
+from qdebug.cli.arguments import add_options, settled
 from qdebug.cli.progress import progress_on_stderr
-from qdebug.cli.settings import add_config_option, read_config
-from qdebug.errors import ExitCode, QdebugError, UsageError
+from qdebug.cli.settings import read_config
+from qdebug.errors import ExitCode, UsageError
+from qdebug.options import CompareCommandOptions, CompareOptions, GateOptions
 
 if TYPE_CHECKING:
     from qdebug.config import Config
-    from qdebug.preprocess import ImpliedSpec
     from qdebug.run.model import Limit, Run
 
 _STDOUT = "-"
-_DEFAULT_MEMORY = "1GiB"
 
 
 class CompareCommand:
@@ -40,13 +40,7 @@ class CompareCommand:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
-        parser.add_argument("float_model", metavar="FLOAT", help="the float ONNX model")
-        parser.add_argument("quant_model", metavar="QUANT", help="its quantized twin")
-        parser.add_argument("inputs", metavar="INPUT", nargs="+", help="what both run on")
-        _add_input_options(parser.add_argument_group("input"))
-        _add_measuring_options(parser.add_argument_group("what is measured"))
-        _add_verdict_options(parser.add_argument_group("verdict"))
-        _add_output_options(parser.add_argument_group("output"))
+        add_options(parser, CompareOptions, CompareCommandOptions)
 
     def run(self, args: argparse.Namespace) -> int:
         """Compare, tell, and judge."""
@@ -55,7 +49,7 @@ class CompareCommand:
         _check_requests(args)
         run = _compare(args, config, destination)
         _hand_over(run, args, destination)
-        return exit_code(run, _setting(args, config, "fail_on", "error"))
+        return exit_code(run, GateOptions(**settled(GateOptions, args, config)).fail_on)
 
 
 def exit_code(run: Run, fail_on: str) -> int:
@@ -65,119 +59,6 @@ def exit_code(run: Run, fail_on: str) -> int:
         return ExitCode.NO_VERDICT
     failing = {"error": ("fail",), "warning": ("fail", "warn"), "never": ()}[fail_on]
     return ExitCode.FAILED if status in failing else ExitCode.PASS
-
-
-def _add_input_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-p",
-        "--preprocess",
-        metavar="SPEC",
-        help="pipeline of pictures: a spec, a preset (imagenet, yolo, ...) or a .toml file; "
-        "default: what the model implies, printed with its origin",
-    )
-    group.add_argument(
-        "--quant-preprocess", metavar="SPEC", help="the same for QUANT where it wants another input"
-    )
-    group.add_argument(
-        "--shape", type=values.shape, help="shape of raw .bin inputs, for instance 1,3,640,640"
-    )
-    group.add_argument("--dtype", help="data type of raw .bin inputs, for instance float32")
-    group.add_argument(
-        "--limit", type=values.positive, metavar="N", help="use the first N samples only"
-    )
-    group.add_argument(
-        "--fed", metavar="FILE", help="the tensor the device was fed, to prove the input with"
-    )
-
-
-def _add_measuring_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--no-local",
-        dest="local",
-        action="store_const",
-        const=False,
-        help="skip the local error of every layer (faster, but no source or victim)",
-    )
-    group.add_argument(
-        "--sensitivity",
-        action="store_const",
-        const=True,
-        help="also quantize every layer alone and measure at the outputs (slow)",
-    )
-    group.add_argument(
-        "--ceiling",
-        action="store_const",
-        const=True,
-        help="also run QUANT with 16-bit codes: what remains is not resolution",
-    )
-    group.add_argument(
-        "--keep-tensors",
-        type=values.keep_tensors,
-        metavar="WHICH",
-        help="store tensors as .npy in the run: none (default), all, or worst:N: what failed "
-        "findings name first, then the largest errors",
-    )
-    group.add_argument(
-        "--threads", type=values.positive, metavar="N", help="threads of ONNX Runtime"
-    )
-    group.add_argument(
-        "--max-memory",
-        type=values.size,
-        metavar="SIZE",
-        help=f"cap on captured tensors (default {_DEFAULT_MEMORY})",
-    )
-    group.add_argument(
-        "--provider", metavar="NAME", help="execution provider of both sides (default cpu)"
-    )
-    group.add_argument("--float-provider", metavar="NAME", help="the same for FLOAT")
-    group.add_argument("--quant-provider", metavar="NAME", help="the same for QUANT")
-    group.add_argument(
-        "--task",
-        metavar="TASK",
-        help="how outputs are judged: auto (default), none, classification, detection, "
-        "segmentation, text, or module:function",
-    )
-    group.add_argument(
-        "--vendor",
-        type=values.vendor,
-        metavar="NAME",
-        help="toolchain in whose syntax fixes are written (default: all)",
-    )
-    add_config_option(group)
-
-
-def _add_verdict_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--fail-under",
-        type=values.lower_limit,
-        action="append",
-        default=[],
-        metavar="METRIC=VALUE",
-        help="limit for every output, for instance cosine=0.99 or sqnr_db=20, or for the task: "
-        "task.f1=0.9; repeatable",
-    )
-    group.add_argument(
-        "--fail-on",
-        choices=("error", "warning", "never"),
-        help="which verdicts exit with 1 (default error)",
-    )
-
-
-def _add_output_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-o",
-        "--output",
-        metavar="RUN",
-        help="folder of the run (default: QUANT.qdrun here, with a number where it is taken)",
-    )
-    group.add_argument("--force", action="store_true", help="replace what exists")
-    group.add_argument(
-        "--json",
-        metavar="FILE",
-        help="also write the run as JSON; - writes it, and nothing else, to stdout",
-    )
-    group.add_argument("--html", metavar="FILE", help="also write the HTML report")
-    group.add_argument("--browse", action="store_true", help="open the terminal browser after")
 
 
 def _destination(args: argparse.Namespace) -> Path:
@@ -204,72 +85,22 @@ def _check_requests(args: argparse.Namespace) -> None:
 def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run:
     from qdebug.comparison import compare
 
-    def setting(name: str, default: Any = None) -> Any:
-        return _setting(args, config, name, default)
-
-    extras = {
-        "sensitivity": setting("sensitivity"),
-        "ceiling": setting("ceiling"),
-        "fed": args.fed,
-        "task": setting("task"),
-    }
-    asked = {name: value for name, value in extras.items() if value}
+    asked = settled(CompareOptions, args, config)
+    asked |= {"output": destination, "command": _portable(args.command_line)}
+    asked |= {"limits": _limits(args.limits or (), config), "layer_limits": config.overrides}
+    if args.provider is not None:
+        asked |= {side: getattr(args, side) for side in ("float_provider", "quant_provider")}
     try:
         with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
-            return compare(
-                args.float_model,
-                args.quant_model,
-                args.inputs,
-                preprocess=_pipeline(args, config, "preprocess"),
-                quant_preprocess=_pipeline(args, config, "quant_preprocess"),
-                shape=args.shape,
-                dtype=args.dtype,
-                limit=setting("limit"),
-                output=destination,
-                force=args.force,
-                keep_tensors=setting("keep_tensors", "none"),
-                threads=setting("threads"),
-                local=setting("local", True),
-                max_memory=setting("max_memory", values.size(_DEFAULT_MEMORY)),
-                providers=(
-                    args.float_provider or args.provider or setting("float_provider", "cpu"),
-                    args.quant_provider or args.provider or setting("quant_provider", "cpu"),
-                ),
-                vendor=setting("vendor"),
-                limits=_limits(args.fail_under, config),
-                layer_limits=config.overrides,
-                command=_portable(args.command_line),
-                progress=progress,
-                **asked,
-            )
+            return compare(**asked, progress=progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(_left_behind(asked)) from None
 
 
 def _left_behind(asked: Mapping[str, Any]) -> str:
-    if "sensitivity" in asked:
+    if asked.get("sensitivity"):
         return "no run was written; the same command takes up the sensitivities measured so far"
     return "no run was written"
-
-
-def _setting(args: argparse.Namespace, config: Config, name: str, default: Any) -> Any:
-    """A flag, else the configuration, else the default."""
-    given = getattr(args, name)
-    return config.settings.get(name, default) if given is None else given
-
-
-def _pipeline(args: argparse.Namespace, config: Config, name: str) -> ImpliedSpec | str | None:
-    """A pipeline as given, with the configuration as its origin where it comes from there."""
-    from qdebug.preprocess import ImpliedSpec, PreprocessSpec
-
-    flag: str | None = getattr(args, name)
-    text: str | None = config.settings.get(name)
-    if flag is not None or text is None or text.lower().endswith(".toml"):
-        return flag or text
-    try:
-        return ImpliedSpec(PreprocessSpec.parse(text), "file", (config.name,))
-    except QdebugError as error:
-        raise UsageError(f"{config.name}: {name}: {error.message}", error.hint) from error
 
 
 def _limits(flags: Sequence[Limit], config: Config) -> list[Limit] | None:

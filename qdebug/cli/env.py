@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from qdebug._version import __version__
 from qdebug.cli import terminal
-from qdebug.cli.settings import add_config_option, read_config
+from qdebug.cli.arguments import add_options
+from qdebug.cli.settings import read_config
 from qdebug.errors import ExitCode, QdebugError
+from qdebug.options import ConfigOptions, config_options
 
 if TYPE_CHECKING:
     from qdebug.config import Config
@@ -45,7 +47,7 @@ class EnvCommand:
         """Add the command's arguments."""
         group = parser.add_argument_group("what to show")
         group.add_argument("--json", action="store_true", help="as JSON")
-        add_config_option(group)
+        add_options(parser, ConfigOptions)
 
     def run(self, args: argparse.Namespace) -> int:
         """Print it."""
@@ -108,12 +110,10 @@ def _load_status(group: str, name: str) -> str:
 
 
 def _settings(config: Config) -> dict[str, Any]:
-    from qdebug.config import KEYS
-
     shown: dict[str, Any] = {"file": config.file.as_posix() if config.file else "none"}
-    for name in KEYS:
+    for name, option in config_options().items():
         if name in config.settings:
-            shown[name] = f"{config.settings[name]} ({config.name})"
+            shown[name] = f"{option.kind.show(config.settings[name])} ({config.name})"
         else:
             shown[name] = "default"
     for limit in config.limits:

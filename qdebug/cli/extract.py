@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from qdebug.cli import terminal, values
+from qdebug.cli import terminal
+from qdebug.cli.arguments import add_options, settled
 from qdebug.cli.progress import progress_on_stderr
-from qdebug.cli.settings import add_config_option, read_config
+from qdebug.cli.settings import read_config
 from qdebug.errors import ExitCode
+from qdebug.options import ConfigOptions, ExtractOptions
 
 if TYPE_CHECKING:
     from qdebug.comparison.extract import Extraction
@@ -33,12 +35,7 @@ class ExtractCommand:
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
-        parser.add_argument("float_model", metavar="FLOAT", help="the float ONNX model")
-        parser.add_argument("quant_model", metavar="QUANT", help="its quantized twin")
-        parser.add_argument("layer", metavar="LAYER", help="a node, a tensor, or '#NUMBER'")
-        parser.add_argument("inputs", metavar="INPUT", nargs="+", help="what both run on")
-        _add_input_options(parser.add_argument_group("input"))
-        _add_output_options(parser.add_argument_group("output"))
+        add_options(parser, ExtractOptions, ConfigOptions)
 
     def run(self, args: argparse.Namespace) -> int:
         """Cut, replay, tell."""
@@ -49,68 +46,13 @@ class ExtractCommand:
         return ExitCode.PASS if found.faithful else ExitCode.FAILED
 
 
-def _add_input_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "-p", "--preprocess", metavar="SPEC", help="pipeline of pictures, as for qdebug compare"
-    )
-    group.add_argument(
-        "--quant-preprocess", metavar="SPEC", help="the same for QUANT where it wants another input"
-    )
-    group.add_argument("--shape", type=values.shape, help="shape of raw .bin inputs")
-    group.add_argument("--dtype", help="data type of raw .bin inputs")
-    group.add_argument(
-        "--limit", type=values.positive, metavar="N", help="use the first N samples only"
-    )
-    add_config_option(group)
-
-
-def _add_output_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("-o", "--output", metavar="DIR", required=True, help="folder to write")
-    group.add_argument(
-        "--context",
-        type=values.positive,
-        metavar="N",
-        default=0,
-        help="take N layers upstream along, where a toolchain fuses them with this one",
-    )
-    group.add_argument("--force", action="store_true", help="replace an extracted layer")
-    group.add_argument(
-        "--threads", type=values.positive, metavar="N", help="threads of ONNX Runtime"
-    )
-    group.add_argument(
-        "--max-memory",
-        type=values.size,
-        metavar="SIZE",
-        help="cap on captured tensors (default 1GiB)",
-    )
-
-
 def _extract(args: argparse.Namespace, config: Config) -> Extraction:
     from qdebug.comparison.extract import extract
 
-    def setting(name: str, default: Any = None) -> Any:
-        given = getattr(args, name)
-        return config.settings.get(name, default) if given is None else given
-
+    asked = settled(ExtractOptions, args, config)
     try:
         with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
-            return extract(
-                args.float_model,
-                args.quant_model,
-                args.layer,
-                args.inputs,
-                args.output,
-                context=args.context,
-                preprocess=setting("preprocess"),
-                quant_preprocess=setting("quant_preprocess"),
-                shape=args.shape,
-                dtype=args.dtype,
-                limit=setting("limit"),
-                force=args.force,
-                threads=setting("threads"),
-                max_memory=setting("max_memory", values.size("1GiB")),
-                progress=progress,
-            )
+            return extract(**asked, progress=progress)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"{args.output} was not written") from None
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qdebug.cli import terminal, values
+from qdebug.cli import terminal
+from qdebug.cli.arguments import add_options
 from qdebug.errors import ExitCode, InputError, UsageError
+from qdebug.options import GateOptions, PreprocessOptions
 
 if TYPE_CHECKING:
     from qdebug.preprocess import ImpliedSpec, PreprocessSpec
@@ -50,33 +52,7 @@ class PreprocessCommand:
             "action", choices=tuple(_ACTIONS), metavar="ACTION", help="check, diff, show or probe"
         )
         parser.add_argument("operands", nargs="*", metavar="ARGUMENT", help="images or specs")
-        group = parser.add_argument_group("input")
-        group.add_argument("-p", "--preprocess", metavar="SPEC", help="the pipeline that is right")
-        group.add_argument("--quant-preprocess", metavar="SPEC", help="the pipeline of --quant")
-        group.add_argument("--fed", metavar="TENSOR", help="the tensor that was really fed")
-        group.add_argument("--reference", metavar="TENSOR", help="what should have been fed")
-        group.add_argument("--shape", type=values.shape, help="shape of raw .bin tensors")
-        group.add_argument("--dtype", help="data type of raw .bin tensors")
-        group = parser.add_argument_group("models")
-        group.add_argument(
-            "--float",
-            "--model",
-            dest="float_model",
-            metavar="FLOAT",
-            help="the float model: its first nodes, and the effect on its output",
-        )
-        group.add_argument("--quant", dest="quant_model", metavar="QUANT", help="its twin")
-        group = parser.add_argument_group("output")
-        group.add_argument("--json", metavar="FILE", help="write the result as JSON; - to stdout")
-        group.add_argument("-o", "--output", metavar="FILE", help="the picture that probe writes")
-        group.add_argument("--size", help="its size, for instance 1013x757")
-        group.add_argument("--force", action="store_true", help="replace what exists")
-        group.add_argument(
-            "--fail-on",
-            choices=("error", "warning", "never"),
-            default="error",
-            help="which findings exit with 1 (default error)",
-        )
+        add_options(parser, PreprocessOptions)
 
     def run(self, args: argparse.Namespace) -> int:
         """Do what was asked."""
@@ -164,7 +140,7 @@ def _check(args: argparse.Namespace) -> int:
         _write_json(args, encode(report))
     if args.json != _STDOUT:
         terminal.write(_report(report, args))
-    return _exit_code(report.findings, args.fail_on)
+    return _exit_code(report.findings, args.fail_on or GateOptions.fail_on)
 
 
 def _check_fed(args: argparse.Namespace) -> CheckReport:

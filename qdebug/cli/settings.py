@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,15 +11,6 @@ if TYPE_CHECKING:
     from qdebug.config import Config
 
 NONE = "none"
-
-
-def add_config_option(group: argparse._ArgumentGroup) -> None:
-    """Add ``--config``."""
-    group.add_argument(
-        "--config",
-        metavar="FILE",
-        help="settings (default: the nearest qdebug.toml or [tool.qdebug]); none ignores them",
-    )
 
 
 def read_config(argument: str | None) -> Config:

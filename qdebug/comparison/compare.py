@@ -30,27 +30,24 @@ from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
 from qdebug.comparison.sides import (
     Side,
-    SpecLike,
     fed_alike,
     feeds_of,
     load_sides,
     pair_sides,
+    samples_of,
 )
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
-from qdebug.errors import UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.pairs import Pairing
-from qdebug.limits import LayerLimit
-from qdebug.preprocess import RawFormat, Sample, find_samples
+from qdebug.options import CompareOptions, takes
+from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent
-from qdebug.quantities import parse_keep_tensors
 from qdebug.run.model import (
     SCHEMA,
     Finding,
     InputStats,
     Layer,
-    Limit,
     Models,
     Preprocess,
     Run,
@@ -64,115 +61,19 @@ Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
 
 
-def compare(  # noqa: PLR0913 - the public request, every option by keyword
-    float_model: str | Path,
-    quant_model: str | Path,
-    inputs: Sequence[str | Path] | str | Path,
-    *,
-    preprocess: SpecLike | None = None,
-    quant_preprocess: SpecLike | None = None,
-    fed: str | Path | None = None,
-    shape: tuple[int, ...] | None = None,
-    dtype: str | None = None,
-    limit: int | None = None,
-    output: str | Path | None = None,
-    force: bool = False,
-    keep_tensors: str = "none",
-    threads: int | None = None,
-    local: bool = True,
-    sensitivity: bool = False,
-    ceiling: bool = False,
-    max_memory: int = 1 << 30,
-    providers: tuple[str, str] = ("cpu", "cpu"),
-    task: str | None = None,
-    vendor: str | None = None,
-    limits: Sequence[Limit] | None = None,
-    layer_limits: Sequence[LayerLimit] = (),
-    command: Sequence[str] = (),
-    progress: Progress | None = None,
-) -> Run:
+@takes(CompareOptions)
+def compare(options: CompareOptions) -> Run:
     """Compare a float ONNX model with its quantized twin, layer by layer.
-
-    Args:
-        float_model: the reference ``.onnx`` file.
-        quant_model: its quantized twin.
-        inputs: pictures, folders, globs, list files, tensor files, or ``NAME=path``.
-        preprocess: spec, its text, a preset or a TOML file; None: what the model implies.
-        quant_preprocess: the same for the quant model, where it wants other inputs.
-        fed: file of the tensor that the device, or the calibration, was really fed for the first
-            input; the input gate judges it.
-        shape: shape of raw binary inputs.
-        dtype: numpy data type of raw binary inputs.
-        limit: the most samples to use.
-        output: the ``NAME.qdrun`` folder to write; None keeps the run in memory.
-        force: replace a run that is there.
-        keep_tensors: ``none``, ``worst:N`` or ``all``: which layers' values to write.
-        threads: ONNX Runtime's intra-op threads; None leaves it the choice.
-        local: measure local error too.
-        sensitivity: measure every layer's sensitivity too. What an interrupted measurement had
-            done is taken up again by the next one of the same request and ``output``.
-        ceiling: run the quant model with 16-bit codes over the same ranges too, and measure at
-            the outputs what remains.
-        max_memory: bytes of captured tensors held at once.
-        providers: execution providers of the float and the quant side.
-        task: how the outputs are judged: ``auto`` (the default) recognizes it, ``none`` does not,
-            else ``classification``, ``detection``, ``segmentation``, ``text`` or
-            ``module:function``, a function as in ``qdebug.analysis.tasks.user``.
-        vendor: toolchain that advice is written for.
-        limits: what every output must hold; None for the defaults.
-        layer_limits: what single layers must hold, by name pattern.
-        command: the command line, for the record.
-        progress: told about the progress.
 
     Raises:
         QdebugError: bad input; see its message and hint.
     """
-    check_task_name(task)
-    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    request = _Request(
-        inputs=[str(item) for item in given],
-        raw=RawFormat(shape, dtype),
-        fed=Path(fed) if fed is not None else None,
-        limit=limit,
-        keep=_keep_choice(keep_tensors),
-        local=local,
-        sensitivity=sensitivity,
-        ceiling=ceiling,
-        journal=_journal_file(output) if output is not None else None,
-        max_memory=max_memory,
-        threads=threads or 0,
-        providers=providers,
-        task=task,
-        vendor=vendor,
-        limits=limits,
-        layer_limits=layer_limits,
-        command=tuple(command),
-    )
-    writer = RunWriter(Path(output), force=force) if output is not None else MemoryWriter()
-    sides = load_sides(Path(float_model), Path(quant_model), preprocess, quant_preprocess)
+    check_task_name(options.task)
+    output = Path(options.output) if options.output is not None else None
+    writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
+    sides = load_sides(options)
     with writer:
-        return _Comparison(request, sides, writer, progress or Silent()).run()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Request:
-    inputs: list[str]
-    raw: RawFormat
-    fed: Path | None
-    limit: int | None
-    keep: str
-    local: bool
-    sensitivity: bool
-    ceiling: bool
-    journal: Path | None
-    max_memory: int
-    threads: int
-    providers: tuple[str, str]
-    task: str | None
-    vendor: str | None
-    limits: Sequence[Limit] | None
-    layer_limits: Sequence[LayerLimit]
-    command: tuple[str, ...]
+        return _Comparison(options, sides, writer, options.progress or Silent()).run()
 
 
 class _Comparison:
@@ -180,7 +81,7 @@ class _Comparison:
 
     def __init__(
         self,
-        request: _Request,
+        request: CompareOptions,
         sides: tuple[Side, Side],
         writer: RunWriter | MemoryWriter,
         progress: Progress,
@@ -189,7 +90,7 @@ class _Comparison:
         self.float, self.quant = sides
         self.started = time.perf_counter()
         self.settings = tuple(
-            SessionSettings(threads=request.threads, provider=p) for p in request.providers
+            SessionSettings(threads=request.threads or 0, provider=p) for p in request.providers
         )
         self.infos: list[SampleInfo] = []
         self.notes: list[str] = []
@@ -197,15 +98,10 @@ class _Comparison:
         self.fed_picture: npt.NDArray[np.uint8] | None = None
 
     def run(self) -> Run:
-        samples = find_samples(
-            self.request.inputs,
-            self.float.contract,
-            self.quant.contract,
-            raw=self.request.raw,
-            limit=self.request.limit,
-        )
+        samples = samples_of(self.request, (self.float, self.quant))
         first = self._feeds(samples[0])
-        gate = InputGate((self.float, self.quant), samples[0], self.request.fed)
+        fed = Path(self.request.fed) if self.request.fed is not None else None
+        gate = InputGate((self.float, self.quant), samples[0], fed)
         self.input_findings = gate.findings()
         self.fed_picture = gate.fed_picture()
         pairing = self._pair(first)
@@ -220,7 +116,7 @@ class _Comparison:
                 self.request.task,
                 self.request.ceiling,
             )
-            kept = KeptTensors(self.writer, self.request.keep)
+            kept = KeptTensors(self.writer, self.request.keep_tensors)
             self._run_samples(samples, capture, outputs, kept)
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
@@ -297,7 +193,7 @@ class _Comparison:
     ) -> list[Layer]:
         if not self.request.sensitivity:
             return list(layers)
-        with Journal(self.request.journal, self._fingerprint()) as journal:
+        with Journal(_journal_file(self.request.output), self._fingerprint()) as journal:
             if journal.done:
                 done = len(journal.done)
                 self.progress.note(f"sensitivity: {done} measurements taken up again")
@@ -383,7 +279,7 @@ class _Comparison:
         run = Run(
             schema=SCHEMA,
             tool=tool_info(self.request.providers),
-            command=self.request.command,
+            command=tuple(self.request.command),
             models=Models(describe(self.float.graph), describe(self.quant.graph)),
             preprocess=Preprocess(self.float.preprocess, self.quant.preprocess),
             samples=tuple(self.infos),
@@ -403,15 +299,10 @@ class _Comparison:
         return Timing(total, seconds_per_sample * len(self.infos), peak_rss_mib())
 
 
-def _journal_file(output: str | Path) -> Path:
+def _journal_file(output: str | Path | None) -> Path | None:
+    if output is None:
+        return None
     return Path(output).with_name(f".{Path(output).name}.sensitivity")
-
-
-def _keep_choice(text: str) -> str:
-    try:
-        return parse_keep_tensors(text)
-    except ValueError as error:
-        raise UsageError(f"keep_tensors: {error}") from None
 
 
 def peak_rss_mib() -> float:

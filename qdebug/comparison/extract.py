@@ -22,18 +22,19 @@ from qdebug.comparison.extract_readme import FLOAT_PART, QUANT_PART, README, Tol
 from qdebug.comparison.sides import (
     Feeds,
     Side,
-    SpecLike,
     fed_alike,
     feeds_of,
     load_sides,
     pair_sides,
+    samples_of,
 )
 from qdebug.errors import InputError, UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairs import Pairing
 from qdebug.metrics.state import local_error
-from qdebug.preprocess import RawFormat, Sample, find_samples
+from qdebug.options import ExtractOptions, takes
+from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent
 from qdebug.run.folder import FolderWriter
 from qdebug.run.model import ErrorMetrics, LocalError
@@ -88,59 +89,23 @@ class Extraction:
         return there == here or abs(there - here) <= TOLERANCE_DB
 
 
-def extract(  # noqa: PLR0913 - the public request, every option by keyword
-    float_model: str | Path,
-    quant_model: str | Path,
-    layer: str,
-    inputs: Sequence[str | Path] | str | Path,
-    output: str | Path,
-    *,
-    context: int = 0,
-    preprocess: SpecLike | None = None,
-    quant_preprocess: SpecLike | None = None,
-    shape: tuple[int, ...] | None = None,
-    dtype: str | None = None,
-    limit: int | None = None,
-    force: bool = False,
-    threads: int | None = None,
-    max_memory: int = 1 << 30,
-    progress: Progress | None = None,
-) -> Extraction:
+@takes(ExtractOptions)
+def extract(options: ExtractOptions) -> Extraction:
     """Cut one layer out of a float model and its quantized twin.
-
-    Args:
-        float_model: the reference ``.onnx`` file.
-        quant_model: its quantized twin.
-        layer: a node or tensor of the float model, a tensor of the quant model, or ``#12``, the
-            layer's number in a run of these two models.
-        inputs: as for ``compare``.
-        output: the folder to write.
-        context: how many layers upstream are taken along.
-        preprocess: as for ``compare``.
-        quant_preprocess: as for ``compare``.
-        shape: shape of raw binary inputs.
-        dtype: numpy data type of raw binary inputs.
-        limit: the most samples to use.
-        force: replace an extraction that is there.
-        threads: ONNX Runtime's intra-op threads; None leaves it the choice.
-        max_memory: bytes of captured tensors held at once.
-        progress: told about the progress.
 
     Raises:
         QdebugError: bad input; see its message and hint.
     """
-    given = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    writer = FolderWriter(Path(output), marker=QUANT_PART, what="an extracted layer", force=force)
-    sides = load_sides(Path(float_model), Path(quant_model), preprocess, quant_preprocess)
-    contracts = sides[0].contract, sides[1].contract
-    raw = RawFormat(shape, dtype)
-    samples = find_samples([str(item) for item in given], *contracts, raw=raw, limit=limit)
-    settings = CaptureSettings(
-        SessionSettings(threads=threads or 0), SessionSettings(threads=threads or 0), max_memory
+    writer = FolderWriter(
+        Path(options.output), marker=QUANT_PART, what="an extracted layer", force=options.force
     )
+    sides = load_sides(options)
+    samples = samples_of(options, sides)
+    session = SessionSettings(threads=options.threads or 0)
+    settings = CaptureSettings(session, session, options.max_memory)
     with writer:
-        work = _Extraction(writer, sides, samples, settings, progress or Silent())
-        return work.run(layer, context)
+        work = _Extraction(writer, sides, samples, settings, options.progress or Silent())
+        return work.run(options.layer, options.context)
 
 
 class _Extraction:

@@ -18,12 +18,15 @@ from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
+from qdebug.options import CompareOptions, ExtractOptions
 from qdebug.preprocess import (
     Contract,
     ImpliedSpec,
     ModelInput,
     PreprocessSpec,
+    RawFormat,
     Sample,
+    find_samples,
     quant_side,
 )
 from qdebug.preprocess.graph_front import read_front
@@ -32,6 +35,8 @@ from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
+PairOptions = CompareOptions | ExtractOptions
+"""Options that name two models and what both run on."""
 SpecLike = PreprocessSpec | ImpliedSpec | str
 """A spec, a spec with its origin, or what ``-p`` takes."""
 
@@ -45,12 +50,7 @@ class Side:
     preprocess: PreprocessInfo
 
 
-def load_sides(
-    float_model: Path,
-    quant_model: Path,
-    preprocess: SpecLike | None,
-    quant_preprocess: SpecLike | None,
-) -> tuple[Side, Side]:
+def load_sides(options: PairOptions) -> tuple[Side, Side]:
     """Load both models and settle how each is fed.
 
     Raises:
@@ -58,7 +58,8 @@ def load_sides(
         UsageError: the two do not have the same number of inputs.
         InputError: a spec is not understood.
     """
-    float_graph, quant_graph = load_graph(float_model), load_graph(quant_model)
+    float_graph = load_graph(Path(options.float_model))
+    quant_graph = load_graph(Path(options.quant_model))
     float_inputs, quant_inputs = _inputs(float_graph), _inputs(quant_graph)
     if len(float_inputs) != len(quant_inputs):
         counts = f"{len(float_inputs)} and {len(quant_inputs)}"
@@ -69,13 +70,29 @@ def load_sides(
     picture = next((i for i, item in enumerate(float_inputs) if item.layout), 0)
     metadata = {**quant_graph.metadata, **float_graph.metadata}
     front = read_front(float_graph.proto, float_inputs[picture].name, str(float_graph.folder))
-    chosen = resolve_spec(preprocess, float_inputs[picture], metadata, front)
+    chosen = resolve_spec(options.preprocess, float_inputs[picture], metadata, front)
     other = _quant_spec(
-        quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
+        options.quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )
     return (
         Side(float_graph, Contract(float_inputs, chosen.spec), _info(chosen)),
         Side(quant_graph, Contract(quant_inputs, other.spec), _info(other)),
+    )
+
+
+def samples_of(options: PairOptions, sides: tuple[Side, Side]) -> list[Sample]:
+    """What both models are run on, in the order given.
+
+    Raises:
+        InputError: nothing is found, or a file does not fit the models.
+    """
+    given = options.inputs
+    return find_samples(
+        [str(given)] if isinstance(given, (str, Path)) else [str(item) for item in given],
+        sides[0].contract,
+        sides[1].contract,
+        raw=RawFormat(options.shape, options.dtype),
+        limit=options.limit,
     )
 
 

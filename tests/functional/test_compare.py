@@ -200,6 +200,14 @@ def test_settings_from_a_file_and_flags_over_them(here: Path, cli: Cli) -> None:
     assert len(load_run(here / "c.qdrun").samples) == 3
 
 
+def test_the_provider_of_both_sides_wins_over_one_side_s_in_the_file(here: Path, cli: Cli) -> None:
+    (here / "qdebug.toml").write_text('float_provider = "abacus"\nlimit = 1\n', encoding="utf-8")
+    refused = cli(*PAIR, ".", "-p", SPEC)
+    assert refused.code == 2
+    assert "abacus" in refused.err
+    assert cli(*PAIR, ".", "-p", SPEC, "--provider", "cpu").code == 0
+
+
 def test_limits_of_single_layers(here: Path, cli: Cli) -> None:
     (here / "qdebug.toml").write_text(
         '[[override]]\nmatch = "fc"\nsqnr_db = 99\n', encoding="utf-8"

@@ -13,6 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdebug.options import (
+    CompareCommandOptions,
+    CompareOptions,
+    ExtractOptions,
+    PreprocessOptions,
+    config_options,
+    options_of,
+)
 from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.apply import prepare_file
 from qdebug.preprocess.model_input import ModelInput
@@ -25,8 +33,9 @@ from tests.conftest import ROOT
 from tests.functional.conftest import Cli
 
 DOCS = ROOT / "docs"
-LIST = "findings/index.md"
-"""The list of findings, which is made with the site."""
+LIST, OPTIONS = "findings/index.md", "options.md"
+MADE = {LIST: "findings_page", OPTIONS: "options_page"}
+"""Pages that are made with the site, and by what."""
 IMAGENET = "mean 123.675,116.28,103.53 std 58.395,57.12,57.375"
 PAGES = sorted(
     path.relative_to(DOCS).as_posix() for path in (*DOCS.glob("*.md"), *DOCS.glob("*/*.md"))
@@ -108,7 +117,7 @@ def test_every_python_example_runs(page: str, here: Path) -> None:
 def test_pages_and_navigation_are_the_same() -> None:
     listed = re.findall(r": (\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
     made = [page for entry in script("findings_page").navigation() for page in entry.values()]
-    assert sorted([*listed, *made]) == sorted([*PAGES, LIST])
+    assert sorted([*listed, *made]) == sorted([*PAGES, *MADE])
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -117,9 +126,9 @@ def test_links_lead_to_pages_and_headings(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
         name, _, anchor = target.partition("#")
         linked = Path(os.path.normpath((DOCS / page).parent / name)) if name else DOCS / page
-        is_made = linked == DOCS / LIST
-        assert is_made or linked.is_file(), target
-        body = script("findings_page").page() if is_made else linked.read_text(encoding="utf-8")
+        maker = MADE.get(linked.relative_to(DOCS).as_posix())
+        assert maker or linked.is_file(), target
+        body = script(maker).page() if maker else linked.read_text(encoding="utf-8")
         headings = re.findall(r"^#+ (.+)$", body, re.MULTILINE)
         anchors = {re.sub(r"[^\w-]", "", title.lower().replace(" ", "-")) for title in headings}
         assert not anchor or anchor in anchors, target
@@ -133,6 +142,16 @@ def script(name: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_the_page_of_options_has_every_option_and_key() -> None:
+    text = script("options_page").page()
+    for owner in (CompareOptions, CompareCommandOptions, ExtractOptions, PreprocessOptions):
+        for option in options_of(owner):
+            assert not option.flags or f"`{option.flags[0]}" in text
+    assert [key for key in config_options() if f" | `{key}` | " not in text] == []
+    rows = re.findall(r"^\|.*", text, re.MULTILINE)
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
 
 
 def test_the_json_reference_is_that_of_the_data_model() -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from qdebug.preprocess import PreprocessSpec, prepare_file
 from tests.support.nets import Array
 
 NORMALIZATION = (100.0, 50.0)
 """Mean and standard deviation of graphs that normalize their inputs themselves."""
+
+
+def prepared(pictures: Sequence[Path], spec: str) -> list[Array]:
+    """Every picture as a model takes it."""
+    parsed = PreprocessSpec.parse(spec)
+    return [prepare_file(picture, parsed).tensor for picture in pictures]
 
 
 def feeds_for(model: onnx.ModelProto, feeds: dict[str, Array]) -> dict[str, Array]:

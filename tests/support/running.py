@@ -34,6 +34,24 @@ def run_tensors(
     return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
 
+def optimized_sqnr(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> float:
+    """SQNR of the optimized model's outputs against the model as it is written, the worst of them.
+
+    Tells whether the ONNX Runtime at hand optimizes a graph rightly.
+    """
+    levels = onnxruntime.GraphOptimizationLevel
+    results = []
+    for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = level
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        results.append(session.run(None, dict(feeds)))
+    return min(direct_sqnr(plain, given) for plain, given in zip(*results, strict=True))
+
+
 def direct_cosine(f: Array, q: Array) -> float:
     """Cosine in float64."""
     a, b = f.astype(np.float64).ravel(), q.astype(np.float64).ravel()

@@ -8,8 +8,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from qdebug.config import KEYS, Config, config_schema, find_config, load_config
+from qdebug.config import Config, config_schema, find_config, load_config
 from qdebug.errors import QdebugError, UsageError
+from qdebug.options import config_options
 from qdebug.preprocess import PreprocessSpec
 
 FULL = """
@@ -117,7 +118,7 @@ def test_a_preprocess_table_becomes_its_text(tmp_path: Path) -> None:
         ("override = 3", "override is a list of tables", "write [[override]]"),
         ("[[override]]\nsqnr_db = 3", "an [[override]] names no layers", "add match"),
         ('[[override]]\nmatch = "x"\nsqnr = 3', "'sqnr' in [override]", "did you mean 'sqnr_db'"),
-        ("limit = 0", "limit: 0 is not a whole number from 1", "at most this many samples"),
+        ("limit = 0", "limit: 0 is not a whole number from 1", "use the first N samples only"),
         ("limit = true", "limit: True is not a whole number from 1", None),
         ('max_memory = "lots"', "max_memory: 'lots' is not a size", None),
         ('keep_tensors = "some"', "keep_tensors: 'some' is not none, all", None),
@@ -153,7 +154,7 @@ def test_the_schema_and_the_reader_agree() -> None:
     schema = config_schema()
     json.dumps(schema)
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert set(schema["properties"]) == {*KEYS, "limits", "override"}
+    assert set(schema["properties"]) == {*config_options(), "limits", "override"}
     good: dict[str, object] = {
         "preprocess": {"step": [{"op": "scale"}]},
         "max_memory": "2GiB",

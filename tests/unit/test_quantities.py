@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qdebug.quantities import format_size, parse_keep_tensors, parse_size
+from qdebug.quantities import format_exact_size, format_size, parse_keep_tensors, parse_size
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,15 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 )
 def test_sizes_for_people(count: int, text: str) -> None:
     assert format_size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(1 << 30, "1GiB"), (3 << 20, "3MiB"), (1536 << 20, "1536MiB"), (1000, "1000"), (1025, "1025")],
+)
+def test_sizes_that_are_read_back_exactly(count: int, text: str) -> None:
+    assert format_exact_size(count) == text
+    assert parse_size(text) == count
 
 
 @pytest.mark.parametrize("text", ["none", "all", "worst:1", "worst:200"])

@@ -48,6 +48,19 @@ def test_operators_of_onnx_runtime(load: Load) -> None:
     assert (graph.type_of("y").dtype, graph.type_of("y").fixed_shape) == ("float", (2, 4))
 
 
+def test_quantizers_of_onnx_runtime_in_16_bits(load: Load) -> None:
+    """What its quantizer writes for 16 bits at an opset whose own operators have 8."""
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"], domain="com.microsoft"),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"], domain="com.microsoft"),
+        node("MatMul", ["d", "w"], ["y"]),
+    ]
+    constants = {"w": np.ones((6, 4), np.float32), "s": np.float32(1), "z": np.uint16(0)}
+    graph = load(nodes, {"x": [2, 6]}, ["y"], constants)
+    assert (graph.type_of("q").dtype, graph.type_of("q").fixed_shape) == ("uint16", (2, 6))
+    assert (graph.type_of("y").dtype, graph.type_of("y").fixed_shape) == ("float", (2, 4))
+
+
 def test_packed_weights(load: Load) -> None:
     constants = {"w": np.zeros((6, 2, 8), np.uint8), "s": np.ones(12, np.float32)}
     product = node(

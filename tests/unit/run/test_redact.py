@@ -224,7 +224,7 @@ class TestValues:
 
 def test_nothing_asked_for_changes_nothing(run: Run) -> None:
     made = redact(run, [])
-    assert made == run
+    assert run_to_json(made) == run_to_json(run)  # NaN is not equal to itself
     assert made.files.names() == [name for name in run.files.names() if name != "run.json"]
 
 

@@ -1,0 +1,137 @@
+"""Options of ``qdebug compare`` and ``qdebug.compare``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdebug.options import values
+from qdebug.options.entry import option
+from qdebug.options.shared import (
+    FLOAT,
+    INPUT,
+    INPUTS,
+    MEASURED,
+    OUTPUT,
+    PYTHON_ONLY,
+    QUANT,
+    VERDICT,
+    ConfigOptions,
+    GateOptions,
+    InputOptions,
+    JsonOptions,
+    MachineOptions,
+    ProviderOptions,
+    WriteOptions,
+)
+
+if TYPE_CHECKING:
+    from qdebug.limits import LayerLimit
+    from qdebug.progress import Progress
+    from qdebug.run.model import Limit
+
+
+@dataclass(frozen=True)
+class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, InputOptions):
+    """All that ``qdebug.compare`` takes."""
+
+    float_model: str | Path = field(metadata=FLOAT)
+    quant_model: str | Path = field(metadata=QUANT)
+    inputs: Sequence[str | Path] | str | Path = field(metadata=INPUTS)
+    _: KW_ONLY
+    fed: str | Path | None = option(
+        None,
+        "the tensor that the device, or the calibration, was fed for the first input, to prove "
+        "the input with",
+        "--fed",
+        kind=values.text("FILE"),
+        group=INPUT,
+    )
+    local: bool = option(
+        True,
+        "measure the local error of every layer: without it, no source and no victim is told",
+        "--local",
+        kind=values.SWITCH,
+        group=MEASURED,
+        key=True,
+    )
+    sensitivity: bool = option(
+        False,
+        "also quantize every layer alone and measure at the outputs (slow); what an interrupted "
+        "measurement had done is taken up again",
+        "--sensitivity",
+        kind=values.SWITCH,
+        group=MEASURED,
+        key=True,
+    )
+    ceiling: bool = option(
+        False,
+        "also run QUANT with 16-bit codes: what remains is not resolution",
+        "--ceiling",
+        kind=values.SWITCH,
+        group=MEASURED,
+        key=True,
+    )
+    keep_tensors: str = option(
+        "none",
+        "store tensors as .npy in the run: none, all, or worst:N: what failed findings name "
+        "first, then the largest errors",
+        "--keep-tensors",
+        kind=values.KEEP,
+        group=MEASURED,
+        key=True,
+    )
+    task: str = option(
+        "auto",
+        "how outputs are judged: auto (as what they are recognized), none, classification, "
+        "detection, segmentation, text, or module:function",
+        "--task",
+        kind=values.text("TASK"),
+        group=MEASURED,
+        key=True,
+    )
+    vendor: str | None = option(
+        None,
+        "toolchain in whose syntax fixes are written; default: all",
+        "--vendor",
+        kind=values.VENDOR,
+        group=MEASURED,
+        key=True,
+    )
+    limits: Sequence[Limit] | None = option(
+        None,
+        "limit for every output, for instance cosine=0.99 or sqnr_db=20, or for the task: "
+        "task.f1=0.9; repeatable",
+        "--fail-under",
+        kind=values.LIMIT,
+        group=VERDICT,
+        many=True,
+    )
+    layer_limits: Sequence[LayerLimit] = option(
+        (), "what single layers must hold, by name pattern", kind=PYTHON_ONLY
+    )
+    output: str | Path | None = option(
+        None,
+        "folder of the run; default: QUANT.qdrun here, with a number where it is taken (from "
+        "Python: none, the run stays in memory)",
+        "-o",
+        "--output",
+        kind=values.text("RUN"),
+        group=OUTPUT,
+    )
+    command: Sequence[str] = option((), "the command line, for the record", kind=PYTHON_ONLY)
+    progress: Progress | None = option(None, "told about the progress", kind=PYTHON_ONLY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareCommandOptions(ConfigOptions, JsonOptions, GateOptions):
+    """What ``qdebug compare`` takes besides: what becomes of the run."""
+
+    html: str | None = option(
+        None, "also write the HTML report", "--html", kind=values.text("FILE"), group=OUTPUT
+    )
+    browse: bool = option(
+        False, "open the terminal browser after", "--browse", kind=values.SWITCH, group=OUTPUT
+    )

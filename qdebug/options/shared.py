@@ -1,0 +1,181 @@
+"""Options that several commands have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from qdebug.options import values
+from qdebug.options.entry import Checked, entry, option
+from qdebug.quantities import DEFAULT_MEMORY
+
+if TYPE_CHECKING:
+    from qdebug.comparison.sides import SpecLike
+
+INPUT = "input"
+MODELS = "models"
+MEASURED = "what is measured"
+VERDICT = "verdict"
+OUTPUT = "output"
+GROUPS = (INPUT, MODELS, MEASURED, VERDICT, OUTPUT)
+"""Headings of a help text, in its order."""
+
+PYTHON_ONLY = values.OBJECT
+"""How an option is read that has no flag and no key."""
+FLOAT = entry("the float ONNX model", kind=values.text("FLOAT"))
+QUANT = entry("its quantized twin", kind=values.text("QUANT"))
+INPUTS = entry(
+    "what both run on: pictures, folders, globs, list files, tensor files, or NAME=path",
+    kind=values.text("INPUT"),
+    many=True,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions(Checked):
+    """What models are fed with."""
+
+    preprocess: SpecLike | None = option(
+        None,
+        "pipeline of pictures: a spec, a preset (imagenet, yolo, ...) or a .toml file; default: "
+        "what the model implies, printed with its origin",
+        "-p",
+        "--preprocess",
+        kind=values.SPEC,
+        group=INPUT,
+        key=True,
+    )
+    quant_preprocess: SpecLike | None = option(
+        None,
+        "the same for QUANT where it wants another input",
+        "--quant-preprocess",
+        kind=values.SPEC,
+        group=INPUT,
+        key=True,
+    )
+    shape: tuple[int, ...] | None = option(
+        None,
+        "shape of raw .bin inputs, for instance 1,3,640,640",
+        "--shape",
+        kind=values.SHAPE,
+        group=INPUT,
+    )
+    dtype: str | None = option(
+        None,
+        "data type of raw .bin inputs, for instance float32",
+        "--dtype",
+        kind=values.text("DTYPE"),
+        group=INPUT,
+    )
+    limit: int | None = option(
+        None,
+        "use the first N samples only",
+        "--limit",
+        kind=values.COUNT,
+        group=INPUT,
+        key=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineOptions(Checked):
+    """What of the machine may be used."""
+
+    threads: int | None = option(
+        None,
+        "threads of ONNX Runtime; default: its own choice",
+        "--threads",
+        kind=values.COUNT,
+        group=MEASURED,
+        key=True,
+    )
+    max_memory: int = option(
+        DEFAULT_MEMORY,
+        "cap on captured tensors, in bytes or as 512MiB",
+        "--max-memory",
+        kind=values.SIZE,
+        group=MEASURED,
+        key=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderOptions(Checked):
+    """What the two sides run on."""
+
+    provider: str = option(
+        "cpu",
+        "execution provider of both sides",
+        "--provider",
+        kind=values.text("NAME"),
+        group=MEASURED,
+        key=True,
+    )
+    float_provider: str | None = option(
+        None,
+        "the same for FLOAT",
+        "--float-provider",
+        kind=values.text("NAME"),
+        group=MEASURED,
+        key=True,
+    )
+    quant_provider: str | None = option(
+        None,
+        "the same for QUANT",
+        "--quant-provider",
+        kind=values.text("NAME"),
+        group=MEASURED,
+        key=True,
+    )
+
+    @property
+    def providers(self) -> tuple[str, str]:
+        """Execution providers of the float and the quant side."""
+        return self.float_provider or self.provider, self.quant_provider or self.provider
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOptions(Checked):
+    """What a verdict leads to."""
+
+    fail_on: str = option(
+        "error",
+        "which verdicts or findings exit with 1",
+        "--fail-on",
+        kind=values.choice("error", "warning", "never"),
+        group=VERDICT,
+        key=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteOptions(Checked):
+    """What is done with files that exist."""
+
+    force: bool = option(False, "replace what exists", "--force", kind=values.SWITCH, group=OUTPUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JsonOptions(Checked):
+    """The result for programs."""
+
+    json: str | None = option(
+        None,
+        "also write the result as JSON; - writes it, and nothing else, to stdout",
+        "--json",
+        kind=values.text("FILE"),
+        group=OUTPUT,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigOptions(Checked):
+    """Where settings come from."""
+
+    config: str | None = option(
+        None,
+        "settings; default: the nearest qdebug.toml or [tool.qdebug]; none ignores them",
+        "--config",
+        kind=values.text("FILE"),
+        group=INPUT,
+    )

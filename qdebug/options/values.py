@@ -1,0 +1,184 @@
+"""How the value of an option is read: on the command line, in ``qdebug.toml``, from Python.
+
+Every reader raises ``ValueError`` with one sentence; who calls it names the option.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from qdebug.quantities import format_exact_size, parse_keep_tensors, parse_size
+
+if TYPE_CHECKING:
+    from qdebug.run.model import Limit
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of value.
+
+    Attributes:
+        parse: from the text of the command line.
+        load: from a plain value (text, number, truth value, table) of a file or of Python.
+        schema: JSON Schema of what ``load`` takes; empty where no file holds such a value.
+        metavar: what stands for the value in a help text.
+        show: the value as users write it.
+        choices: all values there are, where they can be listed.
+    """
+
+    parse: Callable[[str], Any]
+    load: Callable[[Any], Any]
+    schema: Json
+    metavar: str
+    show: Callable[[Any], str] = str
+    choices: tuple[str, ...] = ()
+
+
+def choice(*options: str) -> Kind:
+    """One of a few words."""
+
+    def read(value: Any) -> str:
+        if value not in options:
+            raise ValueError(f"{value!r} is not one of {', '.join(options)}")
+        return str(value)
+
+    return Kind(read, read, {"enum": list(options)}, "WORD", choices=options)
+
+
+def text(metavar: str) -> Kind:
+    """Any text but the empty one; its meaning is checked where it is used."""
+    return Kind(str, _text, _TEXT_SCHEMA, metavar)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{value!r} is not a text")
+    return value
+
+
+def _count(value: Any) -> int:
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    if number < 1:
+        raise ValueError(f"{value!r} is not a whole number from 1")
+    return number
+
+
+def _parse_count(given: str) -> int:
+    if not (given.isascii() and given.isdigit() and int(given) > 0):
+        raise ValueError(f"{given!r} is not a whole number from 1")
+    return int(given)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
+
+
+def _size(value: Any) -> int:
+    return parse_size(value) if isinstance(value, str) else _count(value)
+
+
+def _spec(value: Any) -> str:
+    """The text form of a spec; a table with ``[[step]]`` tables is turned into it."""
+    if isinstance(value, str):
+        return _text(value)
+    from qdebug.preprocess.spec import PreprocessSpec
+
+    if not isinstance(value, dict):
+        raise ValueError(f"{value!r} is neither a text nor a table")
+    return str(PreprocessSpec.from_mapping(value))
+
+
+def _vendor(value: Any) -> str:
+    from qdebug.vendors.advice import known_vendor
+
+    return known_vendor(_text(value))
+
+
+def _parse_shape(given: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in re.split(r"[x,]", given.strip("[]() ").lower())]
+    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+        raise ValueError(f"{given!r} is not a shape such as 1,3,640,640")
+    return tuple(int(part) for part in parts)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return _parse_shape(value) if isinstance(value, str) else tuple(map(_count, value))
+
+
+def _parse_limit(given: str) -> Limit:
+    """``METRIC=VALUE``, or ``task.NUMBER=VALUE`` about a number of the task."""
+    from qdebug.metrics.metric import METRICS
+    from qdebug.run.model import TASK_PREFIX, Limit
+
+    name, equals, value = given.partition("=")
+    if not equals:
+        raise ValueError(f"{given!r} is not METRIC=VALUE such as cosine=0.99")
+    allowed = [metric for metric in METRICS if METRICS[metric].better == "higher"]
+    if name not in allowed and not name.startswith(TASK_PREFIX):
+        raise ValueError(_unknown_metric(name, allowed, list(METRICS)))
+    number = _number(value)
+    if number is None:
+        raise ValueError(f"{value!r} is not a number")
+    return Limit(name, number, "min", "flag")
+
+
+def _unknown_metric(name: str, allowed: list[str], known: list[str]) -> str:
+    if name in known:
+        return f"{name} is not better when it is higher; set its limit in qdebug.toml"
+    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.4)
+    return f"there is no metric {name!r}; did you mean {(near or allowed)[0]!r}?"
+
+
+def _number(given: str) -> float | None:
+    try:
+        value = float(given)
+    except ValueError:
+        return None
+    return None if math.isnan(value) else value
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_TEXT_SCHEMA: Json = {"type": "string", "minLength": 1}
+_COUNT_SCHEMA: Json = {"type": "integer", "minimum": 1}
+
+COUNT = Kind(_parse_count, _count, _COUNT_SCHEMA, "N")
+"""A whole number from 1."""
+SWITCH = Kind(bool, _switch, {"type": "boolean"}, "")
+"""On or off."""
+SIZE = Kind(
+    parse_size, _size, {"anyOf": [_TEXT_SCHEMA, _COUNT_SCHEMA]}, "SIZE", show=format_exact_size
+)
+"""Bytes, see ``parse_size``."""
+KEEP = Kind(
+    parse_keep_tensors,
+    lambda value: parse_keep_tensors(_text(value)),
+    {"type": "string", "pattern": r"^(none|all|worst:[1-9]\d*)$"},
+    "WHICH",
+)
+"""Which tensors to keep, see ``parse_keep_tensors``."""
+SPEC = Kind(str, _spec, {"anyOf": [_TEXT_SCHEMA, {"type": "object"}]}, "SPEC")
+"""A preprocessing spec: its text, a preset, the name of a TOML file, or a table."""
+VENDOR = Kind(_vendor, _vendor, _TEXT_SCHEMA, "NAME")
+"""A toolchain, see ``known_vendor``."""
+SHAPE = Kind(_parse_shape, _shape, {}, "SHAPE")
+"""``1,3,640,640`` or ``1x3x640x640``."""
+LIMIT = Kind(_parse_limit, _as_it_is, {}, "METRIC=VALUE")
+"""A metric and the value it must reach at every output."""
+OBJECT = Kind(_as_it_is, _as_it_is, {}, "")
+"""What only Python can give."""
