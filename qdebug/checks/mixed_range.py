@@ -27,9 +27,11 @@ from qdebug.checks.effect import (
     split_parts,
     status_of,
 )
+from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
+from qdebug.vocabulary.numbers import cosine
 
 RATIO = 16.0
 """Ranges that differ by more are mixed."""
@@ -148,7 +150,7 @@ def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
     low, high = float(total.min_f[0]), float(total.max_f[0])
     dead = max(abs(low), abs(high)) < step / 2
     noise = power / count if dead else min(step * step / 12, power / count)
-    predicted = 10 * math.log10(power / count / noise)
+    predicted = level_db(power / count, noise)
     arriving = accumulated.sqnr_db
     return MixedPart(
         at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving
@@ -325,7 +327,7 @@ def _seen(context: CheckContext, group: Sequence[Mixture], part: Part) -> str:
         return text
     return (
         f"{text} SQNR of {name_part(part)} is {part_db(context, part):.1f} dB, while the whole "
-        f"output's cosine of {output.accumulated.cosine:.5f} and SQNR of "
+        f"output's cosine of {cosine(output.accumulated.cosine)} and SQNR of "
         f"{output.accumulated.sqnr_db:.1f} dB mislead."
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from qdebug.checks.effect import (
 )
 from qdebug.checks.weight_values import layers_of_nodes, weight_outliers
 from qdebug.metrics.moments import Moments
+from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float, weights_per_channel
@@ -78,7 +78,7 @@ def _outlier(at: int, moments: Moments, step: float) -> Outlier | None:
     power = float(moments.ff[rest].sum() / max(moments.n[rest].sum(), 1))
     if power == 0:
         return None
-    db = 10 * math.log10(power / min(step * step / 12, power))
+    db = level_db(power, min(step * step / 12, power))
     if db >= POOR_DB:
         return None
     return Outlier(at, tuple(loud.tolist()), float(peaks.max()), median, db, step)

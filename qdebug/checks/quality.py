@@ -17,6 +17,7 @@ from qdebug.checks.check import Check, CheckContext
 from qdebug.checks.sources import dead_outputs
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
+from qdebug.vocabulary.numbers import percent
 
 ENOUGH = 8
 """Samples from which on ranges and the worst sample mean something."""
@@ -133,7 +134,7 @@ def _unpaired(context: CheckContext) -> Iterator[Finding]:
     yield UNPAIRED.found(
         status,
         f"{len(left)} of {total} float tensors have no counterpart",
-        f"{100 * share:.0f} % of the float tensors are not compared.{often}{outputs}",
+        f"{percent(share)} of the float tensors are not compared.{often}{outputs}",
         "Compare with the float model that was quantized, after the same graph optimization "
         "(`quant_pre_process`).",
         evidence=[

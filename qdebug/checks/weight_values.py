@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from qdebug.checks.check import CheckContext
 from qdebug.graph.pairs import WeightPair
+from qdebug.metrics.sqnr import rows_db, tensor_db
 
 Array = npt.NDArray[Any]
 
@@ -82,13 +83,6 @@ def weight_steps(pair: WeightPair, rows: int) -> Array:
     return np.full((rows, 1), float(scale.max()))
 
 
-def channel_db(f: Array, q: Array) -> Array:
-    """SQNR of each row, dB."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        db = 10 * np.log10((f**2).sum(axis=1) / ((q - f) ** 2).sum(axis=1))
-    return np.where((f == q).all(axis=1), np.inf, db)
-
-
 def row_cosines(f: Array, q: Array) -> Array:
     """Cosine of each row; NaN where one is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -138,7 +132,7 @@ def _difference(
             return None  # its scale is a product that is not stored with it
         factor = float((f * q).sum() / (q**2).sum()) if q.any() else 0.0
         q, steps = q * factor, np.full((len(f), 1), abs(factor))
-    db = channel_db(f, q)
+    db = rows_db(f, q)
     error = np.abs(q - f).max(axis=1, keepdims=True)
     beyond = error > np.maximum(STEPS * steps, NEGLIGIBLE * np.abs(f).max())
     wrong = (db < POOR_DB) & beyond[:, 0]
@@ -187,11 +181,6 @@ def _is_like(f: Array, q: Array) -> bool:
     """Whether the rows agree up to a factor each: a rolled weight may keep its scales in place."""
     cosines = row_cosines(f, q)
     return bool(np.nanmean(cosines) > 0.95) if not np.isnan(cosines).all() else False
-
-
-def _db_all(f: Array, q: Array) -> float:
-    error = float(((q - f) ** 2).sum())
-    return np.inf if error == 0 else 10 * float(np.log10(max((f**2).sum(), 1e-300) / error))
 
 
 def foreign_layers(context: CheckContext) -> tuple[list[WeightPair], int]:
@@ -244,7 +233,7 @@ def weight_outliers(context: CheckContext) -> list[tuple[WeightPair, Sequence[in
         loud = np.flatnonzero(peaks > 8 * np.median(peaks))
         rest = np.setdiff1d(np.arange(len(f)), loud)
         if 0 < len(loud) <= len(f) // 4:
-            db = _db_all(f[rest], q[rest])
+            db = tensor_db(f[rest], q[rest])
             if db < 2 * POOR_DB:
                 found.append((pair, loud.tolist(), db))
     return found

@@ -20,7 +20,6 @@ from qdebug.checks.weight_values import (
     BIAS_LIMIT,
     WeightDifference,
     bias_codes,
-    channel_db,
     differences,
     foreign_layers,
     is_clipped,
@@ -29,6 +28,7 @@ from qdebug.checks.weight_values import (
     weight_rows,
     weight_steps,
 )
+from qdebug.metrics.sqnr import rows_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
@@ -130,7 +130,7 @@ def _difference_table(context: CheckContext, items: Sequence[WeightDifference]) 
 
 def _bars(item: WeightDifference) -> Evidence:
     f, q = weight_rows(item.pair)
-    db = np.clip(np.nan_to_num(channel_db(f, q), posinf=100.0, neginf=-20.0), -20.0, 100.0)
+    db = np.clip(np.nan_to_num(rows_db(f, q), posinf=100.0, neginf=-20.0), -20.0, 100.0)
     shown = np.argsort(db, kind="stable")[:32]
     data = {
         "labels": [f"channel {index}" for index in shown],

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from qdebug.checks.numerics import saturating_share
-from qdebug.checks.weight_values import channel_db, row_cosines
+from qdebug.checks.weight_values import row_cosines
+from qdebug.metrics.sqnr import rows_db
 from tests.support.checked import finding, planted_run, sample_run, table_of
 
 SLUGS = ("weight-mismatch", "bias-clipped", "wrong-model")
@@ -68,8 +69,8 @@ def test_another_training_run_silences_the_checks_of_single_weights() -> None:
 def test_numbers_of_rows() -> None:
     f = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
     q = np.array([[3.0, 4.5], [1.0, 0.0], [0.0, 1.0]])
-    assert channel_db(f, q)[:2] == pytest.approx([20.0, np.inf])
-    assert channel_db(f, q)[2] == -np.inf
+    assert rows_db(f, q)[:2] == pytest.approx([20.0, np.inf])
+    assert rows_db(f, q)[2] == -np.inf
     assert row_cosines(f, q)[1] == 1
     assert np.isnan(row_cosines(f, q)[2])
 
