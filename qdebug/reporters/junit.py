@@ -12,7 +12,7 @@ from qdebug.reporters.text import layer_label
 from qdebug.run.model import Finding, OutputResult, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import decibel, number
-from qdebug.vocabulary.states import BROKEN
+from qdebug.vocabulary.states import BROKEN, STATE_WORDS
 
 
 class JunitReporter(Reporter):
@@ -57,7 +57,9 @@ def _properties(suite: ET.Element, run: Run) -> None:
 def _output_case(run: Run, output: OutputResult) -> ET.Element:
     case = _case("qdebug.output", output.name)
     if output.accumulated is None:
-        ET.SubElement(case, "skipped", {"message": visible(output.reason or output.state)})
+        ET.SubElement(
+            case, "skipped", {"message": visible(output.reason or STATE_WORDS[output.state])}
+        )
         return case
     failed = [
         f"{limit.metric} {METRICS[limit.metric].write(value, limit.value)}, "
@@ -71,7 +73,7 @@ def _output_case(run: Run, output: OutputResult) -> ET.Element:
     if worst is not None:
         told = f"worst channel {worst.index}: {decibel(worst.sqnr_db)} dB, whole output: {told}"
     if output.state in BROKEN or (failed and output.state == "ok"):
-        message = "; ".join(failed) or output.state
+        message = "; ".join(failed) or STATE_WORDS[output.state]
         _add(case, "failure", told, type="limit", message=message)
     else:
         _add(case, "system-out", told)

@@ -20,7 +20,7 @@ from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import decibel, plural
-from qdebug.vocabulary.states import STATUS_GLYPHS
+from qdebug.vocabulary.states import STATE_WORDS, STATUS_GLYPHS
 
 MAX_LINES = 60
 _OUTPUTS, _FINDINGS, _LAYERS = 5, 6, 10
@@ -102,7 +102,7 @@ def _output_row(run: Run, output: OutputResult) -> str:
         code(output.name, in_table=True),
         f"{worst.index}: {decibel(worst.sqnr_db)}" if worst else "—",
         *(m.write(getattr(output.accumulated, m.name, None)) for m in LEAD),
-        output.state,
+        STATE_WORDS[output.state],
     )
     return f"| {' | '.join(cells)} |"
 

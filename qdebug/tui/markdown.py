@@ -11,6 +11,7 @@ from qdebug.tui.context import Session
 from qdebug.tui.lines import cell_text
 from qdebug.tui.text import visible
 from qdebug.vocabulary.numbers import decibel, number, percent
+from qdebug.vocabulary.states import STATE_WORDS
 
 
 def code(text: str) -> str:
@@ -49,7 +50,7 @@ def layer_markdown(layer: Layer) -> str:
         for name, part in parts
         if part is not None
     ]
-    facts = [f"state {layer.state}"]
+    facts = [f"state {STATE_WORDS[layer.state]}"]
     facts += [f"role {layer.role}"] if layer.role else []
     facts += [f"clipped {percent(layer.clipped)}"] if layer.clipped is not None else []
     return "\n".join(
@@ -116,7 +117,7 @@ def excerpt(session: Session, layers: Sequence[Layer]) -> str:
         [
             code(output.name),
             *_lead(output.accumulated),
-            output.state,
+            STATE_WORDS[output.state],
         ]
         for output in run.outputs
     ]
@@ -137,7 +138,7 @@ def layer_table(layers: Sequence[Layer]) -> str:
             decibel(layer.accumulated.sqnr_db if layer.accumulated else None),
             decibel(layer.local.sqnr_db if layer.local else None),
             decibel(layer.sensitivity.sqnr_db if layer.sensitivity else None),
-            layer.role or layer.state,
+            layer.role or STATE_WORDS[layer.state],
         ]
         for layer in layers
     ]

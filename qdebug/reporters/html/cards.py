@@ -21,6 +21,7 @@ from qdebug.reporters.text import layer_label, sensitivity_db
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import Finding, Layer, Run
 from qdebug.vocabulary.numbers import decibel, number, percent, shape
+from qdebug.vocabulary.states import STATE_WORDS
 
 WORST = 20
 """Cards for this many of the worst layers, besides the layers of findings."""
@@ -103,8 +104,9 @@ def _share(part: float, layer: Layer) -> str:
 
 
 def _facts(layer: Layer) -> list[tuple[str, str]]:
+    state = STATE_WORDS[layer.state]
     return [
-        ("state", f"{layer.state}: {layer.reason}" if layer.reason else layer.state),
+        ("state", state if not layer.reason else f"{state}: {layer.reason}"),
         ("operator", layer.op),
         ("float tensor", layer.float_tensor),
         ("quant tensor", layer.quant_tensor),

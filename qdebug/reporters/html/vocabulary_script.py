@@ -1,4 +1,4 @@
-"""What the page's JavaScript has to know of metrics, fields, states, kinds of findings and numbers, out of Python."""
+"""What the page's JavaScript knows of metrics, fields, states, findings and numbers."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@
     const parts = [layer.accumulated, layer.local];
     const metrics = measured(run).map(({ heading, name, form }) => row(heading, ...parts.map((part) => FORMS[form](part && part[name]))));
     const facts = [
-      ["state", layer.reason ? `${layer.state}: ${layer.reason}` : layer.state],
+      ["state", layer.reason ? `${STATES[layer.state]}: ${layer.reason}` : STATES[layer.state]],
       ["float tensor", layer.float_tensor], ["quant tensor", layer.quant_tensor], ["paired by", layer.paired_by],
       ["shape", layer.shape.join("\u00d7")], ["sensitivity, dB", layer.sensitivity && decibel(layer.sensitivity.sqnr_db)],
       ["data type", layer.quant && layer.quant.dtype], ["values clipped", percent(layer.clipped)],
