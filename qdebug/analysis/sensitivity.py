@@ -119,7 +119,7 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def _open(self, path: Path, key: str) -> None:
-        head = json.dumps({"qdebug.sensitivity": 1, "key": key})
+        head = json.dumps({"qdebug.sensitivity": 1, "key": key, "sums": FIELDS})
         try:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = lines if lines[:1] == [head] else [head]

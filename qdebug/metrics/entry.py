@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.metrics.moments import Moments
 from qdebug.vocabulary.numbers import WRITERS, Form
 
+if TYPE_CHECKING:
+    from qdebug.metrics.moments import Moments
+
 Float64Array = npt.NDArray[np.float64]
-Formula = Callable[[Moments], Float64Array]
+Formula = Callable[["Moments"], Float64Array]
 KEY = "metric"
 """Key of the entry in its field's metadata."""
 

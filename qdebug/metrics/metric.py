@@ -1,10 +1,11 @@
-"""The metrics: each is one field of ``ErrorMetrics`` and whatever its formula needs above that.
+"""The metrics: each is one field of ``ErrorMetrics``, computed from sums over all values.
 
 Everything else that deals with metrics reads the fields: ``run.json`` and its schema, filters,
 CSV, HTML with its JavaScript, the browser, the console, the comparison of runs, limits in the
-configuration, and the documentation. To add one: a formula and a field here, a test of its values
-in ``tests/unit/metrics/test_metric.py``, and a line in ``CHANGELOG.md``. A field added later than
-the first schema is ``float | None`` with the default None: runs written before have no such number.
+configuration, and the documentation. To add one: a field here, a test of its values in
+``tests/unit/metrics/test_metric.py``, and a line in ``CHANGELOG.md``. A field added later than the
+first schema is ``float | None`` with the default None: runs written before have no such number. A
+metric that needs another sum has it in ``Sums`` and ``terms`` and reads it as ``m["name"]``.
 """
 
 from __future__ import annotations
@@ -13,12 +14,30 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from qdebug.metrics.entry import KEY, Float64Array, Metric
-from qdebug.metrics.moments import Moments
 from qdebug.metrics.sqnr import levels_db
+
+if TYPE_CHECKING:
+    from qdebug.metrics.moments import Moments
+
+
+class Sums(NamedTuple):
+    """What is summed over all values of a tensor, float64."""
+
+    ff: float
+    ee: float
+    fe: float
+    f: float
+    e: float
+
+
+def terms(f: float, e: float) -> Sums:
+    """What one value ``f`` and its error ``e`` add to the sums; compiled into the kernels."""
+    return Sums(ff=f * f, ee=e * e, fe=f * e, f=f, e=e)
 
 
 def _cosine(m: Moments) -> Float64Array:
