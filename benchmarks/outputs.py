@@ -5,7 +5,6 @@ Nothing of qdebug takes part but the preprocessing: what a finding predicts is h
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy.typing as npt
 import onnx
 import onnxruntime
 
+from qdebug.metrics.sqnr import level_db
 from qdebug.run.model import Finding
 from tests.support.feeds import prepared
 
@@ -85,10 +85,7 @@ def sqnr(float_outputs: Outputs, quant_outputs: Outputs, part: Part) -> float:
     for f, q in zip(float_outputs[part.output], list(quant_outputs.values())[at], strict=True):
         a, b = (_chosen(v.reshape(f.shape).astype(np.float64), part.channels) for v in (f, q))
         signal, noise = signal + float((a * a).sum()), noise + float(((b - a) ** 2).sum())
-    if noise == 0:
-        return HIGH_DB
-    db = 10 * math.log10(signal / noise) if signal else LOW_DB
-    return min(max(db, LOW_DB), HIGH_DB)
+    return min(max(level_db(signal, noise), LOW_DB), HIGH_DB)
 
 
 def _chosen(value: Array, channels: tuple[int, ...] | None) -> Array:

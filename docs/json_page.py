@@ -1,6 +1,7 @@
 """Writes ``json.md``, the reference of ``run.json``, out of the data model's own docstrings.
 
-Run ``python docs/json_page.py`` after a change to ``qdebug/run/model.py``; a test compares.
+Run ``python docs/json_page.py`` after a change to ``qdebug/run/model.py``; a test compares. The
+table of metrics is written when the site is built, see ``tables.py``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ import inspect
 import re
 from pathlib import Path
 
+from qdebug.metrics import metric
 from qdebug.run import model
-from qdebug.run.model import SCHEMA
+from qdebug.run.model import SCHEMA, ErrorMetrics
 
 PAGE = Path(__file__).with_name("json.md")
 _FIRST = "Run"
+_METRICS = """\
+Every field is a number, and each is a metric of `qdebug/metrics/metric.py`. One that came after the
+run was written is absent.
+
+<!-- table: metrics -->"""
 _HEAD = f"""# The JSON of a run
 
 `run.json` in a `NAME.qdrun` folder, `qdebug compare --json FILE|-` and `qdebug report -o FILE.json`
@@ -38,8 +45,8 @@ Beside it in the folder lie `hist.npz` (histograms and channels, see `qdebug.run
 
 def page() -> str:
     """The whole page."""
-    tree = ast.parse(inspect.getsource(model))
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    nodes = [n for module in (metric, model) for n in ast.parse(inspect.getsource(module)).body]
+    classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
     order = _reachable(classes)
     return "\n".join([_HEAD, *(_section(classes[name], classes) for name in order)])
 
@@ -80,6 +87,8 @@ def _section(node: ast.ClassDef, classes: dict[str, ast.ClassDef]) -> str:
     lines = [f"## {node.name}", "", _prose(doc), ""]
     bases = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in classes]
     lines += [f"All fields of [{base}](#{base.lower()}), and:\n" for base in bases]
+    if node.name == ErrorMetrics.__name__:
+        return "\n".join([*lines, _METRICS, ""])
     lines += ["| field | type | |", "|---|---|---|"]
     lines += [f"| `{name}` | {_type(hint, classes)} | {_cell(text)} |"
               for name, hint, text in _fields(node)]  # fmt: skip

@@ -1,6 +1,6 @@
 """Plug-ins by entry point: listed without importing, loaded by name when used.
 
-Groups: ``metrics``, ``checks``, ``vendors``, ``reporters`` and ``browsers``, each an entry-point
+Groups: ``checks``, ``vendors``, ``reporters`` and ``browsers``, each an entry-point
 group ``qdebug.GROUP``.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from qdebug.errors import UsageError
 
-GROUPS = ("metrics", "checks", "vendors", "reporters", "browsers")
+GROUPS = ("checks", "vendors", "reporters", "browsers")
 
 
 def plugin_names(group: str) -> list[str]:

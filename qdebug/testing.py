@@ -16,12 +16,12 @@ from qdebug.run.diff import DiffLimits, FindingDiff, LayerDiff, OutputDiff, diff
 from qdebug.run.filter import LayerIndex, parse_filter
 from qdebug.run.model import Layer, Run
 from qdebug.run.store import load_run
+from qdebug.vocabulary.states import BROKEN
 
 __all__ = ["assert_layers_close", "assert_no_regression"]
 
 _LISTED = 10
-_BROKEN = ("nonfinite", "zero_quant", "zero_float")
-_JUDGED = ("ok", *_BROKEN)
+_JUDGED = ("ok", *BROKEN)
 
 
 def assert_layers_close(
@@ -101,7 +101,7 @@ def _problem(
     accumulated = layer.accumulated
     if accumulated is None:
         return math.inf, ""
-    if layer.state in _BROKEN:
+    if layer.state in BROKEN:
         return -math.inf, f"{layer.state}: {layer.reason or 'no usable value'}"
     measured = (
         ("accumulated SQNR", accumulated.sqnr_db, sqnr_db, " dB"),

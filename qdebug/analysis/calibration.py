@@ -7,7 +7,6 @@ each side (power ``step^2 / 12``); values that are exactly zero have no error.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from qdebug.graph.pairs import Quantizer
 from qdebug.metrics.histogram import PairHistogram
+from qdebug.metrics.sqnr import level_db
 
 Array = npt.NDArray[Any]
 Float64Array = npt.NDArray[np.float64]
@@ -124,7 +124,7 @@ def predicted_sqnr(values: Distribution, low: float, high: float, codes: int) ->
     """SQNR in dB of the tensor quantized to a range; ``inf`` where no error is predicted."""
     power = float(values.counts @ values.centers**2) / max(float(values.counts.sum()), 1.0)
     error = min(sum(predicted_error(values, low, high, codes)), max(power, 0.0)) if power else 0.0
-    return math.inf if error <= 0 else 10 * math.log10(power / error)
+    return level_db(power, max(error, 0.0))
 
 
 def thresholds(values: Distribution, codes: int, *, symmetric: bool = False) -> list[Threshold]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 import onnx
 
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.state import error_metrics
 from qdebug.errors import ModelError
 from qdebug.graph.constants import Constants
 from qdebug.graph.describe import describe
@@ -29,7 +30,6 @@ from qdebug.graph.pairs import Pairing, Quantizer, WeightPair
 from qdebug.graph.qparams import dequantize, linear_quantizer
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.metrics.moments import Moments, include, measure
-from qdebug.metrics.state import error_metrics
 from qdebug.run.model import ErrorMetrics
 
 Array = npt.NDArray[Any]

@@ -30,8 +30,8 @@ from qdebug.errors import RunError
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
 from qdebug.graph.rewrite import PREFIX, PartBuilder
-from qdebug.metrics.metric import cosine, sqnr_db
-from qdebug.metrics.moments import FIELDS, Moments, include, measure
+from qdebug.metrics.metric import FIELDS, cosine, sqnr_db
+from qdebug.metrics.moments import Moments, include, measure
 from qdebug.progress import Progress, Silent
 from qdebug.run.model import Sensitivity
 
@@ -120,7 +120,7 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def _open(self, path: Path, key: str) -> None:
-        head = json.dumps({"qdebug.sensitivity": 1, "key": key})
+        head = json.dumps({"qdebug.sensitivity": 1, "key": key, "sums": FIELDS})
         try:
             lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
             kept = lines if lines[:1] == [head] else [head]

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.state import error_metrics
 from qdebug.graph.model import Graph
 from qdebug.metrics.moments import Moments, include, measure
-from qdebug.metrics.state import error_metrics
 from qdebug.run.model import ErrorMetrics
 
 Array = npt.NDArray[Any]

@@ -15,6 +15,7 @@ from qdebug.checks.facts.limits import WARN_LIMITS, output_limits
 from qdebug.checks.facts.task import LEAST_TO_FAIL
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import ErrorMetrics, Evidence, Finding, FindingStatus, Limit, OutputResult
+from qdebug.vocabulary.numbers import cosine
 
 LEAST_GAIN_DB = 3.0
 """A gain below half of the error's power says that rounding is not what the output suffers from. By
@@ -103,7 +104,7 @@ def _finding(
 
 def _seen(context: CheckContext, output: OutputResult) -> str:
     assert output.ceiling is not None
-    reached = f"{output.ceiling.sqnr_db:.1f} dB (cosine {output.ceiling.cosine:.4g})"
+    reached = f"{output.ceiling.sqnr_db:.1f} dB (cosine {cosine(output.ceiling.cosine)})"
     text = f"with 16-bit codes over the same ranges output {output.name} reaches {reached}"
     if output.accumulated is not None:
         text += f", as it is {output.accumulated.sqnr_db:.1f} dB"

@@ -57,7 +57,8 @@ def _beyond(context: CheckContext) -> Iterator[tuple[Layer, Limit, float]]:
 def _told(limit: Limit, value: float) -> str:
     metric = METRICS[limit.metric]
     sign = "<" if limit.direction == "min" else ">"
-    return f"{metric.title} {value:.4g} {sign} {limit.value:g} {metric.unit}".rstrip()
+    shown = metric.write(value, limit.value)
+    return f"{metric.title} {shown} {sign} {limit.value:g} {metric.unit}".rstrip()
 
 
 def _table(beyond: list[tuple[Layer, Limit, float]]) -> Evidence:

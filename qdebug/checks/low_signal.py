@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from qdebug.capture.state import SILENT_SHARE
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.dead import dead_outputs
-from qdebug.metrics.state import SILENT_SHARE
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
 

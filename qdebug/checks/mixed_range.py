@@ -23,9 +23,11 @@ from qdebug.checks.facts.outputs import part_db, split_parts
 from qdebug.checks.facts.reach import moved_from, positions_by_tensor
 from qdebug.graph.operators import WEIGHTED
 from qdebug.graph.walk import walk
+from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
+from qdebug.vocabulary.numbers import cosine
 
 HARMED_PART_DB = 20.0
 """A part whose predicted SQNR is above this is not harmed: below it an output depends on the task
@@ -140,7 +142,7 @@ def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
     low, high = float(total.min_f[0]), float(total.max_f[0])
     dead = max(abs(low), abs(high)) < step / 2
     noise = power / count if dead else min(step * step / 12, power / count)
-    predicted = 10 * math.log10(power / count / noise)
+    predicted = level_db(power / count, noise)
     arriving = accumulated.sqnr_db
     return MixedPart(
         at, low, high, step, predicted, -math.inf if math.isnan(arriving) else arriving
@@ -305,7 +307,7 @@ def _seen(context: CheckContext, group: Sequence[Mixture], part: Part) -> str:
         return text
     return (
         f"{text} SQNR of {name_part(part)} is {part_db(context, part):.1f} dB, while the whole "
-        f"output's cosine of {output.accumulated.cosine:.5f} and SQNR of "
+        f"output's cosine of {cosine(output.accumulated.cosine)} and SQNR of "
         f"{output.accumulated.sqnr_db:.1f} dB mislead."
     )
 

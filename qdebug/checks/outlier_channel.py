@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_chann
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import weight_rows
 from qdebug.graph.pairs import WeightPair
+from qdebug.metrics.sqnr import level_db, tensor_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float, weights_per_channel
@@ -84,7 +84,7 @@ def _outlier(layer: JoinedLayer, step: float) -> Outlier | None:
     power = float(moments.ff[rest].sum() / max(moments.n[rest].sum(), 1))
     if power == 0:
         return None
-    db = 10 * math.log10(power / min(step * step / 12, power))
+    db = level_db(power, min(step * step / 12, power))
     if db >= HARMED_DB:
         return None
     return Outlier(layer.at, tuple(loud.tolist()), float(peaks.max()), median, db, step)
@@ -183,15 +183,10 @@ def weight_outliers(context: CheckContext) -> list[tuple[WeightPair, Sequence[in
         loud = np.flatnonzero(peaks > OUTLIER_TIMES * np.median(peaks))
         rest = np.setdiff1d(np.arange(len(f)), loud)
         if 0 < len(loud) <= len(f) // _EXCEPTIONS:
-            db = _db_all(f[rest], q[rest])
+            db = tensor_db(f[rest], q[rest])
             if db < HARMED_WEIGHT_DB:
                 found.append((pair, loud.tolist(), db))
     return found
-
-
-def _db_all(f: Array, q: Array) -> float:
-    error = float(((q - f) ** 2).sum())
-    return np.inf if error == 0 else 10 * float(np.log10(max((f**2).sum(), 1e-300) / error))
 
 
 CHECK = Check(KINDS["outlier-channel"], _run)

@@ -38,6 +38,7 @@ from qdebug.checks.facts.qdq import mismatched
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 from qdebug.vendors.advice import BetterRange, calibrate_again
+from qdebug.vocabulary.numbers import percent
 
 UNFIT_DB = 3.0
 """A range is unfit if another would serve the tensor so much better: half of the error's power. By
@@ -206,7 +207,7 @@ def _clipped_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, 
     name = context.layers[item.at].name
     title = f"{name}: values reach {low:.3g}..{high:.3g}, the range ends at {_span(item)}"
     seen = (
-        f"{100 * item.clipped:.2g} % of the values of {name} lie outside {_span(item)} and are cut "
+        f"{percent(item.clipped)} of the values of {name} lie outside {_span(item)} and are cut "
         f"off; that is most of its error{more}."
     )
     advice = (

@@ -10,6 +10,7 @@ from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
+from qdebug.vocabulary.numbers import percent
 
 NOTEWORTHY_SHARE, DOUBTFUL_SHARE = 0.3, 0.6
 """Shares of layers without a counterpart: worth a remark, and a warning. By judgement: where
@@ -32,7 +33,7 @@ def _unpaired(context: CheckContext) -> Iterator[Finding]:
     yield UNPAIRED.found(
         status,
         f"{len(left)} of {total} float tensors have no counterpart",
-        f"{100 * share:.0f} % of the float tensors are not compared.{often}{outputs}",
+        f"{percent(share)} of the float tensors are not compared.{often}{outputs}",
         "Compare with the float model that was quantized, after the same graph optimization "
         "(`quant_pre_process`).",
         evidence=[

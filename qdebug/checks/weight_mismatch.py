@@ -21,7 +21,6 @@ from qdebug.checks.facts.evidence import gain_evidence, name_channels
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
     NEGLIGIBLE,
-    channel_db,
     channels_at_limit,
     row_cosines,
     unless_other_model,
@@ -29,6 +28,7 @@ from qdebug.checks.facts.weights import (
     weight_steps,
 )
 from qdebug.graph.pairs import WeightPair
+from qdebug.metrics.sqnr import rows_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 
@@ -164,7 +164,7 @@ def _difference_table(context: CheckContext, items: Sequence[WeightDifference]) 
 
 def _bars(item: WeightDifference) -> Evidence:
     f, q = weight_rows(item.pair)
-    db = np.clip(np.nan_to_num(channel_db(f, q), posinf=100.0, neginf=-20.0), -20.0, 100.0)
+    db = np.clip(np.nan_to_num(rows_db(f, q), posinf=100.0, neginf=-20.0), -20.0, 100.0)
     shown = np.argsort(db, kind="stable")[:32]
     data = {
         "labels": [f"channel {index}" for index in shown],
@@ -199,7 +199,7 @@ def _difference(
             return None  # its scale is a product that is not stored with it
         factor = float((f * q).sum() / (q**2).sum()) if q.any() else 0.0
         q, steps = q * factor, np.full((len(f), 1), abs(factor))
-    db = channel_db(f, q)
+    db = rows_db(f, q)
     error = np.abs(q - f).max(axis=1, keepdims=True)
     beyond = error > np.maximum(STEPS * steps, NEGLIGIBLE * np.abs(f).max())
     wrong = (db < FOREIGN_DB) & beyond[:, 0]

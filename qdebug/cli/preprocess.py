@@ -113,8 +113,10 @@ def _diff(args: argparse.Namespace) -> int:
     if not result.differences:
         lines.append("the two are the same")
     if result.max_codes is not None:
+        from qdebug.vocabulary.numbers import percent
+
         sizes = f"{result.mean_codes:.3g} codes on average, {result.max_codes:.3g} at most"
-        share = f"{100 * (result.changed or 0):.3g} % of the values differ"
+        share = f"{percent(result.changed or 0)} of the values differ"
         lines += ["", f"on the image: {sizes}, {share}"]
     if result.output_sqnr_db is not None:
         lines.append(f"at the float model's output: {result.output_sqnr_db:.1f} dB SQNR")

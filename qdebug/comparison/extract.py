@@ -17,6 +17,7 @@ import onnx
 from qdebug.analysis.extract import PartInput, Parts, build_parts, cut_around
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.state import local_error
 from qdebug.comparison.compare import compare
 from qdebug.comparison.extract_readme import FLOAT_PART, QUANT_PART, README, Told, readme
 from qdebug.comparison.sides import (
@@ -32,7 +33,6 @@ from qdebug.errors import InputError, UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairs import Pairing
-from qdebug.metrics.state import local_error
 from qdebug.options import ExtractOptions, takes
 from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent

@@ -10,7 +10,9 @@ import numpy as np
 import onnx
 
 from qdebug._version import __version__
+from qdebug.metrics.metric import METRICS
 from qdebug.run.model import ErrorMetrics, LocalError, ModelInfo
+from qdebug.vocabulary.numbers import cosine, number, percent
 
 README = "README.md"
 FLOAT_PART = "float_part.onnx"
@@ -97,8 +99,8 @@ quantized one. Fed with the float model's values, the quantized layer gives
 | local error | in the whole models | in these parts |
 |---|---|---|
 | SQNR | {format_db(local.sqnr_db)} | {_replayed(told, "sqnr_db")} |
-| cosine | {local.cosine:.6f} | {_replayed(told, "cosine")} |
-| largest difference | {local.max_abs:.6g} | {_replayed(told, "max_abs")} |
+| cosine | {cosine(local.cosine)} | {_replayed(told, "cosine")} |
+| largest difference | {number(local.max_abs)} | {_replayed(told, "max_abs")} |
 
 Clipping makes {_share(local)} of the squared error, rounding the rest. {_judged(told)}
 """
@@ -108,12 +110,12 @@ def _replayed(told: Told, metric: str) -> str:
     if told.replayed is None:
         return "not compared"
     value = getattr(told.replayed, metric)
-    return format_db(value) if metric == "sqnr_db" else f"{value:.6g}"
+    return format_db(value) if metric == "sqnr_db" else METRICS[metric].write(value)
 
 
 def _share(local: LocalError) -> str:
     whole = local.clipping_mse + local.rounding_mse
-    return f"{local.clipping_mse / whole:.0%}" if whole > 0 else "0%"
+    return percent(local.clipping_mse / whole if whole > 0 else 0.0)
 
 
 def _judged(told: Told) -> str:

@@ -12,11 +12,11 @@ import numpy.typing as npt
 
 from qdebug.run.model import Finding, Layer
 from qdebug.run.store import MemoryWriter, RunWriter, tensor_file
+from qdebug.vocabulary.states import BROKEN
 
 Array = npt.NDArray[Any]
 Recapture = Callable[[Sequence[int], Callable[[int, int, str, Array], None]], None]
 """Runs some layers once more: their positions, and what receives sample, position, side, value."""
-_DEAD = ("nonfinite", "zero_quant", "zero_float")
 
 
 class KeptTensors:
@@ -66,4 +66,4 @@ class KeptTensors:
 def _badness(layer: Layer) -> tuple[bool, float, int]:
     """Sort key, worst layers first."""
     sqnr = layer.accumulated.sqnr_db if layer.accumulated else math.nan
-    return layer.state not in _DEAD, -math.inf if math.isnan(sqnr) else sqnr, layer.index
+    return layer.state not in BROKEN, -math.inf if math.isnan(sqnr) else sqnr, layer.index

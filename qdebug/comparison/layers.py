@@ -8,13 +8,13 @@ import numpy as np
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.capture.deployed import DeployedOutputs
+from qdebug.capture.state import SILENT_SHARE, classify, error_metrics, local_error, worst_channels
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
 from qdebug.graph.walk import walk
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, measure
-from qdebug.metrics.state import SILENT_SHARE, classify, error_metrics, local_error, worst_channels
 from qdebug.run.arrays import BINS, RunArrays
 from qdebug.run.model import (
     Layer,

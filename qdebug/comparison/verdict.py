@@ -95,9 +95,8 @@ def _first_violation(outputs: Sequence[OutputResult], limits: Sequence[Limit]) -
                 metric = METRICS[limit.metric]
                 sign = "<" if limit.direction == "min" else ">"
                 bound = f"{limit.value:g} {metric.unit}".rstrip()
-                return (
-                    f"output {output.name}: accumulated {metric.title} {value:.4g} {sign} {bound}"
-                )
+                shown = f"{metric.title} {metric.write(value, limit.value)}"
+                return f"output {output.name}: accumulated {shown} {sign} {bound}"
     return None
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.run.arrays import BINS
-
 Array = npt.NDArray[Any]
+BINS = 64
+"""Bins of every histogram."""
 
 
 class PairHistogram:

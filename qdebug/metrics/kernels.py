@@ -10,6 +10,7 @@ this file or in the user's cache for the next process.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -18,11 +19,17 @@ import numpy as np
 import numpy.typing as npt
 from numba.extending import register_jitable
 
+from qdebug.metrics.metric import FIELDS, Sums, terms
+from qdebug.metrics.tuples import add_to_column, plus
+
 Array = npt.NDArray[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 
-_N, _FF, _EE, _FE, _F, _E, _BAD_F, _BAD_Q, _MAX_E, _MAX_F, _MAX_Q, _MIN_F, _MIN_Q = range(13)
-"""The columns of a table, in the order of ``moments.FIELDS``."""
+_N, _FIRST = 0, 1
+_BAD_F, _BAD_Q, _MAX_E, _MAX_F, _MAX_Q, _MIN_F, _MIN_Q = range(-7, 0)
+"""The columns of a table as ``FIELDS`` has them: the count, sums, and these."""
+_SUMS = len(Sums._fields)
+_ZERO = (0.0,) * _SUMS
 
 _BLOCK = 2048
 """Values read from memory once, and then from the first cache."""
@@ -46,6 +53,11 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+_CODE = terms.__code__
+_KEY = hashlib.sha256(repr((FIELDS, _CODE.co_code, _CODE.co_consts, _CODE.co_names)).encode())
+"""Tells what is summed: kernels that were compiled and kept for other sums are not used."""
+
+
 def _part(function: F) -> F:
     """Compiled into the kernels that call it."""
     part: F = register_jitable(**_OPTIONS)(function)
@@ -56,6 +68,7 @@ def _kernel(signature: Any) -> Callable[[F], F]:
     """Compiled for one signature, when this module is imported."""
 
     def compile_function(function: F) -> F:
+        function.__qualname__ += f"_{_KEY.hexdigest()[:12]}"  # of which the kept file has its name
         try:
             kernel: F = numba.njit(signature, nogil=True, cache=True, **_OPTIONS)(function)
         except (RuntimeError, OSError):  # no folder that can be written to, or a full disk
@@ -63,6 +76,15 @@ def _kernel(signature: Any) -> Callable[[F], F]:
         return kernel
 
     return compile_function
+
+
+_terms = _part(terms)
+
+
+@_part
+def _add_sums_to(row: Array, sums: Any) -> None:
+    for at in range(_SUMS):
+        row[_FIRST + at] += sums[at]
 
 
 @_part
@@ -94,11 +116,7 @@ def _add_value(f: float, q: float, row: Array) -> None:
     """Include one pair of finite values."""
     error = q - f
     row[_N] += 1
-    row[_FF] += f * f
-    row[_EE] += error * error
-    row[_FE] += f * error
-    row[_F] += f
-    row[_E] += error
+    _add_sums_to(row, _terms(f, error))
     row[_MAX_E] = max(row[_MAX_E], abs(error))
     row[_MAX_F], row[_MAX_Q] = max(row[_MAX_F], f), max(row[_MAX_Q], q)
     row[_MIN_F], row[_MIN_Q] = min(row[_MIN_F], f), min(row[_MIN_Q], q)
@@ -119,22 +137,14 @@ def _add_values(f: Array, q: Array, row: Array) -> None:
 @_part
 def _add_sums(f: Array, q: Array, e: Array, row: Array) -> None:
     """Include the sums over finite values; leaves their errors in ``e``."""
-    ff = ee = fe = f_sum = e_sum = 0.0
+    sums = _ZERO
     for i in range(f.size):
         value = np.float64(f[i])
         error = np.float64(q[i]) - value
         e[i] = error
-        ff += value * value
-        ee += error * error
-        fe += value * error
-        f_sum += value
-        e_sum += error
+        sums = plus(sums, _terms(value, error))
     row[_N] += f.size
-    row[_FF] += ff
-    row[_EE] += ee
-    row[_FE] += fe
-    row[_F] += f_sum
-    row[_E] += e_sum
+    _add_sums_to(row, sums)
 
 
 @_part
@@ -171,7 +181,7 @@ def add_rows(f: Array, q: Array, table: Array) -> None:
     Args:
         f: float32 ``[outer, rows, inner]``.
         q: the same shape.
-        table: float64 ``[rows, 13]``, added to.
+        table: float64 ``[rows, len(FIELDS)]``, added to.
     """
     outer, rows, inner = f.shape
     e, keys = np.empty(min(inner, _BLOCK), np.float32), np.empty(5, np.int32)
@@ -184,16 +194,12 @@ def add_rows(f: Array, q: Array, table: Array) -> None:
 
 @_part
 def _add_line(f: Array, q: Array, e: Array, sums: Array, keys: Array) -> None:
-    """Include one value of every column in the columns' sums and extremes, ``[5, columns]``."""
+    """Include one value of every column in its sums and its five extremes."""
     for i in range(f.size):
         value = np.float64(f[i])
         error = np.float64(q[i]) - value
         e[i] = error
-        sums[0, i] += value * value
-        sums[1, i] += error * error
-        sums[2, i] += value * error
-        sums[3, i] += value
-        sums[4, i] += error
+        add_to_column(sums, 0, i, _terms(value, error))
     bits_f, bits_q, bits_e = f.view(np.int32), q.view(np.int32), e.view(np.int32)
     for i in range(f.size):
         keys[0, i] = max(keys[0, i], bits_e[i] & _MAGNITUDE)
@@ -212,10 +218,10 @@ def add_columns(f: Array, q: Array, table: Array) -> None:
     Args:
         f: float32 ``[outer, columns]``.
         q: the same shape.
-        table: float64 ``[columns, 13]``, added to.
+        table: float64 ``[columns, len(FIELDS)]``, added to.
     """
     outer, columns = f.shape
-    sums, keys = np.zeros((5, columns)), np.zeros((5, columns), np.int32)
+    sums, keys = np.zeros((_SUMS, columns)), np.zeros((5, columns), np.int32)
     keys[1:3], keys[3:] = ~_MAGNITUDE, _MAGNITUDE
     e = np.empty(columns, np.float32)
     for o in range(outer):
@@ -225,7 +231,7 @@ def add_columns(f: Array, q: Array, table: Array) -> None:
             _add_values(f[:, i], q[:, i], table[i])
         elif outer:
             table[i, _N] += outer
-            table[i, _FF : _E + 1] += sums[:, i]
+            table[i, _FIRST : _FIRST + _SUMS] += sums[:, i]
             _add_extremes(keys[:, i], table[i])
 
 

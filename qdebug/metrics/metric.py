@@ -1,64 +1,58 @@
-"""The metrics: each one small pure function of ``Moments``, with its unit, direction and formula.
+"""The metrics: each is one field of ``ErrorMetrics``, computed from sums over all values.
 
-Policy for special cases, the same everywhere: both sides zero is a perfect score, one side zero
-is the worst finite one, no epsilon stands in a denominator, and a tensor whose values are not all
-finite has NaN (its state says ``nonfinite``).
+Everything else that deals with metrics reads the fields: ``run.json`` and its schema, filters,
+CSV, HTML with its JavaScript, the browser, the console, the comparison of runs, limits in the
+configuration, and the documentation. To add one: a field here, a test of its values in
+``tests/unit/metrics/test_metric.py``, and a line in ``CHANGELOG.md``. A field added later than the
+first schema is ``float | None`` with the default None: runs written before have no such number. A
+metric that needs another sum has it in ``Sums`` and ``terms`` and reads it as ``m["name"]``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
-from qdebug.metrics.moments import Moments
+from qdebug.metrics.entry import KEY, Float64Array, Metric
+from qdebug.metrics.sqnr import levels_db
 
-Float64Array = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number about a tensor's error.
-
-    Attributes:
-        name: field name in ``run.json``.
-        title: for people.
-        unit: ``dB``, or empty for a ratio or the tensor's own unit.
-        better: which direction is good; ``one`` and ``zero`` name the ideal value.
-        formula: with ``f`` the float value, ``q`` the quant value, ``e = q - f``.
-        compute: row-wise over moments, float64 ``[rows]`` in and out.
-    """
-
-    name: str
-    title: str
-    unit: str
-    better: Literal["higher", "lower", "one", "zero"]
-    formula: str
-    compute: Callable[[Moments], Float64Array]
-
-    def badness(self, value: float) -> float:
-        """A number that is larger for a worse value; NaN is the worst of all."""
-        if np.isnan(value):
-            return np.inf
-        distance = {
-            "higher": -value,
-            "lower": value,
-            "one": abs(value - 1),
-            "zero": abs(value),
-        }
-        return distance[self.better]
+if TYPE_CHECKING:
+    from qdebug.metrics.moments import Moments
 
 
-def cosine(m: Moments) -> Float64Array:
-    """Cosine similarity, ``sum f q / sqrt(sum f^2 sum q^2)``; zero against zero is 1."""
-    return _cosine(m.ff, m.qq, m.fq)
+class Sums(NamedTuple):
+    """What is summed over all values of a tensor, float64."""
+
+    ff: float
+    ee: float
+    fe: float
+    f: float
+    e: float
 
 
-def centered_cosine(m: Moments) -> Float64Array:
-    """Cosine after subtracting each side's mean (Pearson's r); two constants give 1."""
+FIELDS = (
+    *("n", *Sums._fields, "nonfinite_f", "nonfinite_q"),
+    *("max_abs_e", "max_f", "max_q"),
+    *("min_f", "min_q"),
+)
+"""The columns of a table of moments: sums, then the largest, then the least."""
+
+
+def terms(f: float, e: float) -> Sums:
+    """What one value ``f`` and its error ``e`` add to the sums; compiled into the kernels."""
+    return Sums(ff=f * f, ee=e * e, fe=f * e, f=f, e=e)
+
+
+def _cosine(m: Moments) -> Float64Array:
+    return np.clip(m.fq / np.sqrt(m.ff) / np.sqrt(m.qq), -1, 1)
+
+
+def _centered_cosine(m: Moments) -> Float64Array:
     n = np.maximum(m.n, 1)
     ff = m.ff - m.f**2 / n
     ee = m.ee - m.e**2 / n
@@ -67,74 +61,151 @@ def centered_cosine(m: Moments) -> Float64Array:
     floor = 1e-12
     ff = np.where(ff <= floor * m.ff, 0.0, ff)
     qq = ff + 2 * fe + ee
-    qq = np.where(qq <= floor * m.qq, 0.0, qq)
-    return _cosine(ff, np.maximum(qq, 0), ff + fe)
-
-
-def sqnr_db(m: Moments) -> Float64Array:
-    """Signal to quantization noise ratio, ``10 log10(sum f^2 / sum e^2)``, raw power, dB.
-
-    No error is ``inf``; an error where the reference is zero is ``-inf``.
-    """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = 10 * (np.log10(m.ff) - np.log10(m.ee))
-    return np.where(m.ee == 0, np.inf, ratio)
-
-
-def mse(m: Moments) -> Float64Array:
-    """Mean squared error, ``sum e^2 / n``."""
-    return m.ee / np.maximum(m.n, 1)
-
-
-def rel_l2(m: Moments) -> Float64Array:
-    """Relative L2 error, ``sqrt(sum e^2 / sum f^2)``; equals ``10^(-sqnr_db / 20)``."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.sqrt(m.ee / m.ff)
-    return np.where(m.ee == 0, 0.0, ratio)
-
-
-def max_abs(m: Moments) -> Float64Array:
-    """Largest absolute error."""
-    return m.max_abs_e
-
-
-def bias(m: Moments) -> Float64Array:
-    """Mean error, ``sum e / n``."""
-    return m.e / np.maximum(m.n, 1)
-
-
-def gain(m: Moments) -> Float64Array:
-    """Least-squares slope of ``q`` over ``f``, ``sum f q / sum f^2``; zero against zero is 1."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        slope = m.fq / m.ff
-    return np.where(m.ff == 0, np.where(m.ee == 0, 1.0, np.inf), slope)
-
-
-def _cosine(ff: Float64Array, qq: Float64Array, fq: Float64Array) -> Float64Array:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.clip(fq / np.sqrt(ff) / np.sqrt(qq), -1, 1)
+    qq = np.maximum(np.where(qq <= floor * m.qq, 0.0, qq), 0)
+    value = np.clip((ff + fe) / np.sqrt(ff) / np.sqrt(qq), -1, 1)
     both, one = (ff == 0) & (qq == 0), (ff == 0) ^ (qq == 0)
     return np.where(both, 1.0, np.where(one, 0.0, value))
 
 
-METRICS: dict[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric("cosine", "cosine", "", "higher", "Σfq / √(Σf² Σq²)", cosine),
-        Metric(
-            "centered_cosine",
-            "centred cosine",
-            "",
-            "higher",
-            "the cosine of f - mean(f) and q - mean(q)",
-            centered_cosine,
-        ),
-        Metric("sqnr_db", "SQNR", "dB", "higher", "10 log₁₀(Σf² / Σe²)", sqnr_db),
-        Metric("mse", "MSE", "", "lower", "Σe² / n", mse),
-        Metric("rel_l2", "relative L2", "", "lower", "√(Σe² / Σf²)", rel_l2),
-        Metric("max_abs", "max |e|", "", "lower", "max |q - f|", max_abs),
-        Metric("bias", "bias", "", "zero", "Σe / n", bias),
-        Metric("gain", "gain", "", "one", "Σfq / Σf²", gain),
+@dataclass(frozen=True)
+class ErrorMetrics:
+    """How far the quant value ``q`` of a tensor is from its float value ``f``.
+
+    All sums are over all elements of all samples, in float64.
+    """
+
+    cosine: float = field(
+        metadata={
+            KEY: Metric(
+                title="cosine",
+                better="higher",
+                formula="Σfq / √(Σf² Σq²)",
+                compute_raw=_cosine,
+                ideal=1.0,
+                float_zero=0.0,
+                quant_zero=0.0,
+                form="cosine",
+                word="cos",
+                aliases=("cosine",),
+                note="1 when both are zero, 0 when one is; blind to gain",
+                lead=1,
+            )
+        }
     )
+    centered_cosine: float = field(
+        metadata={
+            KEY: Metric(
+                title="centred cosine",
+                better="higher",
+                formula="the cosine of f - mean(f) and q - mean(q)",
+                compute_raw=_centered_cosine,
+                ideal=1.0,
+                form="cosine",
+                head="centred cos",
+                word="ccos",
+                note="Pearson's r: blind to bias and gain; 1 of two constants, 0 of one",
+            )
+        }
+    )
+    sqnr_db: float = field(
+        metadata={
+            KEY: Metric(
+                title="SQNR",
+                better="higher",
+                formula="10 log₁₀(Σf² / Σe²)",
+                compute_raw=lambda m: levels_db(m.ff, m.ee),
+                ideal=math.inf,
+                unit="dB",
+                form="decibel",
+                word="sqnr",
+                aliases=("accum",),
+                local_word="local",
+                note="raw power: a bias counts; infinite without error, -infinite where f is zero",
+                lead=0,
+            )
+        }
+    )
+    mse: float = field(
+        metadata={
+            KEY: Metric(
+                title="mean squared error",
+                better="lower",
+                formula="Σe² / n",
+                compute_raw=lambda m: m.ee / np.maximum(m.n, 1),
+                ideal=0.0,
+                head="MSE",
+                word="mse",
+                note="of the local error it is split into clipping and rounding",
+            )
+        }
+    )
+    rel_l2: float = field(
+        metadata={
+            KEY: Metric(
+                title="relative L2",
+                better="lower",
+                formula="√(Σe² / Σf²)",
+                compute_raw=lambda m: np.sqrt(m.ee / m.ff),
+                ideal=0.0,
+                word="rel",
+                note="SQNR = -20 log₁₀ of it",
+            )
+        }
+    )
+    max_abs: float = field(
+        metadata={
+            KEY: Metric(
+                title="largest error",
+                better="lower",
+                formula="max |e|",
+                compute_raw=lambda m: m.max_abs_e,
+                ideal=0.0,
+                head="largest",
+                word="maxabs",
+            )
+        }
+    )
+    bias: float = field(
+        metadata={
+            KEY: Metric(
+                title="bias",
+                better="zero",
+                formula="Σe / n",
+                compute_raw=lambda m: m.e / np.maximum(m.n, 1),
+                ideal=0.0,
+                word="bias",
+            )
+        }
+    )
+    gain: float = field(
+        metadata={
+            KEY: Metric(
+                title="gain",
+                better="one",
+                formula="Σfq / Σf²",
+                compute_raw=lambda m: m.fq / m.ff,
+                ideal=1.0,
+                float_zero=math.inf,
+                word="gain",
+                note="the least-squares slope of q over f",
+            )
+        }
+    )
+
+
+METRICS: Mapping[str, Metric] = {
+    f.name: dataclasses.replace(f.metadata[KEY], name=f.name)
+    for f in dataclasses.fields(ErrorMetrics)
 }
-"""The built-in metrics by name; plug-ins add theirs under the entry point ``qdebug.metrics``."""
+"""Every metric by its name."""
+
+LEAD: tuple[Metric, ...] = tuple(
+    sorted((m for m in METRICS.values() if m.lead is not None), key=lambda m: m.lead or 0)
+)
+"""The metrics that tables of layers and outputs show, the most telling first."""
+
+SHOWN: tuple[Metric, ...] = tuple(dict.fromkeys((*LEAD, *METRICS.values())))
+"""Every metric in the order in which people see them."""
+
+cosine = METRICS["cosine"].compute
+sqnr_db = METRICS["sqnr_db"].compute

@@ -12,18 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.metrics.metric import FIELDS
+
 Array = npt.NDArray[Any]
 Float64Array = npt.NDArray[np.float64]
 
-FIELDS = (
-    *("n", "ff", "ee", "fe", "f", "e", "nonfinite_f", "nonfinite_q"),
-    *("max_abs_e", "max_f", "max_q"),
-    *("min_f", "min_q"),
-)
-"""The columns of the table: sums, then the largest, then the least."""
 _LINE = 128
 """Values that a line of columns should have, for the processor to take many at a time."""
-_SUMS, _LARGEST, _LEAST = slice(0, 8), slice(8, 11), slice(11, 13)
+_SUMS, _LARGEST, _LEAST = slice(0, -5), slice(-5, -2), slice(-2, None)
 
 
 class _Column:
@@ -55,10 +51,19 @@ class Moments:
         min_f: smallest ``f``; likewise ``max_f``, ``min_q`` and ``max_q``.
     """
 
-    n, ff, ee, fe, f, e = _Column(), _Column(), _Column(), _Column(), _Column(), _Column()
-    nonfinite_f, nonfinite_q = _Column(), _Column()
-    max_abs_e, max_f, max_q = _Column(), _Column(), _Column()
-    min_f, min_q = _Column(), _Column()
+    n: _Column = _Column()
+    ff: _Column = _Column()
+    ee: _Column = _Column()
+    fe: _Column = _Column()
+    f: _Column = _Column()
+    e: _Column = _Column()
+    nonfinite_f: _Column = _Column()
+    nonfinite_q: _Column = _Column()
+    max_abs_e: _Column = _Column()
+    max_f: _Column = _Column()
+    max_q: _Column = _Column()
+    min_f: _Column = _Column()
+    min_q: _Column = _Column()
 
     def __init__(self, table: Float64Array) -> None:
         self.table = table
@@ -71,6 +76,10 @@ class Moments:
         moments = cls(table)
         moments.max_abs_e[:] = 0
         return moments
+
+    def __getitem__(self, field: str) -> Float64Array:
+        """A column by its name: sums that only one metric needs have no attribute."""
+        return self.table[:, FIELDS.index(field)]
 
     def __len__(self) -> int:
         """Number of rows."""

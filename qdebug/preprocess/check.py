@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from qdebug.errors import UsageError
+from qdebug.metrics.sqnr import tensor_db
 from qdebug.preprocess.apply import arrange, prepare
 from qdebug.preprocess.blind_spots import blind_spots
 from qdebug.preprocess.differences import NUMERIC, Difference, differences
@@ -252,7 +253,7 @@ def output_effect(right: Sequence[NDArray[Any]], wrong: Sequence[NDArray[Any]]) 
     hide the scores. Each column is divided by its largest value first; columns that nowhere reach
     0.25 carry no detection and do not count.
     """
-    levels = [sqnr_db(*_weighed(r, w)) for r, w in zip(right, wrong, strict=True)]
+    levels = [tensor_db(*_weighed(r, w)) for r, w in zip(right, wrong, strict=True)]
     return min(levels, default=None)
 
 
@@ -266,12 +267,3 @@ def _weighed(right: NDArray[Any], wrong: NDArray[Any]) -> tuple[NDArray[Any], ND
         return right, wrong
     weight = np.where(largest >= _LEAST_SCORE, 1 / np.maximum(largest, _LEAST_SCORE), 0)
     return right * weight, wrong * weight
-
-
-def sqnr_db(reference: NDArray[Any], other: NDArray[Any]) -> float:
-    """``10 log10(sum r^2 / sum (o - r)^2)`` in dB; inf for identical tensors."""
-    r, o = reference.astype(np.float64), other.astype(np.float64)
-    noise, signal = float(((o - r) ** 2).sum()), float((r**2).sum())
-    if noise == 0:
-        return float("inf")
-    return 10 * float(np.log10(signal / noise)) if signal > 0 else float("-inf")

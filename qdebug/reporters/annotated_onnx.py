@@ -6,17 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdebug.errors import ModelError, UsageError
+from qdebug.metrics.metric import LEAD
 from qdebug.reporters.base import Reporter, write_file
-from qdebug.reporters.text import (
-    accumulated_db,
-    cosine,
-    decibel,
-    local_db,
-    percent,
-    sensitivity_db,
-    visible,
-)
+from qdebug.reporters.text import local_db, sensitivity_db
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import decibel, percent
 
 if TYPE_CHECKING:
     import onnx
@@ -99,8 +94,13 @@ def _metadata(layer: Layer) -> list[tuple[str, str]]:
         ("layer", str(layer.index)),
         ("state", layer.state),
         ("role", layer.role or ""),
-        ("accumulated_sqnr_db", decibel(accumulated_db(layer))),
-        ("accumulated_cosine", cosine(layer.accumulated.cosine if layer.accumulated else None)),
+        *(
+            (
+                f"accumulated_{metric.name}",
+                metric.write(getattr(layer.accumulated, metric.name, None)),
+            )
+            for metric in LEAD
+        ),
         ("local_sqnr_db", decibel(local_db(layer))),
         ("sensitivity_sqnr_db", decibel(sensitivity_db(layer))),
         ("clipped", percent(layer.clipped)),

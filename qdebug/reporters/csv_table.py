@@ -8,19 +8,19 @@ preceded by an apostrophe.
 from __future__ import annotations
 
 import csv as writer
+import dataclasses
 import io
 from collections.abc import Callable
 from typing import Any
 
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.text import shape, visible
-from qdebug.run.model import Layer, Run
+from qdebug.run.model import Layer, LocalError, Run
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import shape
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_METRICS = (
-    "cosine", "centered_cosine", "sqnr_db", "mse", "rel_l2", "max_abs", "bias", "gain",
-)  # fmt: skip
-_LOCAL_ONLY = ("clipping_mse", "rounding_mse")
+_LOCAL = tuple(field.name for field in dataclasses.fields(LocalError))
 
 
 def _of(part: str, name: str) -> Callable[[Layer], Any]:
@@ -37,10 +37,9 @@ COLUMNS: dict[str, Callable[[Layer], Any]] = {
     "quant_tensor": lambda layer: layer.quant_tensor,
     "shape": lambda layer: shape(layer.shape),
     "paired_by": lambda layer: layer.paired_by,
-    **{f"accumulated_{name}": _of("accumulated", name) for name in _METRICS},
-    **{f"local_{name}": _of("local", name) for name in (*_METRICS, *_LOCAL_ONLY)},
-    "sensitivity_sqnr_db": _of("sensitivity", "sqnr_db"),
-    "sensitivity_cosine": _of("sensitivity", "cosine"),
+    **{f"accumulated_{name}": _of("accumulated", name) for name in METRICS},
+    **{f"local_{name}": _of("local", name) for name in _LOCAL},
+    **{f"sensitivity_{metric.name}": _of("sensitivity", metric.name) for metric in LEAD},
     "sensitivity_output": _of("sensitivity", "output"),
     "clipped": lambda layer: layer.clipped,
     "codes_used": lambda layer: layer.codes_used,

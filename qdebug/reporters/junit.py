@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from xml.etree import ElementTree as ET
 
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.base import Reporter
 from qdebug.reporters.ranking import output_channel
-from qdebug.reporters.text import accumulated_db, cosine, decibel, layer_label, visible
+from qdebug.reporters.text import layer_label
 from qdebug.run.model import Finding, OutputResult, Run
-
-_BROKEN = ("nonfinite", "zero_quant", "zero_float")
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import decibel, number
+from qdebug.vocabulary.states import BROKEN, STATE_WORDS
 
 
 class JunitReporter(Reporter):
@@ -55,20 +57,23 @@ def _properties(suite: ET.Element, run: Run) -> None:
 def _output_case(run: Run, output: OutputResult) -> ET.Element:
     case = _case("qdebug.output", output.name)
     if output.accumulated is None:
-        ET.SubElement(case, "skipped", {"message": visible(output.reason or output.state)})
+        ET.SubElement(
+            case, "skipped", {"message": visible(output.reason or STATE_WORDS[output.state])}
+        )
         return case
     failed = [
-        f"{limit.metric} {value:.6g}, limit {limit.value:.6g}"
+        f"{limit.metric} {METRICS[limit.metric].write(value, limit.value)}, "
+        f"limit {number(limit.value)}"
         for limit in run.verdict.limits
         if (value := getattr(output.accumulated, limit.metric, None)) is not None
         and limit.violated_by(value)
     ]
-    told = f"cosine {cosine(output.accumulated.cosine)}, SQNR {decibel(accumulated_db(output))} dB"
+    told = ", ".join(m.told(getattr(output.accumulated, m.name)) for m in reversed(LEAD))
     worst = output_channel(run, output)
     if worst is not None:
         told = f"worst channel {worst.index}: {decibel(worst.sqnr_db)} dB, whole output: {told}"
-    if output.state in _BROKEN or (failed and output.state == "ok"):
-        message = "; ".join(failed) or output.state
+    if output.state in BROKEN or (failed and output.state == "ok"):
+        message = "; ".join(failed) or STATE_WORDS[output.state]
         _add(case, "failure", told, type="limit", message=message)
     else:
         _add(case, "system-out", told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from qdebug.metrics.metric import LEAD
 from qdebug.reporters.base import Reporter
 from qdebug.reporters.ranking import (
     Named,
@@ -15,17 +16,11 @@ from qdebug.reporters.ranking import (
     worst_first,
 )
 from qdebug.reporters.reproduce import shell_command
-from qdebug.reporters.text import (
-    STATUS_GLYPHS,
-    accumulated_db,
-    cosine,
-    decibel,
-    local_db,
-    plural,
-    sensitivity_db,
-    visible,
-)
+from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.model import Finding, Layer, OutputResult, Run
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import decibel, plural
+from qdebug.vocabulary.states import STATE_WORDS, STATUS_GLYPHS
 
 MAX_LINES = 60
 _OUTPUTS, _FINDINGS, _LAYERS = 5, 6, 10
@@ -95,9 +90,10 @@ def _outputs(run: Run) -> list[str]:
         return []
     rows = [_output_row(run, output) for output in run.outputs[:_OUTPUTS]]
     more = len(run.outputs) - _OUTPUTS
-    note = [f"| and {more} more | | | | |"] if more > 0 else []
-    head = "| output | worst channel, dB | SQNR, dB | cosine | state |"
-    return [head, "|---|--:|--:|--:|---|", *rows, *note]
+    note = [f"| and {more} more |{' |' * (len(LEAD) + 2)}"] if more > 0 else []
+    titles = ("output", "worst channel, dB", *(metric.heading for metric in LEAD), "state")
+    rule = f"|---|{'--:|' * (len(LEAD) + 1)}---|"
+    return [f"| {' | '.join(titles)} |", rule, *rows, *note]
 
 
 def _output_row(run: Run, output: OutputResult) -> str:
@@ -105,9 +101,8 @@ def _output_row(run: Run, output: OutputResult) -> str:
     cells = (
         code(output.name, in_table=True),
         f"{worst.index}: {decibel(worst.sqnr_db)}" if worst else "—",
-        decibel(accumulated_db(output)),
-        cosine(output.accumulated.cosine if output.accumulated else None),
-        output.state,
+        *(m.write(getattr(output.accumulated, m.name, None)) for m in LEAD),
+        STATE_WORDS[output.state],
     )
     return f"| {' | '.join(cells)} |"
 

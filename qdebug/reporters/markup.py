@@ -11,7 +11,7 @@ from itertools import groupby
 
 from markupsafe import Markup, escape
 
-from qdebug.reporters.text import visible
+from qdebug.vocabulary.names import visible
 
 _SPAN = re.compile(r"`([^`\n]+)`|\*\*([^*\n]+)\*\*")
 _FENCE = re.compile(r"^```[^\n]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)

@@ -12,15 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from qdebug.reporters.base import Reporter
 from qdebug.reporters.ranking import sqnr_limit, worst_first
-from qdebug.reporters.text import (
-    accumulated_db,
-    decibel,
-    layer_label,
-    local_db,
-    sensitivity_db,
-)
+from qdebug.reporters.text import accumulated_db, layer_label, local_db, sensitivity_db
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.numbers import decibel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,16 +9,16 @@ from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import GATES, gate_of
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding, Layer, OutputResult, Run, WorstChannel
+from qdebug.vocabulary.states import BROKEN, HARMLESS
 
 DEFAULT_LIMIT_DB = 20.0
 """Accumulated SQNR below which a layer counts as bad where the run states no limit."""
 
-_BROKEN = ("nonfinite", "zero_quant", "zero_float")
-_HARMLESS = ("identical", "zero_both", "low_signal", "not_compared")
 _SEEN = ("fail", "error", "warn", "info")
 EFFECTS = tuple(kind.slug for kind in KINDS.values() if kind.is_effect)
 """Findings of these kinds say how much of an error shows, not where it enters."""
-_MAX_NAMED = 8
+MOST_NAMED = 8
+"""Layers that one finding marks."""
 
 Named = Mapping[int, tuple[int, str]]
 """Layers that failed findings name, by index: their rank from 0, and the finding's slug."""
@@ -42,7 +42,7 @@ def named_layers(run: Run) -> Named:
     """The layers of ``causes``: a whole tensor's SQNR may look fine where its parts are lost."""
     slugs: dict[int, str] = {}
     for finding in causes(run):
-        for index in finding.layers[:_MAX_NAMED]:
+        for index in finding.layers[:MOST_NAMED]:
             slugs.setdefault(index, finding.slug)
     return {index: (rank, slug) for rank, (index, slug) in enumerate(slugs.items())}
 
@@ -56,9 +56,9 @@ def severity(layer: Layer, named: Named) -> tuple[int, float, int]:
         return 0, named[layer.index][0], layer.index
     value = accumulated_db(layer)
     level = math.inf if value is None or math.isnan(value) else value
-    if layer.state in _BROKEN:
+    if layer.state in BROKEN:
         return 1, level, layer.index
-    if layer.state in _HARMLESS:
+    if layer.state in HARMLESS:
         return 4, level, layer.index
     if layer.role == "source":
         local = local_db(layer)
@@ -74,7 +74,7 @@ def worst_first(run: Run) -> list[Layer]:
 
 def is_bad(layer: Layer, limit_db: float) -> bool:
     """Whether a layer is broken or its accumulated SQNR is below the limit."""
-    if layer.state in _BROKEN:
+    if layer.state in BROKEN:
         return True
     value = accumulated_db(layer)
     return layer.state == "ok" and value is not None and not value >= limit_db
@@ -102,7 +102,7 @@ def glyph(layer: Layer, limit_db: float, named: Named) -> tuple[str, str]:
 
     Broken, source, the slug of a failed finding that names it, victim, bad, ok, no verdict.
     """
-    if layer.state in _BROKEN:
+    if layer.state in BROKEN:
         return "✗", "broken"
     if layer.role == "source":
         return "✗", "source"

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import shlex
 
-from qdebug.metrics.metric import METRICS
-from qdebug.reporters.text import number, visible
+from qdebug.metrics.entry import Metric
+from qdebug.metrics.metric import SHOWN
 from qdebug.run.model import Limit, ModelInfo, Run
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import number
 
+_LACKING = "not measured in this run"
 DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "accumulated",
@@ -33,11 +36,16 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
 )
 """Words of this report and what they mean."""
 
-FORMULAS: tuple[tuple[str, str], ...] = tuple(
-    (metric.title, metric.formula + (f", {metric.unit}" if metric.unit else ""))
-    for metric in METRICS.values()
-)
-"""Every metric and its formula; f is the float value, q the quant value, e = q - f."""
+
+def explained_metrics(run: Run) -> list[tuple[Metric, str]]:
+    """Every metric with its formula; f is the float value, q the quant value, e = q - f.
+
+    A metric that the run has no number of says so: it came after the run was written.
+    """
+    return [
+        (metric, metric.meaning if metric in run.metrics else f"{metric.meaning}; {_LACKING}")
+        for metric in SHOWN
+    ]
 
 
 def shell_command(command: tuple[str, ...]) -> str:

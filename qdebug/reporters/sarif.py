@@ -14,8 +14,9 @@ from urllib.parse import quote
 
 from qdebug.reporters.base import Reporter
 from qdebug.reporters.ranking import seen_findings
-from qdebug.reporters.text import decibel, visible
 from qdebug.run.model import Finding, Layer, ModelInfo, Run
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import decibel
 
 _SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.errors import RunError
+from qdebug.metrics.histogram import BINS as BINS  # noqa: PLC0414 - part of the form
 from qdebug.run.files import RunFiles
 
 HIST_NPZ = "hist.npz"
-BINS = 64
 
 Float64Array = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]

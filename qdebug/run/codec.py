@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 
 from qdebug.errors import RunError
+from qdebug.metrics.entry import KEY
 from qdebug.run.decoding import (
     MisfitError,
     field_hints,
@@ -42,7 +43,11 @@ def encode(value: Any) -> Any:
         return value
     stored = _stored_names(kind)
     if stored is not None:
-        return {name: encode(getattr(value, name)) for name in stored}
+        made = {name: encode(getattr(value, name)) for name in stored}
+        for name in _left_out_names(kind):
+            if made[name] is None:
+                del made[name]
+        return made
     return _encode_other(value)
 
 
@@ -113,6 +118,12 @@ def _encode_other(value: Any) -> Any:
 def _stored_names(cls: Any) -> tuple[str, ...] | None:
     """Names of the stored fields; None for what is not a dataclass."""
     return tuple(f.name for f in json_fields(cls)) if dataclasses.is_dataclass(cls) else None
+
+
+@functools.cache
+def _left_out_names(cls: Any) -> tuple[str, ...]:
+    """Metrics that may not have been measured; a run keeps the fields it was written with."""
+    return tuple(f.name for f in json_fields(cls) if KEY in f.metadata and not is_required(f))
 
 
 def _encode_float(value: float) -> float | str:

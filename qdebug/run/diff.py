@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.run.matching import LayerMatch, MatchedBy, match_layers
 from qdebug.run.model import (
     Finding,
@@ -19,11 +20,11 @@ from qdebug.run.model import (
     State,
     Verdict,
 )
+from qdebug.vocabulary.states import BROKEN
 
 SCHEMA = "qdebug.diff/1"
 
 Change = Literal["worse", "better", "same", "new", "gone", "unknown"]
-_BROKEN: tuple[State, ...] = ("nonfinite", "zero_quant", "zero_float")
 _RANK: Mapping[FindingStatus, int] = {
     "fail": 3, "error": 2, "warn": 2, "info": 1, "pass": 0, "not_applicable": 0,
 }  # fmt: skip
@@ -48,7 +49,7 @@ class DiffLimits:
 
 @dataclass(frozen=True)
 class Levels:
-    """A number in both runs, in dB; None where it was not measured."""
+    """A number in both runs; None where it was not measured."""
 
     old: float | None
     new: float | None
@@ -62,7 +63,7 @@ class Levels:
 
     @property
     def change(self) -> Change:
-        """Direction of the change; less than 0.05 dB is the same."""
+        """Direction of the change of a level in dB; less than 0.05 dB is the same."""
         delta = self.delta
         if delta is None:
             return "same" if self.old is None and self.new is None else "unknown"
@@ -106,6 +107,10 @@ class OutputDiff:
 
     The worst channel is shown but never a regression: a channel that a few pictures hardly use
     moves by many dB for no reason.
+
+    Attributes:
+        accumulated: SQNR in dB, by which the output is judged.
+        metrics: every metric of the accumulated error, by name.
     """
 
     name: str
@@ -114,6 +119,7 @@ class OutputDiff:
     cosine: Levels
     worst_channel: Levels
     regressed: bool
+    metrics: Mapping[str, Levels]
 
 
 @dataclass(frozen=True)
@@ -220,17 +226,32 @@ def _output_diffs(old: Run, new: Run, limits: DiffLimits) -> tuple[OutputDiff, .
     diffs = []
     for name in dict.fromkeys((*after, *before)):
         left, right = before.get(name), after.get(name)
-        levels = Levels(_accumulated(left), _accumulated(right))
-        cosines = Levels(
-            left.accumulated.cosine if left and left.accumulated else None,
-            right.accumulated.cosine if right and right.accumulated else None,
-        )
+        metrics = _metric_levels(left, right)
+        levels = metrics["sqnr_db"]
         broke = _broke(_state(left), _state(right))
         lost = _lost(levels, limits.output_db, limits.floor_db)
-        change = _presence(left, right) or ("worse" if broke else levels.change)
-        channels = Levels(_worst_channel(left), _worst_channel(right))
-        diffs.append(OutputDiff(name, change, levels, cosines, channels, broke or lost))
+        diffs.append(
+            OutputDiff(
+                name=name,
+                change=_presence(left, right) or ("worse" if broke else levels.change),
+                accumulated=levels,
+                cosine=metrics["cosine"],
+                worst_channel=Levels(_worst_channel(left), _worst_channel(right)),
+                regressed=broke or lost,
+                metrics=metrics,
+            )
+        )
     return tuple(diffs)
+
+
+def _metric_levels(old: OutputResult | None, new: OutputResult | None) -> dict[str, Levels]:
+    """Every metric that one of the two has."""
+    sides = [side.accumulated if side else None for side in (old, new)]
+    levels = {
+        name: Levels(*(getattr(side, name) if side else None for side in sides)) for name in METRICS
+    }
+    unknown = Levels(None, None)
+    return {n: v for n, v in levels.items() if v != unknown or METRICS[n] in LEAD}
 
 
 def _worst_channel(output: OutputResult | None) -> float | None:
@@ -295,7 +316,7 @@ def _presence(old: object | None, new: object | None) -> Change | None:
 
 
 def _broke(old: State | None, new: State | None) -> bool:
-    return old is not None and new in _BROKEN and old not in _BROKEN
+    return old is not None and new in BROKEN and old not in BROKEN
 
 
 def _lost(levels: Levels, limit: float, floor: float) -> bool:

@@ -18,7 +18,7 @@ word                meaning
 ==================  ==============================================================================
 
 A comparison with a missing value or with NaN is false; ``sqnr:nan`` and ``sqnr:inf`` find those.
-Percentages are written ``clipped>1%`` or ``clipped>0.01``. The fields are in ``FIELDS``.
+Percentages are written ``clipped>1%`` or ``clipped>0.01``. The fields are in ``layer_fields``.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.errors import UsageError
+from qdebug.run.layer_fields import BY_WORD, FIELDS, Field
 from qdebug.run.model import Finding, Layer
 
 BoolArray = npt.NDArray[np.bool_]
@@ -54,73 +55,6 @@ class FilterError(UsageError):
         self.end = end
 
 
-@dataclass(frozen=True)
-class Field:
-    """Something of a layer that a filter can name."""
-
-    name: str
-    about: str
-    numeric: bool
-    get: Callable[[Layer], Any]
-    aliases: tuple[str, ...] = ()
-
-
-def _metric(part: str, name: str) -> Callable[[Layer], float | None]:
-    def get(layer: Layer) -> float | None:
-        metrics = getattr(layer, part)
-        return None if metrics is None else getattr(metrics, name)
-
-    return get
-
-
-def _number(name: str, about: str, get: Callable[[Layer], Any], *aliases: str) -> Field:
-    return Field(name, about, True, get, aliases)
-
-
-def _text(name: str, about: str, get: Callable[[Layer], Any], *aliases: str) -> Field:
-    return Field(name, about, False, get, aliases)
-
-
-def _of(part: str, name: str) -> Callable[[Layer], Any]:
-    return lambda layer: getattr(getattr(layer, part), name, None)
-
-
-_ALL = (
-    _number("sqnr", "accumulated SQNR, dB", _metric("accumulated", "sqnr_db"), "accum"),
-    _number("local", "local SQNR, dB", _metric("local", "sqnr_db")),
-    _number("sens", "sensitivity: SQNR at the outputs, dB", _of("sensitivity", "sqnr_db")),
-    _number("cos", "accumulated cosine", _metric("accumulated", "cosine"), "cosine"),
-    _number("ccos", "accumulated centred cosine", _metric("accumulated", "centered_cosine")),
-    _number("lcos", "local cosine", _metric("local", "cosine")),
-    _number("mse", "accumulated mean squared error", _metric("accumulated", "mse")),
-    _number("rel", "accumulated relative L2 error", _metric("accumulated", "rel_l2")),
-    _number("maxabs", "largest accumulated error", _metric("accumulated", "max_abs")),
-    _number("bias", "accumulated mean error", _metric("accumulated", "bias")),
-    _number("gain", "least-squares slope of quant over float", _metric("accumulated", "gain")),
-    _number("clipped", "share of values beyond the range, 0..1", lambda x: x.clipped, "clip"),
-    _number("codes", "different codes used", lambda layer: layer.codes_used),
-    _number("channel", "accumulated SQNR of the worst channel", _of("worst_channel", "sqnr_db")),
-    _number("weight", "SQNR of the weight, dB", _of("weight", "sqnr_db")),
-    _number("index", "position in execution order", lambda layer: layer.index, "layer", "#"),
-    _number("rank", "number of dimensions", lambda layer: len(layer.shape)),
-    _text("name", "node name", lambda layer: layer.name),
-    _text("op", "operator", lambda layer: layer.op),
-    _text("tensor", "float or quant tensor", lambda x: (x.float_tensor, x.quant_tensor)),
-    _text("state", "state of the pair", lambda layer: layer.state),
-    _text("role", "source, victim or sound", lambda layer: layer.role),
-    _text("dtype", "data type of the codes", _of("quant", "dtype")),
-    _text("paired", "how the pair was found", lambda layer: layer.paired_by),
-    _text("sample", "sample with the lowest SQNR", lambda layer: layer.worst_sample),
-    _text("reason", "why the state is not ok", lambda layer: layer.reason),
-    _text("kept", "yes where the values were kept", lambda x: "yes" if x.kept else "no"),
-    _text("finding", "slug or id of a finding that names the layer", lambda _: ()),
-    _text("is", "a flag the program gives layers, such as marked", lambda _: ()),
-)
-
-FIELDS: Mapping[str, Field] = {field.name: field for field in _ALL}
-"""Every field by its name, numbers first."""
-
-_BY_WORD = {word: field for field in _ALL for word in (field.name, *field.aliases)}
 _COMPARE: Mapping[str, Callable[[Any, Any], Any]] = {
     "<": operator.lt,
     "<=": operator.le,
@@ -236,10 +170,10 @@ def while_typing(text: str) -> str:
     if not words or words[-1].end() < len(text):
         return text
     word = words[-1].group().removeprefix("!").lower()
-    if any(field.startswith(word) for field in _BY_WORD):
+    if any(field.startswith(word) for field in BY_WORD):
         return text[: words[-1].start()]
     term = _TERM.fullmatch(word)
-    field = _BY_WORD.get(term["field"]) if term else None
+    field = BY_WORD.get(term["field"]) if term else None
     if term and term["op"] == ":" and term["value"] and field and not field.numeric:
         return text if '"' in word else f"{text}*"
     return text
@@ -273,7 +207,7 @@ def _parse_term(word: str, match: re.Match[str]) -> Predicate:
     term = None if word.startswith('"') else _TERM.fullmatch(word)
     if term is None:
         return _anywhere(_unquoted(word).lower())
-    field = _BY_WORD.get(term["field"].lower())
+    field = BY_WORD.get(term["field"].lower())
     if field is None:
         raise _unknown_field(term["field"], match)
     if not term["value"]:
@@ -307,14 +241,16 @@ def _numeric_term(field: Field, op: str, value: str, match: re.Match[str]) -> Pr
 
 
 def _operand(text: str, field: Field, match: re.Match[str]) -> Callable[[LayerIndex], FloatArray]:
-    other = _BY_WORD.get(text.lower())
+    other = BY_WORD.get(text.lower())
     if other is not None and other.numeric:
         name = other.name
         return lambda index: index.numbers(name)
     try:
         number = float(text[:-1]) / 100 if text.endswith("%") else float(text)
     except ValueError:
-        near = difflib.get_close_matches(text.lower(), [f.name for f in _ALL if f.numeric], 1)
+        near = difflib.get_close_matches(
+            text.lower(), [f.name for f in FIELDS.values() if f.numeric], 1
+        )
         hint = f"did you mean {near[0]}?" if near else f"for example {_example(field)}"
         raise _fault(match, f"{text!r} is neither a number nor a numeric field", hint) from None
     return lambda index: np.full(len(index.layers), number)
@@ -383,7 +319,7 @@ def _example(field: Field) -> str:
 
 
 def _unknown_field(word: str, match: re.Match[str]) -> FilterError:
-    near = difflib.get_close_matches(word.lower(), _BY_WORD, 1, 0.5)
+    near = difflib.get_close_matches(word.lower(), BY_WORD, 1, 0.5)
     known = "fields: " + " ".join(FIELDS)
     hint = f"did you mean {near[0]}? Quote the word to find it as text" if near else known
     return _fault(match, f"there is no field {word!r} to filter by", hint)

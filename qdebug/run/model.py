@@ -11,9 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from qdebug.metrics.entry import Metric
+from qdebug.metrics.metric import SHOWN
+from qdebug.metrics.metric import ErrorMetrics as ErrorMetrics  # noqa: PLC0414 - part of the model
 from qdebug.run.arrays import RunArrays
 from qdebug.run.files import MemoryFiles, RunFiles
 
@@ -148,29 +152,6 @@ class Verdict:
     gate: Gate
     reason: str
     limits: tuple[Limit, ...] = ()
-
-
-@dataclass(frozen=True)
-class ErrorMetrics:
-    """How far the quant value ``q`` of a tensor is from its float value ``f``.
-
-    All sums are over all elements of all samples, in float64. Formulas: ``qdebug.metrics``.
-    """
-
-    cosine: float
-    """``<f,q> / (|f||q|)``; 1 when both are zero, 0 when one is."""
-    centered_cosine: float
-    """Cosine after subtracting each side's mean."""
-    sqnr_db: float
-    """``10 log10(sum f^2 / sum (q-f)^2)``, raw power, dB."""
-    mse: float
-    rel_l2: float
-    """``|q-f| / |f|``."""
-    max_abs: float
-    bias: float
-    """``mean(q-f)``."""
-    gain: float
-    """Least-squares slope ``<f,q> / <f,f>``."""
 
 
 @dataclass(frozen=True)
@@ -442,6 +423,20 @@ class Run:
     def arrays(self) -> RunArrays:
         """Histograms, per-channel and per-sample arrays of the layers."""
         return RunArrays.read(self.files)
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that the layers and outputs have numbers of.
+
+        A run that was written before a metric existed lacks that one.
+        """
+        items: tuple[Layer | OutputResult, ...] = (*self.layers, *self.outputs)
+        parts = [item.accumulated for item in items if item.accumulated is not None]
+        return tuple(
+            metric
+            for metric in SHOWN
+            if not parts or any(getattr(part, metric.name) is not None for part in parts)
+        )
 
     @property
     def exit_code(self) -> int:

@@ -15,8 +15,8 @@ from qdebug.reporters.ranking import output_channel
 from qdebug.tui.context import Look, Session
 from qdebug.tui.keys import Key, spoken
 from qdebug.tui.lines import line
-from qdebug.tui.numbers import decibels
 from qdebug.tui.text import cut_middle, fit
+from qdebug.vocabulary.numbers import decibel
 
 
 class VerdictBar(Widget):
@@ -96,11 +96,11 @@ class VerdictBar(Widget):
         )
         parts = [f"{len(run.samples)} sample{'s' * (len(run.samples) != 1)}"]
         if worst and worst.accumulated:
-            value = decibels(worst.accumulated.sqnr_db, glyphs)
+            value = glyphs.text(decibel(worst.accumulated.sqnr_db))
             told = [f"accumulated {value} dB"]
             channel = output_channel(run, worst)
             if channel is not None:
-                told.insert(0, f"worst channel {decibels(channel.sqnr_db, glyphs)} dB")
+                told.insert(0, f"worst channel {glyphs.text(decibel(channel.sqnr_db))} dB")
             told[0] = f"{cut_middle(worst.name, 20, glyphs)} {told[0]}"
             parts = [*told, *parts]
         files = (run.models.float.file, run.models.quant.file)

@@ -12,8 +12,8 @@ from rich.style import Style
 from rich.text import Text
 
 from qdebug.tui.context import Look
-from qdebug.tui.numbers import plain
 from qdebug.tui.text import fit
+from qdebug.vocabulary.numbers import number
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -93,15 +93,15 @@ def bars(
     finite = [abs(v) for v in values if math.isfinite(v)]
     largest = max(finite, default=0.0) or 1.0
     label_room = min(max((cell_len(label) for label in labels), default=0), max(width // 3, 6))
-    numbers = [f"{plain(v, look.glyphs)} {unit}".rstrip() for v in values]
+    numbers = [f"{look.glyphs.text(number(v))} {unit}".rstrip() for v in values]
     number_room = max((len(n) for n in numbers), default=0)
     room = max(width - label_room - number_room - 3, 4)
     lines = []
-    for label, value, number in zip(labels, values, numbers, strict=False):
+    for label, value, shown in zip(labels, values, numbers, strict=False):
         level = min(abs(value) / largest, 1.0) if math.isfinite(value) else math.nan
         line = Text(f"{fit(label, label_room, look.glyphs)} ", no_wrap=True, end="")
         line.append_text(bar(level, room, look, look.palette.accent))
-        line.append(f" {number.rjust(number_room)}")
+        line.append(f" {shown.rjust(number_room)}")
         lines.append(line)
     return lines
 
@@ -196,7 +196,10 @@ def _axis(edges: Sequence[float], marks: Mapping[str, float], columns: int, look
 
 
 def _scale(edges: Sequence[float], columns: int, look: Look) -> Text:
-    low, high = plain(float(edges[0]), look.glyphs), plain(float(edges[-1]), look.glyphs)
+    low, high = (
+        look.glyphs.text(number(float(edges[0]))),
+        look.glyphs.text(number(float(edges[-1]))),
+    )
     cells = list(low + " " * max(columns - len(low) - len(high), 1) + high)
     zero = _column(edges, 0.0, columns)
     if edges[0] < 0 < edges[-1] and len(low) < zero < columns - len(high) - 1:
@@ -211,7 +214,7 @@ def _mark_lines(
     for label, value in sorted(marks.items(), key=lambda item: item[1]):
         column = _column(edges, value, columns)
         outside = "" if edges[0] <= value <= edges[-1] else ", beyond this plot"
-        text = f"{look.glyphs.pointer} {label} {plain(value, look.glyphs)}{outside}"
+        text = f"{look.glyphs.pointer} {label} {look.glyphs.text(number(value))}{outside}"
         indent = min(column, max(columns - len(text), 0))
         lines.append(Text(" " * (indent + 1) + text, look.palette.accent, no_wrap=True, end=""))
     return lines

@@ -12,8 +12,7 @@ from qdebug.run.files import RunFiles
 from qdebug.run.model import Evidence
 from qdebug.tui import charts, pictures
 from qdebug.tui.context import Look
-from qdebug.tui.lines import blank, grid, line, title
-from qdebug.tui.numbers import plain
+from qdebug.tui.lines import blank, cell_text, grid, line, title
 from qdebug.tui.text import visible, wrap
 
 Drawer = Callable[[Mapping[str, Any], int, Look, RunFiles], list[Text]]
@@ -43,12 +42,12 @@ def _table(data: Mapping[str, Any], width: int, look: Look, _: RunFiles) -> list
 
 
 def _key_values(data: Mapping[str, Any], width: int, look: Look, _: RunFiles) -> list[Text]:
-    items = [(str(key), plain(value, look.glyphs)) for key, value in data["items"]]
+    items = [(str(key), cell_text(value)) for key, value in data["items"]]
     room = min(max((len(key) for key, _ in items), default=0), width // 2) + 2
     lines = []
     for key, value in items:
-        for number, part in enumerate(wrap(value, width - room, look.glyphs)):
-            head = visible(key, look.glyphs.ascii_only) if number == 0 else ""
+        for row_number, part in enumerate(wrap(value, width - room, look.glyphs)):
+            head = visible(key, look.glyphs.ascii_only) if row_number == 0 else ""
             row = line((head.ljust(room)[:room], look.palette.dim))
             lines.append(row.append_text(part))
     return lines

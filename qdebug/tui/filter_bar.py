@@ -14,7 +14,8 @@ from textual.message import Message
 from textual.suggester import Suggester
 from textual.widgets import Input, Static
 
-from qdebug.run.filter import FIELDS, FilterError
+from qdebug.run.filter import FilterError
+from qdebug.run.layer_fields import FIELDS
 from qdebug.tui.context import Look, Session
 from qdebug.tui.lines import line
 from qdebug.tui.text import cut_middle

@@ -11,8 +11,8 @@ from qdebug.reporters.ranking import gate_rank
 from qdebug.run.model import Finding
 from qdebug.tui.context import Look
 from qdebug.tui.lines import status_glyph
-from qdebug.tui.numbers import plain
 from qdebug.tui.table import Cell, Column, LineTable
+from qdebug.vocabulary.numbers import number
 
 _GROUPS = (
     ("info", "For your information"),
@@ -97,7 +97,7 @@ class FindingTable(LineTable):
             return status_glyph(finding.status, self.look)
         if column.key == "gain":
             gain = finding.gain_db
-            return ("" if gain is None else plain(round(gain, 1), glyphs)), Style()
+            return ("" if gain is None else number(round(gain, 1))), Style()
         if column.key == "id":
             return finding.id, palette.dim
         quiet = finding.status in ("pass", "not_applicable", "info")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from qdebug.vocabulary.names import ascii_text
+
 
 @dataclass(frozen=True)
 class Glyphs:
@@ -15,7 +17,6 @@ class Glyphs:
     ascii_only: bool
     ellipsis: str
     none: str
-    infinity: str
     between: str
     arrow: str
     back: str
@@ -44,12 +45,15 @@ class Glyphs:
     half_block: bool
     """Whether one cell can show two pixels."""
 
+    def text(self, number: str) -> str:
+        """A number's text in these characters."""
+        return ascii_text(number) if self.ascii_only else number
+
 
 UNICODE = Glyphs(
     ascii_only=False,
     ellipsis="…",
-    none="–",
-    infinity="∞",
+    none="—",
     between="↔",
     arrow="→",
     back="←",
@@ -80,7 +84,6 @@ ASCII = Glyphs(
     ascii_only=True,
     ellipsis="~",
     none="-",
-    infinity="inf",
     between="<>",
     arrow="->",
     back="<-",

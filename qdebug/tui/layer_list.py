@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.metrics.metric import LEAD
 from qdebug.run.filter import Filter, parse_filter
 from qdebug.run.model import Layer
 from qdebug.tui import outline
 from qdebug.tui.context import Session
 from qdebug.tui.outline import Module, OutlineRow
+from qdebug.vocabulary.states import BROKEN
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -20,7 +22,7 @@ SORTS: tuple[tuple[str, str, bool], ...] = (
     ("channel", "worst channel", False),
     ("local", "local", False),
     ("sens", "sensitivity", False),
-    ("cos", "cosine", False),
+    *((metric.word, metric.title, metric.better == "lower") for metric in LEAD[1:]),
     ("clipped", "clipped", True),
     ("name", "name", False),
     ("op", "op", False),
@@ -247,7 +249,7 @@ class LayerList:
 
     def _is_source(self, place: int) -> bool:
         layer = self.session.run.layers[place]
-        return layer.role == "source" or layer.state in ("zero_quant", "zero_float", "nonfinite")
+        return layer.role == "source" or layer.state in BROKEN
 
     def _refresh_outline(self) -> None:
         if self._root is not None:

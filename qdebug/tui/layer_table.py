@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 from rich.style import Style
 
+from qdebug.metrics.metric import LEAD
 from qdebug.run.model import Layer
 from qdebug.tui import charts
 from qdebug.tui.context import Look
 from qdebug.tui.detail.view import layer_glyph
 from qdebug.tui.layer_list import LayerList
 from qdebug.tui.lines import status_glyph
-from qdebug.tui.numbers import cosine, decibels, share
 from qdebug.tui.outline import Module, leaf
 from qdebug.tui.table import Cell, Column, LineTable
+from qdebug.vocabulary.numbers import decibel, narrow, percent
 
+_METRIC_ROOM, _CLIP_ROOM = 7, 5
+_LEAD_BY_WORD = {metric.word: metric for metric in LEAD[1:]}
 _PICKED = {"float": "F", "int16": "H"}
 SORT_OF = {"#": "index", "bar": "sqnr", "accum": "sqnr", "clip%": "clipped"}
 """Sort fields of the columns whose name is not their field."""
@@ -57,8 +60,8 @@ class LayerTable(LineTable):
         columns += [Column("sens", "sens", 6, 5, right=True)] if has_sensitivity else []
         return [
             *columns,
-            Column("cos", "cos", 6, 4, right=True),
-            Column("clip%", "clip%", 5, 7, right=True),
+            *(Column(m.word, m.word, _METRIC_ROOM, 4, right=True) for m in LEAD[1:]),
+            Column("clip%", "clip%", _CLIP_ROOM, 7, right=True),
             Column("state", "state", 12, 9),
             Column("shape", "shape", 16, 11),
         ]
@@ -96,7 +99,7 @@ class LayerTable(LineTable):
         return self._layer_cell(self.rows.layer_at(row), row, column)
 
     def _layer_cell(self, layer: Layer, row: int, column: Column) -> Cell:
-        palette, glyphs = self.look.palette, self.look.glyphs
+        palette = self.look.palette
         key = column.key
         if key in ("mark", "role", "finding"):
             return self._sign(layer, key)
@@ -105,7 +108,7 @@ class LayerTable(LineTable):
         if key in ("accum", "bar"):
             value = self.rows.value(layer)
             if key == "accum":
-                return decibels(value, glyphs), palette.grade(value)
+                return decibel(value), palette.grade(value)
             return self._bar(value, column.width)
         return self._plain_cell(layer, key)
 
@@ -126,15 +129,17 @@ class LayerTable(LineTable):
         if key in ("local", "sens"):
             metrics = layer.local if key == "local" else layer.sensitivity
             value = metrics.sqnr_db if metrics else None
-            return decibels(value, glyphs), palette.grade(value)
-        if key == "cos":
-            return cosine(layer.accumulated.cosine if layer.accumulated else None, glyphs), Style()
+            return decibel(value), palette.grade(value)
+        if key in _LEAD_BY_WORD:
+            metric = _LEAD_BY_WORD[key]
+            value = getattr(layer.accumulated, metric.name, None)
+            return narrow(metric.write(value), _METRIC_ROOM), Style()
         if key == "clip%":
             style = palette.warn if (layer.clipped or 0) > 0.01 else Style()
-            return share(layer.clipped, glyphs), style
+            return narrow(percent(layer.clipped).removesuffix(" %"), _CLIP_ROOM), style
         if key == "channel":
             value = layer.worst_channel.sqnr_db if layer.worst_channel else None
-            return decibels(value, glyphs), palette.grade(value)
+            return decibel(value), palette.grade(value)
         texts = {
             "#": str(layer.index),
             "op": layer.op,
@@ -168,7 +173,7 @@ class LayerTable(LineTable):
             return f"{indent}{sign} {module.label}{count}", palette.accent
         if column.key in ("accum", "channel", "local", "sens") and module.path in self.rows.folded:
             value = self._module_worst(module, SORT_OF.get(column.key, column.key))
-            return decibels(value, glyphs), palette.grade(value)
+            return decibel(value), palette.grade(value)
         return "", Style()
 
     def _module_worst(self, module: Module, field: str) -> float | None:

@@ -11,8 +11,8 @@ from rich.text import Text
 
 from qdebug.run.model import Finding
 from qdebug.tui.context import Look
-from qdebug.tui.numbers import plain
 from qdebug.tui.text import cut_middle, fit, visible, wrap
+from qdebug.vocabulary.numbers import number
 
 
 def line(*parts: str | tuple[str, Style | str]) -> Text:
@@ -36,8 +36,8 @@ def labelled(
     """A dim label with text beside it, wrapped under itself."""
     wrapped = wrap(text, width - indent, look.glyphs, style)
     lines = []
-    for number, part in enumerate(wrapped):
-        head = label if number == 0 else ""
+    for row_number, part in enumerate(wrapped):
+        head = label if row_number == 0 else ""
         row = line((head.ljust(indent), look.palette.dim))
         row.append_text(part)
         lines.append(row)
@@ -68,18 +68,22 @@ def finding_lines(finding: Finding, width: int, look: Look) -> list[Text]:
     lines += labelled("seen", finding.seen, width, look, indent=6) if finding.seen else []
     lines += labelled("do", finding.advice, width, look, indent=6) if finding.advice else []
     if finding.gain_db is not None:
-        gain = plain(round(finding.gain_db, 1), look.glyphs)
+        gain = number(round(finding.gain_db, 1))
         text = f"about {gain} dB at the output ({finding.confidence} confidence)"
         lines += labelled("gain", text, width, look, indent=6)
     return lines
+
+
+def cell_text(value: Any) -> str:
+    """A cell of a table: a number as text, a text as it is."""
+    return value if isinstance(value, str) else number(value)
 
 
 def grid(
     columns: Sequence[str], rows: Sequence[Sequence[Any]], width: int, look: Look
 ) -> list[Text]:
     """A table; columns shrink from the widest until it fits."""
-    texts = [[plain(cell, look.glyphs) for cell in row] for row in rows]
-    texts = [[visible(cell, look.glyphs.ascii_only) for cell in row] for row in texts]
+    texts = [[visible(cell_text(cell), look.glyphs.ascii_only) for cell in row] for row in rows]
     heads = [visible(c, look.glyphs.ascii_only) for c in columns]
     widths = [
         max([cell_len(head), *(cell_len(row[i]) for row in texts if i < len(row))])

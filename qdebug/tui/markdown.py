@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from qdebug.run.model import Finding, Layer, Run
+from qdebug.metrics.metric import LEAD, METRICS
+from qdebug.run.model import ErrorMetrics, Finding, Layer, Run, Sensitivity
 from qdebug.tui.context import Session
-from qdebug.tui.glyphs import ASCII
-from qdebug.tui.numbers import cosine, decibels, plain, share
+from qdebug.tui.lines import cell_text
 from qdebug.tui.text import visible
+from qdebug.vocabulary.numbers import decibel, number, percent
+from qdebug.vocabulary.states import STATE_WORDS
 
 
 def code(text: str) -> str:
@@ -32,36 +34,39 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _row(cells: Sequence[Any]) -> str:
-    texts = [plain(cell, ASCII).replace("\n", " ") for cell in cells]
+    texts = [cell_text(cell).replace("\n", " ") for cell in cells]
     return "| " + " | ".join(t if "\\|" in t else t.replace("|", "\\|") for t in texts) + " |"
 
 
 def layer_markdown(layer: Layer) -> str:
     """A layer with its three errors."""
-    parts = (("accumulated", layer.accumulated), ("local", layer.local))
+    parts = (
+        ("accumulated", layer.accumulated),
+        ("local", layer.local),
+        ("sensitivity", layer.sensitivity),
+    )
     rows = [
-        [name, decibels(m.sqnr_db, ASCII), cosine(m.cosine, ASCII), plain(m.rel_l2, ASCII)]
-        for name, m in parts
-        if m is not None
+        [name, *_lead(part), number(part.rel_l2) if isinstance(part, ErrorMetrics) else ""]
+        for name, part in parts
+        if part is not None
     ]
-    if layer.sensitivity:
-        value = layer.sensitivity
-        rows.append(
-            ["sensitivity", decibels(value.sqnr_db, ASCII), cosine(value.cosine, ASCII), ""]
-        )
-    facts = [f"state {layer.state}"]
+    facts = [f"state {STATE_WORDS[layer.state]}"]
     facts += [f"role {layer.role}"] if layer.role else []
-    facts += [f"clipped {share(layer.clipped, ASCII)} %"] if layer.clipped is not None else []
+    facts += [f"clipped {percent(layer.clipped)}"] if layer.clipped is not None else []
     return "\n".join(
         [
             f"**#{layer.index} {code(layer.name)}** ({code(layer.op)}): {', '.join(facts)}",
             "",
-            table(["error", "SQNR dB", "cosine", "relative L2"], rows),
+            table(["error", *(m.heading for m in LEAD), METRICS["rel_l2"].title], rows),
             "",
             f"float tensor {code(layer.float_tensor)}, quant tensor {code(layer.quant_tensor)}",
             "",
         ]
     )
+
+
+def _lead(part: ErrorMetrics | Sensitivity | None) -> list[str]:
+    return [metric.write(getattr(part, metric.name, None)) for metric in LEAD]
 
 
 def finding_markdown(finding: Finding, layers: Mapping[int, Layer]) -> str:
@@ -111,13 +116,12 @@ def excerpt(session: Session, layers: Sequence[Layer]) -> str:
     outputs = [
         [
             code(output.name),
-            decibels(output.accumulated.sqnr_db if output.accumulated else None, ASCII),
-            cosine(output.accumulated.cosine if output.accumulated else None, ASCII),
-            output.state,
+            *_lead(output.accumulated),
+            STATE_WORDS[output.state],
         ]
         for output in run.outputs
     ]
-    lines += [table(["output", "accumulated SQNR dB", "cosine", "state"], outputs), ""]
+    lines += [table(["output", *(f"accumulated {m.heading}" for m in LEAD), "state"], outputs), ""]
     wanted = [f for f in run.findings if f.status in ("fail", "warn", "error")]
     lines += [finding_markdown(finding, by_index) for finding in wanted[:6]]
     lines += ["### Layers", "", layer_table(layers), ""]
@@ -131,10 +135,10 @@ def layer_table(layers: Sequence[Layer]) -> str:
             layer.index,
             code(layer.name),
             code(layer.op),
-            decibels(layer.accumulated.sqnr_db if layer.accumulated else None, ASCII),
-            decibels(layer.local.sqnr_db if layer.local else None, ASCII),
-            decibels(layer.sensitivity.sqnr_db if layer.sensitivity else None, ASCII),
-            layer.role or layer.state,
+            decibel(layer.accumulated.sqnr_db if layer.accumulated else None),
+            decibel(layer.local.sqnr_db if layer.local else None),
+            decibel(layer.sensitivity.sqnr_db if layer.sensitivity else None),
+            layer.role or STATE_WORDS[layer.state],
         ]
         for layer in layers
     ]

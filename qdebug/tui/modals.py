@@ -12,6 +12,8 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from qdebug.reporters.reproduce import explained_metrics
+from qdebug.run.model import Run
 from qdebug.tui.context import Look
 from qdebug.tui.keys import KEYS, SCOPES, bindings, spoken
 from qdebug.tui.lines import blank, line
@@ -126,22 +128,15 @@ def _legend(look: Look) -> list[Text]:
     return [line(("Signs", look.palette.bold)), *rows]
 
 
-FORMULAS = """\
-f is a value of the float run, q the one of the quant run, over all elements of all samples, in \
-float64.
+_FORMULAS = """\
+f is a value of the float run, q the one of the quant run, e = q - f, over all elements of all \
+samples, in float64.
 
 accumulated   float run against quant run at this tensor: everything upstream counts
 local         the quant layer fed with the float run's inputs: what this layer adds by itself
 sensitivity   only this layer quantized, measured at the model's outputs
 
-SQNR dB       10 log10(sum f^2 / sum (q-f)^2), raw power: a bias counts. Identical: infinite
-cosine        <f,q> / (|f||q|); 1 when both are zero, 0 when one is. Blind to gain
-centred cos   the cosine after subtracting each side's mean: blind to bias
-relative L2   |q-f| / |f|;  SQNR = -20 log10(relative L2)
-MSE           mean (q-f)^2;  of the local error it is split into clipping and rounding
-largest       max |q-f|
-bias          mean (q-f)
-gain          <f,q> / <f,f>, the least-squares slope
+{metrics}
 clipped       share of the float values outside the range that the codes can represent
 codes used    different codes seen, of those the data type offers
 
@@ -151,10 +146,11 @@ victim        a layer whose accumulated error is large, but whose local error is
 Bars of error are empty at 50 dB and full at 0 dB, in every run."""
 
 
-def formula_lines(width: int, look: Look) -> list[Text]:
-    """The formulas behind the numbers."""
+def formula_lines(run: Run, width: int, look: Look) -> list[Text]:
+    """The formulas behind the numbers; a metric that the run does not have says so."""
+    metrics = "\n".join(f"{m.short:<13}  {told}" for m, told in explained_metrics(run))
     lines: list[Text] = []
-    for row in FORMULAS.split("\n"):
+    for row in _FORMULAS.replace("{metrics}", metrics).split("\n"):
         name, gap, rest = row.partition("  ")
         if not gap:
             lines += wrap(row, width, look.glyphs)

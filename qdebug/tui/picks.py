@@ -16,10 +16,10 @@ from qdebug.tui.context import Look, Session
 from qdebug.tui.keep_list import FORMS, Form, known_effects, picked
 from qdebug.tui.keys import bindings
 from qdebug.tui.lines import blank, line
-from qdebug.tui.numbers import decibels, plain
 from qdebug.tui.table import Cell, Column, LineTable
 from qdebug.tui.text import wrap
 from qdebug.tui.textview import TextView
+from qdebug.vocabulary.numbers import decibel, number
 
 _UNKNOWN = (
     "sens: SQNR at the outputs with only this layer quantized. gain: what a finding expects from"
@@ -65,13 +65,13 @@ class PickTable(LineTable):
     def cell(self, row: int, column: Column) -> Cell:
         """A cell of a layer."""
         layer = self.picked[row]
-        palette, glyphs = self.look.palette, self.look.glyphs
+        palette = self.look.palette
         if column.key == "sens":
             value = layer.sensitivity.sqnr_db if layer.sensitivity else None
-            return decibels(value, glyphs), palette.grade(value)
+            return decibel(value), palette.grade(value)
         if column.key == "gain":
             gains = [f.gain_db for f in self.session.findings_of.get(layer.index, []) if f.gain_db]
-            return plain(round(max(gains), 1) if gains else None, glyphs), palette.text
+            return number(round(max(gains), 1) if gains else None), palette.text
         precision = "float" if self.session.picks[layer.index] == "float" else "16 bits"
         texts = {"as": precision, "#": str(layer.index), "name": layer.name}
         return texts[column.key], palette.bold if column.key == "as" else palette.text

@@ -13,8 +13,8 @@ from textual.strip import Strip
 
 from qdebug.tui import charts
 from qdebug.tui.context import Look, Session
-from qdebug.tui.numbers import decibels
 from qdebug.tui.table import Cell, Column, LineTable, fit_columns
+from qdebug.vocabulary.numbers import decibel
 
 
 class SampleTable(LineTable):
@@ -97,7 +97,7 @@ class SampleTable(LineTable):
         if column.key == "name":
             return self.session.run.samples[sample].name, Style()
         value = float(self.worst[sample])
-        return decibels(value, self.look.glyphs), self.look.palette.grade(value)
+        return decibel(value), self.look.palette.grade(value)
 
     @property
     def strip_room(self) -> tuple[int, int]:

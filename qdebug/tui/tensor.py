@@ -20,9 +20,9 @@ from qdebug.run.model import Layer, QuantInfo, Run
 from qdebug.run.store import tensor_file
 from qdebug.tui.context import Look
 from qdebug.tui.lines import blank, grid, line
-from qdebug.tui.numbers import plain
 from qdebug.tui.pictures import Picture, picture_lines, side_by_side
 from qdebug.tui.text import wrap
+from qdebug.vocabulary.numbers import number
 
 FloatArray = npt.NDArray[np.float64]
 Cancelled = Callable[[], bool]
@@ -189,9 +189,7 @@ def plane_lines(
     sample = run.samples[place.sample].name if place.sample < len(run.samples) else ""
     head = f"channel {place.channel} of {plane.channels}, sample {sample}"
     glyphs = look.glyphs
-    scale = (
-        f"{plain(low, glyphs)} .. {plain(high, glyphs)}, difference up to {plain(largest, glyphs)}"
-    )
+    scale = f"{number(low)} .. {number(high)}, difference up to {number(largest)}"
     lines = wrap(f"{head}: {scale}", width, glyphs, look.palette.dim)
     lines += side_by_side(parts, room, look)
     return [*lines, blank(), *_inspector(plane, layer.quant, width, look)]
@@ -228,8 +226,8 @@ def _inspector(plane: Plane, quant: QuantInfo | None, width: int, look: Look) ->
     y, x = plane.place.y, plane.place.x
     f, q = float(plane.float[y, x]), float(plane.quant[y, x])
     glyphs = look.glyphs
-    text = f"row {y}, column {x}: float {plain(f, glyphs)}, quant {plain(q, glyphs)}"
-    text += f", difference {plain(q - f, glyphs)}"
+    text = f"row {y}, column {x}: float {number(f)}, quant {number(q)}"
+    text += f", difference {number(q - f)}"
     if quant is not None and not isinstance(quant.scale, tuple) and quant.scale:
         text += f" ({(q - f) / quant.scale:+.1f} steps)"
     shown = max((width - 10) // 11, 1)
@@ -264,7 +262,7 @@ def scatter_lines(scatter: Scatter, width: int, height: int, look: Look) -> list
     empty = scatter.counts[::-1][bins - 1 - diagonal, diagonal] == 0
     picture[bins - 1 - diagonal[empty], diagonal[empty]] = (120, 120, 120)
     glyphs = look.glyphs
-    ends = f"{plain(scatter.low, glyphs)} .. {plain(scatter.high, glyphs)} on both axes"
+    ends = f"{number(scatter.low)} .. {number(scatter.high)} on both axes"
     note = f"{scatter.used:,} of {scatter.total:,} values, brighter is more (log)"
     return [
         *wrap(f"quant (up) over float (across), {ends}", width, glyphs, look.palette.bold),

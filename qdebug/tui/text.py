@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.text import Text
 
 from qdebug.tui.glyphs import Glyphs
+from qdebug.vocabulary.names import ascii_text
 
 # C0, DEL, C1, zero-width and bidirectional controls, line separators, surrogates, variation marks.
 _UNSEEN = re.compile(
@@ -34,7 +35,7 @@ def _escape(match: re.Match[str]) -> str:
 def visible(text: str, ascii_only: bool = False) -> str:
     """The text with every character that has no glyph of its own written as an escape."""
     seen = _UNSEEN.sub(_escape, text)
-    return seen.encode("ascii", "backslashreplace").decode() if ascii_only else seen
+    return ascii_text(seen) if ascii_only else seen
 
 
 @lru_cache(maxsize=8192)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdebug.metrics.metric import METRICS
 from qdebug.options import (
     CompareCommandOptions,
     CompareOptions,
@@ -24,8 +25,8 @@ from qdebug.options import (
 from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.apply import prepare_file
 from qdebug.preprocess.model_input import ModelInput
-from qdebug.run.filter import FIELDS
 from qdebug.run.kinds import KINDS
+from qdebug.run.layer_fields import FIELDS
 from qdebug.run.redact import KINDS as REDACTIONS
 from qdebug.vendors.reference import resolve_spec
 from qdebug.vendors.registry import toolchains
@@ -165,6 +166,13 @@ def test_the_list_of_findings_has_a_row_a_kind() -> None:
     assert rows == [(k.id, k.slug, f"{k.slug}.md") for k in KINDS.values()]
 
 
+def test_the_site_s_pages_name_every_metric() -> None:
+    tables = script("tables")
+    text = tables.on_page_markdown((DOCS / "json.md").read_text(encoding="utf-8"), page=None)
+    assert "<!-- table" not in text
+    assert [name for name in METRICS if f"| `{name}` |" not in text] == []
+
+
 @pytest.mark.parametrize("slug", KINDS)
 def test_a_finding_s_page_tells_meaning_proof_and_cure(slug: str) -> None:
     text = (DOCS / "findings" / f"{slug}.md").read_text(encoding="utf-8")
@@ -176,7 +184,7 @@ def test_a_finding_s_page_tells_meaning_proof_and_cure(slug: str) -> None:
 
 
 def test_every_filter_field_and_kind_of_redaction_is_explained() -> None:
-    text = (DOCS / "filter.md").read_text(encoding="utf-8")
+    text = script("tables").with_tables((DOCS / "filter.md").read_text(encoding="utf-8"))
     assert [name for name in FIELDS if f"`{name}`" not in text] == []
     reports = (DOCS / "reports.md").read_text(encoding="utf-8")
     assert [kind for kind in REDACTIONS if f"| `{kind}` |" not in reports] == []

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.run.decoding import is_required
 from qdebug.run.model import (
     ErrorMetrics,
     Layer,
@@ -181,7 +182,8 @@ def _with_states(layers: list[Layer], sound: bool) -> list[Layer]:
         ("not_compared", None, "int64 tensor"),
     ]
     if not sound:
-        undefined = dict.fromkeys((f.name for f in dataclasses.fields(ErrorMetrics)), math.nan)
+        measured = [f.name for f in dataclasses.fields(ErrorMetrics) if is_required(f)]
+        undefined = dict.fromkeys(measured, math.nan)
         unusual += [
             ("zero_quant", dataclasses.replace(nothing, cosine=0.0, gain=0.0), "all codes equal"),
             (

@@ -18,9 +18,9 @@ from qdebug.analysis.tasks.task import (
     TaskLimits,
     class_names,
     label,
-    percent,
     share,
 )
+from qdebug.vocabulary.numbers import percent
 
 Array = npt.NDArray[Any]
 

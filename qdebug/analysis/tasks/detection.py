@@ -17,9 +17,9 @@ from qdebug.analysis.tasks.task import (
     Task,
     TaskLimits,
     label,
-    percent,
     share,
 )
+from qdebug.vocabulary.numbers import percent
 
 LIMITS = TaskLimits("f1", warn=0.9, fail=0.5)
 MAX_SHOWN = 100

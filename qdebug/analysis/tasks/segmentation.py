@@ -17,9 +17,9 @@ from qdebug.analysis.tasks.task import (
     Task,
     TaskLimits,
     class_names,
-    percent,
     share,
 )
+from qdebug.vocabulary.numbers import percent
 
 Array = npt.NDArray[Any]
 

@@ -103,12 +103,6 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole else 1.0
 
 
-def percent(value: float) -> str:
-    """``97.5 %``; never rounded to 100 % or 0 % when it is not."""
-    rounded = min(max(round(100 * value, 1), 0.1), 99.9) if 0 < value < 1 else 100 * value
-    return f"{rounded:g} %"
-
-
 def label(metadata: Mapping[str, str], index: int) -> str:
     """Name of a class, from the ``names`` that Ultralytics' exporters write, else its number."""
     return class_names(metadata).get(index, f"class {index}")

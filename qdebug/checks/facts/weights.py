@@ -54,13 +54,6 @@ def weight_steps(pair: WeightPair, rows: int) -> Array:
     return np.full((rows, 1), float(scale.max()))
 
 
-def channel_db(f: Array, q: Array) -> Array:
-    """SQNR of each row, dB."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        db = 10 * np.log10((f**2).sum(axis=1) / ((q - f) ** 2).sum(axis=1))
-    return np.where((f == q).all(axis=1), np.inf, db)
-
-
 def row_cosines(f: Array, q: Array) -> Array:
     """Cosine of each row; NaN where one is zero."""
     with np.errstate(divide="ignore", invalid="ignore"):

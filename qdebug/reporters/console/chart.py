@@ -11,8 +11,8 @@ from rich.text import Text
 from qdebug.reporters.console.layers import blamed
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.ranking import sqnr_limit
-from qdebug.reporters.text import plural
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.numbers import plural
 
 _ROWS = 4
 _AXIS = 7

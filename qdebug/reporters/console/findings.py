@@ -8,9 +8,10 @@ from rich.text import Text
 
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import findings_with, seen_findings
-from qdebug.reporters.text import STATUS_GLYPHS, plural
 from qdebug.run.model import Finding, Run
 from qdebug.run.pages import explanation_of
+from qdebug.vocabulary.numbers import plural
+from qdebug.vocabulary.states import STATUS_GLYPHS
 
 _LEAD = "      {:<6}"
 _LAYERS = 4

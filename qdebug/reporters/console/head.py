@@ -7,8 +7,8 @@ from collections import Counter
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.text import plural
 from qdebug.run.model import ModelInfo, PreprocessInfo, Run, Unpaired
+from qdebug.vocabulary.numbers import plural
 
 _FORMATS = {
     "float": "float",

@@ -9,27 +9,24 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.text import Text
 
+from qdebug.metrics.entry import Metric
+from qdebug.metrics.metric import LEAD
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.ranking import causes, channel_db, glyph, named_layers, sqnr_limit
-from qdebug.reporters.text import (
-    STATE_WORDS,
-    accumulated_db,
-    cosine,
-    decibel,
-    local_db,
-    percent,
-    plural,
-    sensitivity_db,
-)
+from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.filter import LayerIndex, parse_filter
 from qdebug.run.gates import input_failed
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.numbers import decibel, percent, plural
+from qdebug.vocabulary.states import BROKEN, STATE_WORDS
 
 _SHOWN, _SHOWN_VERBOSE = 5, 20
-_BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _NARROWEST_NAME = 16
 _MARK_STYLES = {"✗": "bold red", "✓": "green", "·": "dim"}
-_UNITS = "SQNR in dB; worst channel and cosine are accumulated"
+_UNITS = (
+    f"{LEAD[0].title} in {LEAD[0].unit}; worst channel and "
+    f"{', '.join(metric.title for metric in LEAD[1:])} are accumulated"
+)
 
 
 @dataclass(frozen=True)
@@ -49,12 +46,16 @@ class Column:
     rank: int
 
 
+def _accumulated(metric: Metric) -> Callable[[Layer], str]:
+    return lambda layer: metric.write(getattr(layer.accumulated, metric.name, None))
+
+
 _COLUMNS = (
     Column("local", lambda layer: decibel(local_db(layer)), 0),
     Column("accum", lambda layer: decibel(accumulated_db(layer)), 0),
     Column("sens", lambda layer: decibel(sensitivity_db(layer)), 3),
     Column("worst ch", lambda layer: decibel(channel_db(layer)), 2),
-    Column("cosine", lambda x: cosine(x.accumulated.cosine if x.accumulated else None), 1),
+    *(Column(metric.short, _accumulated(metric), 1) for metric in LEAD[1:]),
     Column("clipped", lambda layer: percent(layer.clipped), 1),
 )
 
@@ -92,7 +93,7 @@ def blamed(run: Run) -> list[int]:
 def rank(run: Run) -> Ranking:
     """Layers named by failed findings, and sources; else the worst local errors or drops."""
     named = blamed(run)
-    broken = [x.index for x in run.layers if x.state in _BROKEN and x.role != "victim"]
+    broken = [x.index for x in run.layers if x.state in BROKEN and x.role != "victim"]
     sources = [x.index for x in sorted(run.layers, key=_local_key) if x.role == "source"]
     found = dict.fromkeys([*named, *broken[:2], *sources, *broken[2:]])
     if found:

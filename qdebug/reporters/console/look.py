@@ -8,30 +8,8 @@ from dataclasses import dataclass
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from qdebug.reporters.text import visible
+from qdebug.vocabulary.names import ascii_text, visible
 
-_ASCII = str.maketrans(
-    {
-        "✗": "x",
-        "✓": "+",
-        "·": ".",
-        "…": "~",
-        "—": "-",
-        "–": "-",
-        "─": "-",
-        "│": "|",
-        "┤": "|",
-        "┴": "+",
-        "▲": "^",
-        "×": "x",
-        "≥": ">=",
-        "≤": "<=",
-        "∞": "inf",
-        "→": "->",
-        "↔": "<->",
-        "|": "|",
-    }
-)
 _LEVELS = " ▁▂▃▄▅▆▇█"
 _ASCII_LEVELS = "  ..::###"
 
@@ -66,9 +44,7 @@ class Look:
     def safe(self, text: object) -> str:
         """Text on one line in which nothing hides, in the characters of this page."""
         seen = visible(text)
-        if not self.ascii_only:
-            return seen
-        return seen.translate(_ASCII).encode("ascii", "backslashreplace").decode()
+        return ascii_text(seen) if self.ascii_only else seen
 
     def cut(self, text: object, width: int) -> str:
         """Safe text in at most ``width`` cells; what is too long loses its middle."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.text import plural
 from qdebug.run.model import Run, Unpaired
+from qdebug.vocabulary.numbers import plural
 
 
 def section(run: Run, look: Look) -> list[Text]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import output_channel, sqnr_limit
-from qdebug.reporters.text import GATE_WORDS, STATE_WORDS, cosine, decibel, number
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run, TaskResult
+from qdebug.vocabulary.numbers import decibel, number
+from qdebug.vocabulary.states import GATE_WORDS, STATE_WORDS
 
 
 def section(run: Run, look: Look) -> list[Text]:
@@ -75,24 +77,17 @@ def _output(
 
 
 def _judged(metrics: ErrorMetrics, limits: tuple[Limit, ...]) -> list[str]:
-    """The metrics that decide, each beside its limit; SQNR and cosine in any case."""
-    names = list(dict.fromkeys(["sqnr_db", "cosine", *(limit.metric for limit in limits)]))
+    """The metrics that decide, each beside its limit; the leading ones in any case."""
+    held = {limit.metric: limit for limit in limits if not limit.about_task}
     facts = []
-    for name in names:
-        value = getattr(metrics, name, None)
+    for metric in dict.fromkeys((*LEAD, *(METRICS[name] for name in held if name in METRICS))):
+        value = getattr(metrics, metric.name)
         if value is None:
             continue
-        told = "".join(_limit(limit) for limit in limits if limit.metric == name)
-        facts.append(f"accumulated {_named(name, value)}{told}")
+        limit = held.get(metric.name)
+        told = metric.told(value, limit.value if limit else None)
+        facts.append(f"accumulated {told}{_limit(limit) if limit else ''}")
     return facts
-
-
-def _named(name: str, value: float) -> str:
-    if name == "sqnr_db":
-        return f"SQNR {decibel(value)} dB"
-    if name in ("cosine", "centered_cosine"):
-        return f"{name.replace('_', ' ')} {cosine(value)}"
-    return f"{name} {number(value)}"
 
 
 def _limit(limit: Limit) -> str:

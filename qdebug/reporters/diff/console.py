@@ -6,8 +6,8 @@ from rich.text import Text
 
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.diff.view import MAX_LAYERS, arrow, limits_text, signed, task_text, view
-from qdebug.reporters.text import STATUS_GLYPHS
 from qdebug.run.diff import FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff
+from qdebug.vocabulary.states import STATUS_GLYPHS
 
 _STYLES = {"worse": "yellow", "better": "green", "new": "cyan", "gone": "cyan"}
 _MARKS = {"worse": "!", "better": "+", "new": "+", "gone": "-"}

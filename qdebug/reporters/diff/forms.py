@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 
+from qdebug.metrics.metric import LEAD
 from qdebug.reporters.diff.view import (
     MAX_LAYERS,
     DiffView,
     arrow,
     limits_text,
+    metric_arrow,
     signed,
     task_text,
     view,
 )
 from qdebug.reporters.markdown import code, escaped, prose
-from qdebug.reporters.text import STATUS_GLYPHS, cosine, visible
 from qdebug.run.codec import encode
 from qdebug.run.diff import FindingDiff, LayerDiff, OutputDiff, RunDiff
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.states import STATUS_GLYPHS
 
 _MAX_FINDINGS = 10
 
@@ -57,13 +60,13 @@ def _head(diff: RunDiff, shown: DiffView) -> list[str]:
 
 def _outputs(shown: DiffView) -> list[str]:
     rows = [_output(output) for output in shown.outputs[:6]]
-    head = ["| output | SQNR, dB | change | worst channel, dB | cosine | |"]
-    head.append("|---|--:|--:|--:|--:|---|")
+    titles = " | ".join(metric.heading for metric in LEAD[1:])
+    head = [f"| output | {LEAD[0].heading} | change | worst channel, dB | {titles} | |"]
+    head.append(f"|---|--:|--:|--:|{'--:|' * len(LEAD[1:])}---|")
     return [*head, *rows] if rows else []
 
 
 def _output(output: OutputDiff) -> str:
-    cosines = f"{cosine(output.cosine.old)} → {cosine(output.cosine.new)}"
     word = "regressed" if output.regressed else output.change
     cells = (
         code(output.name, in_table=True),
@@ -71,7 +74,8 @@ def _output(output: OutputDiff) -> str:
         signed(output.accumulated),
         arrow(output.worst_channel),
     )
-    return f"| {' | '.join((*cells, cosines, word))} |"
+    others = (metric_arrow(metric, output) for metric in LEAD[1:])
+    return f"| {' | '.join((*cells, *others, word))} |"
 
 
 def _findings(shown: DiffView) -> list[str]:

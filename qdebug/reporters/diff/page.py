@@ -6,9 +6,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from qdebug.reporters.diff.view import arrow, limits_text, signed, task_text, view
+from qdebug.metrics.metric import LEAD
+from qdebug.reporters.diff.view import arrow, limits_text, metric_arrow, signed, task_text, view
 from qdebug.reporters.html import svg
-from qdebug.reporters.html.page import VERDICT_WORDS, asset, content_policy, environment
+from qdebug.reporters.html.page import asset, content_policy, environment
 from qdebug.run.diff import LayerDiff, RunDiff
 
 _MAX_ROWS = 60
@@ -24,8 +25,9 @@ def render_html(diff: RunDiff) -> str:
         "diff": diff,
         "shown": shown,
         "limits": limits_text(diff),
-        "words": VERDICT_WORDS,
         "arrow": arrow,
+        "lead": LEAD,
+        "metric_arrow": metric_arrow,
         "task_text": task_text,
         "signed": signed,
         "max_rows": _MAX_ROWS,

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from qdebug.reporters.text import decibel, number, plural
+from qdebug.metrics.entry import Metric
 from qdebug.run.diff import Change, FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff, TaskDiff
+from qdebug.vocabulary.numbers import decibel, number, plural
 
 MAX_LAYERS = 10
 _WORDS: tuple[Change, ...] = ("worse", "better", "same", "new", "gone", "unknown")
@@ -84,6 +85,12 @@ def limits_text(diff: RunDiff) -> str:
 def arrow(levels: Levels) -> str:
     """``30.1 → 12.0``."""
     return f"{decibel(levels.old)} → {decibel(levels.new)}"
+
+
+def metric_arrow(metric: Metric, output: OutputDiff) -> str:
+    """A metric of an output in both runs: ``0.9912 → 0.9998``."""
+    levels = output.metrics[metric.name]
+    return f"{metric.write(levels.old)} → {metric.write(levels.new)}"
 
 
 def signed(levels: Levels) -> str:

@@ -17,32 +17,16 @@ from qdebug.reporters.ranking import (
     sqnr_limit,
     worst_first,
 )
-from qdebug.reporters.text import (
-    cosine,
-    decibel,
-    layer_label,
-    number,
-    percent,
-    sensitivity_db,
-    shape,
-)
+from qdebug.reporters.text import layer_label, sensitivity_db
 from qdebug.run.arrays import RunArrays
-from qdebug.run.model import ErrorMetrics, Finding, Layer, Run
+from qdebug.run.model import Finding, Layer, Run
+from qdebug.vocabulary.numbers import decibel, number, percent, shape
+from qdebug.vocabulary.states import STATE_WORDS
 
 WORST = 20
 """Cards for this many of the worst layers, besides the layers of findings."""
 _MAX_CARDS = 48
 _MAX_PER_FINDING = 8
-_METRICS = (
-    ("SQNR, dB", "sqnr_db", decibel),
-    ("cosine", "cosine", cosine),
-    ("centred cosine", "centered_cosine", cosine),
-    ("mean squared error", "mse", number),
-    ("relative L2", "rel_l2", number),
-    ("largest error", "max_abs", number),
-    ("bias", "bias", number),
-    ("gain", "gain", number),
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +72,7 @@ def build_card(run: Run, layer: Layer, named: Named, arrays: RunArrays) -> Card:
     return Card(
         layer=layer,
         mark=glyph(layer, sqnr_limit(run), named),
-        metrics=_metrics(layer),
+        metrics=_metrics(run, layer),
         facts=tuple((name, value) for name, value in _facts(layer) if value),
         histogram=_histogram(layer, arrays),
         channels=_channels(layer, arrays),
@@ -102,19 +86,16 @@ def _neighbours(run: Run, indices: tuple[int, ...]) -> tuple[Layer, ...]:
     return tuple(run.layers[i] for i in indices if 0 <= i < len(run.layers))
 
 
-def _metrics(layer: Layer) -> tuple[tuple[str, str, str], ...]:
-    rows = [
-        (name, form(_get(layer.accumulated, key)), form(_get(layer.local, key)))
-        for name, key, form in _METRICS
-    ]
+def _metrics(run: Run, layer: Layer) -> tuple[tuple[str, str, str], ...]:
+    parts = (layer.accumulated, layer.local)
+    rows = []
+    for metric in run.metrics:
+        first, second = (metric.write(getattr(part, metric.name, None)) for part in parts)
+        rows.append((metric.heading, first, second))
     if layer.local is not None:
         rows.append(("of the MSE: clipping", "", _share(layer.local.clipping_mse, layer)))
         rows.append(("of the MSE: rounding", "", _share(layer.local.rounding_mse, layer)))
     return tuple(rows)
-
-
-def _get(metrics: ErrorMetrics | None, key: str) -> float | None:
-    return None if metrics is None else getattr(metrics, key)
 
 
 def _share(part: float, layer: Layer) -> str:
@@ -123,8 +104,9 @@ def _share(part: float, layer: Layer) -> str:
 
 
 def _facts(layer: Layer) -> list[tuple[str, str]]:
+    state = STATE_WORDS[layer.state]
     return [
-        ("state", f"{layer.state}: {layer.reason}" if layer.reason else layer.state),
+        ("state", state if not layer.reason else f"{state}: {layer.reason}"),
         ("operator", layer.op),
         ("float tensor", layer.float_tensor),
         ("quant tensor", layer.quant_tensor),

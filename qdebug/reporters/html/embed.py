@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.metrics.metric import METRICS
 from qdebug.reporters.html.pictures import small_picture
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.files import RUN_JSON
@@ -130,9 +131,10 @@ def _rounded(metrics: Any) -> Any:
     if metrics is None:
         return None
     values = {
-        field.name: float(f"{getattr(metrics, field.name):.5g}")
+        field.name: float(f"{value:.5g}")
         for field in dataclasses.fields(metrics)
-        if not field.name.endswith("cosine")
+        if (value := getattr(metrics, field.name)) is not None
+        and (field.name not in METRICS or METRICS[field.name].form != "cosine")
     }
     return dataclasses.replace(metrics, **values)
 

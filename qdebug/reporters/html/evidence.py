@@ -13,8 +13,9 @@ from markupsafe import Markup, escape
 
 from qdebug.reporters.html import figures, svg
 from qdebug.reporters.html.pictures import Pictures
-from qdebug.reporters.text import number, plural, visible
 from qdebug.run.model import Evidence
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import number, plural
 
 _MAX_ROWS = 60
 _NARROW = 5

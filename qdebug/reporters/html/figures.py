@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale, as_float
-from qdebug.reporters.text import decibel, number
+from qdebug.vocabulary.numbers import decibel, number
 
 _WIDTH, _HEIGHT = 420.0, 170.0
 _PLOT = Box(8, 22, _WIDTH - 16, _HEIGHT - 44)

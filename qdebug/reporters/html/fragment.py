@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qdebug.reporters.html.page import VERDICT_WORDS, Row, environment, finding_counts
+from qdebug.reporters.html.page import Row, environment, finding_counts
 from qdebug.reporters.ranking import glyph, named_layers, seen_findings, sqnr_limit, worst_first
 from qdebug.run.model import Run
 
@@ -18,7 +18,7 @@ def render_fragment(run: Run) -> str:
         .get_template("notebook.html")
         .render(
             run=run,
-            verdict_word=VERDICT_WORDS[run.verdict.status],
+            verdict_word=run.verdict.status.upper(),
             counts=finding_counts(run),
             seen=seen_findings(run),
             rows=rows,

@@ -11,8 +11,9 @@ from qdebug.reporters.html.evidence import picture_html, table
 from qdebug.reporters.html.pictures import Pictures
 from qdebug.reporters.html.svg import tag
 from qdebug.reporters.input_words import COLUMNS, input_findings, input_rows, unchecked
-from qdebug.reporters.text import STATUS_GLYPHS, STATUS_WORDS, visible
 from qdebug.run.model import Finding, Run, SampleInfo
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.states import STATUS_GLYPHS, STATUS_WORDS
 
 _MAX_SAMPLES = 3
 

@@ -10,14 +10,15 @@ from markupsafe import Markup
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale
 from qdebug.reporters.ranking import channel_db, first_bad, named_layers, sqnr_limit
-from qdebug.reporters.text import accumulated_db, decibel, local_db, sensitivity_db
+from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.numbers import decibel
+from qdebug.vocabulary.states import BROKEN
 
 WIDTH, HEIGHT = 1080.0, 320.0
 _PLOT = Box(44, 30, WIDTH - 60, HEIGHT - 84)
 _COLUMNS = 540
 _MAX_MARKERS = 60
-_BROKEN = ("nonfinite", "zero_quant", "zero_float")
 _TOP_DB, _BOTTOM_DB = 60.0, -20.0
 _SERIES: tuple[tuple[str, Callable[[Layer], float | None]], ...] = (
     ("accumulated", accumulated_db),
@@ -140,7 +141,7 @@ def _markers(run: Run, across: Scale) -> list[Markup]:
     named = named_layers(run)
     kinds = {index: f"named by {slug}" for index, (_, slug) in named.items()}
     kinds |= {x.index: "source of error" for x in run.layers if x.role == "source"}
-    kinds |= {x.index: "broken" for x in run.layers if x.state in _BROKEN}
+    kinds |= {x.index: "broken" for x in run.layers if x.state in BROKEN}
     first = sorted(kinds, key=lambda index: (index not in named, index))[:_MAX_MARKERS]
     return [_marker(run.layers[i], kinds[i], across(i)) for i in sorted(first)]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters import text
 from qdebug.reporters.html import network
 from qdebug.reporters.html.cards import Card, build_cards
@@ -22,9 +23,9 @@ from qdebug.reporters.html.evidence import evidence_html, table
 from qdebug.reporters.html.input_check import input_check
 from qdebug.reporters.html.pictures import Pictures
 from qdebug.reporters.html.samples import sample_matrix
+from qdebug.reporters.html.vocabulary_script import vocabulary_script
 from qdebug.reporters.markup import markdown_to_html
 from qdebug.reporters.ranking import (
-    EFFECTS,
     findings_with,
     first_bad,
     glyph,
@@ -34,10 +35,17 @@ from qdebug.reporters.ranking import (
     sqnr_limit,
     worst_first,
 )
-from qdebug.reporters.reproduce import DEFINITIONS, FORMULAS, reproduce_facts, shell_command
+from qdebug.reporters.reproduce import (
+    DEFINITIONS,
+    explained_metrics,
+    reproduce_facts,
+    shell_command,
+)
 from qdebug.run.gates import GateState, gate_states, input_failed
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.run.pages import explanation_of
+from qdebug.vocabulary import numbers, states
+from qdebug.vocabulary.names import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -46,15 +54,6 @@ MAX_BYTES = 2_000_000
 """A report larger than this leaves out parts of the embedded run."""
 STATIC_ROWS = 50
 """Rows of the layer table without JavaScript."""
-
-
-_SCRIPTS = ("filter.js", "numbers.js", "app.js")
-VERDICT_WORDS = {
-    "pass": "PASS",
-    "warn": "WARN",
-    "fail": "FAIL",
-    "inconclusive": "INCONCLUSIVE",
-}
 
 
 MARK_CLASSES = {"✗": "bad", "!": "warn"}
@@ -75,7 +74,7 @@ def render_page(run: Run, max_bytes: int = MAX_BYTES) -> str:
     arrays = run.arrays
     cards = build_cards(run, arrays)
     pictures = Pictures(run.files)
-    title = f"{VERDICT_WORDS[run.verdict.status]} {run.models.quant.file}: qdebug report"
+    title = f"{run.verdict.status.upper()} {run.models.quant.file}: qdebug report"
     body = _template("page.html").render(**_context(run, cards, pictures))
     definitions = Markup("").join(picture.definition for picture in pictures.shown.values())
     shown = [picture.file for picture in pictures.shown.values() if picture.file]
@@ -91,11 +90,10 @@ def _finish(title: str, body: str, definitions: Markup, embedded: Embedded) -> s
         body=Markup(body),
         pictures=definitions,
         embedded=embedded,
-        effects=EFFECTS,
         files=Markup(embedded.files.replace("<", "\\u003c")),
         style=asset("style.css"),
-        scripts=[asset(name) for name in _SCRIPTS],
-        policy=content_policy(_SCRIPTS),
+        scripts=scripts(),
+        policy=content_policy(scripts()),
     )
     return page
 
@@ -109,7 +107,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
     ]
     return {
         "run": run,
-        "verdict_word": VERDICT_WORDS[run.verdict.status],
+        "verdict_word": run.verdict.status.upper(),
         "outputs": sorted(run.outputs, key=_output_rank),
         "seen": seen_findings(run),
         "folded": (
@@ -141,7 +139,9 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "matrix": sample_matrix(run),
         "facts": reproduce_facts(run),
         "command": shell_command(run.command),
-        "formulas": FORMULAS,
+        "formulas": explained_metrics(run),
+        "lead": LEAD,
+        "metrics": METRICS,
         "definitions": DEFINITIONS,
         "evidence": lambda item: evidence_html(item, pictures),
     }
@@ -165,9 +165,7 @@ def _output_rank(output: OutputResult) -> tuple[bool, float]:
 
 def gate_state(state: GateState) -> str:
     """The state of a gate as mark and words."""
-    glyph_of = {"not_checked": "·", "blocked": "·", **text.STATUS_GLYPHS}
-    words = {"not_checked": "not checked", "blocked": "waits for the gate before"}
-    return f"{glyph_of[state.status]} {words.get(state.status) or text.STATUS_WORDS[state.status]}"
+    return f"{states.STATUS_GLYPHS[state.status]} {states.STATUS_WORDS[state.status]}"
 
 
 def _task_table(run: Run) -> Markup | None:
@@ -193,7 +191,7 @@ def _task_numbers(run: Run) -> Markup | None:
 
 def _input_stats(run: Run) -> Markup | None:
     rows: list[list[object]] = [
-        [sample.name, i.name, i.dtype, text.shape(i.shape), i.min, i.max, i.mean]
+        [sample.name, i.name, i.dtype, numbers.shape(i.shape), i.min, i.max, i.mean]
         for sample in run.samples
         for i in sample.inputs
     ]
@@ -211,7 +209,7 @@ def finding_counts(run: Run) -> str:
         )
     ]  # fmt: skip
     parts = [
-        text.plural(count, word) if word in ("warning", "note") else f"{count} {word}"
+        numbers.plural(count, word) if word in ("warning", "note") else f"{count} {word}"
         for count, word in counted
         if count
     ]
@@ -232,24 +230,24 @@ def environment() -> Environment:
         finalize=_finalize,
     )
     made.filters.update(
-        db=text.decibel,
-        cosine=text.cosine,
-        percent=text.percent,
-        number=text.number,
-        shape=text.shape,
+        db=numbers.decibel,
+        cosine=numbers.cosine,
+        percent=numbers.percent,
+        number=numbers.number,
+        shape=numbers.shape,
         markdown=markdown_to_html,
         accumulated_db=text.accumulated_db,
         local_db=text.local_db,
         sensitivity_db=text.sensitivity_db,
-        glyph=lambda status: text.STATUS_GLYPHS[status],
-        status=lambda status: text.STATUS_WORDS[status],
+        glyph=lambda status: states.STATUS_GLYPHS[status],
+        status=lambda status: states.STATUS_WORDS[status],
         explanation=explanation_of,
     )
     made.globals.update(
         mark_class=lambda mark: MARK_CLASSES.get(mark[0], ""),
-        state_words=text.STATE_WORDS,
-        gate_words=text.GATE_WORDS,
-        plural=text.plural,
+        state_words=states.STATE_WORDS,
+        gate_words=states.GATE_WORDS,
+        plural=numbers.plural,
         output_channel=output_channel,
     )
     return made
@@ -259,7 +257,7 @@ def _finalize(value: Any) -> Any:
     if value is None:
         return ""
     if isinstance(value, str) and not isinstance(value, Markup):
-        return text.visible(value, lines=True)
+        return visible(value, lines=True)
     return value
 
 
@@ -274,9 +272,15 @@ def asset(name: str) -> Markup:
     return Markup((folder / name).read_text(encoding="utf-8"))
 
 
-def content_policy(scripts: Sequence[str]) -> str:
+@functools.cache
+def scripts() -> tuple[Markup, ...]:
+    """The page's scripts in their order; the first says what Python says about layers."""
+    return (vocabulary_script(), *(asset(name) for name in ("filter.js", "numbers.js", "app.js")))
+
+
+def content_policy(allowed: Sequence[str]) -> str:
     """Content security policy: this page's own style and scripts, embedded pictures, no network."""
-    hashes = " ".join(_hash(asset(name)) for name in scripts) or "'none'"
+    hashes = " ".join(map(_hash, allowed)) or "'none'"
     return (
         f"default-src 'none'; style-src {_hash(asset('style.css'))}; script-src {hashes}; "
         "img-src data:; base-uri 'none'; form-action 'none'"

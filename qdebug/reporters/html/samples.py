@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 from qdebug.reporters.ranking import sqnr_limit, worst_first
-from qdebug.reporters.text import decibel
 from qdebug.run.model import Layer, Run
+from qdebug.vocabulary.numbers import decibel
 
 _MAX_SAMPLES = 32
 _MAX_LAYERS = 12

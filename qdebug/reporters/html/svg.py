@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from qdebug.reporters.text import visible
+from qdebug.vocabulary.names import visible
 
 BLUE, ORANGE, TEAL, RED, GRAY = "#0b5cad", "#b45309", "#0f766e", "#b42318", "#59636e"
 SERIES = (

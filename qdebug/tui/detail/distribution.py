@@ -12,8 +12,8 @@ from qdebug.tui import charts
 from qdebug.tui.context import Look
 from qdebug.tui.detail.view import View
 from qdebug.tui.lines import blank, grid, labelled, line
-from qdebug.tui.numbers import decibels, plain, share
 from qdebug.tui.text import fit, wrap
+from qdebug.vocabulary.numbers import decibel, number, percent
 
 
 def histogram(view: View) -> list[Text]:
@@ -50,12 +50,12 @@ def channels(view: View) -> list[Text]:
         worst = [(c.index, c.sqnr_db, math.nan) for c in layer.worst_channels]
     head = f"{'channel':>8}  {'SQNR dB':>8}  {'':12}  {'largest |float|':>15}"
     lines.append(line((head, look.palette.dim)))
-    for number, value, largest in worst:
+    for channel, value, largest in worst:
         level = charts.error_level(value)
-        row = line(f"{number:>8}  ")
-        row.append(f"{decibels(value, look.glyphs):>8}  ", look.palette.grade(value))
+        row = line(f"{channel:>8}  ")
+        row.append(f"{look.glyphs.text(decibel(value)):>8}  ", look.palette.grade(value))
         row.append_text(charts.bar(level, 12, look, charts.level_style(level, look)))
-        row.append("" if math.isnan(largest) else f"  {plain(largest, look.glyphs):>15}")
+        row.append("" if math.isnan(largest) else f"  {look.glyphs.text(number(largest)):>15}")
         lines.append(row)
     if len(sqnr) > len(worst):
         note = f"{len(sqnr) - len(worst)} better channels are not listed"
@@ -86,7 +86,7 @@ def samples(view: View) -> list[Text]:
     for sample, value in pairs:
         level = charts.error_level(value)
         row = line(f"{fit(sample.name, room, look.glyphs)} ")
-        row.append(f"{decibels(value, look.glyphs):>7} ", look.palette.grade(value))
+        row.append(f"{look.glyphs.text(decibel(value)):>7} ", look.palette.grade(value))
         row.append_text(charts.bar(level, 12, look, charts.level_style(level, look)))
         lines.append(row)
     return lines
@@ -109,7 +109,7 @@ def quantization(view: View) -> list[Text]:
         row.append(f" {layer.codes_used} of {layer.codes_total} codes")
         lines.append(row)
     if layer.clipped is not None:
-        lines += labelled("clipped", f"{share(layer.clipped, look.glyphs)} %", width, look)
+        lines += labelled("clipped", f"{percent(layer.clipped)}", width, look)
     lines += _weight_table(view)
     return lines
 
@@ -119,9 +119,9 @@ def _parameter_lines(quant: QuantInfo, look: Look, width: int) -> list[Text]:
     zeros = quant.zero_point if isinstance(quant.zero_point, tuple) else (quant.zero_point,)
     lines = labelled("real", "(code - zero point) x scale", width, look)
     if quant.axis is None:
-        lines += labelled("scale", plain(scales[0], look.glyphs), width, look)
+        lines += labelled("scale", number(scales[0]), width, look)
         return lines + labelled("zero point", str(zeros[0]), width, look)
-    low, high = plain(min(scales), look.glyphs), plain(max(scales), look.glyphs)
+    low, high = number(min(scales)), number(max(scales))
     lines += labelled("per channel", f"axis {quant.axis}, {len(scales)} scales", width, look)
     lines += labelled("scale", f"{low} .. {high}", width, look)
     return lines + labelled("zero point", f"{min(zeros)} .. {max(zeros)}", width, look)
@@ -131,12 +131,12 @@ def _range_lines(view: View, quant: QuantInfo) -> list[Text]:
     if quant.range is None:
         return []
     look, low, high = view.look, *quant.range
-    text = f"{plain(low, look.glyphs)} .. {plain(high, look.glyphs)} can be represented"
+    text = f"{number(low)} .. {number(high)} can be represented"
     lines = labelled("range", text, view.width, look)
     seen = view.layer.range_float
     if seen is None:
         return lines
-    text = f"{plain(seen.min, look.glyphs)} .. {plain(seen.max, look.glyphs)}"
+    text = f"{number(seen.min)} .. {number(seen.max)}"
     lines += labelled("float values", text, view.width, look)
     return lines + _range_picture((low, high), (seen.min, seen.max), view)
 
@@ -168,10 +168,10 @@ def _weight_table(view: View) -> list[Text]:
         ["quant tensor", weight.quant_tensor],
         ["shape", look.glyphs.times.join(str(n) for n in weight.shape)],
         ["codes", f"{weight.dtype}, {'per channel' if weight.per_channel else 'per tensor'}"],
-        ["SQNR dB", decibels(weight.sqnr_db, look.glyphs)],
+        ["SQNR dB", decibel(weight.sqnr_db)],
         [
             "worst channel",
-            f"{worst.index} at {decibels(worst.sqnr_db, look.glyphs)} dB" if worst else None,
+            f"{worst.index} at {decibel(worst.sqnr_db)} dB" if worst else None,
         ],
     ]
     return [blank(), *grid(["weight", ""], rows, view.width, look)]

@@ -4,33 +4,29 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from qdebug.metrics.entry import Metric
+from qdebug.metrics.metric import LEAD
 from qdebug.reporters.ranking import causes
-from qdebug.run.model import ErrorMetrics, Layer
+from qdebug.run.model import Layer
 from qdebug.tui import charts
 from qdebug.tui.context import Look
-from qdebug.tui.detail.view import ROLE_WORDS, STATE_WORDS, View
+from qdebug.tui.detail.view import View
 from qdebug.tui.lines import blank, labelled, line, status_glyph
-from qdebug.tui.numbers import cosine, decibels, plain, share
 from qdebug.tui.text import visible
+from qdebug.vocabulary.numbers import decibel, number, percent
+from qdebug.vocabulary.states import ROLE_WORDS, STATE_WORDS
 
-_ROWS = (
-    ("cosine", "cosine"),
-    ("centred cos", "centered_cosine"),
-    ("relative L2", "rel_l2"),
-    ("MSE", "mse"),
-    ("largest", "max_abs"),
-    ("bias", "bias"),
-    ("gain", "gain"),
-)
 _LABEL = 13
 _NUMBER = 12
+_ROOMS = (_NUMBER, _NUMBER, _NUMBER + 1)
+"""Cells of the columns accumulated, local, sensitivity."""
 
 
 def overview(view: View) -> list[Text]:
     """State, the three errors side by side, ranges, codes, weight, findings."""
     layer, look = view.layer, view.look
     lines = _state_lines(view)
-    lines += _error_lines(layer, look, view.width)
+    lines += _error_lines(view)
     lines += _clipping_lines(layer, look, view.width)
     lines += _touching(view)
     lines.append(blank())
@@ -50,7 +46,7 @@ def _state_words(view: View) -> str:
         return (
             f"named by {blame.id} {blame.slug}, though the numbers of the whole tensor look sound"
         )
-    return ROLE_WORDS.get(layer.role or "", "")
+    return ROLE_WORDS[layer.role] if layer.role else ""
 
 
 def _state_lines(view: View) -> list[Text]:
@@ -64,29 +60,27 @@ def _state_lines(view: View) -> list[Text]:
     return labelled("", words, view.width, look, style, indent=0) if words else []
 
 
-def _error_lines(layer: Layer, look: Look, width: int) -> list[Text]:
-    parts: list[tuple[str, ErrorMetrics | None]] = [
-        ("accumulated", layer.accumulated),
-        ("local", layer.local),
-    ]
+def _error_lines(view: View) -> list[Text]:
+    layer, look, first = view.layer, view.look, LEAD[0]
     head = line((" " * _LABEL, look.palette.dim))
-    for name, _ in parts:
-        head.append(name.rjust(_NUMBER), look.palette.dim)
-    head.append("sensitivity".rjust(_NUMBER + 1), look.palette.dim)
-    sensitivity = layer.sensitivity
-    values = [metrics.sqnr_db if metrics else None for _, metrics in parts]
-    values.append(sensitivity.sqnr_db if sensitivity else None)
-    row = line(("SQNR dB".ljust(_LABEL), look.palette.dim))
-    for number, value in enumerate(values):
-        room = _NUMBER + (number == 2)
-        row.append(decibels(value, look.glyphs).rjust(room), look.palette.grade(value))
+    for name, room in zip(("accumulated", "local", "sensitivity"), _ROOMS, strict=True):
+        head.append(name.rjust(room), look.palette.dim)
+    values = _values(first, layer)
+    row = line((f"{first.short} {first.unit}".ljust(_LABEL), look.palette.dim))
+    for value, room in zip(values, _ROOMS, strict=True):
+        row.append(look.glyphs.text(first.write(value)).rjust(room), look.palette.grade(value))
     lines = [head, row, _bar_row(values, look), *_worst_line(layer, look)]
-    for label, field in _ROWS:
-        lines.append(_metric_row(label, field, layer, look))
-    if sensitivity:
-        text = f"at {visible(sensitivity.output)}, with only this layer quantized"
-        lines += labelled("sensitivity", text, width, look)
+    lines += [_metric_row(metric, layer, look) for metric in view.run.metrics if metric != first]
+    if layer.sensitivity:
+        text = f"at {visible(layer.sensitivity.output)}, with only this layer quantized"
+        lines += labelled("sensitivity", text, view.width, look)
     return lines
+
+
+def _values(metric: Metric, layer: Layer) -> list[float | None]:
+    """Accumulated, local and sensitivity."""
+    parts = (layer.accumulated, layer.local, layer.sensitivity)
+    return [getattr(part, metric.name, None) for part in parts]
 
 
 def _worst_line(layer: Layer, look: Look) -> list[Text]:
@@ -96,28 +90,26 @@ def _worst_line(layer: Layer, look: Look) -> list[Text]:
         return []
     row = line(("worst channel".ljust(_LABEL), look.palette.dim))
     row.append(
-        decibels(worst.sqnr_db, look.glyphs).rjust(_NUMBER), look.palette.grade(worst.sqnr_db)
+        look.glyphs.text(decibel(worst.sqnr_db)).rjust(_NUMBER), look.palette.grade(worst.sqnr_db)
     )
     return [row.append(f"  channel {worst.index}", look.palette.dim)]
 
 
 def _bar_row(values: list[float | None], look: Look) -> Text:
     row = line((" " * _LABEL, ""))
-    for number, value in enumerate(values):
+    for value, room in zip(values, _ROOMS, strict=True):
         level = charts.error_level(value)
-        row.append(" " * (3 + (number == 2)))
+        row.append(" " * (room - _NUMBER + 3))
         row.append_text(charts.bar(level, _NUMBER - 3, look, charts.level_style(level, look)))
     return row
 
 
-def _metric_row(label: str, field: str, layer: Layer, look: Look) -> Text:
-    write = cosine if "cosine" in field else plain
-    row = line((label.ljust(_LABEL), look.palette.dim))
-    for metrics in (layer.accumulated, layer.local):
-        value = getattr(metrics, field) if metrics else None
-        row.append(write(value, look.glyphs).rjust(_NUMBER))
-    if field == "cosine" and layer.sensitivity:
-        row.append(cosine(layer.sensitivity.cosine, look.glyphs).rjust(_NUMBER + 1))
+def _metric_row(metric: Metric, layer: Layer, look: Look) -> Text:
+    row = line((metric.short.ljust(_LABEL), look.palette.dim))
+    in_sensitivity = layer.sensitivity is not None and hasattr(layer.sensitivity, metric.name)
+    shown = _values(metric, layer)[: 2 + in_sensitivity]
+    for value, room in zip(shown, _ROOMS, strict=False):
+        row.append(look.glyphs.text(metric.write(value)).rjust(room))
     return row
 
 
@@ -130,7 +122,7 @@ def _clipping_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     room = max(min(width - _LABEL - 30, 24), 6)
     row = line(("local is".ljust(_LABEL), look.palette.dim))
     row.append_text(charts.bar(part, room, look, look.palette.warn))
-    row.append(f" {100 * part:.0f} % clipping, {100 * (1 - part):.0f} % rounding")
+    row.append(f" {percent(part)} clipping, {percent(1 - part)} rounding")
     return [row]
 
 
@@ -138,10 +130,10 @@ def _value_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     lines: list[Text] = []
     for label, extremes in (("range float", layer.range_float), ("range quant", layer.range_quant)):
         if extremes:
-            text = f"{plain(extremes.min, look.glyphs)} .. {plain(extremes.max, look.glyphs)}"
+            text = f"{number(extremes.min)} .. {number(extremes.max)}"
             lines += labelled(label, text, width, look)
     if layer.clipped is not None:
-        text = f"{share(layer.clipped, look.glyphs)} % of the float values lie outside the range"
+        text = f"{percent(layer.clipped)} of the float values lie outside the range"
         lines += labelled("clipped", text, width, look)
     if layer.codes_used is not None:
         total = f" of {layer.codes_total}" if layer.codes_total else ""
@@ -156,10 +148,10 @@ def _weight_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     if weight is None:
         return []
     kind = "per channel" if weight.per_channel else "per tensor"
-    text = f"{weight.dtype} {kind}, {decibels(weight.sqnr_db, look.glyphs)} dB"
+    text = f"{weight.dtype} {kind}, {decibel(weight.sqnr_db)} dB"
     if weight.worst_channel:
         at = weight.worst_channel
-        text += f", worst channel {at.index} at {decibels(at.sqnr_db, look.glyphs)} dB"
+        text += f", worst channel {at.index} at {decibel(at.sqnr_db)} dB"
     return labelled("weight", text, width, look)
 
 

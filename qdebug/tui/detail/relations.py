@@ -10,8 +10,8 @@ from qdebug.run.model import Layer
 from qdebug.tui.detail.view import View, layer_glyph
 from qdebug.tui.evidence import evidence_lines
 from qdebug.tui.lines import blank, finding_lines, line
-from qdebug.tui.numbers import decibels
 from qdebug.tui.text import fit, wrap
+from qdebug.vocabulary.numbers import decibel
 
 _NAMED = 8
 
@@ -59,7 +59,7 @@ def _node(layer: Layer, view: View, depth: int, *, here: bool = False, dim: bool
     row.append(fit(label, max(room, 6), look.glyphs), base)
     for metrics in (layer.accumulated, layer.local):
         value = metrics.sqnr_db if metrics else None
-        row.append(decibels(value, look.glyphs).rjust(8), look.palette.grade(value))
+        row.append(look.glyphs.text(decibel(value)).rjust(8), look.palette.grade(value))
     return row
 
 

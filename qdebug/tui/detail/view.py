@@ -8,6 +8,7 @@ from rich.style import Style
 
 from qdebug.run.model import Layer, Run
 from qdebug.tui.context import Look, Session
+from qdebug.vocabulary.states import BROKEN
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class View:
 def layer_glyph(layer: Layer, look: Look) -> tuple[str, Style]:
     """What stands before a layer: broken, not compared, source, victim, or nothing."""
     glyphs, palette = look.glyphs, look.palette
-    if layer.state in ("zero_quant", "zero_float", "nonfinite"):
+    if layer.state in BROKEN:
         return glyphs.broken, palette.bad
     if layer.state == "not_compared":
         return glyphs.not_compared, palette.dim
@@ -48,20 +49,3 @@ def layer_glyph(layer: Layer, look: Look) -> tuple[str, Style]:
     if layer.role == "victim":
         return glyphs.victim, palette.warn
     return glyphs.sound, palette.text
-
-
-ROLE_WORDS = {
-    "source": "source: its own error is large",
-    "victim": "victim: the error comes from upstream",
-    "sound": "sound: neither its own error nor the accumulated one is large",
-}
-STATE_WORDS = {
-    "ok": "compared",
-    "identical": "identical on both sides",
-    "zero_both": "zero on both sides",
-    "zero_quant": "zero in the quant run only",
-    "zero_float": "zero in the float run only",
-    "nonfinite": "NaN or infinite",
-    "low_signal": "low signal: numbers mean little",
-    "not_compared": "not compared",
-}

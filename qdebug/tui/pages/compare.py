@@ -19,11 +19,11 @@ from qdebug.tui.glyphs import ASCII
 from qdebug.tui.keys import bindings
 from qdebug.tui.lines import blank, labelled, line, status_glyph
 from qdebug.tui.markdown import code, table
-from qdebug.tui.numbers import decibels
 from qdebug.tui.pages.page import Copy, RunPage
 from qdebug.tui.table import Cell, Column, LineTable
 from qdebug.tui.text import cut_end
 from qdebug.tui.textview import TextView
+from qdebug.vocabulary.numbers import decibel
 
 _ORDERS = ("largest change first", "largest loss first", "execution order")
 
@@ -32,7 +32,7 @@ def signed(value: float | None, look: Look) -> str:
     """A change in dB with its sign."""
     if value is None:
         return look.glyphs.none
-    text = decibels(value, look.glyphs)
+    text = look.glyphs.text(decibel(value))
     return f"+{text}" if value > 0 else text
 
 
@@ -98,7 +98,7 @@ class DiffTable(LineTable):
             value = getattr(getattr(pair, side), which)
             if which == "delta":
                 return signed(value, self.look), self._style(value)
-            return decibels(value, glyphs), palette.grade(value)
+            return decibel(value), palette.grade(value)
         if column.key == "flag":
             return (glyphs.fail if pair.regressed else ""), palette.bad
         if column.key == "name":
@@ -186,14 +186,10 @@ class ComparePage(RunPage):
             text = f"{file}: {verdict.reason}"
             lines.append(row.append(f" {cut_end(text, max(width - 18, 10), glyphs)}"))
         for output in diff.outputs:
-            old, new = (
-                decibels(v, glyphs) for v in (output.accumulated.old, output.accumulated.new)
-            )
+            old, new = (decibel(v) for v in (output.accumulated.old, output.accumulated.new))
             change = signed(output.accumulated.delta, self.look)
             text = f"{output.name}: {old} {glyphs.arrow} {new} dB ({change})"
-            worst = [
-                decibels(v, glyphs) for v in (output.worst_channel.old, output.worst_channel.new)
-            ]
+            worst = [decibel(v) for v in (output.worst_channel.old, output.worst_channel.new)]
             text += f", worst channel {worst[0]} {glyphs.arrow} {worst[1]} dB"
             lines += labelled("output", text, width, self.look)
         changed = [task_text(item) for item in diff.task if item.old != item.new]

@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container
 
-from qdebug.reporters.text import plural
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding
 from qdebug.tui.context import PICK_WORDS, Look, Session
@@ -24,6 +23,7 @@ from qdebug.tui.pages.page import Copy, RunPage
 from qdebug.tui.table import LineTable
 from qdebug.tui.text import cut_middle
 from qdebug.tui.textview import TextView
+from qdebug.vocabulary.numbers import plural
 
 _NAMED = 12
 

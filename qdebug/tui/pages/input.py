@@ -11,7 +11,6 @@ from textual.binding import BindingType
 
 from qdebug.errors import QdebugError
 from qdebug.reporters.input_words import COLUMNS, input_rows, unchecked
-from qdebug.reporters.text import STATUS_WORDS
 from qdebug.run.model import Finding, SampleInfo
 from qdebug.tui import pictures
 from qdebug.tui.context import Look, Session
@@ -22,6 +21,7 @@ from qdebug.tui.markdown import finding_markdown
 from qdebug.tui.pages.page import Copy, RunPage
 from qdebug.tui.text import cut_middle, visible, wrap
 from qdebug.tui.textview import ReadingView
+from qdebug.vocabulary.states import STATUS_WORDS
 
 
 class InputPage(RunPage):

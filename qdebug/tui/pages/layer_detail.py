@@ -39,9 +39,9 @@ class DetailActions(RunPage):
 
     def action_formulas(self) -> None:
         """The formulas of the numbers."""
-        self.app.push_screen(
-            TextScreen(self.look, "What the numbers are", lambda w: formula_lines(w, self.look))
-        )
+        run, look = self.session.run, self.look
+        screen = TextScreen(look, "What the numbers are", lambda w: formula_lines(run, w, look))
+        self.app.push_screen(screen)
 
     def action_tensor(self, what: str, step: int) -> None:
         """Move in the tensor tab; the first such key opens it."""

@@ -18,11 +18,11 @@ from qdebug.tui.filter_bar import FilterBar
 from qdebug.tui.keys import bindings
 from qdebug.tui.layer_list import SORTS
 from qdebug.tui.layer_table import SORT_OF, LayerTable
-from qdebug.tui.numbers import decibels
 from qdebug.tui.pages.layer_detail import DetailActions
 from qdebug.tui.strip import ErrorStrip
 from qdebug.tui.table import LineTable
 from qdebug.tui.text import cut_middle
+from qdebug.vocabulary.numbers import decibel
 
 _WIDE = 110
 
@@ -358,7 +358,7 @@ class LayersPage(DetailActions):
             return "stays in 8 bits"
         text = "is on the list: float" if pick == "float" else "is on the list: 16 bits"
         if layer.sensitivity:
-            value = decibels(layer.sensitivity.sqnr_db, self.look.glyphs)
+            value = self.look.glyphs.text(decibel(layer.sensitivity.sqnr_db))
             text += f". Quantizing it alone leaves {value} dB at the outputs"
         gains = [f for f in self.session.findings_of.get(layer.index, []) if f.gain_db is not None]
         if gains:

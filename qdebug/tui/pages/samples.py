@@ -18,12 +18,12 @@ from qdebug.tui.context import Look, Session
 from qdebug.tui.evidence import box_list
 from qdebug.tui.keys import bindings
 from qdebug.tui.lines import blank, grid, labelled, line, title
-from qdebug.tui.numbers import decibels
 from qdebug.tui.pages.page import RunPage
 from qdebug.tui.sample_table import SampleTable
 from qdebug.tui.table import LineTable
 from qdebug.tui.text import visible, wrap
 from qdebug.tui.textview import TextView
+from qdebug.vocabulary.numbers import decibel
 
 
 class SamplesPage(RunPage):
@@ -109,7 +109,9 @@ class SamplesPage(RunPage):
         value = float(self.table.matrix[number, place])
         row = line(("under the cursor: ", self.look.palette.dim))
         row.append(f"#{layer.index} {visible(layer.name)} ", self.look.palette.bold)
-        return row.append(f"{decibels(value, self.look.glyphs)} dB", self.look.palette.grade(value))
+        return row.append(
+            f"{self.look.glyphs.text(decibel(value))} dB", self.look.palette.grade(value)
+        )
 
     def _task_lines(self, number: int, width: int) -> list[Text]:
         """The sample's effect on the task, as far as the run knows it."""

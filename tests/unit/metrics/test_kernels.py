@@ -36,6 +36,16 @@ def test_without_a_place_for_a_cache_a_kernel_is_compiled_all_the_same(
     assert twice(21.0) == 42.0
 
 
+def test_kernels_kept_for_other_sums_have_another_name() -> None:
+    @kernels._kernel(numba.float64(numba.float64))
+    def half(value: float) -> float:
+        return value / 2
+
+    key = kernels._KEY.hexdigest()[:12]
+    assert half.__qualname__.endswith(key)  # the name of the kept file
+    assert half(21.0) == 10.5
+
+
 def test_kernels_take_arrays_that_cannot_be_written_to() -> None:
     f = np.arange(6, dtype=np.float32)
     f.flags.writeable = False

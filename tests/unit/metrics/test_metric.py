@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,12 +10,26 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from qdebug.metrics.metric import METRICS
+from qdebug.capture.state import error_metrics
+from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.metrics.moments import measure
-from qdebug.metrics.state import error_metrics
 from qdebug.run.model import ErrorMetrics
 
 Array = npt.NDArray[Any]
+
+
+def test_every_field_is_described() -> None:
+    words = [word for m in METRICS.values() for word in (m.word, *m.aliases)]
+    assert len(set(words)) == len(words)
+    assert all(len(metric.short) <= 13 for metric in METRICS.values())
+    assert list(METRICS) == [field.name for field in dataclasses.fields(ErrorMetrics)]
+    assert LEAD[0].name == "sqnr_db"
+
+
+def test_a_field_added_after_the_first_schema_may_be_missing() -> None:
+    first = {"bias", "centered_cosine", "cosine", "gain", "max_abs", "mse", "rel_l2", "sqnr_db"}
+    later = [f for f in dataclasses.fields(ErrorMetrics) if f.name not in first]
+    assert all(field.default is None for field in later)
 
 
 def metrics(f: Any, q: Any) -> ErrorMetrics:

@@ -15,8 +15,8 @@ from sarif_pydantic import Sarif
 from qdebug.reporters.junit import junit
 from qdebug.reporters.model_explorer import model_explorer
 from qdebug.reporters.sarif import sarif
-from qdebug.reporters.text import visible
 from qdebug.run.model import Run
+from qdebug.vocabulary.names import visible
 from tests.conftest import Golden
 from tests.support import synthetic_run
 

@@ -10,13 +10,21 @@ from collections.abc import Iterator
 from importlib import resources
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from py_mini_racer import MiniRacer
 
-from qdebug.reporters import ranking, text
+from qdebug.metrics.metric import METRICS
+from qdebug.reporters import ranking
+from qdebug.reporters.html.vocabulary_script import vocabulary_script
 from qdebug.run.codec import encode
-from qdebug.run.filter import FIELDS, FilterError, LayerIndex, parse_filter
+from qdebug.run.filter import FilterError, LayerIndex, parse_filter
+from qdebug.run.layer_fields import FIELDS
 from qdebug.run.model import Layer, Run
 from qdebug.run.store import run_from_json, run_to_json
+from qdebug.vocabulary import numbers
+from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.states import STATE_WORDS
 from tests.support import HOSTILE_NAMES, synthetic_run
 
 STATIC = resources.files("qdebug.reporters.html") / "static"
@@ -39,11 +47,14 @@ FILTERS = [
     "sqnr<+20", "sqnr<20.", "local:sqnr", "SQNR<20", "!!op:Conv", "#", "#5", "<20", "constructor:1",
     "toString<1", "name~__proto__", "name~\u202e", "name:two*lines", "名前",
 ]  # fmt: skip
+FILTERS += [f"{field.name}<0.3" for field in FIELDS.values() if field.numeric]
+FILTERS += [f"{alias}>0.3" for field in FIELDS.values() if field.numeric for alias in field.aliases]
 
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[MiniRacer]:
     made = MiniRacer()
+    made.eval(str(vocabulary_script()).replace("const layer", "var layer", 1))
     for name in ("filter.js", "numbers.js"):
         made.eval(
             (STATIC / name).read_text(encoding="utf-8").replace("const layer", "var layer", 1)
@@ -112,27 +123,39 @@ def test_both_know_the_same_fields(engine: MiniRacer) -> None:
 
 NUMBERS = [
     None, 0.0, 1.0, -1.0, 0.5, 0.99996, 0.999999996, 0.99999999999, 0.049, -0.04, 0.05, 12.345,
-    -33.333, 1234.5, 0.00004, 0.00011, 0.0099, 0.042, 0.9999, math.inf, -math.inf, math.nan,
+    -33.333, 1234.5, 0.00004, 0.00011, 0.0099, 0.042, 0.9999, 0.98996, 0.99986, 0.9999996, 0.25,
+    0.35, -0.25, 1e6, 999950.0, 12345.6, 0.0000123456, 1.5e-7, 1e-10, 1e5, 0.99995, 0.999949,
+    math.inf, -math.inf, math.nan,
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("value", NUMBERS, ids=str)
 def test_numbers_read_alike(engine: MiniRacer, value: float | None) -> None:
     stored = json.dumps(encode(value))
-    assert engine.eval(f"layerNumbers.decibel({stored})") == text.decibel(value)
-    assert engine.eval(f"layerNumbers.cosine({stored})") == text.cosine(value)
+    for form, write in numbers.WRITERS.items():
+        assert engine.eval(f"layerNumbers.FORMS.{form}({stored})") == write(value, None)
     if value is None or math.isnan(value) or value >= 0:
-        assert engine.eval(f"layerNumbers.percent({stored})") == text.percent(value)
+        assert engine.eval(f"layerNumbers.percent({stored})") == numbers.percent(value)
+
+
+@given(st.floats(-1, 1) | st.floats(-1e9, 1e9) | st.integers(-4000, 4000).map(lambda n: n / 80))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_any_number_reads_alike(engine: MiniRacer, value: float) -> None:
+    value = float(f"{value:.9g}")
+    for form, write in numbers.WRITERS.items():
+        assert engine.eval(f"layerNumbers.FORMS.{form}({value!r})") == write(value, None)
+    if 0 <= value <= 1:
+        assert engine.eval(f"layerNumbers.percent({value!r})") == numbers.percent(value)
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_names_are_spelled_out_alike(engine: MiniRacer, name: str) -> None:
-    assert engine.eval(f"layerNumbers.visible({json.dumps(name)})") == text.visible(name)
+    assert engine.eval(f"layerNumbers.visible({json.dumps(name)})") == visible(name)
 
 
 def test_layers_rank_and_are_marked_alike(loaded: MiniRacer, run: Run) -> None:
     order = loaded.eval(
-        f"var named = layerNumbers.namedLayers(run.findings, {json.dumps(ranking.EFFECTS)});"
+        "var named = layerNumbers.namedLayers(run.findings);"
         "var ranked = (layer) => ({layer, rank: layerNumbers.severity(layer, named)});"
         "JSON.stringify(run.layers.map(ranked)"
         ".sort(layerNumbers.bySeverity).map((entry) => entry.layer.index))"
@@ -150,7 +173,7 @@ def test_layers_rank_and_are_marked_alike(loaded: MiniRacer, run: Run) -> None:
 
 
 def test_states_have_the_same_words(engine: MiniRacer) -> None:
-    assert json.loads(str(engine.eval("JSON.stringify(layerNumbers.STATES)"))) == text.STATE_WORDS
+    assert json.loads(str(engine.eval("JSON.stringify(layerNumbers.STATES)"))) == STATE_WORDS
 
 
 def test_findings_that_tell_how_much_name_no_layers(engine: MiniRacer, run: Run) -> None:
@@ -159,6 +182,14 @@ def test_findings_that_tell_how_much_name_no_layers(engine: MiniRacer, run: Run)
         dataclasses.replace(run.findings[0], slug=s, layers=(i,)) for i, s in enumerate(slugs)
     ]
     changed = dataclasses.replace(run, findings=tuple(failed))
-    given = ", ".join(json.dumps(item) for item in (encode(changed)["findings"], ranking.EFFECTS))
+    given = json.dumps(encode(changed)["findings"])
     named = engine.eval(f"JSON.stringify([...layerNumbers.namedLayers({given}).keys()])")
     assert json.loads(str(named)) == list(ranking.named_layers(changed)) == [2, 3]
+
+
+def test_no_script_lists_metrics_of_its_own() -> None:
+    for name in ("filter.js", "numbers.js", "app.js"):
+        script = (STATIC / name).read_text(encoding="utf-8")
+        named = {m.name for m in METRICS.values() if re.search(rf"\b{m.name}\b", script)}
+        assert named <= {"cosine", "sqnr_db"}, name  # a form, and what every table shows first
+        assert not [m.title for m in METRICS.values() if f'"{m.title}' in script]

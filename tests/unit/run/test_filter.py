@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from qdebug.run.filter import FIELDS, FilterError, LayerIndex, parse_filter, while_typing
+from qdebug.run.filter import FilterError, LayerIndex, parse_filter, while_typing
+from qdebug.run.layer_fields import FIELDS
 from qdebug.run.model import Layer, Run
 from tests.support.synthetic import synthetic_run
 

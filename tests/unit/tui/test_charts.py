@@ -76,4 +76,4 @@ def test_bars_are_scaled_to_the_largest_and_survive_nan(look: Look) -> None:
     filled = [line.plain.count("█") for line in lines]
     assert filled[0] == 2 * filled[1]
     assert filled[2] == 0
-    assert "nan dB" in lines[2].plain
+    assert "NaN dB" in lines[2].plain

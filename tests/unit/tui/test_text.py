@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from qdebug.tui.glyphs import ASCII, UNICODE, needs_ascii
-from qdebug.tui.numbers import cosine, decibels, plain, share
 from qdebug.tui.text import cut_end, cut_middle, fit, visible, wrap
+from qdebug.vocabulary.numbers import decibel
 from tests.support.hostile import HOSTILE_NAMES
 
 
@@ -50,16 +50,11 @@ def test_wrapped_prose_fits_and_loses_no_word(text: str, width: int) -> None:
     assert "".join(joined.split()) == "".join(words.split())
 
 
-def test_no_number_looks_better_than_it_is() -> None:
-    assert cosine(0.99996, UNICODE) == ".9999"
-    assert cosine(1.0, UNICODE) == "1"
-    assert cosine(math.nan, UNICODE) == "nan"
-    assert share(0.00001, UNICODE) == "<.01"
-    assert share(0.0, UNICODE) == "0"
-    assert share(0.042, UNICODE) == "4.20"
-    assert [decibels(v, UNICODE) for v in (math.inf, -math.inf, None)] == ["∞", "-∞", "–"]
-    assert [decibels(v, ASCII) for v in (math.inf, math.nan, None)] == ["inf", "nan", "-"]
-    assert plain(123456.0, UNICODE) == "1.235e+05"
+def test_numbers_keep_to_the_terminal_s_characters() -> None:
+    shown = [decibel(value) for value in (math.inf, -math.inf, math.nan, None)]
+    assert [UNICODE.text(text) for text in shown] == ["∞", "-∞", "NaN", "—"]
+    assert [ASCII.text(text) for text in shown] == ["inf", "-inf", "NaN", "-"]
+    assert fit(shown[1], 6, ASCII, right=True) == "  -inf"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
   const CHUNK = 150;
   const byId = (id) => document.getElementById(id);
   const { value } = layerFilter;
-  const { isNone, decibel, cosine, percent, general, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity } = layerNumbers;
+  const { isNone, decibel, percent, FORMS, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity } = layerNumbers;
 
   const make = (tag, options = {}, ...children) => {
     const element = document.createElement(tag);
@@ -28,17 +28,17 @@
   const nameOf = (layer) => make("bdi", { className: "name" }, visible(layer.name));
   const row = (heading, ...cells) =>
     make("tr", {}, make("th", { scope: "row" }, heading), ...cells.map((cell) => make("td", { className: "number" }, cell)));
-  const METRICS = [
-    ["SQNR, dB", "sqnr_db", decibel], ["cosine", "cosine", cosine], ["centred cosine", "centered_cosine", cosine],
-    ["mean squared error", "mse", general], ["relative L2", "rel_l2", general], ["largest error", "max_abs", general],
-    ["bias", "bias", general], ["gain", "gain", general],
-  ];
+  /* A run written before a metric existed does not have it. */
+  const measured = (run) => {
+    const parts = [...run.layers, ...run.outputs].map((item) => item.accumulated).filter((part) => part);
+    return layerVocabulary.metrics.filter(({ name }) => parts.some((part) => !isNone(part[name])));
+  };
   const cardFor = (entry, run) => {
     const { layer } = entry;
-    const metrics = METRICS.map(([title, key, form]) =>
-      row(title, form(layer.accumulated && layer.accumulated[key]), form(layer.local && layer.local[key])));
+    const parts = [layer.accumulated, layer.local];
+    const metrics = measured(run).map(({ heading, name, form }) => row(heading, ...parts.map((part) => FORMS[form](part && part[name]))));
     const facts = [
-      ["state", layer.reason ? `${layer.state}: ${layer.reason}` : layer.state],
+      ["state", layer.reason ? `${STATES[layer.state]}: ${layer.reason}` : STATES[layer.state]],
       ["float tensor", layer.float_tensor], ["quant tensor", layer.quant_tensor], ["paired by", layer.paired_by],
       ["shape", layer.shape.join("\u00d7")], ["sensitivity, dB", layer.sensitivity && decibel(layer.sensitivity.sqnr_db)],
       ["data type", layer.quant && layer.quant.dtype], ["values clipped", percent(layer.clipped)],
@@ -67,26 +67,25 @@
   };
 
   /* ---- the layer table ---- */
-  const KEYS = {
-    index: field("index"), sqnr: field("sqnr"), local: field("local"), sens: field("sens"), cos: field("cos"),
-    clipped: field("clipped"), channel: field("channel"), name: field("name"), op: field("op"), state: field("state"),
-  };
+  const lead = layerVocabulary.lead.slice(1);
   const BIGGER_FIRST = ["clipped"];
   const rowFor = ({ layer, mark: [glyph, word] }) => {
     const cells = [layer.op, `${glyph} ${word}`].map((text) => make("td", {}, visible(text)));
-    const numbers = [decibel(KEYS.sqnr(layer)), decibel(KEYS.local(layer)), decibel(KEYS.sens(layer)), cosine(KEYS.cos(layer)),
-      percent(layer.clipped), decibel(KEYS.channel(layer))].map((text) => make("td", { className: "number" }, text));
+    const metrics = lead.map(({ word, form }) => FORMS[form](field(word)(layer)));
+    const levels = ["sqnr", "local", "sens"].map((name) => decibel(field(name)(layer)));
+    const numbers = [...levels, ...metrics, percent(layer.clipped), decibel(field("channel")(layer))].map((text) => make("td", { className: "number" }, text));
     return make("tr", { className: { "\u2717": "bad", "!": "warn" }[glyph] || "" }, make("td", { className: "number" }, link(layer)),
       make("th", { scope: "row" }, nameOf(layer)), ...cells, ...numbers, make("td", {}, STATES[layer.state]));
   };
   const comparator = (key, descending) => {
     if (key === "mark") return bySeverity;
-    const get = KEYS[key];
+    const get = field(key);
+    const { numeric } = layerFilter.FIELDS[key];
     const sign = descending ? -1 : 1;
     return (a, b) => {
       const [left, right] = [get(a.layer), get(b.layer)];
       if (isNone(left) || isNone(right)) return isNone(left) - isNone(right) || a.layer.index - b.layer.index;
-      const order = typeof left === "string" && !["inf", "-inf", "nan"].includes(left) && key !== "sqnr"
+      const order = !numeric
         ? left.localeCompare(right) : compareNumbers(...[left, right].map((x) => (Number.isNaN(value(x)) ? -Infinity : value(x))));
       return sign * order || a.layer.index - b.layer.index;
     };
@@ -171,7 +170,7 @@
     };
     figure.addEventListener("pointermove", (event) => {
       const layer = at(event);
-      readout.textContent = `#${layer.index} ${visible(layer.name)}: accumulated ${decibel(KEYS.sqnr(layer))}, local ${decibel(KEYS.local(layer))}, sensitivity ${decibel(KEYS.sens(layer))} dB`;
+      readout.textContent = `#${layer.index} ${visible(layer.name)}: accumulated ${decibel(field("sqnr")(layer))}, local ${decibel(field("local")(layer))}, sensitivity ${decibel(field("sens")(layer))} dB`;
     });
     figure.addEventListener("click", (event) => { location.hash = `layer-${at(event).index}`; });
   };
@@ -213,8 +212,8 @@
     const text = await readRun();
     const run = JSON.parse(text);
     const found = run.verdict.limits.find((limit) => limit.metric === "sqnr_db");
-    const limit = found ? value(found.value) : 20;
-    const named = namedLayers(run.findings, byId("qdebug-run").dataset.effects.split(" "));
+    const limit = found ? value(found.value) : layerVocabulary.defaultLimit;
+    const named = namedLayers(run.findings);
     const entries = run.layers.map((layer) => ({ layer, mark: mark(layer, limit, named), rank: severity(layer, named) })).sort(bySeverity);
     addButtons(run, text);
     if (entries.length) upgradeTable(run, entries);

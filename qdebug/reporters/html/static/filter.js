@@ -1,44 +1,26 @@
 "use strict";
 /* The filter language for layers, as in qdebug/run/filter.py: one table of cases tests both. */
 const layerFilter = (() => {
-  const metric = (part, name) => (layer) => (layer[part] ? layer[part][name] : null);
-  const number = (get) => ({ numeric: true, get });
-  const text = (get) => ({ numeric: false, get });
-  const plain = (name) => (layer) => layer[name];
-
-  const FIELDS = {
-    sqnr: number(metric("accumulated", "sqnr_db")),
-    local: number(metric("local", "sqnr_db")),
-    sens: number(metric("sensitivity", "sqnr_db")),
-    cos: number(metric("accumulated", "cosine")),
-    ccos: number(metric("accumulated", "centered_cosine")),
-    lcos: number(metric("local", "cosine")),
-    mse: number(metric("accumulated", "mse")),
-    rel: number(metric("accumulated", "rel_l2")),
-    maxabs: number(metric("accumulated", "max_abs")),
-    bias: number(metric("accumulated", "bias")),
-    gain: number(metric("accumulated", "gain")),
-    clipped: number(plain("clipped")),
-    codes: number(plain("codes_used")),
-    channel: number(metric("worst_channel", "sqnr_db")),
-    weight: number(metric("weight", "sqnr_db")),
-    index: number(plain("index")),
-    rank: number((layer) => layer.shape.length),
-    name: text(plain("name")),
-    op: text(plain("op")),
-    tensor: text((layer) => [layer.float_tensor, layer.quant_tensor]),
-    state: text(plain("state")),
-    role: text(plain("role")),
-    dtype: text(metric("quant", "dtype")),
-    paired: text(plain("paired_by")),
-    sample: text(plain("worst_sample")),
-    reason: text(plain("reason")),
-    kept: text((layer) => (layer.kept ? "yes" : "no")),
-    finding: text((layer, findings) => findings.get(layer.index) || []),
-    is: text(() => []),
+  /* Fields as qdebug/run/layer_fields.py lists them; what others than the layer know is below. */
+  const at = ([part, name]) => (layer) => (name === undefined ? layer[part] : layer[part] ? layer[part][name] : null);
+  const reader = ({ kind, paths }) => {
+    const reads = paths.map(at);
+    if (reads.length > 1) return (layer) => reads.map((read) => read(layer));
+    if (kind === "count") return (layer) => reads[0](layer).length;
+    if (kind === "flag") return (layer) => (reads[0](layer) ? "yes" : "no");
+    return reads[0];
   };
-  for (const [name, field] of Object.entries(FIELDS)) field.name = name;
-  const ALIASES = { accum: "sqnr", cosine: "cos", clip: "clipped", layer: "index", "#": "index" };
+  const OUTSIDE = {
+    finding: (layer, findings) => findings.get(layer.index) || [],
+    is: () => [],
+  };
+  const FIELDS = {};
+  const ALIASES = {};
+  for (const field of layerVocabulary.fields) {
+    const { name, kind, aliases } = field;
+    FIELDS[name] = { name, numeric: ["number", "count"].includes(kind), get: kind === "outside" ? OUTSIDE[name] : reader(field) };
+    for (const alias of aliases) ALIASES[alias] = name;
+  }
   const COMPARE = {
     "<": (a, b) => a < b,
     "<=": (a, b) => a <= b,

@@ -1,41 +1,44 @@
 "use strict";
-/* Numbers as text and the order of layers, as in qdebug/reporters/text.py and ranking.py. */
+/* Numbers as text and the order of layers, as in qdebug/vocabulary and qdebug/reporters/ranking.py. */
 const layerNumbers = (() => {
-  const NONE = "\u2014";
+  const { numbers: N, states: STATES, broken: BROKEN, harmless: HARMLESS } = layerVocabulary;
   const { value } = layerFilter;
 
-  /* ---- numbers, as in qdebug/reporters/text.py ---- */
+  /* ---- numbers, as in qdebug/vocabulary/numbers.py ---- */
   const isNone = (stored) => stored === null || stored === undefined;
-  const special = (x) => (Number.isNaN(x) ? "NaN" : x > 0 ? "\u221e" : "-\u221e");
-  const decibel = (stored) => {
-    if (isNone(stored)) return NONE;
+  const special = (x) => (Number.isNaN(x) ? N.undefined : x > 0 ? N.infinite : `-${N.infinite}`);
+  const written = (write) => (stored) => {
+    if (isNone(stored)) return N.none;
     const x = value(stored);
-    return Number.isFinite(x) ? x.toFixed(1).replace("-0.0", "0.0") : special(x);
+    return Number.isFinite(x) ? write(x) : special(x);
   };
-  const cosine = (stored) => {
-    if (isNone(stored)) return NONE;
-    const x = value(stored);
-    if (!Number.isFinite(x)) return special(x);
-    for (let digits = 4; digits < 9 && x !== 1; digits += 1) {
-      const text = x.toFixed(digits);
-      if (Number(text) !== 1) return text;
-    }
-    return "1";
+  const toFixed = (x, digits) => x.toFixed(digits).replace(/^-(?=[0.]*$)/, "");
+  const cut = (x, digits) => {
+    const text = toFixed(x, digits);
+    return Number(text) > x ? toFixed(Number(text) - 10 ** -digits, digits) : text;
   };
-  const percent = (stored) => {
-    if (isNone(stored)) return NONE;
-    const x = value(stored);
-    if (!Number.isFinite(x)) return special(x);
-    if (x === 0) return "0 %";
-    if (Math.abs(x - 1) < 5e-10) return "100 %";
-    if (x < 0.0001) return "<0.01 %";
-    return `${(100 * x).toFixed(x < 0.01 ? 2 : 1)} %`;
-  };
-  const general = (stored) => {
-    if (isNone(stored)) return NONE;
-    const x = value(stored);
-    return Number.isFinite(x) ? String(Number(x.toPrecision(4))) : special(x);
-  };
+  const decibel = written((x) => toFixed(x, N.decibelDigits));
+  const cosine = written((x) => {
+    if (Number(x.toPrecision(N.storedDigits)) === 1) return "1";
+    let digits = N.cosineDigits;
+    while (Number(x.toFixed(digits)) === 1) digits += 1;
+    return cut(x, digits);
+  });
+  const percent = written((x) => {
+    const rounded = Number(x.toFixed(N.storedDigits));
+    if (rounded === 0 || rounded === 1) return `${100 * rounded} %`;
+    const fromEnd = Math.min(x, 1 - x);
+    if (fromEnd > 0 && fromEnd < N.smallShare) return x < 0.5 ? "<0.01 %" : ">99.99 %";
+    return `${Number(toFixed(100 * x, fromEnd > 0 && fromEnd < 0.01 ? 2 : 1))} %`;
+  });
+  const general = written((x) => {
+    const rounded = Number(x.toPrecision(N.digits));
+    const [low, high] = N.positional;
+    const size = Math.abs(rounded);
+    if (rounded === 0) return "0";
+    return size >= low && size < high ? String(rounded) : rounded.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  });
+  const FORMS = { decibel, cosine, number: general };
   const visible = (text) =>
     String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (c) => {
       const named = { "\n": "\\n", "\r": "\\r", "\t": "\\t" }[c];
@@ -44,19 +47,13 @@ const layerNumbers = (() => {
     });
 
   /* ---- ranking, as in qdebug/reporters/ranking.py ---- */
-  const BROKEN = ["nonfinite", "zero_quant", "zero_float"];
-  const HARMLESS = ["identical", "zero_both", "low_signal", "not_compared"];
-  const STATES = {
-    ok: "ok", identical: "identical", zero_both: "zero on both sides", zero_quant: "zero in the quant run",
-    zero_float: "zero in the float run", nonfinite: "NaN or Inf", low_signal: "low signal", not_compared: "not compared",
-  };
   const field = (name) => (layer) => layerFilter.FIELDS[name].get(layer, new Map());
   const level = (stored) => (isNone(stored) || Number.isNaN(value(stored)) ? Infinity : value(stored));
-  const namedLayers = (findings, effects) => {
+  const namedLayers = (findings) => {
     const named = new Map();
     for (const { slug, status, layers } of findings) {
-      if (status !== "fail" || effects.includes(slug)) continue;
-      for (const index of layers.slice(0, 8)) if (!named.has(index)) named.set(index, [named.size, slug]);
+      if (status !== "fail" || layerVocabulary.effects.includes(slug)) continue;
+      for (const index of layers.slice(0, layerVocabulary.mostNamed)) if (!named.has(index)) named.set(index, [named.size, slug]);
     }
     return named;
   };
@@ -81,5 +78,5 @@ const layerNumbers = (() => {
   const compareNumbers = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
   const bySeverity = (a, b) => compareNumbers(a.rank[0], b.rank[0]) || compareNumbers(a.rank[1], b.rank[1]) || a.layer.index - b.layer.index;
 
-  return { isNone, decibel, cosine, percent, general, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity };
+  return { isNone, decibel, percent, FORMS, visible, STATES, field, namedLayers, severity, mark, compareNumbers, bySeverity };
 })();

@@ -11,7 +11,7 @@ import pytest
 
 from qdebug.analysis.tasks import Shown, TaskWatch, check_task_name
 from qdebug.analysis.tasks.recognize import choose_task
-from qdebug.analysis.tasks.task import OutputFacts, class_names, percent
+from qdebug.analysis.tasks.task import OutputFacts
 from qdebug.analysis.tasks.text import distance
 from qdebug.analysis.tasks.user import user_task
 from qdebug.errors import UsageError
@@ -259,14 +259,3 @@ class TestWatch:
     def test_nothing_wanted_nothing_kept(self) -> None:
         outputs = {"logits": one_hot(1)}
         assert watch([(outputs, outputs)], name="none").outcome() is None
-
-
-def test_percent_never_rounds_to_the_ends() -> None:
-    assert [percent(v) for v in (1.0, 0.99999, 0.5, 1e-6, 0.0)] == [
-        "100 %", "99.9 %", "50 %", "0.1 %", "0 %",
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("text", ["", "{", "3", "{'a': 1}", "[" * 3000])
-def test_damaged_names_are_no_names(text: str) -> None:
-    assert class_names({"names": text}) == {}

@@ -10,7 +10,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from qdebug.checks.facts.weights import (
-    channel_db,
     channels_at_limit,
     is_other_model,
     row_cosines,
@@ -18,6 +17,7 @@ from qdebug.checks.facts.weights import (
     weight_rows,
 )
 from qdebug.graph.pairs import WeightPair
+from qdebug.metrics.sqnr import rows_db
 from tests.support.contexts import check_context
 
 Array = npt.NDArray[Any]
@@ -48,8 +48,8 @@ def pair_of(
 def test_numbers_of_rows() -> None:
     f = np.array([[3.0, 4.0], [1.0, 0.0], [0.0, 0.0]])
     q = np.array([[3.0, 4.5], [1.0, 0.0], [0.0, 1.0]])
-    assert channel_db(f, q)[:2] == pytest.approx([20.0, np.inf])
-    assert channel_db(f, q)[2] == -np.inf
+    assert rows_db(f, q)[:2] == pytest.approx([20.0, np.inf])
+    assert rows_db(f, q)[2] == -np.inf
     assert row_cosines(f, q)[1] == 1
     assert np.isnan(row_cosines(f, q)[2])
 

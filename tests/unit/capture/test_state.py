@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from qdebug.capture.state import classify, local_error, worst_channels
 from qdebug.metrics.moments import measure
-from qdebug.metrics.state import classify, local_error, worst_channels
 
 
 def state(f: Any, q: Any, step: float | None = None) -> str:

@@ -1,0 +1,1 @@
+"""How numbers, states and names are written: the same in findings, reports and the browser."""
