@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from qdebug.analysis.tasks import FEW_DECISIONS
 from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part
 from qdebug.checks.check import CheckContext
-from qdebug.checks.task import FEW_DECISIONS
 from qdebug.metrics.metric import sqnr_db
 from qdebug.run.model import Evidence, FindingStatus
 from qdebug.vendors.advice import FloatLayer
@@ -41,7 +41,9 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
 def task_is_sound(context: CheckContext) -> bool:
     """Whether decisions enough for a judgement show the task unharmed."""
     outcome = context.task
-    if outcome is None or outcome.limits is None or outcome.decisions < FEW_DECISIONS:
+    if outcome is None or outcome.limits is None or outcome.guessed:
+        return False
+    if outcome.decisions < FEW_DECISIONS:
         return False
     _, warn = outcome.limits.as_limits()
     return not warn.violated_by(outcome.result.numbers[outcome.limits.number])
@@ -50,15 +52,19 @@ def task_is_sound(context: CheckContext) -> bool:
 def task_is_harmed(context: CheckContext) -> bool:
     """Whether decisions differ, more than a single one, beyond the task's limits."""
     outcome = context.task
-    if outcome is None or outcome.limits is None or outcome.wrong <= 1:
+    if outcome is None or outcome.limits is None or outcome.guessed or outcome.wrong <= 1:
         return False
     _, warn = outcome.limits.as_limits()
     return warn.violated_by(outcome.result.numbers[outcome.limits.number])
 
 
 def output_parts(context: CheckContext) -> list[Part]:
-    """The outputs, in parts where some of their channels are quiet and may be a signal."""
-    names = [output.name for output in context.outputs]
+    """The outputs, in parts where some of their channels are quiet and may be a signal.
+
+    Outputs that decide nothing on these samples are left out where others do.
+    """
+    task = context.task
+    names = [o.name for o in context.outputs if task is None or not task.is_quiet(o.name)]
     empty = context.task is not None and not context.task.decisions
     return [Part(name) for name in names] if empty else split_parts(context, names)
 

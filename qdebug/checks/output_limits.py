@@ -15,3 +15,8 @@ WARN_LIMITS = (Limit("cosine", 0.99, "min"), Limit("sqnr_db", 15.0, "min"))
 def output_limits(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
     """Those of the user's limits that are about the outputs; the default ones without any."""
     return tuple(limit for limit in limits or () if not limit.about_task) or DEFAULT_LIMITS
+
+
+def is_given(limits: Sequence[Limit] | None) -> bool:
+    """Whether the user gave limits on the outputs."""
+    return any(not limit.about_task for limit in limits or ())

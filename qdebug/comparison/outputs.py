@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.analysis.ceiling import Ceiling
-from qdebug.analysis.tasks import Shown, TaskWatch, shaped_like
+from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sides import Side
@@ -51,7 +51,8 @@ class OutputRuns:
         self.deployed = DeployedOutputs(*graphs, settings, names)
         self.ceiling = Ceiling(graphs[1], pairing, settings[1], names) if ceiling else None
         size = next((item.size for item in sides[0].contract.inputs if item.size), None)
-        self.task = TaskWatch(task, size, {**graphs[1].metadata, **graphs[0].metadata})
+        metadata = {**graphs[1].metadata, **graphs[0].metadata}
+        self.task = TaskWatch(task, size, metadata, prior_constants(graphs[0]))
         self._outputs = {
             at: pair.float_tensor
             for at, pair in enumerate(pairing.pairs)
@@ -68,9 +69,10 @@ class OutputRuns:
     def finish_sample(self, number: int, feeds: tuple[Feeds, Feeds], shown: Shown) -> None:
         """All values of a sample were received."""
         reference, test = self._declared["float"], self._declared["quant"]
-        self.task.add(shown, reference, shaped_like(test, reference))
+        self.task.add(shown, reference, test)
         if number in self._deployed_samples:
-            float_values, quant_values = self.deployed.add_sample(feeds, test)
+            fitting = shaped_like(test, reference)
+            float_values, quant_values = self.deployed.add_sample(feeds, fitting)
             named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
             self.task.add_variant("deployed", float_values, named)
         if self.ceiling is not None:
