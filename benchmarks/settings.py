@@ -38,7 +38,7 @@ Array = npt.NDArray[Any]
 Named = dict[str, Array]
 Agreement = Callable[[Named, Named], tuple[float, float]]
 ZOO = Path(__file__).resolve().parents[1].parent / "shared" / "zoo"
-CALIBRATION, TESTED, DRAWN = 6, 6, 12
+CALIBRATION, TESTED, DRAWN = 6, 6, 18
 """Pictures that are calibrated by, and others that are compared on: photos, and drawn ones."""
 _DISAGREES = 2
 """A ``pass`` is wrong where so many decisions differ: of one it cannot be known."""
@@ -125,7 +125,7 @@ def _all_settings() -> Iterator[Setting]:
     yield Setting("qdq reduced channel", _static(**qdq, reduce_range=True, per_channel=True))
     yield Setting("qdq moving", _static(**qdq, extra={"CalibMovingAverage": True}))
     yield Setting("qdq symmetric weights off", _static(**qdq, extra={"WeightSymmetric": False}))
-    unsigned = {**qdq, "weight_type": QuantType.QUInt8}
+    unsigned = {**qdq, "weight_type": QuantType.QUInt8, "activation_type": QuantType.QUInt8}
     yield Setting("qdq unsigned weights", _static(**unsigned))
     yield Setting("qdq conv only", _static(**qdq, op_types_to_quantize=["Conv", "Gemm", "MatMul"]))
     yield Setting("qdq dedicated", _static(**qdq, extra={"DedicatedQDQPair": True}))
@@ -209,8 +209,8 @@ def small_model(small: Small, seed: int, folder: Path) -> Model:
 def zoo_tasks() -> dict[str, tuple[str, Agreement, float]]:
     """Photos, agreement and its limit by zoo model."""
     return {
-        "mobilenetv2": ("objects", lambda f, q: _same_class(f, q), 0.9),
-        "winml_tiny_resnet": ("objects", lambda f, q: _same_class(f, q), 0.9),
+        "mobilenetv2": ("objects", _same_class, 0.9),
+        "winml_tiny_resnet": ("objects", _same_class, 0.9),
         "ultraface_rfb320": ("street", _boxes(_ultraface), 0.9),
         "yolov5n": ("street", _boxes(_yolov5), 0.9),
         "yolov8n_doclaynet": ("docs", _boxes(_yolov8), 0.9),
@@ -247,7 +247,7 @@ def _ultraface(found: Named) -> tuple[Array, Array]:
 
 
 def _centers(table: Array) -> Array:
-    return np.c_[table[:, :2] - table[:, 2:4] / 2, table[:, 2:4]]
+    return np.concatenate([table[:, :2] - table[:, 2:4] / 2, table[:, 2:4]], axis=1)
 
 
 def _yolov5(found: Named) -> tuple[Array, Array]:
@@ -330,11 +330,12 @@ def zoo_model(name: str, folder: Path) -> Model:
 def zoo_spec(told: dict[str, Any]) -> str:
     """qdebug's spec of a ``preprocess.json``."""
     height, width = told["size"]
+    boxed = f"letterbox {width}x{height} pad {told.get('pad_value', 114):g}"
     resize = {
         "stretch": f"resize {width}x{height} cv2 {told.get('interp', 'linear')}",
-        "letterbox": f"letterbox {width}x{height} pad {told.get('pad_value', 114)}",
-        "letterbox_topleft": f"letterbox {width}x{height} pad {told.get('pad_value', 114)} topleft",
-        "shorter_crop": f"resize 256 | center-crop {width}",
+        "letterbox": boxed,
+        "letterbox_topleft": f"{boxed} top-left",
+        "short_side_center_crop": f"resize {told.get('short_side')} | center-crop {width}",
     }[told["resize"]]
     mean, std = (",".join(f"{v:g}" for v in told[key]) for key in ("mean", "std"))
     return f"{resize} | {told['color'].lower()} | mean {mean} std {std} | nchw"

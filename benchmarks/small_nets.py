@@ -43,7 +43,7 @@ def draw(folder: Path, count: int, seed: int, objects: int | None = None) -> lis
         count: how many.
         seed: of the random numbers.
         objects: squares a picture; None for one to three. Where there is one, it is large in every
-            other picture, so that few pictures reach every level.
+            other picture, of every colour within eighteen, so that these reach every level.
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,13 +52,14 @@ def draw(folder: Path, count: int, seed: int, objects: int | None = None) -> lis
         value = rng.uniform(0.4, 0.6) + rng.normal(0, 0.03, (SIDE, SIDE, 1))
         value = np.repeat(value, 3, axis=2) + rng.normal(0, 0.01, (SIDE, SIDE, 3))
         number = objects if objects is not None else 1 + at % 3
+        large = number == 1 and at % 2 == 0
         quarters = rng.permutation(4)[:number]
         for quarter in quarters:
-            side = 2 * SQUARE if number == 1 and at % 2 == 0 else SQUARE
+            side = 2 * SQUARE if large else SQUARE
             low, high = (4, SIDE // 2 - side - 4) if side == SQUARE else (2, 12)
             top, left = rng.integers(low, high, 2) + np.array(divmod(quarter, 2)) * (SIDE // 2)
             color = np.full(3, 0.15)
-            color[rng.integers(0, 3)] = 0.9
+            color[at // 6 % 3 if large else rng.integers(0, 3)] = 0.9
             value[top : top + side, left : left + side] = color + rng.normal(0, 0.01, 3)
         files.append(folder / f"{seed}_{at:03d}.png")
         Image.fromarray(np.uint8(np.clip(value, 0, 1) * 255 + 0.5)).save(files[-1])
@@ -266,7 +267,7 @@ def segmentation(net: Net) -> None:
 
 
 def segmentation_with_a_quiet_branch(net: Net) -> None:
-    """The same with channels first, two scales through one weight, and a map of an absent colour."""
+    """The same, channels first: two scales through one weight, and a map of an absent colour."""
     color = colors(net)
     weight = net.constant(np.eye(3)[:, :, None, None] * np.ones((1, 1, 3, 3)) / 9)
     fine = net.add("Conv", color, weight, pads=[1, 1, 1, 1], strides=[2, 2])
@@ -333,7 +334,8 @@ def _merged(parts: Sequence[Found]) -> Found:
 
 def _maps(value: Array, stride: int, channels: int) -> Array:
     side = SIDE // stride
-    return np.asarray(value, np.float64).reshape(side, side, channels).transpose(2, 0, 1)
+    table = np.asarray(value, np.float64).reshape(side, side, channels)
+    return np.asarray(table.transpose(2, 0, 1))
 
 
 def read_yunet(outputs: Outputs) -> Found:
@@ -497,9 +499,9 @@ class Small:
 SMALL = (
     Small("pad_classifier", 11, classifier, by_class("logits"), 1),
     Small("yunet", 13, yunet, by_objects(read_yunet)),
-    Small("nanodet", 12, nanodet, by_objects(read_nanodet)),
+    Small("nanodet", 13, nanodet, by_objects(read_nanodet)),
     Small("yolov8_six", 13, yolov8, by_objects(read_yolov8)),
-    Small("ssd_priors", 11, ssd, by_objects(read_ssd)),
+    Small("ssd_priors", 14, ssd, by_objects(read_ssd)),
     Small("detr", 17, detr, by_objects(read_detr)),
     Small("segment_nhwc", 13, segmentation, by_pixels("classes", 3), None, 0.8),
     Small(

@@ -7,6 +7,7 @@ task               number                                                      w
 =================  ==========================================================  ====  ====
 classification     ``task.top1``: samples with the same top-1 class            0.9   0.5
 detection          ``task.f1``: F1 of the quant boxes against the float ones   0.9   0.5
+                   ``task.score_change``: mean change of the kept boxes' score 0.2
 segmentation       ``task.iou``: mean IoU of what both models mark             0.8   0.5
 text               ``task.same_text``: samples with the same text              0.9   0.5
 keypoints          ``task.same_place``: peaks at the same place                0.9   0.5
@@ -87,8 +88,9 @@ def _by_default(context: CheckContext, outcome: TaskOutcome) -> Finding:
     if fail.violated_by(value) and outcome.decisions >= LEAST_TO_FAIL:
         return _found(context, outcome, "fail", "The quant model fails at its task", [fail])
     alone = outcome.wrong <= 1 < outcome.decisions
-    if warn.violated_by(value) and not alone:
-        return _found(context, outcome, "warn", "The quant model decides differently", [warn])
+    beyond = [warn] if warn.violated_by(value) and not alone else outcome.beside()
+    if beyond:
+        return _found(context, outcome, "warn", "The quant model decides differently", beyond)
     return _found(context, outcome, "pass", "The quant model decides as the float model", [warn])
 
 

@@ -17,9 +17,7 @@ from qdebug.run.model import Finding, FindingStatus, Limit, Severity
 _SLUG = "output-error"
 _GATES = ("ceiling", "int8")
 """Gates of the findings that say why an output of the quantized graph is bad."""
-_ALONE = (
-    " The task's result is the same and nothing else was found, so the default limit only warns."
-)
+_ALONE = " The task's result is the same, so the default limit only warns."
 
 
 def weigh(
@@ -41,11 +39,11 @@ def _weighed(
     if finding.slug != _SLUG or finding.status not in ("warn", "fail"):
         return finding
     bad = {f.status for f in others if f is not finding and gate_of(f) in _GATES}
-    if "fail" in bad or (finding.status == "warn" and "warn" in bad):
+    excused = finding.status == "fail" and not is_given(limits) and agrees
+    status = "warn" if excused else finding.status
+    if "fail" in bad or (status == "warn" and "warn" in bad):
         return _at(finding, "info", " Other findings say why.")
-    if finding.status == "fail" and not is_given(limits) and agrees and "warn" not in bad:
-        return _at(finding, "warn", _ALONE)
-    return finding
+    return _at(finding, "warn", _ALONE) if excused else finding
 
 
 def _at(finding: Finding, status: FindingStatus, why: str) -> Finding:

@@ -22,8 +22,11 @@ from qdebug.analysis.tasks.task import (
     percent,
     share,
 )
+from qdebug.run.model import Limit
 
-LIMITS = TaskLimits("f1", warn=0.9, fail=0.5)
+LIMITS = TaskLimits("f1", 0.9, 0.5, (Limit("task.score_change", 0.2, "max"),))
+"""Scores that move by 0.2 on average cross any threshold that a user may have set; by judgement.
+The zoo's sound int8 detectors stay below 0.06."""
 MAX_SHOWN = 100
 """Boxes of one side that evidence holds, best first."""
 _MOST_CONFIDENT, _SILENT_SHARE = 0.5, 0.2

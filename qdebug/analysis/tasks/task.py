@@ -82,11 +82,13 @@ class TaskLimits:
         number: the deciding one among the task's numbers.
         warn: below this it warns.
         fail: below this it fails.
+        also: limits on other numbers; beyond one of them it warns too.
     """
 
     number: str
     warn: float
     fail: float
+    also: tuple[Limit, ...] = ()
 
     def as_limits(self) -> tuple[Limit, Limit]:
         """The same as limits of a run, the failing one first."""

@@ -20,10 +20,13 @@ from qdebug.analysis.tasks.task import (
     ToSource,
     recognition,
 )
-from qdebug.run.model import Evidence, TaskResult
+from qdebug.run.model import Evidence, Limit, TaskResult
 
 Array = npt.NDArray[Any]
 
+SOME_DECISIONS = 8
+"""Of as many equal decisions the true share is above 0.67 (Wilson's 95 % interval), and of one
+differing among them above 0.52: no task fails there (``TaskLimits.fail``)."""
 FEW_DECISIONS = 30
 """Of fewer decisions the share of equal ones is uncertain by more than 0.1."""
 SHOWN_SAMPLES = 4
@@ -79,10 +82,21 @@ class TaskOutcome:
         within = self.result.numbers[self.limits.number] >= self.limits.warn
         return within or self.wrong <= 1 < self.decisions
 
+    def beside(self) -> list[Limit]:
+        """The limits beside the deciding one that the task is beyond."""
+        numbers = self.result.numbers
+        also = self.limits.also if self.limits is not None else ()
+        return [x for x in also if x.violated_by(numbers.get(x.task_number, x.value))]
+
+    @property
+    def holds(self) -> bool:
+        """Whether a known task is the same on so many decisions that it cannot be failing."""
+        return self.agrees and self.decisions >= SOME_DECISIONS
+
     @property
     def is_sound(self) -> bool:
         """Whether decisions enough for a judgement show a known task unharmed."""
-        return self.agrees and self.decisions >= FEW_DECISIONS
+        return self.agrees and not self.beside() and self.decisions >= FEW_DECISIONS
 
 
 @dataclass(frozen=True)

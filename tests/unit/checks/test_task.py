@@ -164,13 +164,18 @@ class TestVerdict:
         assert self.verdict(guessed(0, 8), db=7.5) == "fail"
         assert self.verdict(outcome(0, 8), Limit("sqnr_db", 8, "min", "flag"), db=7.5) == "fail"
 
-    def test_it_fails_beside_another_warning(self) -> None:
-        other = Finding("QD302", "activation-clipping", "warn", "warning", "", "seen", "")
-        verdict, _ = self.judged(outcome(0, 8), db=7.5, others=[other])
-        assert verdict.status == "fail"
+    def test_beside_another_warning_that_one_carries_the_verdict(self) -> None:
+        other = Finding(
+            "QD302", "activation-clipping", "warn", "warning", "", "seen", "", gate="int8"
+        )
+        verdict, found = self.judged(outcome(0, 8), db=7.5, others=[other])
+        assert (verdict.status, verdict.reason) == ("warn", "activation-clipping: seen")
+        assert [f.status for f in found if f.slug == "output-error"] == ["info"]
 
     def test_behind_a_cause_it_is_a_remark(self) -> None:
-        cause = Finding("QD302", "activation-clipping", "fail", "error", "", "seen", "")
+        cause = Finding(
+            "QD302", "activation-clipping", "fail", "error", "", "seen", "", gate="int8"
+        )
         verdict, found = self.judged(outcome(0, 8), db=7.5, others=[cause])
         assert verdict.reason == "activation-clipping: seen"
         assert [f.status for f in found if f.slug == "output-error"] == ["info"]
