@@ -39,7 +39,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         beyond, status = _violations(judged, WARN_LIMITS), "warn"
         if beyond and _task_is_sound(context):
             status = "info"
-    lengths = [o for o in context.outputs if o.accumulated and o.reason and o.state == "ok"]
+    lengths = [o for o in outputs if o.reason and o.state in ("ok", "identical")]
     if beyond:
         yield _found(status, beyond)
     elif lengths:
