@@ -25,10 +25,9 @@ single one that differs among several does not warn. Limits that the user sets
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
-from qdebug.analysis.tasks import FEW_DECISIONS, TaskOutcome
+from qdebug.analysis.tasks import FEW_DECISIONS, TaskOutcome, wilson
 from qdebug.checks.check import Check, CheckContext
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Confidence, Finding, FindingStatus, Limit
@@ -160,16 +159,6 @@ def _doubt(outcome: TaskOutcome) -> str | None:
         f"{many} only: the share of equal ones is between {100 * low:.0f} and {100 * high:.0f} % "
         "in truth (95 % interval); use more samples"
     )
-
-
-def wilson(equal: float, decisions: float) -> tuple[float, float]:
-    """Wilson's score interval of a share, at 95 %."""
-    z = 1.959964
-    share, n = equal / decisions, decisions
-    middle = share + z * z / (2 * n)
-    spread = z * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
 
 
 def _confidence(outcome: TaskOutcome) -> Confidence:

@@ -135,7 +135,8 @@ def _add_measuring_options(group: argparse._ArgumentGroup) -> None:
         "--task",
         metavar="TASK",
         help="how outputs are judged: auto (default), none, classification, detection, "
-        "segmentation, text, or module:function",
+        "segmentation, text, keypoints, regression, embedding, or module:function: a function of "
+        "both models' outputs (arrays by name) that returns numbers by name",
     )
     group.add_argument(
         "--vendor",

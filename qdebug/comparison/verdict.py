@@ -35,7 +35,7 @@ def decide(
     compared = [o for o in outputs if o.accumulated is not None and o.state != "low_signal"]
     if not compared and any(f.slug == "dead-output" for f in failed):
         return _failed(failed, used)
-    if not compared:
+    if not compared and not any(_judges_task(f) for f in findings):
         return Verdict("inconclusive", "int8", _why_nothing(outputs), used)
     for output in compared:
         if output.state in _DEAD:
@@ -43,6 +43,11 @@ def decide(
     if failed:
         return _failed(failed, used)
     return _by_warnings(findings, used)
+
+
+def _judges_task(finding: Finding) -> bool:
+    """Whether the task alone gives an answer: its outputs may be classes, which have no error."""
+    return finding.slug == "task-effect" and finding.status in ("pass", "warn", "fail")
 
 
 def _failed(failed: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:

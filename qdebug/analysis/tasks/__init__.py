@@ -7,7 +7,7 @@ a task; ``recognize`` says which one a model does, ``TaskWatch`` counts over the
 
 from qdebug.analysis.tasks.priors import prior_constants
 from qdebug.analysis.tasks.recognize import check_task_name
-from qdebug.analysis.tasks.task import Task, TaskLimits
+from qdebug.analysis.tasks.task import Task, TaskLimits, wilson
 from qdebug.analysis.tasks.watch import FEW_DECISIONS, Shown, TaskOutcome, TaskWatch, shaped_like
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "check_task_name",
     "prior_constants",
     "shaped_like",
+    "wilson",
 ]

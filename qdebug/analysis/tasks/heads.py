@@ -38,6 +38,7 @@ def possible_heads(facts: OutputFacts) -> Iterator[Head]:
         queries.recognize_queries,
         priors.recognize,
         queries.recognize_rows,
+        queries.recognize_split_rows,
         _one_output,
         raw_heads.recognize,
     )

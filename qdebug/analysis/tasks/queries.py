@@ -38,6 +38,28 @@ def recognize_rows(facts: OutputFacts) -> Head | None:
     return None
 
 
+def recognize_split_rows(facts: OutputFacts) -> Head | None:
+    """Boxes, scores and classes after suppression apart: TensorRT's ``EfficientNMS``."""
+    flat = {n: v for n, v in facts.outputs.items() if v.ndim == 2 and v.shape[0] == 1}
+    for boxes, b in facts.outputs.items():
+        if b.ndim != 3 or b.shape[0] != 1 or b.shape[2] != 4 or b.shape[1] > _MOST_ROWS:
+            continue
+        rows = {n: v for n, v in flat.items() if v.shape[1] == b.shape[1] and v.size > 1}
+        classes = next((n for n, v in rows.items() if _are_classes(v)), None)
+        scores = next(
+            (n for n, v in rows.items() if n != classes and likely_probabilities(v)), None
+        )
+        if len(rows) == 2 and classes is not None and scores is not None:
+            decoder = _SplitRows(boxes, scores, classes, _scale(b[0], facts))
+            form = "boxes after suppression in the model, scores and classes apart"
+            return Head(form, decoder, (boxes, scores, classes), overlap=1.0, any_length=True)
+    return None
+
+
+def _are_classes(values: Array) -> bool:
+    return bool(np.all(values == np.rint(values)) and values.min() >= -1)
+
+
 _COLUMNS = ((0, 4, 5), (1, 6, 5), (3, 2, 1))
 """First of the four corners, score, class: Ultralytics' ``[n, 6]``, YOLOv7's ``[n, 7]`` behind a
 batch number, and Caffe's ``DetectionOutput`` (``image, label, score, corners``)."""
@@ -82,10 +104,29 @@ class _Rows:
         value = np.asarray(outputs[self.output], np.float64)
         table = value.reshape(value.shape[-2:])
         first, score, label = self.columns
-        classes = np.clip(np.rint(np.nan_to_num(table[:, label])), 0, None).astype(np.int64)
-        scores = np.zeros((len(table), int(classes.max(initial=0)) + 1))
-        scores[np.arange(len(table)), classes] = table[:, score]
+        scores = _by_class(table[:, score], table[:, label])
         return table[:, first : first + 4] * (*self.scale, *self.scale), scores
+
+
+@dataclass(frozen=True)
+class _SplitRows:
+    boxes: str
+    scores: str
+    classes: str
+    scale: tuple[float, float]
+
+    def __call__(self, outputs: Outputs) -> Candidates:
+        parts = [outputs[name].reshape(-1) for name in (self.scores, self.classes)]
+        boxes = np.asarray(outputs[self.boxes], np.float64).reshape(-1, 4)
+        return boxes * (*self.scale, *self.scale), _by_class(*parts)
+
+
+def _by_class(scores: Array, classes: Array) -> npt.NDArray[np.float64]:
+    """Scores ``[n, classes]`` of rows that have one class each."""
+    labels = np.clip(np.rint(np.nan_to_num(classes)), 0, None).astype(np.int64)
+    table = np.zeros((len(scores), int(labels.max(initial=0)) + 1))
+    table[np.arange(len(scores)), labels] = scores
+    return table
 
 
 def recognize_queries(facts: OutputFacts) -> Head | None:

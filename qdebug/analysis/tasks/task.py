@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,6 +167,16 @@ def recognition(
 def share(part: float, whole: float) -> float:
     """``part / whole``, and 1 of nothing: no decision is no wrong decision."""
     return part / whole if whole else 1.0
+
+
+def wilson(equal: float, decisions: float) -> tuple[float, float]:
+    """Wilson's score interval of a share, at 95 %."""
+    z = 1.959964
+    share, n = equal / decisions, decisions
+    middle = share + z * z / (2 * n)
+    spread = z * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
 
 
 def percent(value: float) -> str:

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from qdebug.analysis.tasks import TaskLimits, TaskOutcome
+from qdebug.analysis.tasks import TaskLimits, TaskOutcome, wilson
 from qdebug.checks.check import CheckContext, run_check
 from qdebug.checks.output_error import CHECK as OUTPUT_ERROR
-from qdebug.checks.task import CHECK, wilson
+from qdebug.checks.task import CHECK
 from qdebug.checks.weigh import weigh
 from qdebug.comparison.verdict import decide
 from qdebug.run.gates import gate_of

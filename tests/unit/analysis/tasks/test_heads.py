@@ -235,6 +235,16 @@ def rows_of_seven() -> dict[str, Array]:
     return {"output": np.concatenate([batch, rows[:, :4], rows[:, 5:], rows[:, 4:5]], axis=1)}
 
 
+def split_rows() -> dict[str, Array]:
+    rows = end_to_end()["output"]
+    return {
+        "num_dets": np.array([[len(TRUTH)]]),
+        "det_boxes": rows[..., :4],
+        "det_scores": rows[..., 4],
+        "det_classes": rows[..., 5],
+    }
+
+
 def caffe_rows() -> dict[str, Array]:
     rows = end_to_end()["output"][0, : len(TRUTH)]
     unit = rows[:, :4] / [*SIZE, *SIZE]
@@ -359,6 +369,10 @@ FORMS: dict[str, tuple[Callable[[], dict[str, Array]], str]] = {
         "YOLOX feature maps, boxes, objectness and 5 classes apart",
     ),
     "rows of seven": (rows_of_seven, "boxes after suppression in the model"),
+    "split rows": (
+        split_rows,
+        "boxes after suppression in the model, scores and classes apart",
+    ),
     "caffe": (caffe_rows, "boxes after suppression in the model"),
     "detr": (detr, "DETR head, 5 classes"),
     "rt-detr": (lambda: detr(True), "DETR head, 5 classes"),

@@ -159,7 +159,7 @@ class TestNamedTasks:
         turned = vectors[[0, 2, 1, 3]]
         watched = TaskWatch("embedding", SIZE, {})
         for f, q in zip(vectors, turned, strict=True):
-            watched.add(NOWHERE, {"y": np.float32([f])}, {"y": np.float32([q])})
+            watched.add(NOWHERE, {"y": np.array([f], np.float32)}, {"y": np.array([q], np.float32)})
         found = watched.outcome()
         assert found is not None
         assert found.result.numbers["neighbours"] == 0
@@ -200,16 +200,40 @@ class TestLengths:
 
     def test_a_run_compares_the_common_part(self, tmp_path: Path) -> None:
         """Values above a threshold: the quant model's threshold is higher, so it keeps fewer."""
-        files = [str(tmp_path / name) for name in ("float.onnx", "quant.onnx")]
+        files = [tmp_path / name for name in ("float.onnx", "quant.onnx")]
         for file, limit in zip(files, (0.1, 0.4), strict=True):
             onnx.save(_selecting(limit), file)
         np.save(tmp_path / "x.npy", np.linspace(0, 1, 20, dtype=np.float32)[None, ::-1].copy())
-        run = qdebug.compare(*files, [str(tmp_path / "x.npy")], output=tmp_path / "run")
+        inputs = [str(tmp_path / "x.npy")]
+        run = qdebug.compare(files[0], files[1], inputs, output=tmp_path / "run")
         (output,) = run.outputs
         assert output.reason == "length 18 in float and 12 in quant: the first 12 are compared"
         assert output.accumulated is not None
         assert run.verdict.status == "warn"
         assert "length 18 in float" in run.verdict.reason
+
+
+def test_a_map_of_classes_is_judged_though_it_has_no_error(tmp_path: Path) -> None:
+    """``ArgMax`` in the graph: int64 outputs are not captured, and still are the task."""
+    small = next(small for small in SMALL if small.name == "segment_quiet")
+    files = []
+    for name, bias in (("float", 0.0), ("same", 0.01), ("other", 40.0)):
+        model = small.model(0)
+        graph = model.graph
+        graph.node.append(helper.make_node("Add", ["classes", "bias"], ["moved"]))
+        graph.node.append(helper.make_node("ArgMax", ["moved"], ["map"], axis=1, keepdims=0))
+        values = np.array([bias, 0, 0, 0], np.float32).reshape(1, 4, 1, 1)
+        graph.initializer.append(onnx.numpy_helper.from_array(values, "bias"))
+        del graph.output[:]
+        graph.output.append(helper.make_tensor_value_info("map", TensorProto.INT64, None))
+        files.append(tmp_path / f"{name}.onnx")
+        onnx.save(onnx.shape_inference.infer_shapes(model), files[-1])
+    pictures = [str(p) for p in draw(tmp_path, 3, 7)]
+    for other, status in ((files[1], "pass"), (files[2], "fail")):
+        run = qdebug.compare(files[0], other, pictures, preprocess=SPEC, output=tmp_path / status)
+        assert run.task is not None
+        assert (run.task.kind, run.task.recognized) == ("segmentation", "recognized")
+        assert run.verdict.status == status
 
 
 def _selecting(limit: float) -> onnx.ModelProto:
