@@ -128,7 +128,13 @@ class Capture:
         self._signature = _signature(feeds)
         self.shapes = self._pair_shapes()
         axes = channel_axes(float_graph, self.float_types)
-        self.stats = [LayerStats(p.quantizer, axes.get(p.float_tensor), samples) for p in pairs]
+        ends = set(float_graph.outputs)
+        self.stats = [
+            LayerStats(
+                p.quantizer, axes.get(p.float_tensor), samples, prefix=p.float_tensor in ends
+            )
+            for p in pairs
+        ]
         self._float_taps = [Tap(i, p.float_tensor, TensorForm()) for i, p in enumerate(pairs)]
         self._quant_taps = [Tap(i, p.read, p.read_form) for i, p in enumerate(pairs)]
         self._float_plan = schedule(float_graph, [[p.float_tensor] for p in pairs])

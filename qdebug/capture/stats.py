@@ -74,9 +74,18 @@ class LayerStats:
         quantizer: at this tensor, if any.
         channel_axis: in the float layout, if any.
         samples: number of samples to come; each contributes its part of the sampled values.
+        prefix: compare the common part of values whose length along one axis differs, as that of an
+            output does whose length depends on values.
     """
 
-    def __init__(self, quantizer: Quantizer | None, channel_axis: int | None, samples: int) -> None:
+    def __init__(
+        self,
+        quantizer: Quantizer | None,
+        channel_axis: int | None,
+        samples: int,
+        *,
+        prefix: bool = False,
+    ) -> None:
         self.range = Range.of(quantizer)
         self.channel_axis = channel_axis
         self.shape: tuple[int, ...] = ()
@@ -88,11 +97,14 @@ class LayerStats:
         self.histogram = PairHistogram()
         self.codes = np.zeros(self.range.codes if self.range else 0, np.bool_)
         self.mismatch: str | None = None
+        self.lengths: tuple[int, int] | None = None
+        """Lengths of the two sides in the last sample in which they differ."""
+        self._prefix = prefix
         self._values = max(1024, SAMPLED_VALUES // max(1, samples))
 
     def add(self, float_value: Array, quant_value: Array) -> None:
         """Include one sample's accumulated pair, both float32."""
-        quant_value = self._fitted(float_value, quant_value)
+        float_value, quant_value = self._fitted(float_value, quant_value)
         if self.mismatch is not None:
             return
         self.shape = self.shape or float_value.shape
@@ -113,7 +125,7 @@ class LayerStats:
 
         The same sample's accumulated pair has been added before.
         """
-        quant_value = self._fitted(float_value, quant_value)
+        float_value, quant_value = self._fitted(float_value, quant_value)
         if self.mismatch is not None:
             return
         moments = measure(float_value, quant_value)
@@ -123,15 +135,23 @@ class LayerStats:
             self.local.add(moments)
         self.local_clipped_ee += self._clipped(float_value, quant_value, moments)[1]
 
-    def _fitted(self, float_value: Array, quant_value: Array) -> Array:
-        """The quant value in the float value's shape, where only unit dimensions differ."""
+    def _fitted(self, float_value: Array, quant_value: Array) -> tuple[Array, Array]:
+        """Both in one shape, where only unit dimensions or one length differ."""
         if float_value.shape == quant_value.shape:
-            return quant_value
+            return float_value, quant_value
         squeezed = [tuple(d for d in v.shape if d != 1) for v in (float_value, quant_value)]
         if squeezed[0] == squeezed[1]:
-            return quant_value.reshape(float_value.shape)
+            return float_value, quant_value.reshape(float_value.shape)
+        axis = _differing_axis(float_value.shape, quant_value.shape) if self._prefix else None
+        if axis is not None:
+            return self._cut(float_value, quant_value, axis)
         self.mismatch = f"shapes differ: {list(float_value.shape)} and {list(quant_value.shape)}"
-        return quant_value
+        return float_value, quant_value
+
+    def _cut(self, float_value: Array, quant_value: Array, axis: int) -> tuple[Array, Array]:
+        self.lengths = float_value.shape[axis], quant_value.shape[axis]
+        common = (*(slice(None),) * axis, slice(min(self.lengths)))
+        return np.ascontiguousarray(float_value[common]), np.ascontiguousarray(quant_value[common])
 
     def _axis_for(self, value: Array) -> int | None:
         axis = self.channel_axis
@@ -153,3 +173,11 @@ class LayerStats:
         self.histogram.add(f, q)
         if self.range is not None:
             self.codes |= self.range.code_bits(q)
+
+
+def _differing_axis(first: tuple[int, ...], second: tuple[int, ...]) -> int | None:
+    """The only axis along which two shapes differ; None where that is not so."""
+    if len(first) != len(second):
+        return None
+    axes = [at for at, (a, b) in enumerate(zip(first, second, strict=True)) if a != b]
+    return axes[0] if len(axes) == 1 else None

@@ -67,7 +67,7 @@ def _task_number(context: CheckContext) -> tuple[str, float] | None:
 
 def _task_fails(context: CheckContext) -> bool:
     found, task = _task_number(context), context.task
-    if found is None or task is None or task.limits is None:
+    if found is None or task is None or task.limits is None or task.guessed:
         return False
     given = [x for x in context.limits or () if x.about_task and x.task_number == found[0]]
     if given:

@@ -11,6 +11,7 @@ import qdebug.checks
 from qdebug.checks.check import Check, run_check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.settle import settle
+from qdebug.checks.weigh import weigh
 from qdebug.errors import UsageError
 from qdebug.plugins import load_plugin, plugin_names
 from qdebug.run.kinds import KINDS, Family, Kind
@@ -31,7 +32,7 @@ def run_checks(context: CheckContext) -> list[Finding]:
     """Findings of the input gate and every check, ordered by status, then gain, then id.
 
     Plug-ins of the entry-point group ``qdebug.checks`` run after the built-in checks. What follows
-    from another finding is lowered to a remark (``settle``).
+    from another finding is lowered to a remark (``settle``, ``weigh``).
     """
     kinds, checks = dict(KINDS), list(built_in_checks())
     findings = list(context.input_findings)
@@ -45,7 +46,9 @@ def run_checks(context: CheckContext) -> list[Finding]:
         checks.append(check)
     for check in checks:
         findings.extend(run_check(check, context))
-    return sorted(settle(findings, context.layers, kinds), key=_rank)
+    agrees = context.task is not None and context.task.agrees
+    settled = weigh(settle(findings, context.layers, kinds), context.limits, agrees)
+    return sorted(settled, key=_rank)
 
 
 def _plugin(name: str, kinds: Mapping[str, Kind]) -> Check:

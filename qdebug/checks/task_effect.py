@@ -7,9 +7,16 @@ task               number                                                      w
 =================  ==========================================================  ====  ====
 classification     ``task.top1``: samples with the same top-1 class            0.9   0.5
 detection          ``task.f1``: F1 of the quant boxes against the float ones   0.9   0.5
+                   ``task.score_change``: mean change of the kept boxes' score 0.2
 segmentation       ``task.iou``: mean IoU of what both models mark             0.8   0.5
 text               ``task.same_text``: samples with the same text              0.9   0.5
+keypoints          ``task.same_place``: peaks at the same place                0.9   0.5
+regression         ``task.close``: values within 0.05 of the values' extent    0.9   0.5
+embedding          ``task.cosine``: mean cosine of the vectors                 0.95  0.8
 =================  ==========================================================  ====  ====
+
+A task that was only guessed from the outputs' shapes never fails, and does not even warn while
+all outputs it reads are above ``FINE_DB``.
 
 Few decisions prove little: the defaults fail on no fewer than ``LEAST_TO_FAIL`` decisions, and a
 single one that differs among several does not warn. Limits that the user sets
@@ -18,13 +25,13 @@ single one that differs among several does not warn. Limits that the user sets
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 
-from qdebug.analysis.tasks import TaskOutcome
+from qdebug.analysis.tasks import FEW_DECISIONS, TaskOutcome, wilson
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.task import FEW_DECISIONS, LEAST_TO_FAIL
+from qdebug.checks.facts.effect import FINE_DB
+from qdebug.checks.facts.task import LEAST_TO_FAIL
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Confidence, Finding, FindingStatus, Limit
 
@@ -42,8 +49,8 @@ def _applies(context: CheckContext) -> str | None:
     if context.task is not None:
         return None
     return (
-        "the outputs are not recognized as class scores, boxes, maps or text; give "
-        "--task module:function to measure them"
+        "task not recognized: the outputs do not behave like class scores, boxes, maps, points or "
+        "text; name it with --task, or give --task module:function to measure them"
     )
 
 
@@ -75,12 +82,26 @@ def _by_default(context: CheckContext, outcome: TaskOutcome) -> Finding:
         return _found(context, outcome, "info", "The task is measured; no limit is set", [])
     fail, warn = outcome.limits.as_limits()
     value = outcome.result.numbers[outcome.limits.number]
+    if outcome.guessed and warn.violated_by(value):
+        return _guessed(context, outcome, warn)
     if fail.violated_by(value) and outcome.decisions >= LEAST_TO_FAIL:
         return _found(context, outcome, "fail", "The quant model fails at its task", [fail])
     alone = outcome.wrong <= 1 < outcome.decisions
-    if warn.violated_by(value) and not alone:
-        return _found(context, outcome, "warn", "The quant model decides differently", [warn])
+    beyond = [warn] if warn.violated_by(value) and not alone else outcome.beside()
+    if beyond:
+        return _found(context, outcome, "warn", "The quant model decides differently", beyond)
     return _found(context, outcome, "pass", "The quant model decides as the float model", [warn])
+
+
+def _guessed(context: CheckContext, outcome: TaskOutcome, limit: Limit) -> Finding:
+    """A guess that sees a difference: a warning at most, and none while the outputs are fine."""
+    read = [o for o in context.outputs if o.name in outcome.result.signal and o.accumulated]
+    levels = [o.accumulated.sqnr_db for o in read if o.accumulated is not None]
+    fine = bool(levels) and min(levels) >= FINE_DB
+    few = outcome.decisions < LEAST_TO_FAIL or outcome.wrong <= 1
+    status: FindingStatus = "info" if fine or few else "warn"
+    title = "What looks like the task's result differs; the task is a guess"
+    return _found(context, outcome, status, title, [limit])
 
 
 def _found(
@@ -91,6 +112,9 @@ def _found(
     limits: list[Limit],
 ) -> Finding:
     told = [_told(outcome, limit) for limit in limits]
+    if outcome.guessed:
+        why = "; ".join(outcome.result.evidence)
+        told.append(f"the task is a guess ({why}): confirm it with --task {outcome.result.kind}")
     doubt = _doubt(outcome) if outcome.limits is not None else None
     return CHECK.found(
         status,
@@ -137,18 +161,8 @@ def _doubt(outcome: TaskOutcome) -> str | None:
     )
 
 
-def wilson(equal: float, decisions: float) -> tuple[float, float]:
-    """Wilson's score interval of a share, at 95 %."""
-    z = 1.959964
-    share, n = equal / decisions, decisions
-    middle = share + z * z / (2 * n)
-    spread = z * math.sqrt(max(share * (1 - share), 0.0) / n + z * z / (4 * n * n))
-    scale = 1 + z * z / n
-    return max((middle - spread) / scale, 0.0), min((middle + spread) / scale, 1.0)
-
-
 def _confidence(outcome: TaskOutcome) -> Confidence:
-    if outcome.decisions < FEW_DECISIONS:
+    if outcome.decisions < FEW_DECISIONS or outcome.guessed:
         return "low"
     return "high" if outcome.decisions >= MANY_DECISIONS else "medium"
 

@@ -23,7 +23,8 @@ def _unpaired(context: CheckContext) -> Iterator[Finding]:
     left = [x for x in context.pairing.unpaired_float if not _EXPECTED.match(x.reason)]
     total = len(left) + len(context.joined)
     share = len(left) / max(total, 1)
-    lost = [o.name for o in context.outputs if o.state == "not_compared"]
+    judged = context.task.result.signal if context.task is not None else ()
+    lost = [o.name for o in context.outputs if o.state == "not_compared" and o.name not in judged]
     if share < NOTEWORTHY_SHARE and not lost:
         return
     reasons = Counter(item.reason for item in left).most_common(8)

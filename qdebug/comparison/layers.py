@@ -93,8 +93,16 @@ def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, objec
         "range_float": _range(total.min_f, total.max_f),
         "range_quant": _range(total.min_q, total.max_q),
         "state": state,
-        "reason": reason_or_none,
+        "reason": reason_or_none or _lengths(stat),
     }
+
+
+def _lengths(stat: LayerStats) -> str | None:
+    """That only the common part of a tensor was compared."""
+    if stat.lengths is None:
+        return None
+    f, q = stat.lengths
+    return f"length {f} in float and {q} in quant: the first {min(f, q)} are compared"
 
 
 def _worst_sample(

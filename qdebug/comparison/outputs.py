@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from qdebug.analysis.ceiling import Ceiling
-from qdebug.analysis.tasks import Shown, TaskWatch, shaped_like
+from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sides import Side
+from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.geometry import Geometry
@@ -51,13 +53,15 @@ class OutputRuns:
         self.deployed = DeployedOutputs(*graphs, settings, names)
         self.ceiling = Ceiling(graphs[1], pairing, settings[1], names) if ceiling else None
         size = next((item.size for item in sides[0].contract.inputs if item.size), None)
-        self.task = TaskWatch(task, size, {**graphs[1].metadata, **graphs[0].metadata})
+        metadata = {**graphs[1].metadata, **graphs[0].metadata}
+        self.task = TaskWatch(task, size, metadata, prior_constants(graphs[0]))
         self._outputs = {
             at: pair.float_tensor
             for at, pair in enumerate(pairing.pairs)
             if pair.float_tensor in names
         }
         self._deployed_samples = deployed_samples(samples)
+        self._whole = whole_outputs(graphs[0])
         self._declared: dict[str, dict[str, Array]] = {"float": {}, "quant": {}}
 
     def receive(self, at: int, side: str, value: Array) -> None:
@@ -68,16 +72,39 @@ class OutputRuns:
     def finish_sample(self, number: int, feeds: tuple[Feeds, Feeds], shown: Shown) -> None:
         """All values of a sample were received."""
         reference, test = self._declared["float"], self._declared["quant"]
-        self.task.add(shown, reference, shaped_like(test, reference))
+        deployed: tuple[dict[str, Array], dict[str, Array]] = {}, {}
+        if self._whole or number in self._deployed_samples:
+            deployed = self._run_deployed(feeds, shaped_like(test, reference))
+        self.task.add(
+            shown,
+            {**reference, **self._whole_of(deployed[0])},
+            {**test, **self._whole_of(deployed[1])},
+        )
         if number in self._deployed_samples:
-            float_values, quant_values = self.deployed.add_sample(feeds, test)
-            named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
-            self.task.add_variant("deployed", float_values, named)
+            self.task.add_variant("deployed", *deployed)
         if self.ceiling is not None:
             values = shaped_like(self.ceiling.run(feeds[1]), reference)
             self.ceiling.measure(reference, values)
             self.task.add_variant("ceiling", reference, values)
         self._declared = {"float": {}, "quant": {}}
+
+    def _run_deployed(
+        self, feeds: tuple[Feeds, Feeds], declared: Mapping[str, Array]
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Both models' outputs as deployed, by the float model's names."""
+        float_values, quant_values = self.deployed.add_sample(feeds, declared)
+        named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
+        return float_values, named
+
+    def _whole_of(self, values: Mapping[str, Array]) -> dict[str, Array]:
+        """Classes and counts, which are not captured: for the task they are numbers too."""
+        return {n: values[n].astype(np.float32) for n in self._whole if n in values}
+
+
+def whole_outputs(graph: Graph) -> tuple[str, ...]:
+    """Outputs of whole numbers: classes of pixels or boxes, and their count."""
+    kinds = (onnx.TensorProto.INT64, onnx.TensorProto.INT32, onnx.TensorProto.UINT8)
+    return tuple(name for name in graph.outputs if graph.type_of(name).elem_type in kinds)
 
 
 def shown_sample(sample: Sample, info: SampleInfo, size: tuple[int, int] | None) -> Shown:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qdebug.checks.facts.limits import WARN_LIMITS, output_limits
-from qdebug.metrics.metric import METRICS
+from qdebug.checks.facts.limits import DEFAULT_LIMITS, WARN_LIMITS, is_given, output_limits
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Limit, OutputResult, Verdict
 
@@ -19,16 +18,15 @@ def decide(
 ) -> Verdict:
     """The verdict on a run.
 
-    A failed finding decides first, the one at the earliest gate; then the limits at the outputs.
+    A failed finding decides first, the one at the earliest gate; then a warning. The limits at the
+    outputs are the finding ``output-error``'s.
 
     Args:
         outputs: results at the outputs.
         findings: of all checks.
         limits: the user's limits; None for the defaults.
     """
-    about_task = [limit for limit in limits or () if limit.about_task]
-    by_default = len(about_task) == len(limits or ())
-    used = (*output_limits(limits), *about_task)
+    used = _limits_used(findings, limits)
     failed = [f for f in findings if f.status == "fail"]
     early = [f for gate in ("input", "float") for f in failed if gate_of(f) == gate]
     if early:
@@ -37,14 +35,19 @@ def decide(
     compared = [o for o in outputs if o.accumulated is not None and o.state != "low_signal"]
     if not compared and any(f.slug == "dead-output" for f in failed):
         return _failed(failed, used)
-    if not compared:
+    if not compared and not any(_judges_task(f) for f in findings):
         return Verdict("inconclusive", "int8", _why_nothing(outputs), used)
     for output in compared:
         if output.state in _DEAD:
             return Verdict("fail", "int8", f"output {output.name}: {output.reason}", used)
     if failed:
         return _failed(failed, used)
-    return _by_limits(compared, findings, used, by_default and not _task_is_sound(findings))
+    return _by_warnings(findings, used)
+
+
+def _judges_task(finding: Finding) -> bool:
+    """Whether the task alone gives an answer: its outputs may be classes, which have no error."""
+    return finding.slug == "task-effect" and finding.status in ("pass", "warn", "fail")
 
 
 def _failed(failed: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:
@@ -57,47 +60,27 @@ def _failed(failed: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:
     return Verdict("fail", gate_of(ceiling) or "int8", reason, limits)
 
 
-def _task_is_sound(findings: Sequence[Finding]) -> bool:
-    """Whether enough of the model's own decisions are known not to have changed."""
-    return any(
-        f.slug == "task-effect" and f.status == "pass" and f.confidence != "low" for f in findings
-    )
+def _limits_used(findings: Sequence[Finding], limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
+    """The limits that the outputs are held to: one of a metric, the one that a finding names."""
+    about_task = [limit for limit in limits or () if limit.about_task]
+    warned = any(f.slug == "output-error" and f.status == "warn" for f in findings)
+    failing = any(f.slug == "output-error" and _names(f, DEFAULT_LIMITS) for f in findings)
+    if warned and not failing and not is_given(limits):
+        return (*WARN_LIMITS, *about_task)
+    return (*output_limits(limits), *about_task)
 
 
-def _by_limits(
-    outputs: Sequence[OutputResult],
-    findings: Sequence[Finding],
-    limits: tuple[Limit, ...],
-    with_warnings: bool,
-) -> Verdict:
-    beyond = _first_violation(outputs, limits)
-    if beyond is not None:
-        return Verdict("fail", "int8", beyond, limits)
-    close = _first_violation(outputs, WARN_LIMITS) if with_warnings else None
-    if close is not None:
-        return Verdict("warn", "int8", close, limits)
+def _names(finding: Finding, limits: Sequence[Limit]) -> bool:
+    values = {limit.value for limit in limits}
+    return any(row[-1] in values for e in finding.evidence for row in e.data.get("rows", ()))
+
+
+def _by_warnings(findings: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:
     warned = next((f for f in findings if f.status == "warn"), None)
-    if warned is not None:
-        gate = gate_of(warned) or "int8"
-        return Verdict("warn", gate, f"{warned.slug}: {warned.seen}", limits)
-    return Verdict("pass", "int8", "every output is within its limits", limits)
-
-
-def _first_violation(outputs: Sequence[OutputResult], limits: Sequence[Limit]) -> str | None:
-    for output in outputs:
-        if output.accumulated is None:
-            continue
-        for limit in limits:
-            if limit.about_task:  # the check task-effect has judged these
-                continue
-            value = float(getattr(output.accumulated, limit.metric))
-            if limit.violated_by(value):
-                metric = METRICS[limit.metric]
-                sign = "<" if limit.direction == "min" else ">"
-                bound = f"{limit.value:g} {metric.unit}".rstrip()
-                shown = f"{metric.title} {metric.write(value, limit.value)}"
-                return f"output {output.name}: accumulated {shown} {sign} {bound}"
-    return None
+    if warned is None:
+        return Verdict("pass", "int8", "every output is within its limits", limits)
+    gate = gate_of(warned) or "int8"
+    return Verdict("warn", gate, f"{warned.slug}: {warned.seen}", limits)
 
 
 def _why_nothing(outputs: Sequence[OutputResult]) -> str:

@@ -86,7 +86,8 @@ class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, InputOptions
     task: str = option(
         "auto",
         "how outputs are judged: auto (as what they are recognized), none, classification, "
-        "detection, segmentation, text, or module:function",
+        "detection, segmentation, text, keypoints, regression, embedding, or module:function: a "
+        "function of both models' outputs (arrays by name) that returns numbers by name",
         "--task",
         kind=values.text("TASK"),
         group=MEASURED,

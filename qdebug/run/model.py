@@ -43,6 +43,7 @@ Severity = Literal["error", "warning", "info"]
 Confidence = Literal["low", "medium", "high"]
 Role = Literal["source", "victim", "sound"]
 Origin = Literal["flag", "file", "metadata", "assumed"]
+Recognition = Literal["declared", "recognized", "guessed"]
 
 
 @dataclass(frozen=True)
@@ -355,10 +356,19 @@ class TaskResult:
     """Effect on the task, where the output is recognizable."""
 
     kind: str
-    """``classification``, ``detection``, ``segmentation`` or the name of a user's function."""
+    """``classification``, ``detection``, ``segmentation``, ``text``, ``keypoints``, ``regression``,
+    ``embedding`` or the name of a user's function."""
     summary: str
     numbers: Mapping[str, float] = field(default_factory=dict)
     per_sample: tuple[Mapping[str, Any], ...] = ()
+    recognized: Recognition = "declared"
+    """``declared`` by the user; ``recognized``: the float model's values behave like the task's;
+    ``guessed``: only the shapes do, or something is assumed. A guess never fails a run."""
+    evidence: tuple[str, ...] = ()
+    """What ``recognized`` rests on, one phrase each."""
+    signal: Mapping[str, bool] = field(default_factory=dict)
+    """By output that the task reads: whether its values decide anything on these samples, which is
+    whether the float model's decisions change when the output is replaced by its mean."""
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,20 @@ compared: whole-tensor numbers of a detector can look perfect while it finds not
 a task; ``recognize`` says which one a model does, ``TaskWatch`` counts over the samples.
 """
 
+from qdebug.analysis.tasks.priors import prior_constants
 from qdebug.analysis.tasks.recognize import check_task_name
-from qdebug.analysis.tasks.task import Task, TaskLimits
-from qdebug.analysis.tasks.watch import Shown, TaskOutcome, TaskWatch, shaped_like
+from qdebug.analysis.tasks.task import Task, TaskLimits, wilson
+from qdebug.analysis.tasks.watch import FEW_DECISIONS, Shown, TaskOutcome, TaskWatch, shaped_like
 
 __all__ = [
+    "FEW_DECISIONS",
     "Shown",
     "Task",
     "TaskLimits",
     "TaskOutcome",
     "TaskWatch",
     "check_task_name",
+    "prior_constants",
     "shaped_like",
+    "wilson",
 ]

@@ -28,18 +28,22 @@ class Boxes:
         xyxy: float64 ``[count, 4]``, ``x1, y1, x2, y2`` in pixels of the model's input.
         scores: float64 ``[count]``, in 0..1.
         classes: int64 ``[count]``.
+        rows: int64 ``[count]``, which of the candidates each one is.
     """
 
     xyxy: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, chosen: Array) -> Boxes:
         """Some of the boxes, by index or mask."""
-        return Boxes(self.xyxy[chosen], self.scores[chosen], self.classes[chosen])
+        return Boxes(
+            self.xyxy[chosen], self.scores[chosen], self.classes[chosen], self.rows[chosen]
+        )
 
 
 @dataclass(frozen=True)
@@ -105,10 +109,12 @@ def detections(
         confidence: least score.
         overlap: see ``suppress``.
     """
+    scores = np.nan_to_num(scores)
     classes = scores.argmax(axis=1).astype(np.int64)
     best = scores[np.arange(len(scores)), classes].astype(np.float64)
     usable = (best >= confidence) & np.isfinite(xyxy).all(axis=1)
-    found = Boxes(np.asarray(xyxy, np.float64), best, classes).take(usable)
+    rows = np.arange(len(scores), dtype=np.int64)
+    found = Boxes(np.asarray(xyxy, np.float64), best, classes, rows).take(usable)
     return suppress(found, overlap)
 
 

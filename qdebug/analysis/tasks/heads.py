@@ -7,53 +7,50 @@ in pixels of the model's input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks import raw_heads
-from qdebug.analysis.tasks.boxes import OVERLAP, from_centers
-from qdebug.analysis.tasks.grids import Grid, grids_with, likely_probabilities, sigmoid
+from qdebug.analysis.tasks import faces, priors, queries, raw_heads
+from qdebug.analysis.tasks.boxes import from_centers
+from qdebug.analysis.tasks.grids import Grid, grids_with, likely_probabilities, sigmoid, softmax
+from qdebug.analysis.tasks.head import Candidates, Head, corners_from_sides
 from qdebug.analysis.tasks.task import OutputFacts, Outputs, class_names
 
 Array = npt.NDArray[Any]
-Candidates = tuple[Array, Array]
-"""Corners ``[n, 4]`` in pixels of the input, and scores ``[n, classes]``."""
 
 _V5_ANCHORS = 3
-_END_TO_END_BOXES = 1000
 _MASK_COEFFICIENTS = 32
 _RAW_OFFSET = 8.0
+_NANODET_BINS = 8
+"""``reg_max`` 7 of NanoDet's distribution focal loss."""
 
 
-@dataclass(frozen=True)
-class Head:
-    """A way to read boxes out of the outputs.
-
-    Attributes:
-        form: for people.
-        decode: outputs of one sample to candidates, before threshold and suppression.
-        overlap: for suppression; 1 where the model has suppressed overlapping boxes itself.
-    """
-
-    form: str
-    decode: Callable[[Outputs], Candidates]
-    overlap: float = OVERLAP
+def possible_heads(facts: OutputFacts) -> Iterator[Head]:
+    """The heads whose form the outputs have, the most particular first."""
+    if facts.input_size is None:
+        return
+    finders = (
+        faces.recognize,
+        queries.recognize_queries,
+        priors.recognize,
+        queries.recognize_rows,
+        queries.recognize_split_rows,
+        _one_output,
+        raw_heads.recognize,
+    )
+    for finder in finders:
+        head = finder(facts)
+        if head is not None:
+            yield head
 
 
 def recognize_head(facts: OutputFacts) -> Head | None:
-    """The head that the outputs are written by; None where they are no known one."""
-    if facts.input_size is None:
-        return None
-    finders = (_scores_and_boxes, _one_output, raw_heads.recognize)
-    for finder in finders:
-        found = finder(facts)
-        if found is not None:
-            return found if isinstance(found, Head) else Head(*found)
-    return None
+    """The first of ``possible_heads``."""
+    return next(possible_heads(facts), None)
 
 
 def _one_output(facts: OutputFacts) -> Head | None:
@@ -70,8 +67,6 @@ def _one_output(facts: OutputFacts) -> Head | None:
 def _table(facts: OutputFacts, name: str, value: Array) -> Head | None:
     assert facts.input_size is not None
     _, rows, columns = value.shape
-    if columns == 6 and rows <= _END_TO_END_BOXES and _ends_with_classes(value):
-        return Head("boxes after suppression in the model", _EndToEnd(name), overlap=1.0)
     if rows >= columns:  # a detector has more boxes than numbers a box
         per_cell = grids_with(facts.input_size, rows, (1, _V5_ANCHORS))
         return None if per_cell is None else _rows(facts, name, value, *per_cell)
@@ -81,7 +76,7 @@ def _table(facts: OutputFacts, name: str, value: Array) -> Head | None:
             decoder = _Table(
                 name, classes, 4, False, True, *_looks(facts, value[0, : 4 + classes].T)
             )
-            return Head(f"YOLOv8 head, {classes} classes", decoder)
+            return Head(f"YOLOv8 head, {classes} classes", decoder, (name,))
     return None
 
 
@@ -93,17 +88,30 @@ def _rows(facts: OutputFacts, name: str, value: Array, anchors: int, grid: Grid)
         if class_names(facts.metadata):
             classes = min(classes, len(class_names(facts.metadata)))
         decoder = _Table(name, classes, 5, True, False, *_looks(facts, value[0, :, : 5 + classes]))
-        return Head(f"YOLOv5 head, {classes} classes", decoder)
+        return Head(f"YOLOv5 head, {classes} classes", decoder, (name,))
+    nanodet = _nanodet(name, value, grid)
+    if nanodet is not None:
+        return nanodet
     if _is_raw_yolox(value):
         is_sigmoid = likely_probabilities(value[0, :, 4:])
         form = f"YOLOX head of grid offsets, {columns - 5} classes"
-        return Head(form, _Yolox(name, grid, not is_sigmoid))
+        return Head(form, _Yolox(name, grid, not is_sigmoid), (name,))
     names = len(class_names(facts.metadata))
     has_objectness = columns != 84 and names != columns - 4
     first = 5 if has_objectness else 4
     looks = _looks(facts, value[0])
     decoder = _Table(name, columns - first, first, has_objectness, False, *looks)
-    return Head(f"anchor-free head, {columns - first} classes", decoder)
+    return Head(f"anchor-free head, {columns - first} classes", decoder, (name,))
+
+
+def _nanodet(name: str, value: Array, grid: Grid) -> Head | None:
+    """NanoDet-Plus: class probabilities, then a distribution over eight bins for each side."""
+    classes = value.shape[2] - 4 * _NANODET_BINS
+    if classes < 1 or not likely_probabilities(value[0, :, :classes]):
+        return None
+    if likely_probabilities(value[0, :, classes:]):
+        return None
+    return Head(f"NanoDet head, {classes} classes", _NanoDet(name, grid, classes), (name,))
 
 
 def _class_count(facts: OutputFacts, rows: int) -> int:
@@ -129,34 +137,6 @@ def _is_raw_yolox(value: Array) -> bool:
     """Whether centres are offsets in cells, and sizes logarithms, rather than pixels."""
     offsets = float(np.median(np.abs(value[0, :, :2])))
     return offsets < _RAW_OFFSET and float(np.max(value[0, :, 2:4])) < _RAW_OFFSET
-
-
-def _ends_with_classes(value: Array) -> bool:
-    scores, classes = value[0, :, 4], value[0, :, 5]
-    return bool(
-        np.all(classes == np.rint(classes))
-        and classes.min(initial=0) >= -1
-        and likely_probabilities(scores)
-    )
-
-
-def _scores_and_boxes(facts: OutputFacts) -> Head | None:
-    """SSD style: one output ``[1, n, classes]`` of probabilities, one ``[1, n, 4]`` of corners."""
-    if len(facts.outputs) != 2:
-        return None
-    named = list(facts.outputs.items())
-    for (boxes, b), (scores, s) in (named, named[::-1]):
-        if b.ndim != 3 or s.ndim != 3 or b.shape[2] != 4 or b.shape[:2] != s.shape[:2]:
-            continue
-        if s.shape[2] < 2 or not likely_probabilities(s):
-            continue
-        if not np.allclose(s.sum(axis=2), 1, atol=0.02):
-            continue
-        form = f"SSD head, {s.shape[2] - 1} classes and background"
-        assert facts.input_size is not None
-        scale = facts.input_size if float(np.max(np.abs(b))) <= 2.0 else (1, 1)
-        return Head(form, _Ssd(boxes, scores, (float(scale[0]), float(scale[1]))))
-    return None
 
 
 @dataclass(frozen=True)
@@ -202,30 +182,19 @@ class _Yolox:
 
 
 @dataclass(frozen=True)
-class _Ssd:
-    """Corners and class probabilities, background first."""
-
-    boxes: str
-    scores: str
-    scale: tuple[float, float]
-
-    def __call__(self, outputs: Outputs) -> Candidates:
-        corners = outputs[self.boxes][0] * (*self.scale, *self.scale)
-        return np.asarray(corners, np.float64), outputs[self.scores][0, :, 1:]
-
-
-@dataclass(frozen=True)
-class _EndToEnd:
-    """Rows of ``x1, y1, x2, y2, score, class``."""
+class _NanoDet:
+    """Distances to four sides in cells, from the cell's corner; see NanoDet-Plus' head."""
 
     output: str
+    grid: Grid
+    classes: int
 
     def __call__(self, outputs: Outputs) -> Candidates:
         table = np.asarray(outputs[self.output][0], np.float64)
-        classes = np.clip(np.rint(table[:, 5]), 0, None).astype(np.int64)
-        scores = np.zeros((len(table), int(classes.max(initial=0)) + 1))
-        scores[np.arange(len(table)), classes] = table[:, 4]
-        return table[:, :4], scores
+        bins = table[:, self.classes :].reshape(-1, 4, _NANODET_BINS)
+        sides = softmax(bins, axis=2) @ np.arange(_NANODET_BINS)
+        corners = corners_from_sides(self.grid.cells, sides) * self.grid.strides[:, None]
+        return corners, table[:, : self.classes]
 
 
 def describe_outputs(outputs: Mapping[str, Array]) -> str:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.tasks.grids import likely_probabilities
 from qdebug.analysis.tasks.task import (
+    Behaviour,
     Effect,
     OutputFacts,
     Outputs,
@@ -27,6 +28,8 @@ LIMITS = TaskLimits("same_text", warn=0.9, fail=0.5)
 _LEAST_STEPS = 8
 _LEAST_CLASSES = 11
 """Ten digits and the blank."""
+_CLEAR, _LEAST_CLEAR = 0.5, 0.5
+"""CTC outputs are peaked (Graves, 2006): most steps give most of the probability to one symbol."""
 
 
 def recognize(facts: OutputFacts) -> Task | None:
@@ -39,7 +42,19 @@ def recognize(facts: OutputFacts) -> Task | None:
         blank = 0 if len(characters) > 1 else _likely_blank(table)
         judge = _Judge(name, blank, characters if len(characters) > 1 else ())
         form = f"CTC output {name}, {table.shape[1]} characters"
-        return Task("text", form, judge, total, describe, LIMITS, "decisions")
+        return Task(
+            "text",
+            form,
+            judge,
+            total,
+            describe,
+            LIMITS,
+            "decisions",
+            reads=(name,),
+            behaves=judge.behaves,
+            told="the metadata lists the characters" if len(characters) > 1 else "",
+            any_length=True,
+        )
     return None
 
 
@@ -93,6 +108,15 @@ class _Judge:
             "characters": float(len(f)),
         }
         return Effect(facts, counts, edits / max(len(f), len(q), 1))
+
+    def behaves(self, outputs: Outputs) -> Behaviour:
+        """Whether every step is a distribution with one clear character, and something is read."""
+        table = np.nan_to_num(outputs[self.output].reshape(-1, outputs[self.output].shape[2]))
+        clear = float(np.mean(table.max(axis=1) >= _CLEAR))
+        told = f"one character has at least {_CLEAR:g} at {percent(clear)} of the steps"
+        if clear < _LEAST_CLEAR:
+            return Behaviour(False, told)
+        return Behaviour(True if self._read(outputs[self.output]) else None, told)
 
     def _read(self, value: Array) -> list[int]:
         best = np.nan_to_num(value.reshape(-1, value.shape[2])).argmax(axis=1).tolist()

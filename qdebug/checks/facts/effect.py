@@ -8,7 +8,7 @@ from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.outputs import lowest_output_db, output_parts
 from qdebug.checks.facts.reach import node_index
-from qdebug.checks.facts.task import task_is_harmed, task_is_sound
+from qdebug.checks.facts.task import task_holds, task_is_harmed, task_is_sound
 from qdebug.run.model import FindingStatus
 
 FAIL_GAIN_DB, WARN_GAIN_DB = 6.0, 3.0
@@ -33,7 +33,7 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
         return "warn"
     if gain.db >= FAIL_GAIN_DB:
         if not gain.before >= DAMAGED_DB and not sound:
-            return "fail"
+            return "warn" if context.once(task_holds) else "fail"
         return "info" if gain.before >= FINE_DB else "warn"
     return "info" if gain.before >= DOUBTFUL_DB or sound else "warn"
 

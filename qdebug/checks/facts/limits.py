@@ -23,3 +23,8 @@ By judgement: an error of independent noise at 15 dB gives a cosine of 0.985.
 def output_limits(limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
     """Those of the user's limits that are about the outputs; the default ones without any."""
     return tuple(limit for limit in limits or () if not limit.about_task) or DEFAULT_LIMITS
+
+
+def is_given(limits: Sequence[Limit] | None) -> bool:
+    """Whether the user gave limits on the outputs."""
+    return any(not limit.about_task for limit in limits or ())

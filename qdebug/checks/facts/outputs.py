@@ -29,8 +29,12 @@ def quiet_channels(context: CheckContext, at: int) -> tuple[int, ...]:
 
 
 def output_parts(context: CheckContext) -> list[Part]:
-    """The outputs, in parts where some of their channels are quiet and may be a signal."""
-    names = [output.name for output in context.outputs]
+    """The outputs, in parts where some of their channels are quiet and may be a signal.
+
+    Outputs that decide nothing on these samples are left out where others do.
+    """
+    task = context.task
+    names = [o.name for o in context.outputs if task is None or not task.is_quiet(o.name)]
     empty = context.task is not None and not context.task.decisions
     return [Part(name) for name in names] if empty else split_parts(context, names)
 

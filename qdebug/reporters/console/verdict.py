@@ -67,6 +67,8 @@ def _output(
     facts: list[str] = []
     if output.state not in ("ok", "identical"):
         facts.append(output.reason or STATE_WORDS[output.state])
+    elif output.reason:
+        facts.append(output.reason)
     facts += channels
     facts += _judged(output.accumulated, limits)
     if output.worst_sample is not None:

@@ -176,6 +176,13 @@ CHECK_KINDS: tuple[Kind, ...] = (
         passed="With 16-bit codes the outputs are sound",
     ),
     Kind(
+        "QD604",
+        "output-error",
+        Family.OUTPUT,
+        gate="int8",
+        passed="Every output is within its limits",
+    ),
+    Kind(
         "QD901",
         "few-samples",
         Family.QUALITY,

@@ -10,6 +10,7 @@ from qdebug.errors import UsageError
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
 from qdebug.run.pages import TOOLCHAINS, explanation_of, page
+from qdebug.vendors import manual
 
 
 def finding(slug: str) -> Finding:
@@ -40,8 +41,7 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_every_page_leads_to_pages_only() -> None:
-    for name in (*KINDS, TOOLCHAINS):
-        text = page(name)
+    for text in (*map(page, KINDS), manual.page()):
         assert "](" not in text.replace("](http", "").replace("](#", "")
         for other in re.findall(r"`qdebug explain ([a-z0-9-]+)`", text):
             assert other in KINDS or other == TOOLCHAINS

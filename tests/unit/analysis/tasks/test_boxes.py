@@ -19,7 +19,7 @@ def random_boxes(rng: np.random.Generator, count: int, classes: int = 3) -> Boxe
     sizes = rng.uniform(10, 80, (count, 2))
     corners = from_centers(np.concatenate([centers, sizes], axis=1))
     scores = rng.permutation(np.linspace(0.3, 0.99, count))
-    return Boxes(corners, scores, rng.integers(0, classes, count))
+    return Boxes(corners, scores, rng.integers(0, classes, count), np.arange(count))
 
 
 def test_iou_of_known_boxes() -> None:
@@ -46,11 +46,13 @@ def test_matching_prefers_the_largest_overlap_and_keeps_classes_apart() -> None:
         np.array([[0, 0, 10, 10], [50, 50, 60, 60]], np.float64),
         np.array([0.9, 0.8]),
         np.array([0, 1]),
+        np.arange(2),
     )
     test = Boxes(
         np.array([[0, 0, 10, 8], [0, 0, 10, 10], [50, 50, 60, 60]], np.float64),
         np.array([0.9, 0.5, 0.8]),
         np.array([0, 0, 2]),
+        np.arange(3),
     )
     found = match(reference, test)
     assert found.pairs.tolist() == [[0, 1]]

@@ -173,6 +173,180 @@ def raw_v8(apart: bool = False) -> dict[str, Array]:
     return outputs
 
 
+def cell_table(channels: int, value: float = 0.0) -> list[Array]:
+    """One table ``[cells, channels]`` a level."""
+    return [np.full((width * height, channels), value) for width, height, _ in CELLS]
+
+
+def at_level(level: int, column: int, row: int) -> int:
+    return row * CELLS[level][0] + column
+
+
+def raw_v8_six_with_sum() -> dict[str, Array]:
+    """RKNN's nine outputs: boxes, classes and the classes' sum."""
+    outputs = raw_v8(apart=True)
+    for level in range(len(CELLS)):
+        classes = 1 / (1 + np.exp(-outputs[f"cls{level}"]))
+        outputs[f"cls{level}"] = classes
+        outputs[f"sum{level}"] = classes.sum(axis=1, keepdims=True).clip(0, 1)
+    return outputs
+
+
+def raw_v8_channels_last() -> dict[str, Array]:
+    """Horizon's six outputs."""
+    return {name: v.transpose(0, 2, 3, 1) for name, v in raw_v8(apart=True).items()}
+
+
+def nanodet(joined: bool = False) -> dict[str, Array]:
+    """Distances from the middle of the cell apart, from its corner in NanoDet-Plus."""
+    scores, bins = cell_table(CLASSES, 0.01), cell_table(32)
+    for (level, column, row, _), box, label in zip(places(), TRUTH, LABELS, strict=True):
+        stride, at = STRIDES[level], at_level(level, column, row)
+        middle = (np.array([column, row]) + (0.0 if joined else 0.5)) * stride
+        low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
+        table = np.full((4, 8), -50.0)
+        for side, distance in enumerate([*(middle - low), *(high - middle)]):
+            share, whole = np.modf(distance / stride)
+            table[side, int(whole) : int(whole) + 2] = np.log(np.maximum([1 - share, share], 1e-9))
+        bins[level][at], scores[level][at, label] = table.reshape(-1), 0.9
+    if joined:
+        return {"output": np.concatenate([np.concatenate(scores), np.concatenate(bins)], 1)[None]}
+    outputs = {f"cls_pred_stride_{s}": v[None] for s, v in zip(STRIDES, scores, strict=True)}
+    return outputs | {f"dis_pred_stride_{s}": v[None] for s, v in zip(STRIDES, bins, strict=True)}
+
+
+def raw_yolox(apart: bool = False) -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    flat_levels = np.split(yolox()["output"][0], np.cumsum([w * h for w, h, _ in CELLS])[:-1])
+    for level, ((width, height, _), table) in enumerate(zip(CELLS, flat_levels, strict=True)):
+        value = table.T.reshape(1, -1, height, width).copy()
+        value[:, :2, 0, 0] = -1.0  # offsets are no probabilities
+        if apart:
+            parts = np.split(value, [4, 5], axis=1)
+            outputs |= {f"{n}{level}": v for n, v in zip(("reg", "obj", "cls"), parts, strict=True)}
+        else:
+            outputs[f"p{level}"] = value
+    return outputs
+
+
+def rows_of_seven() -> dict[str, Array]:
+    rows = end_to_end()["output"][0, : len(TRUTH)]
+    batch = np.zeros((len(rows), 1))
+    return {"output": np.concatenate([batch, rows[:, :4], rows[:, 5:], rows[:, 4:5]], axis=1)}
+
+
+def split_rows() -> dict[str, Array]:
+    rows = end_to_end()["output"]
+    return {
+        "num_dets": np.array([[len(TRUTH)]]),
+        "det_boxes": rows[..., :4],
+        "det_scores": rows[..., 4],
+        "det_classes": rows[..., 5],
+    }
+
+
+def caffe_rows() -> dict[str, Array]:
+    rows = end_to_end()["output"][0, : len(TRUTH)]
+    unit = rows[:, :4] / [*SIZE, *SIZE]
+    found = np.concatenate([0 * rows[:, :1], rows[:, 5:], rows[:, 4:5], unit], axis=1)
+    return {"detection_out": found[None, None]}
+
+
+def detr(sigmoid_scores: bool = False) -> dict[str, Array]:
+    count = 100
+    rng = np.random.default_rng(0)
+    boxes = rng.uniform(0.4, 0.6, (1, count, 4))
+    boxes[..., 2:] = 0.2
+    logits = np.full((1, count, CLASSES + (not sigmoid_scores)), -5.0)
+    if not sigmoid_scores:
+        logits[..., -1] = 4.0
+    for at, (box, label) in enumerate(zip(TRUTH, LABELS, strict=True)):
+        boxes[0, at] = box / [*SIZE, *SIZE]
+        logits[0, at] = -5.0
+        logits[0, at, label] = 4.0
+    return {"logits": logits, "pred_boxes": boxes}
+
+
+def ssd_offsets(strides: tuple[int, ...], sizes: tuple[tuple[int, ...], ...]) -> dict[str, Array]:
+    """Offsets from square priors, written cell by cell as in the papers' code."""
+    priors = [
+        ((column + 0.5) * stride, (row + 0.5) * stride, float(side))
+        for stride, sides in zip(strides, sizes, strict=True)
+        for row in range(-(-SIZE[1] // stride))
+        for column in range(-(-SIZE[0] // stride))
+        for side in sides
+    ]
+    table = np.random.default_rng(0).normal(0, 1, (1, len(priors), 4))
+    logits = np.tile([3.0, -3.0], (1, len(priors), 1))
+    for box in TRUTH:
+        near = [abs(x - box[0]) + abs(y - box[1]) + abs(s - box[2:].mean()) for x, y, s in priors]
+        at = int(np.argmin(near))
+        x, y, side = priors[at]
+        table[0, at, :2] = (box[:2] - (x, y)) / side / 0.1
+        table[0, at, 2:] = np.log(box[2:] / side) / 0.2
+        logits[0, at] = [-3.0, 3.0]
+    return {"conf": logits, "loc": table}
+
+
+def blaze() -> dict[str, Array]:
+    anchors = [
+        ((column + 0.5) * stride, (row + 0.5) * stride)
+        for stride, count in ((8, 2), (16, 6))
+        for row in range(SIZE[1] // stride)
+        for column in range(SIZE[0] // stride)
+        for _ in range(count)
+    ]
+    table = np.random.default_rng(0).normal(0, 10, (1, len(anchors), 16))
+    scores = np.full((1, len(anchors), 1), -8.0)
+    for box in TRUTH:
+        at = int(np.argmin([abs(x - box[0]) + abs(y - box[1]) for x, y in anchors]))
+        table[0, at, :4] = [*(box[:2] - anchors[at]), *box[2:]]
+        scores[0, at] = 3.0
+    return {"regressors": table, "classificators": scores}
+
+
+def yunet(points: bool = True) -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    for level, stride in enumerate(STRIDES):
+        cells = CELLS[level][0] * CELLS[level][1]
+        scores, boxes, kps = np.full((cells, 2), 0.01), np.zeros((cells, 4)), np.zeros((cells, 10))
+        for (at, column, row, _), box in zip(places(), TRUTH, strict=True):
+            if at == level:
+                cell = at_level(level, column, row)
+                scores[cell] = 0.9
+                boxes[cell, :2] = box[:2] / stride - (column, row)
+                boxes[cell, 2:] = np.log(box[2:] / stride)
+                kps[cell] = np.tile(box[:2] / stride - (column, row), 5)
+        outputs[f"cls_{stride}"], outputs[f"obj_{stride}"] = (
+            scores[None, :, :1],
+            scores[None, :, 1:],
+        )
+        outputs[f"bbox_{stride}"] = boxes[None]
+        if points:
+            outputs[f"kps_{stride}"] = kps[None]
+    return outputs
+
+
+def scrfd() -> dict[str, Array]:
+    outputs: dict[str, Array] = {}
+    for level, stride in enumerate(STRIDES):
+        cells = 2 * CELLS[level][0] * CELLS[level][1]
+        scores, boxes, kps = np.full((cells, 1), 0.01), np.zeros((cells, 4)), np.zeros((cells, 10))
+        for (at, column, row, _), box in zip(places(), TRUTH, strict=True):
+            if at == level:
+                cell = 2 * at_level(level, column, row)
+                corner = np.array([column, row]) * stride
+                low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
+                scores[cell] = 0.9
+                boxes[cell] = np.concatenate([corner - low, high - corner]) / stride
+                kps[cell] = np.tile((box[:2] - corner) / stride, 5)
+        outputs |= {f"score_{stride}": scores, f"bbox_{stride}": boxes, f"kps_{stride}": kps}
+    return outputs
+
+
+ULTRA = ((8, 16, 32, 64), ((10, 16, 24), (32, 48), (64, 96), (128, 192, 256)))
+RETINA = ((8, 16, 32), ((16, 32), (64, 128), (256, 512)))
+
 FORMS: dict[str, tuple[Callable[[], dict[str, Array]], str]] = {
     "v5": (v5, "YOLOv5 head, 5 classes"),
     "v5 in 0..1": (v5_normalized, "YOLOv5 head, 5 classes"),
@@ -185,6 +359,23 @@ FORMS: dict[str, tuple[Callable[[], dict[str, Array]], str]] = {
     "end to end": (end_to_end, "boxes after suppression in the model"),
     "raw v5": (raw_v5, "YOLOv5 feature maps, 5 classes, COCO anchors assumed"),
     "raw v5, 5-D": (lambda: raw_v5(True), "YOLOv5 feature maps, 5 classes, COCO anchors assumed"),
+    "rknn v8": (raw_v8_six_with_sum, "YOLOv8 feature maps, boxes and 5 classes apart"),
+    "horizon v8": (raw_v8_channels_last, "YOLOv8 feature maps, boxes and 5 classes apart"),
+    "nanodet": (nanodet, "NanoDet feature maps, boxes and 5 classes apart"),
+    "nanodet plus": (lambda: nanodet(True), "NanoDet head, 5 classes"),
+    "raw yolox": (raw_yolox, "YOLOX feature maps, 5 classes"),
+    "raw yolox apart": (
+        lambda: raw_yolox(True),
+        "YOLOX feature maps, boxes, objectness and 5 classes apart",
+    ),
+    "rows of seven": (rows_of_seven, "boxes after suppression in the model"),
+    "split rows": (
+        split_rows,
+        "boxes after suppression in the model, scores and classes apart",
+    ),
+    "caffe": (caffe_rows, "boxes after suppression in the model"),
+    "detr": (detr, "DETR head, 5 classes"),
+    "rt-detr": (lambda: detr(True), "DETR head, 5 classes"),
     "raw v8": (raw_v8, "YOLOv8 feature maps, 5 classes"),
     "raw v8 apart": (lambda: raw_v8(True), "YOLOv8 feature maps, boxes and 5 classes apart"),
 }
@@ -202,6 +393,66 @@ def test_every_form_is_recognized_and_read(form: str) -> None:
     assert found.classes[order].tolist() == list(LABELS)
     corners = np.concatenate([TRUTH[:, :2] - TRUTH[:, 2:] / 2, TRUTH[:, :2] + TRUTH[:, 2:] / 2], 1)
     assert np.allclose(found.xyxy[order], corners, atol=0.01)
+
+
+FACES: dict[str, tuple[Callable[[], dict[str, Array]], str, bool]] = {
+    "ultraface raw": (
+        lambda: ssd_offsets(*ULTRA),
+        "SSD head of offsets from UltraFace's priors, 1 class and background",
+        False,
+    ),
+    "retinaface": (
+        lambda: ssd_offsets(*RETINA),
+        "SSD head of offsets from RetinaFace's priors, 1 class and background",
+        False,
+    ),
+    "blaze": (blaze, "BlazeFace head of offsets from anchors, landmarks", True),
+    "yunet 12": (yunet, "YuNet head, class and objectness apart, landmarks", True),
+    "yunet 9": (lambda: yunet(False), "YuNet head, class and objectness apart", False),
+    "scrfd": (scrfd, "SCRFD head, distances to four sides, landmarks", True),
+}
+
+
+@pytest.mark.parametrize("form", FACES)
+def test_every_face_detector_is_recognized_and_read(form: str) -> None:
+    make, words, has_points = FACES[form]
+    outputs = {name: np.asarray(value, np.float32) for name, value in make().items()}
+    facts = OutputFacts(outputs, SIZE)
+    head = recognize_head(facts)
+    assert head is not None
+    assert head.form == words
+    found = detections(*head.decode(outputs), overlap=head.overlap)
+    order = np.argsort(found.xyxy[:, 0])
+    corners = np.concatenate([TRUTH[:, :2] - TRUTH[:, 2:] / 2, TRUTH[:, :2] + TRUTH[:, 2:] / 2], 1)
+    assert np.allclose(found.xyxy[order], corners, atol=0.02)
+    assert set(head.reads) == set(outputs)
+    if has_points and form != "blaze":
+        assert head.points is not None
+        points = head.points(outputs)[found.rows[order]]
+        assert np.allclose(points, TRUTH[:, None, :2], atol=0.02)
+
+
+def test_priors_of_the_graph_come_before_those_of_a_known_model() -> None:
+    outputs = {n: np.asarray(v, np.float32) for n, v in ssd_offsets(*RETINA).items()}
+    count = outputs["loc"].shape[1]
+    priors = np.tile(np.array([0.5, 0.5, 0.25, 0.25], np.float32), (count, 1))
+    head = recognize_head(OutputFacts(outputs, SIZE, {}, {"anchors": priors}))
+    assert head is not None
+    assert head.form.startswith("SSD head of offsets from the priors anchors")
+    outputs["loc"][:] = 0
+    corners, _ = head.decode(outputs)
+    assert np.allclose(corners[0], [48, 36, 80, 60])
+
+
+def test_offsets_from_unknown_priors_are_no_corners() -> None:
+    outputs = {n: np.asarray(v[:, 3:], np.float32) for n, v in ssd_offsets(*RETINA).items()}
+    head = recognize_head(OutputFacts(outputs, SIZE))
+    assert head is not None
+    assert head.form.endswith("boxes not decoded")
+    assert head.assumed
+    assert not head.drawable
+    found = detections(*head.decode(outputs), overlap=head.overlap)
+    assert len(found) == len(TRUTH)
 
 
 def test_names_tell_classes_from_key_points() -> None:

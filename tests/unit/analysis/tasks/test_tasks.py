@@ -55,19 +55,22 @@ class TestRecognition:
         assert kind({"logits": self.rng.normal(0, 3, (1, 512))}) == "classification"
 
     def test_a_feature_vector_is_no_class_score(self) -> None:
-        assert kind({"features": self.rng.normal(0, 3, (1, 512))}) is None
+        assert kind({"features": self.rng.normal(0, 3, (1, 512))}) == "embedding"
         unit = self.rng.normal(0, 1, (1, 100))
-        assert kind({"y": unit / np.linalg.norm(unit)}) is None
+        assert kind({"y": unit / np.linalg.norm(unit)}) == "embedding"
 
     def test_a_batch_is_not_read(self) -> None:
         assert kind({"y": self.rng.normal(0, 3, (4, 1000))}) is None
 
     def test_maps(self) -> None:
         height, width = SIZE[1], SIZE[0]
-        assert kind({"y": self.rng.random((1, 1, height, width))}) == "segmentation"
-        assert kind({"y": self.rng.normal(0, 9, (1, 21, height // 8, width // 8))}) == (
-            "segmentation"
-        )
+        mask = np.zeros((1, 1, height, width))
+        mask[..., 20:60, 30:80] = 0.97
+        assert kind({"y": mask}) == "segmentation"
+        assert kind({"y": self.blobs(21, height // 8, width // 8)}) == "segmentation"
+        last = self.blobs(21, height // 8, width // 8).transpose(0, 2, 3, 1)
+        assert kind({"y": last}) == "segmentation"
+        assert kind({"y": self.blobs(21, height, width).argmax(axis=1)}) == "segmentation"
 
     def test_a_picture_or_a_depth_map_is_no_segmentation(self) -> None:
         height, width = SIZE[1], SIZE[0]
@@ -75,8 +78,22 @@ class TestRecognition:
         assert kind({"y": self.rng.uniform(0, 80, (1, 1, height, width))}) is None
         assert kind({"heat": self.rng.random((1, 17, height // 4, width // 4))}) is None
 
+    def blobs(self, classes: int, height: int, width: int) -> Array:
+        """Logits of classes that fill quarters of the picture."""
+        logits = self.rng.normal(0, 0.3, (1, classes, height, width))
+        for at, (top, left) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+            rows = slice(top * height // 2, (top + 1) * height // 2)
+            columns = slice(left * width // 2, (left + 1) * width // 2)
+            logits[0, at, rows, columns] += 6
+        return np.asarray(logits)
+
+    def test_noise_is_no_map(self) -> None:
+        height, width = SIZE[1], SIZE[0]
+        assert kind({"y": self.rng.random((1, 1, height, width))}) is None
+        assert kind({"y": self.rng.normal(0, 9, (1, 21, height // 8, width // 8))}) is None
+
     def test_text(self) -> None:
-        scores = self.rng.random((1, 40, 97)) ** 8
+        scores = self.rng.random((1, 40, 97)) ** 90
         assert kind({"y": scores / scores.sum(axis=2, keepdims=True)}) == "text"
         assert kind({"y": self.rng.normal(0, 1, (1, 40, 97))}) is None
 

@@ -57,7 +57,8 @@ def test_without_a_gain() -> None:
     ("outcome", "statuses"),
     [
         (task(0.99), ["warn", "info", "info"]),
-        (task(0.99, 10), ["fail", "warn", "info"]),
+        (task(0.99, 10), ["warn", "warn", "info"]),
+        (task(0.99, 7), ["fail", "warn", "info"]),
         (task(0.6), ["fail", "warn", "warn"]),
     ],
 )
