@@ -21,7 +21,7 @@ from qdebug.checks.facts.effect import free, gain_of, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_part
 from qdebug.checks.facts.outputs import part_db, split_parts
 from qdebug.checks.facts.reach import moved_from, positions_by_tensor
-from qdebug.graph.operators import WEIGHTED
+from qdebug.graph.operators import MIXING, WEIGHTED
 from qdebug.graph.walk import walk
 from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
@@ -106,7 +106,7 @@ def find_mixtures(context: CheckContext) -> list[Mixture]:
     known = context.once(positions_by_tensor)
     found = []
     for layer in context.layers:
-        if layer.op in ("Concat", "Add"):
+        if layer.op in MIXING:
             mixture = _mixture(context, known, layer.index)
             if mixture is not None:
                 found.append(mixture)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.codes import FEW_CODES
 from qdebug.checks.facts.reach import positions_by_tensor
-from qdebug.graph.operators import KEEPS_MASK
+from qdebug.graph.operators import KEEPS_MASK, MASKING
 from qdebug.graph.walk import walk
 
 HUGE = 1e4
@@ -46,11 +46,7 @@ def masks(context: CheckContext) -> list[Mask]:
     for layer in context.joined:
         node = context.float_graph.producer.get(layer.pair.float_tensor)
         limits = layer.range
-        if (
-            node is None
-            or limits is None
-            or node.op not in ("Add", "Sub", "Mul", "Where", "Min", "Max")
-        ):
+        if node is None or limits is None or node.op not in MASKING:
             continue
         huge = [(n, size) for n in node.inputs if (size := _size(context, known, n)) >= HUGE]
         others = [_size(context, known, n) for n in node.inputs if n not in dict(huge)]
