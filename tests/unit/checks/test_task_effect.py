@@ -147,7 +147,7 @@ class TestVerdict:
     def test_a_warning_is_carried_by_a_finding_with_its_limit(self) -> None:
         verdict, found = self.judged(outcome(0, 8))
         assert [f.slug for f in found if f.status == "warn"] == ["output-error"]
-        assert verdict.reason == ("output-error: output y: accumulated cosine 0.98 < 0.99")
+        assert verdict.reason == ("output-error: output y: accumulated cosine 0.9800 < 0.99")
         assert [limit.value for limit in verdict.limits] == [0.99, 15.0]
 
     def test_a_default_limit_alone_warns_where_the_task_agrees(self) -> None:

@@ -138,12 +138,10 @@ def test_numbers_read_alike(engine: MiniRacer, value: float | None) -> None:
         assert engine.eval(f"layerNumbers.percent({stored})") == numbers.percent(value)
 
 
-_NORMAL = {"allow_subnormal": False}  # of a subnormal, the two languages know other digits
-
-
+# Of a subnormal number, the two languages know other digits.
 @given(
-    st.floats(-1, 1, **_NORMAL)
-    | st.floats(-1e9, 1e9, **_NORMAL)
+    st.floats(-1, 1, allow_subnormal=False)
+    | st.floats(-1e9, 1e9, allow_subnormal=False)
     | st.integers(-4000, 4000).map(lambda n: n / 80)
 )
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
