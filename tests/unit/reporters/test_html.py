@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from qdebug.reporters.html import html, notebook
 from qdebug.reporters.html.evidence import table
 from qdebug.reporters.html.page import MAX_BYTES, render_page
-from qdebug.reporters.text import visible
+from qdebug.reporters.text import decibel, visible
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Evidence, Run, Status
 from qdebug.run.store import load_run, run_to_json
@@ -380,3 +381,10 @@ def test_a_column_without_a_name_has_no_empty_heading() -> None:
     made = table(["", "from", "to"], [["fed", 0, 1]])
     assert made.count("<th ") == 2
     assert "<td></td>" in made
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_samples_without_a_finite_number_are_shown(run: Run, value: float) -> None:
+    layers = [dataclasses.replace(x, sample_sqnr_db=(value,) * 4) for x in run.layers[:3]]
+    source = html.render(dataclasses.replace(run, layers=tuple(layers)))
+    assert decibel(value) in source
