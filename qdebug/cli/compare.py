@@ -242,8 +242,8 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
                 progress=progress,
                 **asked,
             )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_left_behind(asked)) from None
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or _left_behind(asked)) from None
 
 
 def _left_behind(asked: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
+from qdebug import interrupts
 from qdebug.cli import terminal
 from qdebug.errors import ExitCode, QdebugError
 
@@ -24,6 +25,11 @@ def guard(work: Callable[[], int], *, debug: bool) -> int:
         debug: show the traceback too.
     """
     _make_streams_lenient()
+    with interrupts.caught():
+        return int(_guarded(work, debug))
+
+
+def _guarded(work: Callable[[], int], debug: bool) -> int:
     try:
         with _log_on_stderr() if debug else contextlib.nullcontext():
             code = work()
@@ -36,9 +42,12 @@ def guard(work: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             _show_traceback(error)
+        if interrupts.arrived():  # while a module was loaded: its import failed
+            tell("interrupted")
+            return ExitCode.INTERRUPTED
         _tell_error(*_explain(error))
         code = _exit_code(error)
-    return int(code)
+    return code
 
 
 def tell(message: str) -> None:

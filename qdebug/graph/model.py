@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 Array = npt.NDArray[Any]
+FileState = tuple[int, int, int]
+"""Inode, bytes and time of the last change (ns) of a file."""
 SMALL = 65536
 """Elements up to which a constant's value is kept once read."""
 
@@ -89,12 +91,20 @@ class Graph:
         proto: the model, its functions inlined.
         path: file it came from.
         sha256: of that file.
+        files: that file and those of its external data, with their states when they were read.
     """
 
-    def __init__(self, proto: onnx.ModelProto, path: Path, sha256: str) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        path: Path,
+        sha256: str,
+        files: Mapping[Path, FileState | None] | None = None,
+    ) -> None:
         self.proto = proto
         self.path = path
         self.sha256 = sha256
+        self.files = files or {}
         self.initializers = {t.name: t for t in proto.graph.initializer}
         self.nodes = _ordered_nodes(proto.graph, self.initializers)
         self.inputs = [i.name for i in proto.graph.input if i.name not in self.initializers]

@@ -385,6 +385,6 @@ def test_a_column_without_a_name_has_no_empty_heading() -> None:
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_samples_without_a_finite_number_are_shown(run: Run, value: float) -> None:
-    layers = [dataclasses.replace(x, sample_sqnr_db=(value,) * 4) for x in run.layers[:3]]
+    layers = [dataclasses.replace(x, sample_sqnr_db=(value,) * 4) for x in run.layers]
     source = html.render(dataclasses.replace(run, layers=tuple(layers)))
     assert decibel(value) in source
