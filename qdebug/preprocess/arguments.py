@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
+from qdebug.bounds import check_unpacked
 from qdebug.errors import InputError, UsageError
 from qdebug.preprocess.decode import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from qdebug.preprocess.grammar import nearest
@@ -138,6 +139,7 @@ def _list_rows(argument: str, input_names: Sequence[str], stdin: TextIO | None) 
         file = Path(argument)
         if not file.exists():
             raise _missing(file)
+        check_unpacked(file.stat().st_size, file.name, InputError)
         folder, source, text = file.parent, file.name, file.read_text(encoding="utf-8-sig")
     rows = [
         _row(line, folder, input_names, f"line {number} of {source}")

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.bounds import check_archive
 from qdebug.errors import InputError
 
 RAW_SUFFIXES = frozenset({".bin", ".raw"})
@@ -66,6 +67,8 @@ def _read(path: Path, shape: Sequence[int] | None, dtype: str | None) -> Mapping
 @lru_cache(maxsize=1)
 def _read_archive(version: FileVersion) -> Mapping[str, NDArray[Any]]:
     """Read an archive once while the rows of its batch are asked for one by one."""
+    with zipfile.ZipFile(version[0]) as packed:
+        check_archive(packed, version[0].name, InputError)
     with np.load(version[0], allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
