@@ -77,7 +77,7 @@ def _decoded_bytes(content: bytes) -> int:
 
     try:
         with _no_bound(Image), Image.open(io.BytesIO(content)) as image:
-            return image.width * image.height * 3
+            return int(image.width * image.height * 3)
     except (OSError, SyntaxError, ValueError):
         return 0
 

@@ -47,7 +47,7 @@ def _npz(file: Path) -> None:
         zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("images.npy", "w", force_zip64=True) as member,
     ):
-        np.lib.format.write_array_header_1_0(member, head)  # type: ignore[arg-type]
+        np.lib.format.write_array_header_1_0(member, head)
         for _ in range(64):
             member.write(bytes(16 << 20))
 
@@ -113,7 +113,7 @@ def test_an_array_that_claims_more_values_than_it_has() -> None:
 
 def _npy(head: dict[str, object]) -> bytes:
     stream = io.BytesIO()
-    np.lib.format.write_array_header_1_0(stream, head)  # type: ignore[arg-type]
+    np.lib.format.write_array_header_1_0(stream, head)
     return stream.getvalue() + bytes(64)
 
 
