@@ -12,6 +12,7 @@ from onnx import external_data_helper, inliner
 from qdebug.errors import ModelError
 from qdebug.graph.model import FileState, Graph
 from qdebug.graph.shapes import infer_types
+from qdebug.graph.validity import HINT, check_structure, shortened
 
 _FOREIGN = {
     ".pt": "a PyTorch file",
@@ -50,9 +51,9 @@ def load_graph(path: str | Path) -> Graph:
     content, state = _read(path)
     proto = _parse(content, path)
     _check_versions(proto, path)
+    check_structure(proto, path)
     states = {path: state} | _check_external_data(proto, path)
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
+    proto = _inlined(proto, path)
     graph = Graph(proto, path, hashlib.sha256(content).hexdigest(), states)
     graph.types = infer_types(graph)
     return graph
@@ -111,6 +112,18 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
     if not proto.graph.output:
         raise ModelError(f"{path} has no outputs", "export the model again")
     return proto
+
+
+def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    if not proto.functions:
+        return proto
+    try:
+        inlined = inliner.inline_local_functions(proto)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        reason = shortened(str(error))
+        raise ModelError(f"{path} has functions that cannot be inlined: {reason}", HINT) from error
+    check_structure(inlined, path)
+    return inlined
 
 
 def _not_onnx(path: Path) -> ModelError:

@@ -68,7 +68,9 @@ class Node:
     def attributes(self) -> dict[str, Any]:
         """Attributes as Python values; strings decoded."""
         found = {a.name: helper.get_attribute_value(a) for a in self.proto.attribute}
-        return {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
+        return {
+            k: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for k, v in found.items()
+        }
 
     @cached_property
     def outer_inputs(self) -> tuple[str, ...]:
