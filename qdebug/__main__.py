@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 
 
 def main() -> int:
     """Run the command of ``sys.argv``; returns its exit code."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what libraries say to programmers
     try:
         from qdebug.cli import main as run
     except KeyboardInterrupt:

@@ -16,6 +16,9 @@ from qdebug import interrupts
 from qdebug.cli import terminal
 from qdebug.errors import ExitCode, QdebugError
 
+_LONGEST = 1000
+"""Characters of a message; a name of a hundred thousand is no help."""
+
 
 def guard(work: Callable[[], int], *, debug: bool) -> int:
     """Do the work of the command and turn every exception into a message and an exit code.
@@ -64,9 +67,15 @@ def printable(text: str) -> str:
 
 
 def _tell_error(message: str, hint: str | None) -> None:
-    tell(f"error: {message}")
+    tell(f"error: {shortened(message)}")
     if hint:
-        _write(f"hint: {printable(hint)}\n")
+        _write(f"hint: {printable(shortened(hint))}\n")
+
+
+def shortened(text: str) -> str:
+    """The text with its middle left out where it is longer than a person reads."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 def _explain(error: Exception) -> tuple[str, str | None]:

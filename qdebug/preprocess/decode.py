@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from qdebug.bounds import check_unpacked
 from qdebug.errors import InputError
+from qdebug.native import silent_libraries
 from qdebug.preprocess.steps import Decode
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ def _with_cv2(content: bytes, exif: bool, name: str) -> NDArray[np.uint8]:
     import cv2
 
     flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    with silent_libraries():
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if picture is None:
         raise _undecodable(name)
     return np.asarray(picture, np.uint8)

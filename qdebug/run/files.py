@@ -117,7 +117,7 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(path) as archive:
                 found = [n for n in archive.namelist() if PurePosixPath(n).name == RUN_JSON]
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_DAMAGE as error:
             raise RunError(f"{path.name} is not a readable zip: {error}") from error
         if not found:
             raise RunError(f"{path.name} holds no {RUN_JSON}", "zip the whole NAME.qdrun folder")
@@ -128,7 +128,7 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 inside = [n for n in archive.namelist() if n.startswith(self.prefix)]
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_DAMAGE as error:
             raise RunError(f"{self.path.name} is not a readable zip: {error}") from error
         else:
             return sorted(n[len(self.prefix) :] for n in inside if not n.endswith("/"))

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from qdebug.cli import main
+from qdebug.__main__ import main
 from tests.support.fuzz.cases import make_case
 
 
@@ -54,7 +54,8 @@ def _captured(arguments: list[str], place: Path) -> tuple[int, str, str]:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         try:
-            code = main(arguments)
+            sys.argv = ["qdebug", *arguments]
+            code = main()
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
