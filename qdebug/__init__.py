@@ -9,10 +9,15 @@ The names below are imported on first use, so that ``import qdebug`` costs nothi
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from qdebug._version import __version__
+
+# ONNX Runtime's Linux wheels from 1.32 on record events and send them to their makers, unless this
+# is set before onnxruntime is imported. Who wants that sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from qdebug.comparison.compare import compare

@@ -7,7 +7,7 @@
 ├── ``PairingError``      the two graphs have nothing in common to compare
 └── ``RunError``          a stored run cannot be read or written
 
-Each carries one sentence for the user and, where there is one, a hint at what to do next.
+Each carries one sentence for the user and a hint at what to do next.
 """
 
 from __future__ import annotations
@@ -33,32 +33,43 @@ class QdebugError(Exception):
 
     Args:
         message: one sentence, without a final period, that names the file or value at fault.
-        hint: what to do about it, or ``None``.
+        hint: what to do about it; None for what helps with most problems of this kind.
     """
 
     exit_code = ExitCode.NO_VERDICT
+    usual_hint: str | None = None
 
     def __init__(self, message: str, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = hint or self.usual_hint
 
 
 class UsageError(QdebugError):
     """The request cannot be carried out as given."""
 
+    usual_hint = "qdebug COMMAND --help shows what the command takes, with examples"
+
 
 class InputError(QdebugError):
     """An image, a tensor file or a preprocessing spec is unusable."""
+
+    usual_hint = "qdebug compare --help shows what INPUT and a pipeline can be"
 
 
 class ModelError(QdebugError):
     """A graph cannot be read, or ONNX Runtime cannot run it."""
 
+    usual_hint = "export or copy the model again, and try it in ONNX Runtime alone"
+
 
 class PairingError(QdebugError):
     """No tensor of the float graph has a counterpart in the quant graph."""
 
+    usual_hint = "make sure that the quant model was made from this float model"
+
 
 class RunError(QdebugError):
     """A stored run cannot be read or written."""
+
+    usual_hint = "write it again: qdebug compare makes a run, qdebug report its other forms"

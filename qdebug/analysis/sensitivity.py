@@ -10,27 +10,25 @@ of the processors, which small networks use better than all of them together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 
+from qdebug import interrupts
+from qdebug.analysis.journal import Journal
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.plan import Schedule, schedule
 from qdebug.capture.session import Session, side_by_side
-from qdebug.errors import RunError
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.pairs import Pair
 from qdebug.graph.rewrite import PREFIX, PartBuilder
-from qdebug.metrics.metric import FIELDS, cosine, sqnr_db
+from qdebug.metrics.metric import cosine, sqnr_db
 from qdebug.metrics.moments import Moments, include, measure
 from qdebug.progress import Progress, Silent
 from qdebug.run.model import Sensitivity
@@ -74,66 +72,11 @@ def measure_sensitivity(
     work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), count)
     try:
         for number, (float_feeds, quant_feeds) in enumerate(samples):
+            interrupts.check()
             work.add_sample(number, float_feeds, quant_feeds)
         return work.result()
     finally:
         work.close()
-
-
-class Journal:
-    """What has been measured, kept in a file so that an interruption loses nothing.
-
-    A context manager; leaving it keeps the file, ``finish`` removes it.
-
-    Args:
-        path: the file; None keeps nothing.
-        key: identifies models, samples and settings; a journal of another key is discarded.
-    """
-
-    def __init__(self, path: Path | None = None, key: str = "") -> None:
-        self.path = path
-        self.done: dict[tuple[int, int], dict[str, Moments]] = {}
-        self._file: TextIO | None = None
-        if path is not None:
-            self._open(path, key)
-
-    def add(self, sample: int, layer: int, moments: Mapping[str, Moments]) -> None:
-        """Note one layer of one sample."""
-        self.done[sample, layer] = dict(moments)
-        if self._file is not None:
-            line = [sample, layer, {name: _to_plain(m) for name, m in moments.items()}]
-            self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
-
-    def __enter__(self) -> Journal:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def finish(self) -> None:
-        """Remove the file: the measurement is complete."""
-        if self._file is not None:
-            self._file.close()
-        if self.path is not None:
-            self.path.unlink(missing_ok=True)
-
-    def _open(self, path: Path, key: str) -> None:
-        head = json.dumps({"qdebug.sensitivity": 1, "key": key, "sums": FIELDS})
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            kept = lines if lines[:1] == [head] else [head]
-            for line in kept[1:]:
-                with suppress(ValueError):  # a kill may have cut the last line short
-                    sample, layer, moments = json.loads(line)
-                    restored = {name: _from_plain(m) for name, m in moments.items()}
-                    self.done[sample, layer] = restored
-            complete = [kept[0], *(line for line in kept[1:] if line.endswith("]"))]
-            path.write_text("\n".join(complete) + "\n", encoding="utf-8")
-            self._file = path.open("a", encoding="utf-8")
-        except OSError as error:
-            raise RunError(f"cannot write {path}: {error.strerror}") from error
 
 
 @dataclass
@@ -358,11 +301,3 @@ def _sensitivity(moments: Mapping[str, Moments]) -> Sensitivity:
 
 def _flat(value: Array) -> Array:
     return np.asarray(value, np.float32).reshape(-1)
-
-
-def _to_plain(moments: Moments) -> dict[str, float]:
-    return dict(zip(FIELDS, moments.table[0].tolist(), strict=True))
-
-
-def _from_plain(value: Mapping[str, float]) -> Moments:
-    return Moments(np.array([[value[name] for name in FIELDS]]))

@@ -8,9 +8,10 @@ One file and one class per command. To add one:
 2. add one line to ``command.COMMANDS``.
 
 ``-q/--quiet``, ``-v/--verbose``, ``--debug`` and ``--color`` are there for every command as
-``args.quiet``, ``args.verbose``, ``args.debug`` and ``args.color``. Import what is heavy (numpy,
-onnx, rich, ...) inside ``run``: ``qdebug --help`` has a budget. Text for stdout goes through
-``terminal.Terminal``; problems are raised as ``QdebugError``, never printed.
+``args.quiet``, ``args.verbose``, ``args.debug`` and ``args.color``; ``--max-unpacked`` holds for
+whatever it reads. Import what is heavy (numpy, onnx, rich, ...) inside ``run``: ``qdebug --help``
+has a budget. Text for stdout goes through ``terminal.Terminal``; problems are raised as
+``QdebugError``, never printed.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import sys
 from collections.abc import Sequence
 
 from qdebug._version import __version__
+from qdebug.bounds import MAX_UNPACKED, unpacking
 from qdebug.cli import diagnostics, terminal
 from qdebug.cli.command import load_command
 from qdebug.cli.parser import command_parser, main_help
@@ -53,4 +55,6 @@ def _dispatch(arguments: list[str]) -> int:
         return ExitCode.PASS
     if name.startswith("-"):
         raise UsageError(f"expected a command before {name}", "qdebug --help lists the commands")
-    return load_command(name).run(command_parser(name).parse(rest))
+    args = command_parser(name).parse(rest)
+    with unpacking(args.max_unpacked or MAX_UNPACKED):
+        return load_command(name).run(args)

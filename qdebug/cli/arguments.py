@@ -69,10 +69,12 @@ def _details(option: Option) -> dict[str, Any]:
     if option.kind.choices:
         return {**details, "choices": option.kind.choices}
     many = {"action": "append"} if option.many else {}
-    return {**details, **many, "type": _reader(option.kind), "metavar": option.kind.metavar}
+    return {**details, **many, "type": reader(option.kind), "metavar": option.kind.metavar}
 
 
-def _reader(kind: values.Kind) -> Callable[[str], Any]:
+def reader(kind: values.Kind) -> Callable[[str], Any]:
+    """How argparse reads a value of a kind; what is wrong with it stands after the option."""
+
     def read(text: str) -> Any:
         try:
             return kind.parse(text)

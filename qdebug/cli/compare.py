@@ -93,8 +93,8 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
     try:
         with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
             return compare(**asked, progress=progress)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_left_behind(asked)) from None
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or _left_behind(asked)) from None
 
 
 def _left_behind(asked: Mapping[str, Any]) -> str:

@@ -12,8 +12,12 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 
+from qdebug import interrupts
 from qdebug.cli import terminal
 from qdebug.errors import ExitCode, QdebugError
+
+_LONGEST = 1000
+"""Characters of a message; a name of a hundred thousand is no help."""
 
 
 def guard(work: Callable[[], int], *, debug: bool) -> int:
@@ -24,6 +28,11 @@ def guard(work: Callable[[], int], *, debug: bool) -> int:
         debug: show the traceback too.
     """
     _make_streams_lenient()
+    with interrupts.caught():
+        return int(_guarded(work, debug))
+
+
+def _guarded(work: Callable[[], int], debug: bool) -> int:
     try:
         with _log_on_stderr() if debug else contextlib.nullcontext():
             code = work()
@@ -36,9 +45,12 @@ def guard(work: Callable[[], int], *, debug: bool) -> int:
     except Exception as error:
         if debug:
             _show_traceback(error)
+        if interrupts.arrived():  # while a module was loaded: its import failed
+            tell("interrupted")
+            return ExitCode.INTERRUPTED
         _tell_error(*_explain(error))
         code = _exit_code(error)
-    return int(code)
+    return code
 
 
 def tell(message: str) -> None:
@@ -55,9 +67,15 @@ def printable(text: str) -> str:
 
 
 def _tell_error(message: str, hint: str | None) -> None:
-    tell(f"error: {message}")
+    tell(f"error: {shortened(message)}")
     if hint:
-        _write(f"hint: {printable(hint)}\n")
+        _write(f"hint: {printable(shortened(hint))}\n")
+
+
+def shortened(text: str) -> str:
+    """The text with its middle left out where it is longer than a person reads."""
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[:half]} [...] {text[-half:]}"
 
 
 def _explain(error: Exception) -> tuple[str, str | None]:

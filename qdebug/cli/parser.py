@@ -9,8 +9,10 @@ import shutil
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from qdebug.cli.arguments import reader
 from qdebug.cli.command import COMMANDS, help_text, load_command, summary
 from qdebug.errors import UsageError
+from qdebug.options import values
 
 _WIDEST_HELP = 100
 
@@ -117,6 +119,12 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("-v", "--verbose", action="store_true", help="say more, also on stderr")
     group.add_argument("--debug", action="store_true", help="show tracebacks and the log")
+    group.add_argument(
+        "--max-unpacked",
+        type=reader(values.SIZE),
+        metavar="SIZE",
+        help="the most that one picture, archive or report may unpack to (default 256MiB)",
+    )
     group.add_argument(
         "--color",
         choices=("auto", "always", "never"),

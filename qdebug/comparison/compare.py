@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug import interrupts
+from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
-from qdebug.analysis.sensitivity import Journal, measure_sensitivity
+from qdebug.analysis.sensitivity import measure_sensitivity
 from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
@@ -39,6 +41,7 @@ from qdebug.comparison.sides import (
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
 from qdebug.graph.describe import describe
+from qdebug.graph.load import check_unchanged
 from qdebug.graph.pairs import Pairing
 from qdebug.options import CompareOptions, takes
 from qdebug.preprocess import Sample
@@ -160,6 +163,7 @@ class _Comparison:
         size = next((item.size for item in self.float.contract.inputs if item.size), None)
         self.progress.stage("running both models", len(samples))
         for number, sample in enumerate(samples):
+            interrupts.check()
             feeds = self._feeds(sample)
             self.infos.append(self._sample_info(number, sample, feeds))
 
@@ -210,10 +214,11 @@ class _Comparison:
         return [dataclasses.replace(x, sensitivity=measured.get(x.index)) for x in layers]
 
     def _fingerprint(self) -> str:
-        """Identifies models, pipelines and samples."""
+        """Identifies models, pipelines, samples and what computes."""
         parts = [self.float.graph.sha256, self.quant.graph.sha256]
         parts += [self.float.preprocess.spec, self.quant.preprocess.spec]
         parts += [info.sha256 for info in self.infos]
+        parts.append(repr(tool_info(self.request.providers)))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
@@ -276,6 +281,8 @@ class _Comparison:
 
     def _finish(self, context: CheckContext, findings: Sequence[Finding], runs: OutputRuns) -> Run:
         pairing, task = context.pairing, context.task
+        for graph in (self.float.graph, self.quant.graph):
+            check_unchanged(graph)
         run = Run(
             schema=SCHEMA,
             tool=tool_info(self.request.providers),

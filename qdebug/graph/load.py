@@ -10,8 +10,9 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import external_data_helper, inliner
 
 from qdebug.errors import ModelError
-from qdebug.graph.model import Graph
+from qdebug.graph.model import FileState, Graph
 from qdebug.graph.shapes import infer_types
+from qdebug.graph.validity import HINT, check_structure, shortened
 
 _FOREIGN = {
     ".pt": "a PyTorch file",
@@ -47,17 +48,45 @@ def load_graph(path: str | Path) -> Graph:
             or its external data is missing or lies outside the model's folder.
     """
     path = Path(path)
-    proto = _parse(path)
+    content, state = _read(path)
+    proto = _parse(content, path)
     _check_versions(proto, path)
-    _check_external_data(proto, path)
-    if proto.functions:
-        proto = inliner.inline_local_functions(proto)
-    graph = Graph(proto, path, _sha256(path))
+    check_structure(proto, path)
+    states = {path: state} | _check_external_data(proto, path)
+    proto = _inlined(proto, path)
+    graph = Graph(proto, path, hashlib.sha256(content).hexdigest(), states)
     graph.types = infer_types(graph)
     return graph
 
 
-def _parse(path: Path) -> onnx.ModelProto:
+def check_unchanged(graph: Graph) -> None:
+    """Make sure that a model's files are those that were read.
+
+    Raises:
+        ModelError: one was replaced or written to since ``load_graph``; some of what was measured
+            belongs to the old model and some to the new one.
+    """
+    for path, state in graph.files.items():
+        if _state(path) == state:
+            continue
+        touched_only = path == graph.path and path.is_file() and _sha256(path) == graph.sha256
+        if not touched_only:
+            raise ModelError(
+                f"{path} was changed while it was being compared", "run the comparison again"
+            )
+
+
+def _state(path: Path) -> FileState | None:
+    """What changes when a file is replaced or written to; None without the file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _read(path: Path) -> tuple[bytes, FileState | None]:
+    """A model's bytes, read once, and the state of its file before that."""
     if not path.exists():
         raise ModelError(
             f"{path} does not exist", "check the path; the first two arguments are models"
@@ -66,17 +95,35 @@ def _parse(path: Path) -> onnx.ModelProto:
         raise ModelError(f"{path} is a folder, not an ONNX model", "name the .onnx file inside it")
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty", "export or copy the model again")
+    state = _state(path)
     try:
-        proto = onnx.load(str(path), load_external_data=False)
-    except DecodeError:
-        raise _not_onnx(path) from None
+        return path.read_bytes(), state
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _parse(content: bytes, path: Path) -> onnx.ModelProto:
+    try:
+        proto = onnx.load_model_from_string(content)
+    except DecodeError:
+        raise _not_onnx(path) from None
     if not proto.HasField("graph") or not proto.opset_import:
         raise _not_onnx(path)
     if not proto.graph.output:
         raise ModelError(f"{path} has no outputs", "export the model again")
     return proto
+
+
+def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
+    if not proto.functions:
+        return proto
+    try:
+        inlined = inliner.inline_local_functions(proto)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        reason = shortened(str(error))
+        raise ModelError(f"{path} has functions that cannot be inlined: {reason}", HINT) from error
+    check_structure(inlined, path)
+    return inlined
 
 
 def _not_onnx(path: Path) -> ModelError:
@@ -111,7 +158,8 @@ def _check_versions(proto: onnx.ModelProto, path: Path) -> None:
         )
 
 
-def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
+def _check_external_data(proto: onnx.ModelProto, path: Path) -> dict[Path, FileState | None]:
+    """Check where weights are kept; gives the state of those files."""
     folder = path.parent.resolve()
     locations: dict[str, int] = {}
     for tensor in external_data_helper._get_all_tensors(proto):
@@ -121,6 +169,7 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> None:
             locations[info.location] = max(end, locations.get(info.location, 0))
     for location, end in sorted(locations.items()):
         _check_location(path, folder, location, end)
+    return {folder / location: _state(folder / location) for location in locations}
 
 
 def _check_location(path: Path, folder: Path, location: str, end: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,8 @@ from onnx import helper, numpy_helper
 from qdebug.graph.walk import walk
 
 Array = npt.NDArray[Any]
+FileState = tuple[int, int, int]
+"""Inode, bytes and time of the last change (ns) of a file."""
 SMALL = 65536
 """Elements up to which a constant's value is kept once read."""
 
@@ -68,7 +70,9 @@ class Node:
     def attributes(self) -> dict[str, Any]:
         """Attributes as Python values; strings decoded."""
         found = {a.name: helper.get_attribute_value(a) for a in self.proto.attribute}
-        return {k: v.decode() if isinstance(v, bytes) else v for k, v in found.items()}
+        return {
+            k: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for k, v in found.items()
+        }
 
     @cached_property
     def outer_inputs(self) -> tuple[str, ...]:
@@ -91,12 +95,20 @@ class Graph:
         proto: the model, its functions inlined.
         path: file it came from.
         sha256: of that file.
+        files: that file and those of its external data, with their states when they were read.
     """
 
-    def __init__(self, proto: onnx.ModelProto, path: Path, sha256: str) -> None:
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        path: Path,
+        sha256: str,
+        files: Mapping[Path, FileState | None] | None = None,
+    ) -> None:
         self.proto = proto
         self.path = path
         self.sha256 = sha256
+        self.files = files or {}
         self.initializers = {t.name: t for t in proto.graph.initializer}
         self.nodes = _ordered_nodes(proto.graph, self.initializers)
         self.inputs = [i.name for i in proto.graph.input if i.name not in self.initializers]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.bounds import check_unpacked
 from qdebug.errors import InputError
+from qdebug.native import silent_libraries
 from qdebug.preprocess.steps import Decode
 
 if TYPE_CHECKING:
@@ -60,11 +64,33 @@ def decode_bytes(content: bytes, how: Decode, name: str) -> NDArray[np.uint8]:
     """Read a picture from the content of its file; see `decode_file`."""
     if not content:
         raise InputError(f"{name} is empty")
+    check_unpacked(_decoded_bytes(content), name, InputError)
     if how.library == "pil":
         return _with_pil(content, how.exif, name)
     if _looks_cut(content):
         _load(content, name)
     return _with_cv2(content, how.exif, name)
+
+
+def _decoded_bytes(content: bytes) -> int:
+    """Bytes of the decoded picture as its header says; 0 where Pillow does not know the format."""
+    from PIL import Image
+
+    try:
+        with _no_bound(Image), Image.open(io.BytesIO(content)) as image:
+            return int(image.width * image.height * 3)
+    except (OSError, SyntaxError, ValueError):
+        return 0
+
+
+@contextlib.contextmanager
+def _no_bound(module: Any) -> Iterator[None]:
+    """Pillow's own bound set aside: there is one for all kinds of files."""
+    before, module.MAX_IMAGE_PIXELS = module.MAX_IMAGE_PIXELS, None
+    try:
+        yield
+    finally:
+        module.MAX_IMAGE_PIXELS = before
 
 
 def _looks_cut(content: bytes) -> bool:
@@ -77,7 +103,8 @@ def _with_cv2(content: bytes, exif: bool, name: str) -> NDArray[np.uint8]:
     import cv2
 
     flags = cv2.IMREAD_COLOR if exif else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
+    with silent_libraries():
+        picture = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     if picture is None:
         raise _undecodable(name)
     return np.asarray(picture, np.uint8)
@@ -96,8 +123,9 @@ def _load(content: bytes, name: str) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        image = Image.open(io.BytesIO(content))
-        image.load()
+        with _no_bound(Image):
+            image = Image.open(io.BytesIO(content))
+            image.load()
     except UnidentifiedImageError as error:
         raise _undecodable(name) from error
     except (OSError, SyntaxError, ValueError) as error:

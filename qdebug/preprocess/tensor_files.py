@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.bounds import check_archive
 from qdebug.errors import InputError
 
+_WRITE_AGAIN = "write it again, for instance with numpy.save of an array of numbers"
+# What NumPy, zipfile and onnx raise on damaged files. SyntaxError and TokenError come from the
+# header of a .npy file, which is Python text; NotImplementedError from an unknown kind of zip.
+_DAMAGE = (
+    ValueError,
+    TypeError,
+    EOFError,
+    KeyError,
+    SyntaxError,
+    TokenError,
+    RuntimeError,
+    OverflowError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 RAW_SUFFIXES = frozenset({".bin", ".raw"})
 TENSOR_SUFFIXES = frozenset({".npy", ".npz", ".pb"}) | RAW_SUFFIXES
 FileVersion: TypeAlias = tuple[Path, int]
@@ -38,14 +57,24 @@ def read_tensors(
         InputError: the file cannot be read, or does not fit the shape and dtype given.
     """
     try:
-        return _read(path, shape, dtype)
+        tensors = _read(path, shape, dtype)
+        _check_numbers(tensors, path.name)
+        return tensors
     except OSError as error:
         raise InputError(f"{path.name} cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path.name} is damaged or no tensor file: {error}",
-            "write it again, for instance with numpy.save of an array of numbers",
-        ) from error
+    except _DAMAGE as error:
+        raise InputError(f"{path.name} is damaged or no tensor file", _WRITE_AGAIN) from error
+
+
+def _check_numbers(tensors: Mapping[str, NDArray[Any]], name: str) -> None:
+    for tensor in tensors.values():
+        if tensor.dtype.kind not in "fiub" and not _is_small(tensor):
+            raise InputError(f"{name} holds {tensor.dtype}, which no model takes", _WRITE_AGAIN)
+
+
+def _is_small(tensor: NDArray[Any]) -> bool:
+    """Whether the values are of a type that NumPy itself lacks: bfloat16, int4, float8."""
+    return tensor.dtype.kind == "V" and tensor.dtype.type.__module__ == "ml_dtypes"
 
 
 def _read(path: Path, shape: Sequence[int] | None, dtype: str | None) -> Mapping[str, NDArray[Any]]:
@@ -66,6 +95,8 @@ def _read(path: Path, shape: Sequence[int] | None, dtype: str | None) -> Mapping
 @lru_cache(maxsize=1)
 def _read_archive(version: FileVersion) -> Mapping[str, NDArray[Any]]:
     """Read an archive once while the rows of its batch are asked for one by one."""
+    with zipfile.ZipFile(version[0]) as packed:
+        check_archive(packed, version[0].name, InputError)
     with np.load(version[0], allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 

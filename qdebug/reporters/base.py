@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from abc import ABC, abstractmethod
 from pathlib import Path
 
 from qdebug.errors import RunError, UsageError
+from qdebug.run.atomic import write_whole
 from qdebug.run.model import Run
 
 
@@ -46,13 +45,8 @@ def write_file(path: Path, content: str | bytes, force: bool = False) -> Path:
     if path.exists() and not force:
         raise UsageError(f"{path} exists already", "use --force to replace it")
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name[:80]}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_whole(path, data)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise RunError(f"cannot write {path}: {error.strerror or error}") from error
     return path

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.bounds import check_archive
 from qdebug.errors import RunError
 from qdebug.metrics.histogram import BINS as BINS  # noqa: PLC0414 - part of the form
-from qdebug.run.files import RunFiles
+from qdebug.run.files import ZIP_DAMAGE, RunFiles, array_of_npy
 
 HIST_NPZ = "hist.npz"
 
@@ -100,8 +100,9 @@ class RunArrays:
         if HIST_NPZ not in files.names():
             return cls()
         try:
-            with np.load(io.BytesIO(files.read(HIST_NPZ)), allow_pickle=False) as stored:
-                arrays = cls(**{name: stored[name] for name in _FIELDS})
+            with zipfile.ZipFile(io.BytesIO(files.read(HIST_NPZ))) as stored:
+                check_archive(stored, HIST_NPZ, RunError)
+                arrays = cls(**{name: array_of_npy(stored.read(f"{name}.npy")) for name in _FIELDS})
         except _DAMAGE as error:
             raise RunError(f"{HIST_NPZ} is damaged: {error}") from error
         arrays._check_shapes()
@@ -123,16 +124,5 @@ class RunArrays:
             raise RunError(f"{HIST_NPZ} is damaged: its arrays do not fit together")
 
 
-# Everything NumPy and zipfile raise on bytes that are no archive of arrays; TypeError and
-# AttributeError come from a lone array where an archive is expected.
-_DAMAGE = (
-    KeyError,
-    ValueError,
-    OSError,
-    EOFError,
-    TypeError,
-    AttributeError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_DAMAGE = (ValueError, *ZIP_DAMAGE)
 _FIELDS = tuple(RunArrays.__dataclass_fields__)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import html
 import io
 import json
+import math
 import re
 import zipfile
 import zlib
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.bounds import check_unpacked, gunzip
 from qdebug.errors import RunError
 
 RUN_JSON = "run.json"
@@ -116,7 +117,7 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(path) as archive:
                 found = [n for n in archive.namelist() if PurePosixPath(n).name == RUN_JSON]
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_DAMAGE as error:
             raise RunError(f"{path.name} is not a readable zip: {error}") from error
         if not found:
             raise RunError(f"{path.name} holds no {RUN_JSON}", "zip the whole NAME.qdrun folder")
@@ -127,7 +128,7 @@ class ZipFiles:
         try:
             with zipfile.ZipFile(self.path) as archive:
                 inside = [n for n in archive.namelist() if n.startswith(self.prefix)]
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_DAMAGE as error:
             raise RunError(f"{self.path.name} is not a readable zip: {error}") from error
         else:
             return sorted(n[len(self.prefix) :] for n in inside if not n.endswith("/"))
@@ -136,8 +137,10 @@ class ZipFiles:
         """Content of a file."""
         try:
             with zipfile.ZipFile(self.path) as archive:
-                return archive.read(self.prefix + name)
-        except _ZIP_DAMAGE as error:
+                info = archive.getinfo(self.prefix + name)
+                check_unpacked(info.file_size, f"{name} in {self.path.name}", RunError)
+                return archive.read(info)
+        except ZIP_DAMAGE as error:
             raise RunError(f"{self.path.name} holds no readable {name}: {error}") from error
 
     def array(self, name: str) -> npt.NDArray[Any]:
@@ -156,6 +159,7 @@ def files_in_html(path: Path) -> MemoryFiles:
         RunError: the page cannot be read or embeds no run.
     """
     try:
+        check_unpacked(path.stat().st_size, path.name, RunError)
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name} is not a page of text", "open a NAME.qdrun") from error
@@ -170,7 +174,8 @@ def files_in_html(path: Path) -> MemoryFiles:
         content = dict(_shown_pictures(text))
         for name, data in json.loads(_script(text, HTML_FILES_ID) or "{}").items():
             content[name] = base64.b64decode(data, validate=True)
-        content[RUN_JSON] = gzip.decompress(base64.b64decode(run.strip(), validate=True))
+        packed = base64.b64decode(run.strip(), validate=True)
+        content[RUN_JSON] = gunzip(packed, f"the run in {path.name}", RunError)
     except (ValueError, TypeError, AttributeError, EOFError, OSError, zlib.error) as error:
         raise RunError(f"{path.name} embeds a damaged run: {error}") from error
     return MemoryFiles(content)
@@ -188,15 +193,35 @@ def _shown_pictures(text: str) -> Iterator[tuple[str, bytes]]:
         yield html.unescape(name), base64.b64decode(data, validate=True)
 
 
+def array_of_npy(data: bytes) -> npt.NDArray[Any]:
+    """The array of a ``.npy`` file's content; never unpickles.
+
+    Raises:
+        ValueError: it is no such file, or ends before its values do.
+    """
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2_0
+    shape, _, dtype = read(stream)
+    # NumPy makes room for what the header claims before it looks for the values.
+    if math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
+        raise ValueError("it ends before its values do")
+    stream.seek(0)
+    return np.lib.format.read_array(stream, allow_pickle=False)
+
+
+_header_2_0 = np.lib.format.read_array_header_2_0
+
+
 def _load_npy(data: bytes, name: str) -> npt.NDArray[Any]:
     try:
-        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+        return array_of_npy(data)
     except (OSError, ValueError, EOFError) as error:
         raise RunError(f"{name} is not a readable array: {error}") from error
 
 
 # RuntimeError: encrypted; NotImplementedError: an unknown compression method.
-_ZIP_DAMAGE = (
+ZIP_DAMAGE = (
     KeyError,
     OSError,
     EOFError,

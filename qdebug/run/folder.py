@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import glob
-import os
-import shutil
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from qdebug.errors import RunError, UsageError
+from qdebug.interrupts import held
+from qdebug.run.atomic import Claim, clear_leftovers, put_in_place
 
-_PARTIAL = ".partial"
-_OLD = ".old"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _Writer = TypeVar("_Writer", bound="FolderWriter")
 
@@ -23,8 +19,8 @@ class FolderWriter:
     """Collects files beside their destination and moves them there in one step.
 
     Use as a context manager; leaving it without ``move_into_place`` removes everything written so
-    far. A process that is killed leaves only a folder ``.NAME.PID.partial``, which the next writer
-    of that name removes.
+    far. A process that is killed leaves only a folder ``.NAME.TOKEN.partial``, which the next
+    writer of that name removes.
 
     Args:
         destination: the folder to make.
@@ -42,14 +38,14 @@ class FolderWriter:
         self.force = force
         self._marker, self._what = marker, what
         self._check_destination()
-        self.root = destination.with_name(f".{destination.name}.{os.getpid()}{_PARTIAL}")
+        self._claim: Claim | None = None
 
     def __enter__(self: _Writer) -> _Writer:
         try:
             self.destination.parent.mkdir(parents=True, exist_ok=True)
-            _clear_leftovers(self.destination)
+            clear_leftovers(self.destination)
             self._check_destination()
-            self.root.mkdir()
+            self._claim = Claim(self.destination)
         except OSError as error:
             raise _write_error(self.destination, error) from error
         return self
@@ -60,9 +56,18 @@ class FolderWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        shutil.rmtree(self.root, ignore_errors=True)
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
         if isinstance(error, OSError):
             raise _write_error(self.destination, error) from error
+
+    @property
+    def root(self) -> Path:
+        """The folder that is being written; only inside the context."""
+        if self._claim is None:
+            raise RuntimeError("a folder is written inside its context only")
+        return self._claim.folder
 
     def path(self, name: str) -> Path:
         """Path for a file of the folder, its own folder made."""
@@ -81,16 +86,8 @@ class FolderWriter:
             UsageError: something has appeared at the destination meanwhile and ``force`` is false.
         """
         self._check_destination()
-        old = self.destination.with_name(f".{self.destination.name}.{os.getpid()}{_OLD}")
-        if self.destination.exists():
-            self.destination.rename(old)
-        try:
-            self.root.rename(self.destination)
-        except OSError:
-            with contextlib.suppress(OSError):
-                old.rename(self.destination)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
+        with held(f"{self.destination} was written"):
+            put_in_place(self.root, self.destination)
 
     def _check_destination(self) -> None:
         if not self.destination.exists():
@@ -101,36 +98,6 @@ class FolderWriter:
             )
         if not self.force:
             raise UsageError(f"{self.destination} exists already", "use --force to replace it")
-
-
-def _clear_leftovers(destination: Path) -> None:
-    """Remove what killed processes left of this run, and put back a run they had moved aside."""
-    for leftover in destination.parent.glob(f".{glob.escape(destination.name)}.*"):
-        if not _is_abandoned(leftover, destination.name):
-            continue
-        if leftover.suffix == _OLD and not destination.exists():
-            leftover.rename(destination)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_abandoned(leftover: Path, name: str) -> bool:
-    if leftover.suffix not in (_PARTIAL, _OLD):
-        return False
-    pid = leftover.name[len(name) + 2 : -len(leftover.suffix)]
-    return pid.isdecimal() and (int(pid) == os.getpid() or not _is_alive(int(pid)))
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":
-        return True  # os.kill would end the process there
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _write_error(destination: Path, error: OSError) -> RunError:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from qdebug import collector
 from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
+from qdebug.run.atomic import moved_aside
 from qdebug.run.codec import decode, decode_parts, encode
 from qdebug.run.files import (
     RUN_JSON,
@@ -177,6 +178,8 @@ def _open_files(path: Path) -> RunFiles:
         if not (path / RUN_JSON).is_file():
             raise RunError(f"{path} is not a qdebug run: it has no {RUN_JSON}")
         return DirectoryFiles(path)
+    if not path.exists() and (old := moved_aside(path)) is not None:
+        return _open_files(old)
     if not path.exists():
         raise RunError(f"{path} does not exist", "runs are folders named NAME.qdrun")
     if path.suffix.lower() in (".html", ".htm"):

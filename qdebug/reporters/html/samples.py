@@ -65,7 +65,8 @@ def _badness(layers: list[Layer], sample: int) -> float:
 
 
 def _shade(value: float, limit: float) -> int:
+    """0 for a value that holds the limit, up to 4; NaN is as bad as can be."""
     if math.isnan(value):
         return _SHADES
     steps = (limit - value) / _STEP_DB
-    return _SHADES if steps > _SHADES else max(0, math.ceil(steps))
+    return math.ceil(min(max(steps, 0.0), _SHADES))

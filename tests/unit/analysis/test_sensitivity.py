@@ -12,8 +12,10 @@ import onnx
 import pytest
 
 from qdebug.analysis import sensitivity
-from qdebug.analysis.sensitivity import Journal, measure_sensitivity
+from qdebug.analysis.journal import Journal
+from qdebug.analysis.sensitivity import measure_sensitivity
 from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.errors import RunError
 from qdebug.metrics.moments import measure
 from qdebug.run.model import Sensitivity
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair
@@ -156,6 +158,42 @@ def test_an_interrupted_measurement_is_taken_up_again(
         assert again == pytest.approx({at: s.sqnr_db for at, s in measured.items()})
         journal.finish()
     assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{}",
+        b"[0]",
+        b"[0, 1, []]",
+        b'[0, 1, {"y": {}}]',
+        b"\xff\xfe",
+        b"[" * 9999,
+        b"[null, 1, {}]",
+    ],
+)
+def test_damaged_lines_of_a_journal_are_measured_again(tmp_path: Path, damage: bytes) -> None:
+    file = tmp_path / "journal"
+    with Journal(file, "key") as journal:
+        journal.add(0, 1, {})
+        journal.add(0, 2, {})
+    first, one, two = file.read_bytes().splitlines()
+    file.write_bytes(b"\n".join([first, one, damage, two]))
+    with Journal(file, "key") as journal:
+        assert sorted(journal.done) == [(0, 1), (0, 2)]
+        journal.add(0, 3, {})
+    with Journal(file, "key") as journal:
+        assert sorted(journal.done) == [(0, 1), (0, 2), (0, 3)]
+
+
+def test_a_journal_is_not_written_through_a_link(tmp_path: Path) -> None:
+    precious, file = tmp_path / "precious", tmp_path / "journal"
+    precious.write_text("mine")
+    file.symlink_to(precious)
+    with pytest.raises(RunError, match="is not a plain file") as caught:
+        Journal(file, "key")
+    assert "remove it" in (caught.value.hint or "")
+    assert precious.read_text() == "mine"
 
 
 def test_a_journal_of_another_request_is_discarded(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Evidence, Run, Status
 from qdebug.run.store import load_run, run_to_json
 from qdebug.vocabulary.names import visible
+from qdebug.vocabulary.numbers import decibel
 from tests.conftest import Golden
 from tests.support import synthetic_run
 from tests.support.page import Page
@@ -384,3 +386,10 @@ def test_a_column_without_a_name_has_no_empty_heading() -> None:
     made = table(["", "from", "to"], [["fed", 0, 1]])
     assert made.count("<th ") == 2
     assert "<td></td>" in made
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_samples_without_a_finite_number_are_shown(run: Run, value: float) -> None:
+    layers = [dataclasses.replace(x, sample_sqnr_db=(value,) * 4) for x in run.layers]
+    source = html.render(dataclasses.replace(run, layers=tuple(layers)))
+    assert decibel(value) in source

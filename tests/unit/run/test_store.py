@@ -9,13 +9,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
 from qdebug.errors import RunError, UsageError
-from qdebug.run import folder
+from qdebug.run import atomic
 from qdebug.run.files import DirectoryFiles
 from qdebug.run.model import Run
 from qdebug.run.store import (
@@ -140,9 +141,8 @@ class TestAtomicity:
         target = tmp_path / "net[1].qdrun"
         done = subprocess.run([sys.executable, "-c", script, str(target)], check=False)
         assert done.returncode == -signal.SIGKILL
-        left = [path.name for path in tmp_path.iterdir()]
-        assert len(left) == 1
-        assert left[0].endswith(".partial")
+        left = sorted(path.suffix for path in tmp_path.iterdir())
+        assert left == [".lock", ".partial"]
         with pytest.raises(RunError):
             load_run(target)
         save(run, target)
@@ -151,10 +151,43 @@ class TestAtomicity:
     def test_a_partial_run_of_a_living_process_is_left_alone(
         self, run: Run, tmp_path: Path
     ) -> None:
-        other = tmp_path / f".net.qdrun.{os.getppid()}.partial"
+        """Process ids mean nothing across containers: what counts is the lock."""
+        script = (
+            "import sys; from pathlib import Path\n"
+            "from qdebug.run.store import RunWriter\n"
+            "with RunWriter(Path(sys.argv[1])) as writer:\n"
+            "    writer.add('tensors/float/0.npy', b'x')\n"
+            "    print('writing', flush=True)\n"
+            "    sys.stdin.read()\n"
+            "    writer.add('tensors/quant/0.npy', b'x')\n"
+            "    assert len(list(writer.root.rglob('*.npy'))) == 2\n"
+        )
+        target = tmp_path / "net.qdrun"
+        other = subprocess.Popen(
+            [sys.executable, "-c", script, str(target)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert other.stdout is not None
+        other.stdout.readline()
+        save(run, target)
+        other.communicate(b"", timeout=60)
+        assert other.returncode == 0
+        assert [path.name for path in tmp_path.iterdir()] == ["net.qdrun"]
+
+    @pytest.mark.parametrize(("hours", "kept"), [(23, True), (25, False)])
+    def test_a_partial_run_of_another_machine_is_left_alone_for_a_day(
+        self, run: Run, tmp_path: Path, hours: int, kept: bool
+    ) -> None:
+        other = tmp_path / ".net.qdrun.abcdef-00000000.partial"
         other.mkdir()
+        lock = other.with_suffix(".lock")
+        lock.touch()
+        before = time.time() - hours * 3600
+        for path in (other, lock):
+            os.utime(path, (before, before))
         save(run, tmp_path / "net.qdrun")
-        assert other.exists()
+        assert other.exists() is lock.exists() is kept
 
     @pytest.mark.parametrize("pid", ["x", "", "²", "9" * 30])
     def test_odd_leftovers_do_no_harm(self, run: Run, tmp_path: Path, pid: str) -> None:
@@ -169,14 +202,50 @@ class TestAtomicity:
         dead = subprocess.Popen([sys.executable, "-c", ""])
         dead.wait()
         (tmp_path / "net.qdrun").rename(tmp_path / f".net.qdrun.{dead.pid}.old")
+        assert same(load_run(tmp_path / "net.qdrun"), run)
         with pytest.raises(UsageError, match="exists already"):
             save(run, tmp_path / "net.qdrun")
         assert same(load_run(tmp_path / "net.qdrun"), run)
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL there")
+    @pytest.mark.parametrize("exchange", ["", "atomic.exchange = lambda one, other: False\n"])
+    def test_a_kill_at_any_moment_of_the_replacement_leaves_a_whole_run(
+        self, run: Run, tmp_path: Path, exchange: str
+    ) -> None:
+        """Killed after the n-th change to the folder, for every n, until it ends by itself."""
+        script = (
+            "import os, signal, sys; from pathlib import Path\n"
+            "from qdebug.run import atomic\n"
+            "from qdebug.run.store import RunWriter, load_run\n"
+            + exchange
+            + "left = int(sys.argv[2])\n"
+            "def count(event, args):\n"
+            "    global left\n"
+            "    if event in ('os.rename', 'os.remove', 'os.rmdir', 'ctypes.dlsym'):\n"
+            "        left -= 1\n"
+            "        if left < 0: os.kill(os.getpid(), signal.SIGKILL)\n"
+            "run = load_run(sys.argv[1])\n"
+            "with RunWriter(Path(sys.argv[1]), force=True) as writer:\n"
+            "    sys.addaudithook(count)\n"
+            "    writer.commit(run, run.arrays)\n"
+        )
+        target = tmp_path / "net.qdrun"
+        save(run, target)
+        for steps in range(40):
+            arguments = [sys.executable, "-c", script, str(target), str(steps)]
+            done = subprocess.run(arguments, check=False, timeout=60)
+            assert same(load_run(target), run), f"killed after {steps} steps"
+            if done.returncode == 0:
+                break
+        assert 3 < steps < 39, "no moment was tried"
+        save(run, target, force=True)
+        assert [path.name for path in tmp_path.iterdir()] == ["net.qdrun"]
 
     def test_a_failing_replacement_keeps_the_old_run(
         self, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         save(run, tmp_path / "net.qdrun")
+        monkeypatch.setattr(atomic, "exchange", lambda *_: False)
         rename = Path.rename
 
         def refuse(self: Path, target: Path) -> Path:
@@ -325,12 +394,3 @@ class TestLoading:
             load_run(tmp_path / "no.qdrun")
         with pytest.raises(RunError, match=r"has no run\.json"):
             load_run(tmp_path)
-
-    def test_a_process_that_may_not_be_signalled_counts_as_alive(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        def refuse(pid: int, number: int) -> None:
-            raise PermissionError
-
-        monkeypatch.setattr(os, "kill", refuse)
-        assert folder._is_alive(1)

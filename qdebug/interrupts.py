@@ -1,0 +1,101 @@
+"""Ctrl-C and SIGTERM: both end the work as ``KeyboardInterrupt``, which tidies up on its way.
+
+Python raises it between two instructions of the main thread, wherever that is. Code that must not
+stop half way runs inside ``held``. Where the exception is swallowed (inside a library's callback,
+or as the ``ImportError`` of a module that was being loaded), ``arrived`` still knows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+
+class _State:
+    """What has arrived, and whether it has to wait."""
+
+    arrived = False
+    waiting = 0
+
+
+def arrived() -> bool:
+    """Whether the user, or the system, has asked this process to stop."""
+    return _State.arrived
+
+
+def check(done: str = "") -> None:
+    """Stop here if that was asked for and got lost.
+
+    Args:
+        done: what is done already, for the message.
+
+    Raises:
+        KeyboardInterrupt: a signal has arrived.
+    """
+    if _State.arrived and not _State.waiting:
+        raise KeyboardInterrupt(done)
+
+
+@contextlib.contextmanager
+def caught() -> Iterator[None]:
+    """Both signals raise ``KeyboardInterrupt`` inside; the handlers from before come back after.
+
+    Outside the main thread, where Python sets no handlers, nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _State.arrived = False
+    before = {number: signal.signal(number, _arrive) for number in _signals()}
+    hook, sys.unraisablehook = sys.unraisablehook, _without_interrupts(sys.unraisablehook)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        _State.arrived = False
+
+
+@contextlib.contextmanager
+def held(done: str) -> Iterator[None]:
+    """A signal that arrives inside is raised after it, so that a step is done whole.
+
+    Args:
+        done: what is done by then, for the message.
+
+    Raises:
+        KeyboardInterrupt: a signal has arrived.
+    """
+    _State.waiting += 1
+    try:
+        yield
+    finally:
+        _State.waiting -= 1
+    check(done)
+
+
+def _signals() -> list[int]:
+    """Those that are not ignored: a shell lets background jobs ignore Ctrl-C."""
+    wanted = (signal.SIGINT, signal.SIGTERM)
+    return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+
+
+def _arrive(_number: int, _frame: FrameType | None) -> None:
+    _State.arrived = True
+    check()
+
+
+def _without_interrupts(hook: Any) -> Any:
+    """A hook that says nothing of an interrupt that a callback could not pass on."""
+
+    def quiet(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, KeyboardInterrupt):
+            hook(unraisable)
+
+    return quiet

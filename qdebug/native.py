@@ -1,0 +1,31 @@
+"""What native libraries write to stderr by themselves, past Python."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+_STDERR = 2
+
+
+@contextlib.contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Nothing that native code writes to stderr inside is seen.
+
+    libpng, libjpeg and OpenCV describe damage there, above the one sentence that a user should
+    read. Holds for the whole process, so keep what is inside short.
+    """
+    try:
+        kept = os.dup(_STDERR)
+    except OSError:  # stderr is closed: nothing to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, _STDERR)
+        yield
+    finally:
+        os.dup2(kept, _STDERR)
+        os.close(nowhere)
+        os.close(kept)
