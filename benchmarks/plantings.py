@@ -17,10 +17,9 @@ from functools import cache
 import numpy as np
 import onnx
 
-from benchmarks import outputs
-from benchmarks.faults import ZOO, Pair, sample_pairs, zoo_pairs
+from benchmarks.faults import ZOO, zoo_pairs
 from qdebug.run.model import Finding, Run
-from tests.support.checked import net_run
+from tests.support.checked import EFFECTS, net_run
 from tests.support.planting.families import (
     CONTROLS,
     FAMILIES,
@@ -31,6 +30,7 @@ from tests.support.planting.families import (
     UnsuitableError,
 )
 from tests.support.planting.families.subjects import SAMPLES, random_subject
+from tests.support.planting.pairs import Pair, feeds_of, sample_pairs
 from tests.support.running import direct_sqnr, run_tensors
 
 COSTLY_DB = 3.0
@@ -40,8 +40,6 @@ REAL = 0.15
 """Share of the plantings that go into real models."""
 SILENT = 1e-6
 """Root mean square under which an output carries no signal."""
-EFFECTS = ("task-effect", "layer-limit")
-"""Findings that say how much, not why."""
 
 
 @dataclass(frozen=True)
@@ -105,10 +103,7 @@ def real_subjects() -> tuple[Subject, ...]:
 
 def _real_subject(pair: Pair) -> Subject:
     float_model = onnx.load(pair.float_model)
-    constants = {tensor.name for tensor in float_model.graph.initializer}
-    entry = next(i.name for i in float_model.graph.input if i.name not in constants)
-    values = outputs.inputs(pair.pictures[:SAMPLES], pair.spec)
-    feeds = tuple({entry: value} for value in values)
+    feeds = tuple(dict(feed) for feed in feeds_of(pair, float_model)[:SAMPLES])
     return Subject(pair.name, float_model, onnx.load(pair.quant_model), feeds)
 
 

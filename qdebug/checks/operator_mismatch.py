@@ -70,7 +70,7 @@ def _fitted_behind(context: CheckContext, start: Iterable[int]) -> dict[int, Qua
     """Quantizers of some layers and behind them that cut float values off, wide enough not to."""
     found = {}
     for at in downstream(context.layers, start):
-        moments, limits = context.stats[at].accumulated, context.stats[at].range
+        moments, limits = context.layer(at).moments, context.layer(at).range
         quantizer = context.pairing.pairs[at].quantizer
         if moments is None or limits is None or quantizer is None:
             continue
@@ -146,8 +146,8 @@ def _seen(context: CheckContext, suspect: Suspect) -> str:
 def _evidence(context: CheckContext, group: Sequence[Suspect]) -> Evidence:
     rows: list[list[str | float | None]] = []
     for suspect in group:
-        layer, stats = context.layers[suspect.at], context.stats[suspect.at]
-        step = stats.range.step if stats.range is not None else None
+        layer, limits = context.layers[suspect.at], context.layer(suspect.at).range
+        step = limits.step if limits is not None else None
         rows.append(
             [
                 layer.float_tensor,

@@ -95,7 +95,7 @@ def suspects(context: CheckContext) -> list[Suspect]:
 
 def _explained(context: CheckContext, at: int) -> bool:
     """Whether rounding alone explains a layer's local error: nothing is left for an operator."""
-    local, limits = context.layers[at].local, context.stats[at].range
+    local, limits = context.layers[at].local, context.layer(at).range
     if local is None or not local.mse >= 0:
         return False
     rounding = 0.0 if limits is None else limits.step**2 / 12
@@ -171,7 +171,7 @@ def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:
 
 def _exceeds(context: CheckContext, at: int) -> bool:
     """Whether a layer's local error is far beyond what rounding and clipping make of it."""
-    local, limits = context.layers[at].local, context.stats[at].range
+    local, limits = context.layers[at].local, context.layer(at).range
     if local is None or limits is None:
         return False
     explained = limits.step**2 / 12 + local.clipping_mse
@@ -257,9 +257,9 @@ def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
     """Layers of a plain Relu whose quantizer ends at exactly 6, the bound of Relu6."""
     for at, pair in enumerate(context.pairing.pairs):
         maker, moments = context.float_graph.producer.get(pair.float_tensor), None
-        limits = context.stats[at].range
+        limits = context.layer(at).range
         if maker is not None and maker.op == "Relu" and limits is not None:
-            moments = context.stats[at].accumulated
+            moments = context.layer(at).moments
         if moments is None or limits is None or maker is None:
             continue
         ends_at_six = abs(limits.high - _SIX) <= _SIX_EXACTLY * _SIX
