@@ -225,7 +225,7 @@ class _FloatForm:
     def build(self) -> Any:
         wanted = sorted({index for region in self.chunk for index in region.all_quant_nodes})
         self._feed(wanted)
-        self._weights()
+        self._weights(wanted)
         for index in wanted:
             self._add(self.graph.nodes[index])
         for region in self.chunk:
@@ -297,16 +297,16 @@ class _FloatForm:
             if node.index in region.all_quant_nodes:
                 self.exact[region.at] = False
 
-    def _weights(self) -> None:
-        """The float model's weights and biases in place of the quant model's."""
+    def _weights(self, wanted: Sequence[int]) -> None:
+        """The float model's weights and biases in place of the quant model's; shared ones once."""
+        reads = {name for index in wanted for name in self.graph.nodes[index].reads}
         for weight in self.test.weights:
-            readings = _readings(self.graph, weight)
-            value = in_quant_layout(weight, self.graph) if readings else None
+            readings = [name for name in _readings(self.graph, weight) if name in reads]
+            done = all(name in self.names for name in readings)
+            value = None if done else in_quant_layout(weight, self.graph)
             if value is None:
                 continue
             name = f"{PREFIX}weight/{weight.quant_tensor}"
-            if weight.quant_tensor in self.names.values():
-                continue
             kind = self.graph.type_of(weight.quant_tensor).dtype
             stored = value.astype(np.float16) if kind == "float16" else value
             self.builder.constant(name, stored)

@@ -23,8 +23,12 @@ approximate activations included, and to 125 dB in float32 (every pair of the zo
 ``docs/benchmarks.md``); a layer beyond this computes something else."""
 EXCELLENT_DB = 50.0
 """Outputs this close to the float run's have lost nothing to another operator."""
-OWN_SHARE = 0.5
-"""Share of a layer's local error that another operator must explain: less is quantization's."""
+OWN_SHARE = 0.1
+"""Share of a layer's local error, over all samples, that another operator must explain on the
+first one: less is quantization's. The gain at the outputs decides what it is worth."""
+ROUNDED = 2.0
+"""Times ``step^2 / 12`` up to which a local error is rounding: that of the result, and as much from
+the operands."""
 RESOLVED = 2.5
 """Steps of the layer's quantizer by which equal operators may differ all the same: tables, other
 roundings and corrections of an offset move results by one or two codes."""
@@ -99,7 +103,7 @@ def _explained(context: CheckContext, at: int) -> bool:
     if local is None or not local.mse >= 0:
         return False
     rounding = 0.0 if limits is None else limits.step**2 / 12
-    return local.sqnr_db >= SOUND_DB + _HALF_DB or local.mse <= rounding / OWN_SHARE
+    return local.sqnr_db >= SOUND_DB + _HALF_DB or local.mse <= ROUNDED * rounding
 
 
 def _by_numbers(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -9,7 +11,9 @@ import pytest
 from qdebug.analysis.operators import OperatorError, OperatorTest
 from qdebug.capture.session import SessionSettings
 from tests.support.editor import Editor
+from tests.support.nets import NETS, sample_inputs
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair
+from tests.support.planting.families.subjects import random_quantizer
 
 SETTINGS = SessionSettings(threads=1)
 
@@ -41,14 +45,14 @@ def test_layers_on_codes_are_left_out() -> None:
     assert "/model.0/conv/Conv_output_0" not in found
 
 
-def test_another_operator_shows_at_its_own_layer_alone(sound: LoadedPair, tmp_path: object) -> None:
+def test_another_operator_shows_at_its_own_layer_alone(sound: LoadedPair, tmp_path: Path) -> None:
     editor = Editor(onnx.load(sound.quant_graph.path))
     node = next(n for n in editor.graph.node if n.name == "/model.9/m_1/MaxPool")
     node.op_type = "AveragePool"
     kept = [a for a in node.attribute if a.name in ("kernel_shape", "pads", "strides")]
     del node.attribute[:]
     node.attribute.extend(kept)
-    file = sound.quant_graph.path.__class__(str(tmp_path)) / "quant.onnx"
+    file = tmp_path / "quant.onnx"
     onnx.save(editor.model, file)
     found = errors(load_pair(sound.float_graph.path, file, sound.feeds))
     bad = [tensor for tensor, error in found.items() if error.sqnr_db < 100]
@@ -61,3 +65,14 @@ def test_the_measure_is_a_ratio_of_powers() -> None:
     assert OperatorError(4.0, 0.04, True).sqnr_db == pytest.approx(20)
     assert OperatorError(1.0, 0.0, True).sqnr_db == np.inf
     assert OperatorError(0.0, 1.0, True).sqnr_db == -np.inf
+
+
+def test_a_weight_that_two_layers_share_is_no_obstacle(tmp_path: Path) -> None:
+    model = NETS["twins"]()
+    feeds = sample_inputs(model, 3)
+    quantize = random_quantizer(np.random.default_rng(0), tuple(feeds))
+    onnx.save(model, tmp_path / "float.onnx")
+    onnx.save(quantize(model), tmp_path / "quant.onnx")
+    found = errors(load_pair(tmp_path / "float.onnx", tmp_path / "quant.onnx", feeds))
+    assert {"/Relu_0_output_0", "/Relu_1_output_0"} <= set(found)
+    assert min(error.sqnr_db for error in found.values()) > 100
