@@ -381,8 +381,7 @@ def operands(editor: Editor, rng: Rng) -> list[Node]:
 
 def slice_off(editor: Editor, rng: Rng) -> list[Node]:
     def fits(n: Node) -> bool:
-        starts = _constant(editor, n.input[1]) if len(n.input) > 1 else None
-        return starts is not None
+        return len(n.input) > 2 and all(_constant(editor, name) is not None for name in n.input[1:])
 
     node = _pick(editor, rng, "Slice", fits=fits)
     starts, ends = np.array(editor.value(node.input[1])), np.array(editor.value(node.input[2]))
