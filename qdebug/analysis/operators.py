@@ -12,7 +12,7 @@ through before they are compared: an activation folded into it is no difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,8 @@ class OperatorError:
         exact: whether nothing of the layer stayed quantized: then all of it is the operator.
         peak: largest difference in steps of the layer's quantizer; ``inf`` where it has none.
         cut_db: signal against what is left of the error behind the layer's quantizer, dB.
+        between: whether quantizers stand between the operators: the smaller error, of taking them
+            out altogether and of leaving their ranges, which may hold an activation.
     """
 
     signal: float
@@ -69,6 +71,7 @@ class OperatorError:
     exact: bool
     peak: float = float("inf")
     cut_db: float = float("inf")
+    between: bool = False
 
     @property
     def sqnr_db(self) -> float:
@@ -148,7 +151,17 @@ class OperatorTest:
         return {**self._measured(chunk[:middle]), **self._measured(chunk[middle:])}
 
     def _run(self, chunk: Sequence[Region]) -> dict[int, OperatorError]:
-        part = _FloatForm(self, chunk)
+        part = _FloatForm(self, chunk, ranges=True)
+        found = self._run_form(part, chunk)
+        again = [region for region in chunk if region.at in part.between and region.at in found]
+        if again:
+            other = self._run_form(_FloatForm(self, again, ranges=False), again)
+            for at, error in other.items():
+                smaller = min(error, found[at], key=lambda e: e.error)
+                found[at] = replace(smaller, between=True)
+        return found
+
+    def _run_form(self, part: _FloatForm, chunk: Sequence[Region]) -> dict[int, OperatorError]:
         model = part.build()
         positions = {*part.fed.values(), *(region.at for region in chunk)}
         values = self._float_values([self.pairs[at].float_tensor for at in positions])
@@ -209,10 +222,12 @@ class _FloatForm:
         fed: model input to the pair position whose float value it takes.
         measured: pair position to output name.
         exact: pair position to whether nothing of its layer stayed quantized.
+        between: positions of pairs whose layer has quantizers between its operators.
     """
 
-    def __init__(self, test: OperatorTest, chunk: Sequence[Region]) -> None:
-        self.test, self.chunk = test, chunk
+    def __init__(self, test: OperatorTest, chunk: Sequence[Region], *, ranges: bool) -> None:
+        self.test, self.chunk, self.ranges = test, chunk, ranges
+        self.between: set[int] = set()
         self.graph, self.pairs = test.quant_graph, test.pairs
         self.constants = test.regions.quant_constants
         self.builder = PartBuilder(self.graph)
@@ -272,12 +287,15 @@ class _FloatForm:
         self.names[tensor] = self.names.get(source, source)
 
     def _quantizer(self, node: Node, source: str) -> None:
-        """Out of the way; one between two pairs may hold a folded activation: its range stays."""
+        """Out of the way; of one between the operators of a layer the range may stay."""
         self.codes.add(node.outputs[0])
         quantizer = linear_quantizer(self.constants, node)
         limits = Range.of(quantizer) if quantizer is not None else None
         at = self.test.regions.quant_source(source)
-        if at is not None or limits is None:
+        if at is None:
+            within = [r.at for r in self.chunk if node.index in r.all_quant_nodes]
+            self.between.update(within)
+        if at is not None or limits is None or not self.ranges:
             self._alias(node.outputs[0], source)
             if limits is None and at is None:
                 self._inexact(node)
@@ -287,7 +305,6 @@ class _FloatForm:
             self.builder.constant(f"{tag}/{end}", np.asarray(value, np.float32))
             for end, value in (("low", limits.low), ("high", limits.high))
         ]
-        self._inexact(node)
         value = self.names.get(source, source)
         low = self.builder.emit("Max", [value, ends[0]], f"{tag}/above")
         self.names[node.outputs[0]] = self.builder.emit("Min", [low, ends[1]], tag)

@@ -227,6 +227,10 @@ class Regions:
             tensor = node.inputs[0]
         return self.of_raw[tensor]
 
+    def position(self, tensor: str) -> int | None:
+        """The pair of a float tensor."""
+        return self._of_float.get(tensor)
+
     def float_source(self, tensor: str) -> int | None:
         """The pair that a float tensor belongs to, behind copies."""
         while tensor not in self._of_float:

@@ -14,7 +14,7 @@ from qdebug.checks.facts.task import task_is_harmed
 from qdebug.graph.model import Array, Node
 from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, WeightPair
-from qdebug.graph.parameters import Difference
+from qdebug.graph.parameters import Difference, told
 from qdebug.graph.regions import Comparison, Region, Regions
 
 SOUND_DB = 40.0
@@ -116,6 +116,8 @@ def _by_numbers(
     if error is not None and decided and not certain:
         if error.sqnr_db >= SOUND_DB or error.peak < RESOLVED:
             return
+        if error.between and not _says_why(compared):
+            return  # it may be a range between the operators that cuts values off
         if not _is_most_of(context, region.at, error) or _is_contradicted(
             context, region.at, error
         ):
@@ -147,11 +149,14 @@ def _says_why(compared: Comparison) -> bool:
 def _turned_before(
     context: CheckContext, regions: Regions, region: Region
 ) -> tuple[int, Node, Difference] | None:
-    """A Transpose further up that permutes otherwise.
+    """A Transpose further up, or right behind, that permutes otherwise.
 
     By itself it cannot be told from another layout; a layer behind it that takes the values in the
     wrong order says that it is none.
     """
+    behind = _turned_behind(context, regions, region)
+    if behind is not None:
+        return behind
     todo, seen = list(region.quant_sources), set(region.quant_sources)
     while todo:
         at = todo.pop(0)
@@ -164,6 +169,27 @@ def _turned_before(
         new = before.quant_sources - seen
         seen |= new
         todo += sorted(new)
+    return None
+
+
+def _turned_behind(
+    context: CheckContext, regions: Regions, region: Region
+) -> tuple[int, Node, Difference] | None:
+    """A Transpose that reads the layer's tensor and permutes otherwise.
+
+    What stands behind it told the layout before it, which therefore is not the layer's.
+    """
+    pair = context.pairing.pairs[region.at]
+    if pair.raw_form.perm is None:
+        return None
+    for reader in context.float_graph.readers.get(pair.float_tensor, ()):
+        at = regions.position(reader.outputs[0]) if reader.op == "Transpose" else None
+        twins = regions.region(at).quant_nodes if at is not None else ()
+        if at is None or len(twins) != 1 or twins[0].op != "Transpose":
+            continue
+        perms = [tuple(n.attributes.get("perm", ())) for n in (reader, twins[0])]
+        if perms[0] != perms[1]:
+            return at, reader, Difference("perm", *(told(list(perm)) for perm in perms))
     return None
 
 
