@@ -17,10 +17,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import Session, SessionSettings, side_by_side
+from qdebug.capture.shapes import types_for
 from qdebug.errors import QdebugError
 from qdebug.graph.channels import channel_axes
-from qdebug.graph.model import Graph, Node
+from qdebug.graph.model import Graph, Node, TensorType
 from qdebug.graph.operators import (
     BETWEEN_Q_AND_DQ_IN_PLACE,
     CLIPPING,
@@ -47,6 +49,7 @@ judgement."""
 COUNTED_DB = 35.0
 """A gain counts where the output has less than this: above, quantization does no harm. By
 judgement."""
+_FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,20 @@ class Change:
         free: positions of pairs whose tensor is not quantized.
         weights: indices of float nodes whose weight and bias are the float model's.
         quantizers: pair position to the quantizer it gets instead of its own.
+        given: positions of pairs whose layer's result is replaced by the float run's value, which
+            then goes through the layer's own quantizer.
     """
 
     free: frozenset[int] = frozenset()
     weights: frozenset[int] = frozenset()
     quantizers: Mapping[int, Quantizer] = field(default_factory=dict)
+    given: frozenset[int] = frozenset()
 
     @property
     def key(self) -> str:
         """Equal for equal changes."""
         given = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]
-        return str((sorted(self.free), sorted(self.weights), given))
+        return str((sorted(self.free), sorted(self.weights), given, sorted(self.given)))
 
 
 @dataclass(frozen=True)
@@ -167,7 +173,7 @@ class WhatIf:
         self.pairs, self.weights = pairing.pairs, pairing.weights
         self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
         self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
-        self._feeds, self._settings = feeds, settings
+        self._feeds, self.settings = feeds, settings
         self._side_by_side, self._shared = side_by_side(settings[1], max_memory)
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Outcome | None] = {}
@@ -185,6 +191,8 @@ class WhatIf:
         """Whether a change touches anything in this graph."""
         if any(self.can_free(at) for at in change.free | set(change.quantizers)):
             return True
+        if any(self._shape(at) is not None for at in change.given):
+            return True
         weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
         return any(_dequantized(self.quant_graph, tensor) for tensor in weights)
 
@@ -197,7 +205,7 @@ class WhatIf:
         """
         key = change.key, self._taken(count)
         if key not in self._known:
-            self._known[key] = self._tried(change, count, self._settings[1])
+            self._known[key] = self._tried(change, count, self.settings[1])
         return self._known[key]
 
     def run_ahead(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
@@ -214,7 +222,7 @@ class WhatIf:
         new = {c.key: c for c in changes if c.key not in known and self.is_possible(c)}
         if len(new) < 2 or self._side_by_side < 2:
             return
-        _ = self._reference, self._axes  # before several threads ask for them
+        _ = self._reference, self._axes, self._types  # before several threads ask for them
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
             found = pool.map(lambda c: self._tried(c, count, self._shared), new.values())
             for key, outcome in zip(new, found, strict=True):
@@ -264,7 +272,7 @@ class WhatIf:
 
     @cached_property
     def _reference(self) -> list[dict[str, Array]]:
-        session = Session(self.float_graph.path, self.float_graph, self._settings[0].deployed)
+        session = Session(self.float_graph.path, self.float_graph, self.settings[0].deployed)
         names = list(self.outputs)
         return [
             {n: np.array(v, np.float32) for n, v in session.run(feeds[0], names).items()}
@@ -276,13 +284,32 @@ class WhatIf:
         shapes = {name: value.shape for name, value in self.feeds[0][0].items()}
         return channel_axes(self.float_graph, infer_types(self.float_graph, shapes))
 
+    @cached_property
+    def _types(self) -> Mapping[str, TensorType]:
+        return types_for(self.float_graph, self.feeds[0][0], self.settings[0])
+
+    def _shape(self, at: int) -> tuple[int, ...] | None:
+        """Shape of a pair's float tensor on the first sample."""
+        known = self._types.get(self.pairs[at].float_tensor)
+        return known.fixed_shape if known is not None else None
+
+    @cached_property
+    def _fetcher(self) -> Fetcher:
+        return Fetcher(self.float_graph, self.settings[0])
+
+    def _given(self, change: Change, feeds: Feeds) -> dict[str, Array]:
+        """The float run's values that a change puts in, by model input."""
+        names = {at: self.pairs[at].float_tensor for at in sorted(change.given)}
+        values = self._fetcher.values(list(names.values()), feeds) if names else {}
+        return {_given_input(at): np.asarray(values[n], np.float32) for at, n in names.items()}
+
     def _run(self, change: Change, count: int, settings: SessionSettings) -> Outcome:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
         session = Session(builder.build(), self.quant_graph, settings)
         moments: dict[str, Moments] = {}
         for feeds, reference in list(zip(self.feeds, self._reference, strict=True))[:count]:
-            values = session.run(feeds[1])
+            values = session.run({**feeds[1], **self._given(change, feeds[0])})
             for name in where:
                 f, q = reference[name], values[where[name]].astype(np.float32, copy=False)
                 axis = self._axes.get(name)
@@ -319,26 +346,38 @@ class WhatIf:
 
     def _replacements(self, change: Change, builder: PartBuilder) -> list[_Replacement]:
         positions = sorted(change.free | set(change.quantizers))
-        found = [self._activation(at, change.quantizers.get(at), builder) for at in positions]
+        found = [self._float_value(at, builder) for at in sorted(change.given)]
+        found += [self._activation(at, change, builder) for at in positions]
         weights = [w for w in self.weights if w.node in change.weights]
         return found + [r for w in weights if (r := self._float_weight(w, builder)) is not None]
 
-    def _activation(
-        self, at: int, quantizer: Quantizer | None, builder: PartBuilder
-    ) -> _Replacement:
-        pair = self.pairs[at]
+    def _activation(self, at: int, change: Change, builder: PartBuilder) -> _Replacement:
+        pair, quantizer = self.pairs[at], change.quantizers.get(at)
         folded, tag = self._folded(pair), f"what-if/{at}"
-        new = pair.raw if folded is None else f"{PREFIX}{tag}/activation"
+        raw = _given_value(at) if at in change.given else pair.raw
+        new = raw if folded is None else f"{PREFIX}{tag}/activation"
 
         def emit() -> None:
             if folded is not None:
-                _emit_activation(self.float_graph, folded, pair.raw, tag, builder)
+                _emit_activation(self.float_graph, folded, raw, tag, builder)
             if quantizer is not None:
                 codes = builder.quantization("QuantizeLinear", new, quantizer, f"{tag}/q")
                 builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
 
         read = new if quantizer is None else f"{PREFIX}{tag}/dq"
         return _Replacement(self._readings(pair), pair.raw, read, emit)
+
+    def _float_value(self, at: int, builder: PartBuilder) -> _Replacement:
+        """The float run's value where the layer's result was."""
+        pair, shape = self.pairs[at], self._shape(at)
+        name = builder.add_input(_given_input(at), _FLOAT, shape)
+        known = self.quant_graph.type_of(pair.raw)
+        form = pair.raw_form
+        held = builder.encode(name, form, known.elem_type, known.fixed_shape, f"what-if/given/{at}")
+        copy = _given_value(at)
+        return _Replacement(
+            [pair.raw], pair.raw, copy, lambda: _nothing(builder.emit("Identity", [held], copy))
+        )
 
     def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> _Replacement | None:
         readings = _dequantized(self.quant_graph, weight.quant_tensor)
@@ -444,5 +483,15 @@ def _bounded(db: float) -> float:
     return LOW_DB if np.isnan(db) else float(np.clip(db, LOW_DB, HIGH_DB))
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Emits nothing: what is read instead is there already."""
+
+
+def _given_value(at: int) -> str:
+    """That value in the quant graph's form."""
+    return f"{PREFIX}what-if/given/{at}/value"
+
+
+def _given_input(at: int) -> str:
+    """The model input that takes a pair's float value."""
+    return f"{PREFIX}what-if/float/{at}"

@@ -13,6 +13,7 @@ from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
+from qdebug.checks.facts.operators import suspects
 from qdebug.checks.facts.reach import downstream
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, Layer
@@ -121,7 +122,8 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
         return
     sources = find_sources(context)
     if not sources:
-        yield _spread(context)
+        if not context.once(suspects):
+            yield _spread(context)
         return
     first = sources[0]
     together = gain_of(context, free(context, [s.at for s in sources], weights=True))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from onnx import NodeProto
+from onnx import NodeProto, helper
 
 from sample_models.build.quantize import Surgery, dynamic_int8, float16, static_int8
 from sample_models.build.reading import Array
@@ -18,6 +18,9 @@ OUTLIER_DEPTHWISE = FEATURES + "1/dw/conv/Conv"
 OUTLIER_POINTWISE = FEATURES + "1/pw/conv/Conv"
 FAULTY_CONV = FEATURES + "4/project/conv/Conv"  # where every single-Conv fault is planted
 FAULTY_CHANNEL = 5
+PADDED_CONV = FEATURES + "4/dw/conv/Conv"
+POOL = "/pool/GlobalAveragePool"
+SOFTMAX = "/blocks.1/attn/Softmax"  # from here on: what a converter gets wrong
 
 
 def _detector_tail(node: NodeProto) -> bool:
@@ -49,6 +52,36 @@ def classifier_twins(folder: Path, inputs: list[Array]) -> None:
         graph = Surgery(sound)
         plant(graph, FAULTY_CONV)
         graph.save(folder / f"{name}.onnx")
+    _convert_wrongly(folder, "int8_pads", shift_padding)
+    _convert_wrongly(folder, "int8_pool", max_for_mean)
+
+
+def _convert_wrongly(folder: Path, name: str, bug: Callable[[Surgery], None]) -> None:
+    """The sound twin with one node that computes something else."""
+    graph = Surgery(folder / "int8.onnx")
+    bug(graph)
+    graph.save(folder / f"{name}.onnx")
+
+
+def shift_padding(graph: Surgery) -> None:
+    """Padding of one depthwise Conv at the bottom and right only: TensorFlow's for strides of 2."""
+    _set(graph.node(PADDED_CONV), pads=[0, 0, 2, 2])
+
+
+def max_for_mean(graph: Surgery) -> None:
+    """The pooling over the picture takes the largest value instead of the mean."""
+    graph.node(POOL).op_type = "GlobalMaxPool"
+
+
+def turn_softmax(graph: Surgery) -> None:
+    """One Softmax over queries instead of keys."""
+    _set(graph.node(SOFTMAX), axis=2)
+
+
+def _set(node: NodeProto, **values: object) -> None:
+    kept = [a for a in node.attribute if a.name not in values]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(k, v) for k, v in values.items())])
 
 
 def _behind_the_outlier(node: NodeProto) -> bool:
@@ -150,3 +183,4 @@ def transformer_twins(folder: Path, inputs: list[Array]) -> None:
     static_int8(source, folder / "int8_norms.onnx", inputs, _in_attention_scores)
     static_int8(source, folder / "int8_mask.onnx", inputs, _in_a_norm)
     static_int8(source, folder / "int8_all.onnx", inputs)
+    _convert_wrongly(folder, "int8_softmax", turn_softmax)

@@ -19,7 +19,7 @@ from qdebug.graph.pairing.fused import same_swish
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
 from qdebug.graph.pairing.scaling import before_scaling
-from qdebug.graph.pairing.score import Scorer
+from qdebug.graph.pairing.score import Scorer, exchanged
 from qdebug.graph.pairing.state import (
     Match,
     Matches,
@@ -34,6 +34,8 @@ from qdebug.graph.pairing.state import (
 _LEAD = 0.25
 """By how much the best candidate's score must lead. By judgement, a quarter of what a name is
 worth; 0.05 or 1 move no row of `benchmarks.pairing` for the sample detector."""
+_LONGEST = 8
+"""Operations of a chain, as in `chains`."""
 
 
 class Propagation:
@@ -77,7 +79,8 @@ class Propagation:
         if len(lefts) != len(rights):
             return []
         if left.family not in COMMUTATIVE_FAMILIES or len(lefts) == 1:
-            return list(zip(lefts, rights, strict=True))
+            found = exchanged(lefts, rights)
+            return list(zip(lefts, rights, strict=True)) if found is None else found
         pairs = []
         for right_value in list(rights):
             known = self.matches.of_right.get(right_value)
@@ -155,11 +158,30 @@ class Propagation:
         if not alignment.certain:
             return
         reshape = left.family in RESHAPING_FAMILIES or any(map(self._is_reshaped, right.values))
+        start = Match(
+            left.result.root, right.result.root, self._hint(left.result, right.result), by
+        )
         for a, b in alignment.pairs:
-            self.matches.commit(a, b, by, self._hint(a, b), reshape)
+            self.matches.commit(a, b, by, self._hint_along(start, a, b), reshape)
         for a_op, b_op in alignment.steps:
             if self.matches.free(a_op, b_op):
                 self.matches.bind(a_op, b_op, "structure")
+
+    def _hint_along(self, start: Match, left: Value, right: Value) -> tuple[int, ...] | None:
+        """Layout of two values further down: what every change of layout on the way makes of it."""
+        lefts, rights = _between(start.left, left), _between(start.right, right)
+        if lefts is None or rights is None or not any(o.family == "Transpose" for o in lefts):
+            return self._hint(left, right)
+        match = start
+        for op, across in [(o, across_right_view) for o in rights] + [
+            (o, across_left_view) for o in lefts
+        ]:
+            if op.family in VIEW_FAMILIES:
+                known, perm = across(op, match, forward=True)
+                if not known:
+                    return self._hint(left, right)
+                match = replace(match, perm=perm)
+        return match.perm
 
     def _is_reshaped(self, right: Value) -> bool:
         """Whether a value and its counterpart differ in shape."""
@@ -310,6 +332,19 @@ def _carried(left: Value, right_op: Op, known: Match) -> tuple[int, ...] | None:
     if left_op.values[0].root is not known.left:
         return None
     return across_both(left_op, right_op, known.perm, forward=True)[1]
+
+
+def _between(start: Value, end: Value) -> list[Op] | None:
+    """The operations of one operand each that lead from one value to another."""
+    found: list[Op] = []
+    current = end.root
+    while current is not start:
+        op = current.op
+        if op is None or len(op.values) != 1 or len(found) > _LONGEST:
+            return None
+        found.append(op)
+        current = op.values[0].root
+    return found[::-1]
 
 
 def _without_views(value: Value) -> list[Value]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -171,3 +173,35 @@ def const_agrees(left: Const, right: Const) -> bool | None:
         return a.size == 1 and bool(np.allclose(b, a, rtol=_CONST_TOLERANCE)) if b.size else False
     scale = float(np.linalg.norm(a))
     return bool(np.linalg.norm(a - b) <= _CONST_TOLERANCE * scale + 1e-12)
+
+
+def exchanged(lefts: Sequence[Value], rights: Sequence[Value]) -> list[tuple[Value, Value]] | None:
+    """Operands of two operations, paired by name, where a converter has put them in another order.
+
+    Names alone do not tell. Where the order as it stands pairs values that are made differently
+    (another family, other parameters, another output of one operation), and names pair all of them
+    with values made alike, they do.
+
+    Returns:
+        None where the order as it stands is as good; nothing where names contradict it and what
+        makes the values does not decide: then it is left to what leads there.
+    """
+    by_name = {left.raw: left for left in lefts}
+    pairs = [(by_name.get(base_name(right.raw)), right) for right in rights]
+    known = [(left, right) for left, right in pairs if left is not None]
+    distinct = len({id(left) for left, _ in known}) == len(lefts)
+    if not distinct or not all(_made_alike(a, b) for a, b in known):
+        return None
+    if all(map(_made_alike, lefts, rights)):
+        return None if all(map(operator.is_, lefts, (a for a, _ in known))) else []
+    return known
+
+
+def _made_alike(left: Value, right: Value) -> bool:
+    a, b = left.root.op, right.root.op
+    if a is None or b is None:
+        return a is b
+    places = [
+        op.outputs.index(v.root) if v.root in op.outputs else 0 for op, v in ((a, left), (b, right))
+    ]
+    return a.family == b.family and places[0] == places[1] and params_agreement(a, b) == 1.0

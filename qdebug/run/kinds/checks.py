@@ -21,6 +21,15 @@ CHECK_KINDS: tuple[Kind, ...] = (
         passed="nearly every float tensor has a counterpart",
     ),
     Kind(
+        "QD203",
+        "operator-mismatch",
+        Family.GRAPH,
+        gate="float",
+        passed="every layer computes what the float one does",
+        cause=5,
+        spoils_behind=(Family.RANGES, Family.WEIGHTS),
+    ),
+    Kind(
         "QD301",
         "mixed-range",
         Family.RANGES,

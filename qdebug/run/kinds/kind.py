@@ -49,6 +49,8 @@ class Kind:
         symptom: it shows where an error is; a cause upstream of its layers says why.
         follows_input: a wrong input brings it about in a sound model, as it does every symptom.
         explains: a failing one makes every finding of these families meaningless.
+        spoils_behind: findings of these families at its layers, or behind them, follow from it: the
+            values there are others.
         begins_with_worst: the first of its layers is the one that matters; a cause that names
             that one explains the finding.
     """
@@ -64,6 +66,7 @@ class Kind:
     symptom: bool = False
     follows_input: bool = False
     explains: tuple[Family, ...] = ()
+    spoils_behind: tuple[Family, ...] = ()
     begins_with_worst: bool = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import onnx
 import pytest
 
@@ -83,3 +84,19 @@ def test_what_was_run_ahead_is_not_run_again(
     runs.run_ahead(changes)
     monkeypatch.setattr(runs, "_run", None)
     assert all(runs.outcome(change) is not None for change in changes)
+
+
+def test_the_float_value_in_place_of_a_layer_s_result(pair: LoadedPair) -> None:
+    runs = what_if(pair)
+    (name,) = pair.float_graph.outputs
+    at = next(i for i, p in enumerate(pair.pairing.pairs) if p.float_tensor == name)
+    given = output_db(runs, pair, Change(given=frozenset({at})))
+    # what is left is the output's own quantizer
+    quantizer = pair.pairing.pairs[at].quantizer
+    assert quantizer is not None
+    reference = run_tensors(pair.float_graph.path, pair.feeds[0], [name])[name]
+    steps = reference / float(quantizer.scale) + int(quantizer.zero_point)
+    codes = np.clip(np.rint(steps), quantizer.low, quantizer.high)
+    rounded = (codes - int(quantizer.zero_point)) * float(quantizer.scale)
+    assert given == pytest.approx(direct_sqnr(reference, rounded), abs=0.1)
+    assert given > output_db(runs, pair, Change())

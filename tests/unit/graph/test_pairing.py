@@ -248,3 +248,49 @@ def test_moved_axes_are_no_reshape() -> None:
     assert layouts.reshapes((24,), (6, 4))
     assert not layouts.reshapes((4, 6), (1, 6, 4))
     assert not layouts.reshapes((4, 6), (4, 7))
+
+
+def test_a_turned_square_before_an_activation_has_the_layout_of_both_graphs() -> None:
+    """Both turn it, one has a Relu behind that the other left to the weights' signs."""
+    b = NetBuilder(6)
+    x = b.op("Relu", b.conv(b.input("x", [1, 3, 8, 8]), 3, 4))
+    turned = b.op("Transpose", x, perm=[0, 1, 3, 2])
+    left = b.model(b.conv(b.op("Relu", turned), 4, 4))
+    right = onnx.ModelProto()
+    right.CopyFrom(left)
+    relu = [n for n in right.graph.node if n.op_type == "Relu"][1]
+    reader = next(n for n in right.graph.node if relu.output[0] in n.input)
+    reader.input[0] = relu.input[0]
+    right.graph.node.remove(relu)
+    found = {p.float_tensor: p for p in pair(left, right).pairs}
+    assert found["/Relu_1_output_0"].raw == "/Transpose_0_output_0"
+    assert {p.raw_form.perm for p in found.values()} == {None}
+
+
+def _exchanged(op: str, left: onnx.ModelProto) -> dict[str, str]:
+    """Pairs with a copy that takes the first two operands of its only such node reversed."""
+    right = onnx.ModelProto()
+    right.CopyFrom(left)
+    joined = next(n for n in right.graph.node if n.op_type == op)
+    joined.input[:] = [joined.input[1], joined.input[0], *joined.input[2:]]
+    return {p.float_tensor: p.raw for p in pair(left, right).pairs}
+
+
+def test_exchanged_slices_are_paired_by_what_they_take() -> None:
+    b = NetBuilder(7)
+    x = b.conv(b.input("x", [1, 3, 8, 8]), 3, 4)
+    slices = [
+        b.op("Slice", x, b.ints(*at), b.ints(99, 99), b.ints(2, 3), b.ints(2, 2))
+        for at in ((0, 0), (1, 0), (0, 1), (1, 1))
+    ]
+    found = _exchanged("Concat", b.model(b.conv(b.op("Concat", *slices, axis=1), 16, 4)))
+    assert all(found[name] == name for name in [*slices, "/Concat_0_output_0"])
+
+
+def test_exchanged_sides_of_one_kind_are_paired_by_what_leads_there() -> None:
+    b = NetBuilder(8)
+    parts = b.op("Split", b.conv(b.input("x", [1, 3, 8, 8]), 3, 8), b.ints(4, 4), outputs=2, axis=1)
+    weight = b.weight(4, 4, 3, 3)
+    sides = [b.op("Tanh", b.op("Conv", part, weight, pads=[1] * 4)) for part in parts]
+    found = _exchanged("Sub", b.model(b.conv(b.op("Sub", *sides), 4, 4)))
+    assert all(found[name] == name for name in [*sides, "/Sub_0_output_0"])

@@ -1,0 +1,365 @@
+"""Layers of the quant graph that compute something else than the float ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from qdebug.analysis.operators import OperatorError, OperatorTest
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.outputs import lowest_output_db
+from qdebug.checks.facts.task import task_is_harmed
+from qdebug.graph.model import Array, Node
+from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
+from qdebug.graph.pairs import Pair, WeightPair
+from qdebug.graph.parameters import Difference, told
+from qdebug.graph.regions import Comparison, Region, Regions
+
+SOUND_DB = 40.0
+"""Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
+approximate activations included, and to 125 dB in float32 (every pair of the zoo,
+``docs/benchmarks.md``); a layer beyond this computes something else."""
+EXCELLENT_DB = 50.0
+"""Outputs this close to the float run's have lost nothing to another operator."""
+OWN_SHARE = 0.1
+"""Share of a layer's local error, over all samples, that another operator must explain on the
+first one: less is quantization's. The gain at the outputs decides what it is worth."""
+ROUNDED = 2.0
+"""Times ``step^2 / 12`` up to which a local error is rounding: that of the result, and as much from
+the operands."""
+RESOLVED = 2.5
+"""Steps of the layer's quantizer by which equal operators may differ all the same: tables, other
+roundings and corrections of an offset move results by one or two codes."""
+EXCESS = 10.0
+"""Local error by that times what rounding (``step^2 / 12``) and clipping explain. Sound layers of
+the zoo stay below it but for some weighted ones; it only counts together with a parameter that
+differs."""
+CONTRADICTED_DB = 10.0
+"""A layer that computes something else cannot come out so much better in the whole run: an input
+of it is paired with something else, or in another layout."""
+_HALF_DB = 3.0  # what half of an error's power makes
+_FOLDINGS = (0, 1, 2)
+"""How often a normalization may stand in the weights of a twin; more was never seen."""
+_SIX, _SIX_EXACTLY = 6.0, 1e-5  # float32 of 6 / 255, times 255
+_EPSILON = 1e-5  # default of BatchNormalization
+_FIT, _MISFIT = 0.1, 0.3
+"""Relative L2 error of 8-bit weights against those they were made from is below the first, by the
+widest per-tensor weights of the zoo; factors of a normalization that matter differ by more than
+the second."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A layer that computes something else.
+
+    Attributes:
+        at: its position.
+        node: the float node that differs, as far as that can be told.
+        what: what differs, as a phrase.
+        error: what is left of its local error without quantization; None where parameters or
+            constants tell and numbers were not needed.
+        float_ops: operators that make it in the float graph.
+        quant_ops: and in the quant graph.
+        along: further layers that show it.
+    """
+
+    at: int
+    node: Node
+    what: str
+    error: OperatorError | None
+    float_ops: tuple[str, ...]
+    quant_ops: tuple[str, ...]
+    along: tuple[int, ...] = ()
+
+
+def suspects(context: CheckContext) -> list[Suspect]:
+    """Layers that compute something else, in execution order; ``once`` per context."""
+    fine = lowest_output_db(context) >= EXCELLENT_DB and not context.once(task_is_harmed)
+    what_if = context.what_if
+    if fine or what_if is None or not what_if.feeds:
+        return []
+    graphs = context.float_graph, context.quant_graph
+    test = OperatorTest(graphs, context.pairing, what_if.feeds[0], what_if.settings)
+    errors = test.errors(at for at in range(len(context.layers)) if not _explained(context, at))
+    regions = test.regions
+    found = [
+        *_passed_by(context, regions),
+        *_folded_twice(context, regions),
+        *_cut_at_six(context, regions),
+    ]
+    known = {suspect.at for suspect in found}
+    for at in range(len(context.layers)):
+        region = test.regions.region(at)
+        if at not in known and region.float_nodes and region.quant_nodes:
+            found += _by_numbers(context, regions, region, errors.get(at))
+    return sorted(found, key=lambda suspect: suspect.at)
+
+
+def _explained(context: CheckContext, at: int) -> bool:
+    """Whether rounding alone explains a layer's local error: nothing is left for an operator."""
+    local, limits = context.layers[at].local, context.layer(at).range
+    if local is None or not local.mse >= 0:
+        return False
+    rounding = 0.0 if limits is None else limits.step**2 / 12
+    return local.sqnr_db >= SOUND_DB + _HALF_DB or local.mse <= ROUNDED * rounding
+
+
+def _by_numbers(
+    context: CheckContext, regions: Regions, region: Region, error: OperatorError | None
+) -> Iterator[Suspect]:
+    """A layer that differs with nothing quantized, or whose parameters differ for certain."""
+    compared = regions.compare(region)
+    certain = [d for _, d in compared.differences if d.parameter in ("transA", "transB")]
+    decided = error is not None and error.exact
+    if error is not None and decided and not certain:
+        if error.sqnr_db >= SOUND_DB or error.peak < RESOLVED:
+            return
+        if error.between and not _says_why(compared):
+            return  # it may be a range between the operators that cuts values off
+        if not _is_most_of(context, region.at, error) or _is_contradicted(
+            context, region.at, error
+        ):
+            return
+    elif not certain:
+        plain = [
+            (n, d)
+            for n, d in compared.differences
+            if n.op not in LAYOUT and d.parameter != "operator"
+        ]
+        compared = Comparison(tuple(plain), (), ())
+        if not plain or not region.is_single or not _exceeds(context, region.at):
+            return
+        if error is not None and error.sqnr_db >= SOUND_DB:
+            return
+    suspect = _suspect(region, compared, error)
+    turned = None if _says_why(compared) else _turned_before(context, regions, region)
+    if turned is not None:
+        at, node, difference = turned
+        suspect = replace(suspect, node=node, what=str(difference), along=(at,))
+    yield suspect
+
+
+def _says_why(compared: Comparison) -> bool:
+    changes = [n for n in (*compared.missing, *compared.added) if n.op not in LAYOUT]
+    return bool(compared.differences or changes)
+
+
+def _turned_before(
+    context: CheckContext, regions: Regions, region: Region
+) -> tuple[int, Node, Difference] | None:
+    """A Transpose further up, or right behind, that permutes otherwise.
+
+    By itself it cannot be told from another layout; a layer behind it that takes the values in the
+    wrong order says that it is none.
+    """
+    behind = _turned_behind(context, regions, region)
+    if behind is not None:
+        return behind
+    todo, seen = list(region.quant_sources), set(region.quant_sources)
+    while todo:
+        at = todo.pop(0)
+        if context.pairing.pairs[at].raw_form.perm is None:
+            continue
+        before = regions.region(at)
+        for node, difference in regions.compare(before).differences:
+            if difference.parameter == "perm":
+                return at, node, difference
+        new = before.quant_sources - seen
+        seen |= new
+        todo += sorted(new)
+    return None
+
+
+def _turned_behind(
+    context: CheckContext, regions: Regions, region: Region
+) -> tuple[int, Node, Difference] | None:
+    """A Transpose that reads the layer's tensor and permutes otherwise.
+
+    What stands behind it told the layout before it, which therefore is not the layer's.
+    """
+    pair = context.pairing.pairs[region.at]
+    if pair.raw_form.perm is None:
+        return None
+    for reader in context.float_graph.readers.get(pair.float_tensor, ()):
+        at = regions.position(reader.outputs[0]) if reader.op == "Transpose" else None
+        twins = regions.region(at).quant_nodes if at is not None else ()
+        if at is None or len(twins) != 1 or twins[0].op != "Transpose":
+            continue
+        perms = [tuple(n.attributes.get("perm", ())) for n in (reader, twins[0])]
+        if perms[0] != perms[1]:
+            return at, reader, Difference("perm", *(told(list(perm)) for perm in perms))
+    return None
+
+
+def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:
+    """Whether another operator explains most of the local error: not so where rounding does."""
+    local = context.layers[at].local
+    return local is None or not error.error < OWN_SHARE * local.mse
+
+
+def _exceeds(context: CheckContext, at: int) -> bool:
+    """Whether a layer's local error is far beyond what rounding and clipping make of it."""
+    local, limits = context.layers[at].local, context.layer(at).range
+    if local is None or limits is None:
+        return False
+    explained = limits.step**2 / 12 + local.clipping_mse
+    return local.mse > EXCESS * explained
+
+
+def _is_contradicted(context: CheckContext, at: int, error: OperatorError) -> bool:
+    """Whether the real run has the right value here: then what the layer was fed with is not."""
+    accumulated = context.layers[at].accumulated
+    return accumulated is not None and accumulated.sqnr_db > error.cut_db + CONTRADICTED_DB
+
+
+def _suspect(region: Region, compared: Comparison, error: OperatorError | None) -> Suspect:
+    missing = [n for n in compared.missing if n.op not in LAYOUT] or list(compared.missing)
+    added = [n for n in compared.added if n.op not in LAYOUT]
+    if compared.differences:
+        node = compared.differences[0][0]
+        what = "; ".join(str(d) for n, d in compared.differences if n is node)
+    elif missing:
+        node = missing[0]
+        what = _exchange([n.op for n in missing], [n.op for n in added])
+    else:
+        node = region.float_nodes[-1]
+        what = _exchange([], [n.op for n in added])
+    return _made(region, node, what, error)
+
+
+def _made(region: Region, node: Node, what: str, error: OperatorError | None = None) -> Suspect:
+    floats, quants = (
+        tuple(n.op for n in nodes) for nodes in (region.float_nodes, region.quant_nodes)
+    )
+    return Suspect(region.at, node, what, error, floats, quants)
+
+
+def _exchange(gone: Sequence[str], new: Sequence[str]) -> str:
+    if gone and new:
+        return f"{', '.join(new)} instead of {', '.join(gone)}"
+    if gone:
+        return f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing"
+    if new:
+        return f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} added"
+    return "other values from the same inputs and weights"
+
+
+# A reader passes by the activation that went into a quantizer.
+
+
+def _passed_by(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
+    """Layers whose activation is left to the quantizer while someone reads what is before it."""
+    for at, pair in enumerate(context.pairing.pairs):
+        maker = _folded_activation(context, regions, at, pair)
+        if maker is None:
+            continue
+        readers = context.quant_graph.readers.get(pair.raw, ())
+        past = [n for n in readers if n.op not in QUANTIZE_OPS]
+        is_output = pair.raw in context.quant_graph.outputs
+        if not past and not is_output:
+            continue
+        who = ", ".join(f"{n.op} {n.label}" for n in past) or "an output"
+        what = f"{who} reads the value before the {maker.op}, which only the quantizer computes"
+        yield _made(regions.region(at), maker, what)
+
+
+def _folded_activation(context: CheckContext, regions: Regions, at: int, pair: Pair) -> Node | None:
+    """The float activation that only this layer's quantizer computes in the quant graph."""
+    graph = context.float_graph
+    maker = graph.producer.get(pair.float_tensor)
+    if maker is None or maker.op not in CLIPPING or not pair.path:
+        return None
+    if pair.raw_form.quantizer is not None:
+        return None  # codes: they have been through the quantizer
+    before = maker.inputs[0]
+    if before in graph.outputs or len(graph.readers.get(before, ())) != 1:
+        return None  # the float graph too reads what is before it
+    kinds = [n.op for n in regions.region(at).quant_nodes]
+    return None if any(kind in CLIPPING or kind == "FusedConv" for kind in kinds) else maker
+
+
+# A Relu6 that went into a quantizer.
+
+
+def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
+    """Layers of a plain Relu whose quantizer ends at exactly 6, the bound of Relu6."""
+    for at, pair in enumerate(context.pairing.pairs):
+        maker, moments = context.float_graph.producer.get(pair.float_tensor), None
+        limits = context.layer(at).range
+        if maker is not None and maker.op == "Relu" and limits is not None:
+            moments = context.layer(at).moments
+        if moments is None or limits is None or maker is None:
+            continue
+        ends_at_six = abs(limits.high - _SIX) <= _SIX_EXACTLY * _SIX
+        if ends_at_six and limits.is_left_by(0.0, float(moments.max_f.max())):
+            what = "the range of its quantizer ends at exactly 6, as Relu6 does"
+            yield _made(regions.region(at), maker, what)
+
+
+# A normalization stands in the weights and behind them, or neither.
+
+
+def _folded_twice(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
+    at_of = {pair.float_tensor: at for at, pair in enumerate(context.pairing.pairs)}
+    for weight in context.pairing.weights:
+        norm = _norm_behind(context, weight) if weight.role == "weight" else None
+        factor = _factor(regions, norm) if norm is not None else None
+        if norm is None or factor is None:
+            continue
+        times = _times_folded(weight, factor)
+        due = 0 if weight.folded is None else 1
+        at = _place(context, norm, at_of)
+        if times is None or times == due or at is None:
+            continue
+        what = (
+            "BatchNormalization is folded into the weights and computed as well"
+            if times > due
+            else "BatchNormalization is neither computed nor folded into the weights"
+        )
+        conv = at_of.get(context.float_graph.nodes[weight.node].outputs[0])
+        made = _made(regions.region(at), norm, what)
+        yield replace(made, along=() if conv is None else (conv,))
+
+
+def _norm_behind(context: CheckContext, weight: WeightPair) -> Node | None:
+    output = context.float_graph.nodes[weight.node].outputs[0]
+    readers = context.float_graph.readers.get(output, ())
+    return readers[0] if len(readers) == 1 and readers[0].op == "BatchNormalization" else None
+
+
+def _place(context: CheckContext, norm: Node, at_of: dict[str, int]) -> int | None:
+    """The layer of the normalization, or of the activation behind it."""
+    tensor = norm.outputs[0]
+    while tensor not in at_of:
+        readers = context.float_graph.readers.get(tensor, ())
+        if len(readers) != 1:
+            return None
+        tensor = readers[0].outputs[0]
+    return at_of[tensor]
+
+
+def _factor(regions: Regions, norm: Node) -> Array | None:
+    parts = [regions.float_constants.value(name) for name in norm.inputs[1:5]]
+    if any(part is None for part in parts):
+        return None
+    gamma, _, _, variance = (np.asarray(part, np.float64) for part in parts)
+    factor: Array = gamma / np.sqrt(variance + float(norm.attributes.get("epsilon", _EPSILON)))
+    return factor
+
+
+def _times_folded(weight: WeightPair, factor: Array) -> int | None:
+    """How often the factor stands in the twin's weight; None where that cannot be told."""
+    plain, twin = weight.float_value.astype(np.float64), weight.quant_value.astype(np.float64)
+    shape = [1] * plain.ndim
+    shape[weight.channel_axis] = -1
+    if plain.shape[weight.channel_axis] != factor.size:
+        return None
+    errors = []
+    for times in _FOLDINGS:
+        scaled = plain * (factor**times).reshape(shape)
+        errors.append(float(np.linalg.norm(scaled - twin) / max(np.linalg.norm(scaled), 1e-30)))
+    best = int(np.argmin(errors))
+    others = [error for times, error in enumerate(errors) if times != best]
+    return best if errors[best] < _FIT and min(others) > _MISFIT else None

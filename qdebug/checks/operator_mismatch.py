@@ -1,0 +1,237 @@
+"""``operator-mismatch``: a layer of the quant graph computes something else than the float one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from qdebug.analysis.operators import OperatorError
+from qdebug.analysis.what_if import Change, Gain
+from qdebug.capture.fetch import Fetcher
+from qdebug.checks.check import Check
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.effect import (
+    DAMAGED_DB,
+    FINE_DB,
+    WARN_GAIN_DB,
+    gain_of,
+    rounded,
+)
+from qdebug.checks.facts.evidence import gain_evidence
+from qdebug.checks.facts.operators import SOUND_DB, Suspect, suspects
+from qdebug.checks.facts.reach import downstream
+from qdebug.checks.facts.task import task_is_harmed
+from qdebug.errors import QdebugError
+from qdebug.graph.pairs import Quantizer
+from qdebug.metrics.metric import sqnr_db
+from qdebug.metrics.moments import measure
+from qdebug.run.kinds import KINDS
+from qdebug.run.model import Evidence, Finding, FindingStatus
+
+TRIED = 12
+"""Groups of layers whose gain is computed, in the order of execution."""
+NAMED = 3
+"""Findings at most; more layers than that follow from one cause in the converter."""
+WORTH_DB = 1.0
+"""A difference that wins less at the outputs is a remark."""
+
+
+def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:
+    yield from _exchanged_outputs(context)
+    groups = _groups(context.once(suspects))[:TRIED]
+    gains = [_gain(context, group) for group in groups]
+    order = sorted(range(len(groups)), key=lambda i: -(g.db if (g := gains[i]) else 0.0))
+    for i in order[:NAMED]:
+        yield _finding(context, groups[i], gains[i])
+
+
+def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
+    """Gain of the float values in place of what these layers compute.
+
+    A twin that was calibrated with the bug in it has its ranges behind the layer: the gain of
+    undoing both is taken against widening the ranges alone.
+    """
+    given = frozenset(s.at for s in group)
+    alone = gain_of(context, Change(given=given))
+    if alone is None or alone.db >= WARN_GAIN_DB:
+        return alone
+    fitted = _fitted_behind(context, given)
+    if not fitted:
+        return alone
+    both, ranges = Change(quantizers=fitted, given=given), Change(quantizers=fitted)
+    together = gain_of(context, both, base=ranges)
+    return together if together is not None and together.db > alone.db else alone
+
+
+def _fitted_behind(context: CheckContext, start: Iterable[int]) -> dict[int, Quantizer]:
+    """Quantizers of some layers and behind them that cut float values off, wide enough not to."""
+    found = {}
+    for at in downstream(context.layers, start):
+        moments, limits = context.layer(at).moments, context.layer(at).range
+        quantizer = context.pairing.pairs[at].quantizer
+        if moments is None or limits is None or quantizer is None:
+            continue
+        low, high = float(moments.min_f.min()), float(moments.max_f.max())
+        if limits.is_left_by(low, high):
+            found[at] = fitted(quantizer, min(low, limits.low), max(high, limits.high))
+    return found
+
+
+def fitted(quantizer: Quantizer, low: float, high: float) -> Quantizer:
+    """A per-tensor integer quantizer with the range ``low..high``; a symmetric one stays so."""
+    codes = quantizer.high - quantizer.low
+    if quantizer.low < 0 and not quantizer.zero_point.any():
+        scale, zero = max(-low / -quantizer.low, high / quantizer.high), 0
+    else:
+        scale = (high - low) / codes
+        zero = round(quantizer.low - low / scale)
+    return replace(
+        quantizer,
+        scale=np.asarray(scale, np.float32),
+        zero_point=np.asarray(zero, np.int64),
+    )
+
+
+def _groups(found: Sequence[Suspect]) -> list[list[Suspect]]:
+    """Layers that miss one and the same node belong together."""
+    groups: dict[int, list[Suspect]] = {}
+    for suspect in found:
+        groups.setdefault(suspect.node.index, []).append(suspect)
+    return list(groups.values())
+
+
+def _status(context: CheckContext, group: Sequence[Suspect], gain: Gain | None) -> FindingStatus:
+    if gain is None:
+        return "warn" if group[0].error is not None else "info"
+    if gain.db < WORTH_DB:
+        return "info"
+    damaged = gain.before < FINE_DB or context.once(task_is_harmed)
+    return "fail" if gain.db >= WARN_GAIN_DB and damaged else "warn"
+
+
+def _finding(context: CheckContext, group: Sequence[Suspect], gain: Gain | None) -> Finding:
+    first = group[0]
+    name = first.node.label
+    return OPERATOR_MISMATCH.found(
+        _status(context, group, gain),
+        f"{name} ({first.node.op}) computes something else: {first.what}",
+        _seen(context, first),
+        f"Compare `{name}` in both graphs, then look for the converter's handling of "
+        f"{first.node.op}: another version of it, or another way to export the operator, cures "
+        "this; 16 bits or another calibration do not.",
+        layers=dict.fromkeys(at for s in group for at in (s.at, *s.along)),
+        evidence=[_evidence(context, group), *gain_evidence(context, gain)],
+        gain_db=rounded(gain),
+        confidence="high" if first.error is None or first.error.exact else "medium",
+    )
+
+
+def _seen(context: CheckContext, suspect: Suspect) -> str:
+    layer, error = context.layers[suspect.at], suspect.error
+    if error is None or error.sqnr_db >= SOUND_DB:
+        return f"So the two graphs have it for {layer.float_tensor}."
+    told = (
+        f"Given the float run's inputs and weights, and with nothing quantized, "
+        f"{layer.float_tensor} still differs: {error.sqnr_db:.1f} dB, where an equal operator "
+        f"agrees to more than {SOUND_DB:.0f}."
+    )
+    if layer.local is not None and math.isfinite(layer.local.sqnr_db):
+        told += f" Its local SQNR of {layer.local.sqnr_db:.1f} dB is not quantization."
+    return told
+
+
+def _evidence(context: CheckContext, group: Sequence[Suspect]) -> Evidence:
+    rows: list[list[str | float | None]] = []
+    for suspect in group:
+        layer, limits = context.layers[suspect.at], context.layer(suspect.at).range
+        step = limits.step if limits is not None else None
+        rows.append(
+            [
+                layer.float_tensor,
+                ", ".join(suspect.float_ops),
+                ", ".join(suspect.quant_ops),
+                _number(_explained(suspect.error, step)),
+                _number(layer.local.sqnr_db if layer.local is not None else None),
+                _number(suspect.error.sqnr_db if suspect.error is not None else None),
+            ]
+        )
+    columns = [
+        "tensor",
+        "float operators",
+        "quant operators",
+        "SQNR its step predicts, dB",
+        "local SQNR measured, dB",
+        "with nothing quantized, dB",
+    ]
+    return Evidence("table", "What the layer computes", {"columns": columns, "rows": rows})
+
+
+def _explained(error: OperatorError | None, step: float | None) -> float | None:
+    """SQNR of rounding alone: an error spread evenly over a step has the power step^2 / 12."""
+    if error is None or not step or not error.signal:
+        return None
+    return 10 * math.log10(error.signal / (step * step / 12))
+
+
+def _number(value: float | None) -> float | None:
+    return round(value, 1) if value is not None and math.isfinite(value) else None
+
+
+# Outputs that carry each other's values.
+
+
+def _exchanged_outputs(context: CheckContext) -> Iterator[Finding]:
+    """Outputs whose value stands in the quant graph under another output's name."""
+    other = _other_names(context)
+    for name, found in other.items():
+        if other.get(found) != name or found < name:
+            continue  # the second of a couple
+        before = [_by_name(context, output) for output in (name, found)]
+        known = [db for db in before if db is not None]
+        layers = [o.layer for o in context.outputs if o.name in (name, found)]
+        after = [o.accumulated.sqnr_db for o in context.outputs if o.name == name and o.accumulated]
+        wrong = bool(known) and min(known) < DAMAGED_DB
+        yield OPERATOR_MISMATCH.found(
+            "fail" if wrong else "warn",
+            f"Outputs {name} and {found} are exchanged: each carries the other's values",
+            f"Read by their names they have {', '.join(f'{db:.1f}' for db in known)} dB; the value "
+            f"of {name} stands under {found} in the quant graph.",
+            "Give the outputs their names back, or read them the other way round; then look for "
+            "what ordered or named them in the converter.",
+            layers=[at for at in layers if at is not None],
+            gain_db=round(after[0] - known[0], 2) if wrong and after else None,
+            confidence="high",
+        )
+
+
+def _other_names(context: CheckContext) -> dict[str, str]:
+    """Float output to the output of the quant graph that carries its value under another name."""
+    held = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in context.pairing.pairs}
+    quant_outputs = set(context.quant_graph.outputs)
+    found = {}
+    for name in context.float_graph.outputs:
+        tensors = held.get(name, set()) & quant_outputs
+        if name in quant_outputs and tensors and name not in tensors:
+            found[name] = min(tensors)
+    return found
+
+
+def _by_name(context: CheckContext, name: str) -> float | None:
+    """SQNR of an output read under its name on the first sample, dB."""
+    what_if = context.what_if
+    if what_if is None:
+        return None
+    float_feeds, quant_feeds = what_if.feeds[0]
+    try:
+        f = Fetcher(context.float_graph, what_if.settings[0]).values([name], float_feeds)[name]
+        q = Fetcher(context.quant_graph, what_if.settings[1]).values([name], quant_feeds)[name]
+        values = np.asarray(f, np.float32), np.asarray(q, np.float32).reshape(f.shape)
+    except (QdebugError, KeyError, ValueError):
+        return None
+    return float(sqnr_db(measure(*values, None).total())[0])
+
+
+OPERATOR_MISMATCH = Check(KINDS["operator-mismatch"], _operator_mismatch)

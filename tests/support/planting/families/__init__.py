@@ -1,0 +1,18 @@
+"""Families of faults that are planted at random: one file each, registered here.
+
+A family takes a ``Subject`` and a seeded random generator and gives a ``Planting``: what model it
+made of it, and the truth about it. ``UnsuitableError`` says that the subject has no place for it.
+"""
+
+from __future__ import annotations
+
+from tests.support.planting.families.converter import plant as converter
+from tests.support.planting.families.family import Family, Planting, Subject, Truth, UnsuitableError
+from tests.support.planting.families.rewrites import plant as rewrite
+
+FAMILIES: dict[str, Family] = {"converter": converter}
+"""Faults by family."""
+CONTROLS: dict[str, Family] = {"rewrite": rewrite}
+"""Sound changes by family: no finding at ``fail`` may follow."""
+
+__all__ = ["CONTROLS", "FAMILIES", "Family", "Planting", "Subject", "Truth", "UnsuitableError"]
