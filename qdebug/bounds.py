@@ -7,12 +7,14 @@ unpacked; ``--max-unpacked`` raises the bound.
 from __future__ import annotations
 
 import contextlib
-import zipfile
-import zlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from qdebug.errors import QdebugError
 from qdebug.quantities import format_size
+
+if TYPE_CHECKING:
+    import zipfile
 
 MAX_UNPACKED = 256 << 20
 """Bytes. The same as Pillow's bound on pictures: 89 million pixels of three bytes."""
@@ -61,6 +63,8 @@ def gunzip(data: bytes, name: str, error: type[QdebugError]) -> bytes:
         zlib.error: the data is damaged.
         EOFError: the data ends early.
     """
+    import zlib
+
     unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     content = unpacker.decompress(data, _Bound.bytes + 1)
     if len(content) > _Bound.bytes:

@@ -248,7 +248,7 @@ BAD_TENSORS: dict[str, tuple[object, str]] = {
     "nan.npy": (np.full((1, 3, 16, 16), np.nan, np.float32), "768 values that are NaN"),
     "huge.npy": (np.full((1, 3, 16, 16), 1e30, np.float32), "values up to 1e+30"),
     "few.npy": (np.arange(7.0), "7 values, too few for a picture of 16x16"),
-    "text.npy": (np.array(["a"] * 999), "which is no picture's tensor"),
+    "text.npy": (np.array(["a"] * 999), "which no model takes"),
     "batch.npy": (np.zeros((4, 3, 16, 16), np.float32), "a batch of 4, one picture is needed"),
     "empty.npy": (np.zeros((1, 3, 0, 0), np.float32), "which is no picture's tensor"),
 }

@@ -126,7 +126,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[_Failing]:
     ("error", "code", "lines"),
     [
         (RunError("a is b", "do c"), 2, ["qdebug: error: a is b", "hint: do c"]),
-        (RunError("a is b"), 2, ["qdebug: error: a is b"]),
+        (RunError("a is b"), 2, ["qdebug: error: a is b", f"hint: {RunError.usual_hint}"]),
         (KeyboardInterrupt(), 130, ["qdebug: interrupted"]),
         (KeyboardInterrupt("nothing done"), 130, ["qdebug: interrupted: nothing done"]),
         (
@@ -153,7 +153,10 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[_Failing]:
         (
             RunError("bad name two\nlines \x1b[31m\u202e"),
             2,
-            ["qdebug: error: bad name two\\nlines \\x1b[31m\\u202e"],
+            [
+                "qdebug: error: bad name two\\nlines \\x1b[31m\\u202e",
+                f"hint: {RunError.usual_hint}",
+            ],
         ),
     ],
 )
