@@ -135,6 +135,14 @@ DIFFERENCES: tuple[Kind, ...] = (
         passed="the decoder gives the same pixels",
         advice="Nothing to do: differences of this size are benign.",
     ),
+    _kind(
+        "QD122",
+        "gamma",
+        title="The pixels went through a tone curve",
+        passed="the pixels went through no tone curve",
+        advice="Feed the pixels as they are decoded: find the step that changes their curve (an"
+        " image signal processor's gamma, a conversion to linear light), or train with it.",
+    ),
 )
 """What the pipeline that made a tensor can do otherwise than the one that is right.
 
