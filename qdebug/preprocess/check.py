@@ -182,15 +182,16 @@ def _judged(
         effect = _effect(model, expected, fed, found, reference)
     open_ends = [d for d in named if found.gray_source and d.slug in _NEEDS_COLOR]
     invented, known = partition(d for d in named if d not in open_ends)
-    doubted = [d for d in known if found.rivals and d.slug in VALUE_CHANGES]
+    unsure = bool(found.rivals) or not found.close
+    doubted = [d for d in known if unsure and d.slug in VALUE_CHANGES]
     findings = [finding(d, found, reference, effect) for d in known if d not in doubted]
     if open_ends:
         findings.append(ambiguous(open_ends))
     findings += [nobodys(d, effect) for d in invented]
     if doubted:
-        findings.append(several(doubted, found.rivals, effect))
+        findings.append(several(doubted, found, effect))
     findings += blind(unseen)
-    findings += residual(found, findings, effect)
+    findings += [] if doubted else residual(found, findings, effect)
     raised = {one.slug for one in findings}
     findings += [passed(kind) for kind in DIFFERENCES if kind.slug not in raised]
     return CheckResult(found.spec, tuple(findings), found.fit.rms, effect)

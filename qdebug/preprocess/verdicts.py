@@ -147,13 +147,18 @@ def nobodys(difference: Difference, effect: float | None) -> Finding:
     )
 
 
-def several(doubted: Sequence[Difference], rivals: Sequence[str], effect: float | None) -> Finding:
-    """Say that more than one convention explains the values of the pixels."""
+def several(doubted: Sequence[Difference], found: Recovery, effect: float | None) -> Finding:
+    """Say that more than one convention explains the values of the pixels, or none well."""
     first = " and ".join(d.sentence for d in doubted)
+    if found.rivals:
+        told = f"On this picture these cannot be told apart: {'; '.join((first, *found.rivals))}"
+    else:
+        told = (
+            f"Nothing known explains them; the nearest, {first}, leaves {found.fit.rms:.1f} codes"
+        )
     return _unidentified(
         "warn",
-        f"The values of the pixels differ. On this picture these cannot be told apart:"
-        f" {'; '.join((first, *rivals))}" + cost(effect),
+        f"The values of the pixels differ. {told}" + cost(effect),
         "Check with the picture that `qdebug preprocess probe -o probe.png` makes.",
     )
 

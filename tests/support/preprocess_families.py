@@ -104,7 +104,9 @@ class Pipeline:
         """Normalize and lay out as NCHW."""
         values = pixels[..., ::-1] if self.bgr else pixels
         _, mean, std = _NUMBERS[self.numbers]
-        normalized = (values.astype(np.float32) - np.float32(mean)) / np.float32(std)
+        normalized = (values.astype(np.float32) - np.array(mean, np.float32)) / np.array(
+            std, np.float32
+        )
         return np.ascontiguousarray(normalized.transpose(2, 0, 1)[None].astype(np.float32))
 
 
@@ -150,7 +152,7 @@ def rgb_to_yuv(rgb: Tensor, matrix: str, limited: bool) -> Tensor:
     u, v = (values[..., 2] - y) / (2 - 2 * kb), (values[..., 0] - y) / (2 - 2 * kr)
     if limited:
         y, u, v = y * 219 / 255 + 16, u * 224 / 255, v * 224 / 255
-    return np.clip(np.rint(np.stack([y, u + 128, v + 128], axis=-1)), 0, 255)
+    return np.asarray(np.clip(np.rint(np.stack([y, u + 128, v + 128], axis=-1)), 0, 255))
 
 
 def yuv_to_rgb(yuv: Tensor, matrix: str, limited: bool) -> Picture:
@@ -160,7 +162,7 @@ def yuv_to_rgb(yuv: Tensor, matrix: str, limited: bool) -> Picture:
         y, u, v = (y - 16) * 255 / 219, u * 255 / 224, v * 255 / 224
     r, b = y + (2 - 2 * kr) * v, y + (2 - 2 * kb) * u
     g = (y - kr * r - kb * b) / kg
-    return np.clip(np.rint(np.stack([r, g, b], axis=-1)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(np.stack([r, g, b], axis=-1)), 0, 255), np.uint8)
 
 
 def subsample(yuv: Tensor, how: str) -> Tensor:
@@ -202,7 +204,17 @@ def yuv_misread(rgb: Picture, rng: Rng) -> Draw:
     if one[0] != two[0]:
         slugs.add("yuv-matrix")
     pixels = _placed_some_time(line, rgb, rng, lambda p: through(p, rng, one, two))
-    return _draw(f"{one} read as {two}", line, pixels, rgb, frozenset(slugs))
+    wanted = [frozenset(slugs)]
+    if len(slugs) == 2 and _gap(rgb, one, two) < 1:
+        wanted.append(_slugs("yuv-range"))
+    return _draw(f"{one} read as {two}", line, pixels, rgb, *wanted)
+
+
+def _gap(rgb: Picture, one: tuple[str, bool], two: tuple[str, bool]) -> float:
+    """What the matrix adds to a misread range, rms in codes: nothing on a gray picture."""
+    written = rgb_to_yuv(rgb, *one)
+    both, only = yuv_to_rgb(written, *two), yuv_to_rgb(written, one[0], two[1])
+    return float(np.sqrt(np.mean((both.astype(np.float32) - only.astype(np.float32)) ** 2)))
 
 
 def yuv_correct(rgb: Picture, rng: Rng) -> Draw:
@@ -254,7 +266,7 @@ def shifted(rgb: Picture, rng: Rng) -> Draw:
     if line.kind == "letterbox":
         pixels = line.framed(line.inner(rgb), dx, dy)
     elif line.kind == "stretch":
-        matrix = np.float32([[1, 0, dx], [0, 1, dy]])
+        matrix = np.array([[1, 0, dx], [0, 1, dy]], np.float32)
         pixels = np.asarray(
             cv2.warpAffine(
                 line.placed(rgb), matrix, (line.width, line.height), borderMode=cv2.BORDER_REPLICATE

@@ -19,7 +19,7 @@ _HALFWAY = 0.5
 loss of another kind reproduces none of it, see ``benchmarks/preprocess.py``."""
 
 
-def compression(scene: Scene, candidate: Candidate, pixels: NDArray[Any]) -> str:
+def compression(scene: Scene, candidate: Candidate, pixels: NDArray[Any]) -> tuple[str, float]:
     """Name the JPEG compression that explains what remains; empty if none does.
 
     The picture is compressed with each quality, before and after it is placed, and what that
@@ -29,10 +29,13 @@ def compression(scene: Scene, candidate: Candidate, pixels: NDArray[Any]) -> str
         scene: the picture.
         candidate: its geometry.
         pixels: what was fed, R, G, B codes [height, width, 3].
+
+    Returns:
+        The words, and what then remains of the brightness, rms in pixel codes.
     """
     made = scene.make(candidate)
     if made is None or not isinstance(scene, Source):
-        return ""
+        return "", np.inf
     x0, y0, x1, y1 = made.content
     plain = made.picture[y0:y1, x0:x1] @ _LUMA
     e = np.nan_to_num(pixels[y0:y1, x0:x1] @ _LUMA - plain)
@@ -45,7 +48,7 @@ def compression(scene: Scene, candidate: Candidate, pixels: NDArray[Any]) -> str
         left = float(((e - d) ** 2).mean())
         if left < least and float((e * d).mean()) / power >= _HALFWAY:
             best, least = words, left
-    return best
+    return best, float(np.sqrt(least))
 
 
 def _compressed(scene: Source, candidate: Candidate, placed: Made) -> Iterator[tuple[str, Picture]]:

@@ -178,7 +178,7 @@ class _Engine:
             fitted.rivals,
             fitted.match.orientation.shift,
             self._grid(fitted.fit),
-            self._compression(fitted),
+            self._compression(fitted)[0],
         )
 
     def _is_exact(self, fit: ChannelFit) -> bool:
@@ -232,19 +232,33 @@ class _Engine:
     def _grid(self, fit: ChannelFit) -> float:
         """Step of the grid of a quantizer, in pixel codes; 0 if it is that of the pixels."""
         steps = [self._lattice / abs(g) for g in fit.gain]
-        return 0.0 if max(abs(step - 1) for step in steps) < _ONE_CODE else max(steps)
+        declared = self.reference.affine.gain if self.reference else fit.gain
+        for gains in (fit.gain, declared):
+            if max(abs(self._lattice / abs(g) - 1) for g in gains) < _ONE_CODE:
+                return 0.0
+        return max(steps)
 
-    def _compression(self, fitted: Fitted) -> str:
-        """Name the compression that explains what remains, if one does."""
+    def _compression(self, fitted: Fitted) -> tuple[str, float]:
+        """Name the compression that explains what remains, and what that leaves, rms in codes."""
         if self._is_exact(fitted.fit) or not self.scene.has_file or fitted.yuv or fitted.tone:
-            return ""
+            return "", np.inf
         match = fitted.match
         if match.gray or match.sign or len(fitted.fit.gain) != 3:
-            return ""
+            return "", np.inf
         upright = match.orientation.undo(match.view.values)
         pixels = (upright - np.array(fitted.affine.offset)) / np.array(fitted.affine.gain)
         back = np.argsort(fitted.fit.source)
         return compression(self.scene, match.candidate, pixels[..., back])
+
+    def _compressed(self, fitted: Fitted) -> Fitted:
+        """Keep the reference's filter where compression explains more than another filter does."""
+        match = self._declared_filter(fitted.match)
+        fit = self.search.fit(match)
+        if match == fitted.match or fit is None:
+            return fitted
+        declared = self._fitted(match, fit)
+        words, left = self._compression(declared)
+        return declared if words and left < self._luma_rms(fitted) else fitted
 
     def _as_declared(self, views: list[View]) -> Fitted | None:
         """Try the reference's own geometry first, with any filter: most tensors are made with it.
@@ -275,7 +289,7 @@ class _Engine:
         if not self._is_exact(fit):
             fitted = self._other_decoder(fitted)
         if not self._is_exact(fitted.fit):
-            fitted = self._other_values(fitted)
+            fitted = self._other_values(self._compressed(fitted))
         hopeless = coarse.score < GOOD_SCORE and fitted.fit.quality < GOOD_SCORE**2
         return None if hopeless else fitted
 

@@ -311,7 +311,8 @@ class Search:
         if isinstance(short, ResizeShort):
             sides = (short.side + extra for extra in (0, -2, -1, 1, 2))
             found = [self._at_side(match, candidate, side).candidate for side in sides if side > 0]
-            return [*found, *crop_roundings(candidate)]
+            located = self._located(match).candidate
+            return list(dict.fromkeys([*found, *crop_roundings(candidate), located]))
         return [replace(candidate, steps=steps) for steps in roundings(candidate.steps, source)]
 
     def _placed(self, match: Match) -> Match:

@@ -174,4 +174,10 @@ INPUT_KINDS: tuple[Kind, ...] = (
         title="The calibrated input range does not fit what is fed",
         passed="The calibrated input range fits",
     ),
+    _kind(
+        "QD123",
+        "calibration-set",
+        title="The calibration set does not fit the pipeline",
+        passed="The calibration set is made as the pipeline says",
+    ),
 )
