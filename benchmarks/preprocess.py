@@ -1,8 +1,10 @@
 """Plants preprocessing mistakes, and counts how many are named, with their numbers.
 
-``python -m benchmarks.preprocess [fed|gate|all] [PICTURES]`` prints tables in Markdown. ``fed``: a
-fed tensor against its picture, rendered ones and photos. ``gate``: the quant side's pipeline of
-real and sample pairs, and preprocessing planted into their graphs.
+``python -m benchmarks.preprocess [fed|families|sets|gate|all] [COUNT] [SEED]`` prints tables in
+Markdown. ``fed``: a fed tensor against its picture, rendered ones and photos. ``families``: COUNT
+draws of each family, its photo, pipeline and strength by chance. ``sets``: calibration sets.
+``gate``: the quant side's pipeline of real and sample pairs, and preprocessing planted into their
+graphs.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +29,13 @@ from qdebug.comparison.sides import load_sides, samples_of
 from qdebug.options import CompareOptions
 from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.check import check_picture
+from tests.support.preprocess_families import FAMILIES, outcome
 from tests.support.preprocess_faults import (
     CONTROLS,
     FAULTS,
     Picture,
     Target,
+    alarms,
     expected,
     missed,
     render,
@@ -63,6 +68,11 @@ def main(arguments: list[str]) -> None:
         photos = list(_photos(count))
         if photos:
             _fed_table("photos", 640, photos)
+    seed = int(arguments[2]) if len(arguments) > 2 else 0
+    if which in ("families", "all"):
+        _families_table(count, seed)
+    if which in ("sets", "all"):
+        _sets_table(seed)
     if which in ("gate", "all"):
         _gate_table()
         _graph_table()
@@ -138,6 +148,106 @@ def _print_tally(name: str, slugs: tuple[str, ...], tally: Tally) -> None:
     right = f"{tally.right} of {tally.identifiable}" if tally.identifiable else ""
     silent, wrong = tally.silent or "", "; ".join(tally.missed)
     print(f"| {name} | {named} | {right} | {silent} | {wrong} |", flush=True)
+
+
+def _every_photo() -> list[Path]:
+    """Photos of all kinds, each once; two labelled sets more than ``fed`` looks at."""
+    found = sorted(
+        path
+        for folder in ("photos", "coco_val128", "imagenet200")
+        for path in (ZOO / folder).rglob("*.[jJ][pP]*[gG]")
+    )
+    return list({path.stem: path for path in found}.values())
+
+
+def _read_rgb(path: Path) -> Picture:
+    import cv2
+
+    bgr = cv2.imread(str(path))
+    assert bgr is not None
+    return np.ascontiguousarray(bgr[..., ::-1]).astype(np.uint8)
+
+
+_OUTCOMES = ("right", "no trace", "untold", "wrong", "fail")
+
+
+def _families_table(count: int, seed: int) -> None:
+    """Draw each family several times and count what was said."""
+    photos = _every_photo()
+    if not photos:
+        return
+    print(f"\n## Families, {count} draws each of {len(photos)} photos, seed {seed}\n")
+    print("| family | right | no trace | said to be open | wrong | false fail | which |")
+    print("|---|---|---|---|---|---|---|")
+    totals, seconds = Counter[str](), []
+    for number, (name, make) in enumerate(FAMILIES.items()):
+        counts, missed_ones = Counter[str](), []
+        for draw_number in range(count):
+            rng = np.random.default_rng([seed, number, draw_number])
+            path = photos[int(rng.integers(len(photos)))]
+            draw = make(_read_rgb(path), rng)
+            start = time.process_time()
+            result = check_picture(path, draw.fed, PreprocessSpec.parse(draw.spec))
+            seconds.append(time.process_time() - start)
+            said = outcome(draw, result)
+            counts[said] += 1
+            if said in ("wrong", "fail"):
+                named = ", ".join(alarms(result)) or "nothing"
+                missed_ones.append(f"{path.name}, {draw.title}: {named}")
+        totals += counts
+        cells = " | ".join(str(counts[one] or "") for one in _OUTCOMES)
+        print(f"| {name} | {cells} | {'; '.join(missed_ones)} |", flush=True)
+    print("\n" + ", ".join(f"{totals[one]} {one}" for one in _OUTCOMES))
+    print(f"one check takes {statistics.median(seconds):.2f} s of processor time (median), "
+          f"{max(seconds):.2f} s most")  # fmt: skip
+
+
+_SET_SPEC = "letterbox 320 pad 114 | rgb | /255 | nchw"
+
+
+def _sets() -> Iterator[tuple[str, str, int, bool, set[str]]]:
+    """Yield a title, how the set was made, of how many photos, whether they are given, slugs."""
+    stretched = _SET_SPEC.replace("letterbox 320 pad 114", "resize 320x320")
+    for given in (False, True):
+        beside = ", pictures given" if given else ""
+        yield f"(control) as the pipeline says{beside}", _SET_SPEC, 32, given, set()
+        yield f"one picture{beside}", _SET_SPEC, 1, given, {"calibration-set"}
+        geometry = {"resize-geometry"} if given else {"calibration-set"}
+        yield f"stretched{beside}", stretched, 32, given, geometry
+        order = {"channel-order"} if given else set()
+        yield f"BGR{beside}", _SET_SPEC.replace("rgb", "bgr"), 32, given, order
+        numbers = {"missing-scale"} if given else {"calibration-set"}
+        yield f"no /255{beside}", _SET_SPEC.replace(" | /255", ""), 32, given, numbers
+        twice = {"double-normalization"} if given else {"calibration-set"}
+        yield f"/255 twice{beside}", _SET_SPEC.replace("/255", "/255 | /255"), 32, given, twice
+        padded = {"pad-value"} if given else {"calibration-set"}
+        yield f"pad 0{beside}", _SET_SPEC.replace("114", "0"), 32, given, padded
+
+
+def _sets_table(seed: int) -> None:
+    """Make calibration sets of photos drawn by chance, and judge them."""
+    from qdebug.preprocess.apply import prepare_file
+    from qdebug.preprocess.calibration_set import Entry, judge_set
+
+    photos = _every_photo()
+    if not photos:
+        return
+    print(f"\n## Calibration sets, seed {seed}\n")
+    print("| set | named | right | seconds |\n|---|---|---|---|")
+    verdicts = []
+    for number, (title, made, count, given, wanted) in enumerate(_sets()):
+        rng = np.random.default_rng([seed, number])
+        chosen = [photos[int(k)] for k in rng.choice(len(photos), count, replace=False)]
+        spec = PreprocessSpec.parse(made)
+        entries = [Entry(f"{k}.npy", prepare_file(p, spec).tensor) for k, p in enumerate(chosen)]
+        start = time.process_time()
+        found = judge_set(entries, PreprocessSpec.parse(_SET_SPEC), chosen if given else ())
+        took = time.process_time() - start
+        named = {f.slug for f in found if f.status in ("warn", "fail")}
+        verdicts.append(named == wanted)
+        shown = ", ".join(sorted(named)) or "nothing"
+        print(f"| {title} | {shown} | {'yes' if named == wanted else 'NO'} | {took:.2f} |")
+    print(f"\n{sum(verdicts)} of {len(verdicts)} right")
 
 
 @dataclass(frozen=True)

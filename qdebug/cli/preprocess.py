@@ -29,6 +29,7 @@ class PreprocessCommand:
 
     check IMAGE --fed TENSOR finds the pipeline that made a tensor and what differs from -p;
     check --reference TENSOR --fed TENSOR does it without the image;
+    check [IMAGE ...] --calibration SET holds what calibration used against -p;
     check [IMAGE ...] --float F [--quant Q] judges a pipeline against the models themselves;
     diff A B [IMAGE] compares two pipelines; show SPEC prints one in every spelling and dialect;
     probe -o FILE writes a picture on which every mistake shows.
@@ -41,6 +42,7 @@ class PreprocessCommand:
         'qdebug preprocess check photo.jpg --fed board.npy -p "yolo 640"',
         "qdebug preprocess check --reference float.npy --fed device.npy -p imagenet",
         "qdebug preprocess check photo.jpg --float float.onnx --quant int8.onnx",
+        'qdebug preprocess check photos --calibration cali/ -p "yolo 640"',
         'qdebug preprocess diff "yolo 640" ncnn:"mean=[0] norm=[0.0039] shape=[640,640,3]"',
         "qdebug preprocess show imagenet",
         "qdebug preprocess probe -o probe.png",
@@ -130,12 +132,12 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    if args.fed is None and args.float_model is None:
+    if args.fed is None and args.float_model is None and args.calibration is None:
         raise UsageError(
-            "check needs the tensor that was fed, or the models",
-            "give --fed TENSOR, or --float FLOAT and perhaps --quant QUANT",
+            "check needs the tensor that was fed, the models or the calibration set",
+            "give --fed TENSOR, --calibration FOLDER, or --float FLOAT and perhaps --quant QUANT",
         )
-    report = _check_models(args) if args.fed is None else _check_fed(args)
+    report = _checked(args)
     if args.json:
         from qdebug.run.codec import encode
 
@@ -143,6 +145,28 @@ def _check(args: argparse.Namespace) -> int:
     if args.json != _STDOUT:
         terminal.write(_report(report, args))
     return _exit_code(report.findings, args.fail_on or GateOptions.fail_on)
+
+
+def _checked(args: argparse.Namespace) -> CheckReport:
+    if args.calibration is not None:
+        if args.fed is not None:
+            raise UsageError("--fed and --calibration ask two things", "give one of them")
+        return _check_calibration(args)
+    return _check_models(args) if args.fed is None else _check_fed(args)
+
+
+def _check_calibration(args: argparse.Namespace) -> CheckReport:
+    """Hold a calibration set against the pipeline."""
+    from qdebug.preprocess.arguments import picture_files
+    from qdebug.preprocess.calibration_set import judge_set, read_set
+
+    facts, _ = _float_model(args)
+    if args.preprocess is None and facts is None:
+        raise UsageError("--calibration needs the pipeline that is right", "give it with -p")
+    spec = _spec(args.preprocess, facts)
+    used = _spec(args.quant_preprocess, facts) if args.quant_preprocess else None
+    entries = read_set(Path(args.calibration), facts.input if facts else None)
+    return _made(judge_set(entries, spec, picture_files(args.operands), used), None, spec)
 
 
 def _check_fed(args: argparse.Namespace) -> CheckReport:
@@ -169,7 +193,7 @@ def _check_fed(args: argparse.Namespace) -> CheckReport:
 
 def _check_models(args: argparse.Namespace) -> CheckReport:
     """Judge a pipeline against what the models themselves say."""
-    from qdebug.preprocess.gate import prove_models
+    from qdebug.preprocess.gate import prove_models, untold
     from qdebug.preprocess.model_facts import load_facts
 
     facts, runner = _float_model(args)
@@ -182,6 +206,8 @@ def _check_models(args: argparse.Namespace) -> CheckReport:
     quant_spec = quant_spec.placed_like(spec) if quant_spec else None
     assumed = given.origin == "assumed"
     findings = list(prove_models(facts, spec, quant, quant_spec, assumed=assumed))
+    if quant:
+        findings += untold(quant)
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
     return _made(findings, None, spec)

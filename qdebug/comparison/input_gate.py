@@ -132,7 +132,10 @@ class InputGate:
             raise UsageError("--fed needs the pipeline that is right", "give it with -p")
         reference_spec = self._reference(spec, facts, fed)
         model = self._model_of(reference_spec) if reference_spec.affine == spec.affine else None
-        return check_picture(self.sample.picture, fed, reference_spec, model=model).findings
+        result = check_picture(
+            self.sample.picture, fed, reference_spec, model=model, own_layout=False
+        )
+        return result.findings
 
     def _read_fed(self, facts: ModelFacts, spec: PreprocessSpec | None) -> Array:
         assert self.fed is not None

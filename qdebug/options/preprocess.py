@@ -32,6 +32,13 @@ class PreprocessOptions(WriteOptions, JsonOptions, GateOptions):
         kind=values.text("TENSOR"),
         group=INPUT,
     )
+    calibration: str | None = option(
+        None,
+        "folder, archive or LMDB that calibration used",
+        "--calibration",
+        kind=values.text("SET"),
+        group=INPUT,
+    )
     shape: tuple[int, ...] | None = like(InputOptions, "shape", "shape of raw .bin tensors")
     dtype: str | None = like(InputOptions, "dtype", "data type of raw .bin tensors")
     float_model: str | None = option(

@@ -65,6 +65,17 @@ def expand(
     return rows or _zip_named(named)
 
 
+def picture_files(arguments: Sequence[str]) -> list[Path]:
+    """The picture files among INPUT arguments; none for no argument.
+
+    Raises:
+        InputError: a file is missing or a folder holds nothing usable.
+    """
+    sets = expand(arguments, ()) if arguments else []
+    files = [path for one in sets for path in one.files.values()]
+    return [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+
+
 def _split_name(argument: str, input_names: Sequence[str]) -> tuple[str | None, str]:
     """Split ``NAME=path``; a file whose name holds ``=`` stays whole."""
     name, equals, path = argument.partition("=")

@@ -22,7 +22,17 @@ from qdebug.preprocess.recover.numbers import arithmetic
 from qdebug.preprocess.recover.scene import Scene, content_of
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import Anchor, Color, Layout, Letterbox
-from qdebug.preprocess.verdicts import ambiguous, blind, finding, passed, residual, unexplained
+from qdebug.preprocess.unwritten import VALUE_CHANGES, partition, unwritten
+from qdebug.preprocess.verdicts import (
+    ambiguous,
+    blind,
+    finding,
+    nobodys,
+    passed,
+    residual,
+    several,
+    unexplained,
+)
 from qdebug.run.kinds import DIFFERENCES
 from qdebug.run.model import Finding, FindingStatus
 
@@ -33,6 +43,7 @@ Model = Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
 _WIDEST_HEAD = 512
 _LEAST_SCORE = 0.25
 _NEEDS_COLOR = ("channel-order", "mean-std-order")
+_LAYOUTS = ("NCHW", "NHWC", "CHW", "HWC", "NC1HWC2")
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ def check_picture(
     *,
     size: Wh | None = None,
     model: Model | None = None,
+    own_layout: bool = True,
 ) -> CheckResult:
     """Recover the pipeline that made ``fed`` from a picture, and judge it.
 
@@ -72,6 +84,8 @@ def check_picture(
             nothing of the geometry, as some toolchains' settings do, leaves that unjudged.
         size: (width, height) of the model's input, needed for raw bytes without a reference.
         model: the float model, to grade a difference by its effect.
+        own_layout: whether the tensor has to have the layout that the reference declares; a device
+            may have another one, which is then only a remark.
 
     Raises:
         InputError: the picture cannot be read.
@@ -84,7 +98,7 @@ def check_picture(
     if reference:
         expected = prepare(source.decoded(reference.decode), "rgb", reference).tensor
     blind = blind_spots(source, reference or (found.spec if found else None))
-    return _judged(found, fed, reference, expected, blind, model)
+    return _judged(found, fed, reference, expected, blind, model, own_layout)
 
 
 def check_tensor(
@@ -150,6 +164,7 @@ def _judged(
     expected: NDArray[Any] | None,
     unseen: Sequence[str],
     model: Model | None,
+    own_layout: bool = False,
 ) -> CheckResult:
     """Turn a recovery into findings."""
     if found is None:
@@ -157,23 +172,36 @@ def _judged(
     if reference is None:
         return CheckResult(found.spec, blind(unseen), found.fit.rms)
     named = _named(found, reference, fed)
-    graded = model is not None and any(d.weight != "benign" for d in named)
+    if own_layout:
+        named = [_held_against(d, reference) for d in named]
+    graded = model is not None and (
+        not found.exact or found.lattice > 0 or any(d.weight != "benign" for d in named)
+    )
     effect = None
     if model and graded and expected is not None:
         effect = _effect(model, expected, fed, found, reference)
     open_ends = [d for d in named if found.gray_source and d.slug in _NEEDS_COLOR]
-    findings = [finding(d, found, reference, effect) for d in named if d not in open_ends]
+    invented, known = partition(d for d in named if d not in open_ends)
+    unsure = bool(found.rivals) or not found.close
+    doubted = [d for d in known if unsure and d.slug in VALUE_CHANGES]
+    findings = [finding(d, found, reference, effect) for d in known if d not in doubted]
     if open_ends:
         findings.append(ambiguous(open_ends))
+    findings += [nobodys(d, effect) for d in invented]
+    if doubted:
+        findings.append(several(doubted, found, effect))
     findings += blind(unseen)
-    findings += residual(found, findings)
+    findings += [] if doubted else residual(found, findings, effect)
     raised = {one.slug for one in findings}
     findings += [passed(kind) for kind in DIFFERENCES if kind.slug not in raised]
     return CheckResult(found.spec, tuple(findings), found.fit.rms, effect)
 
 
 def _named(found: Recovery, reference: PreprocessSpec, fed: NDArray[Any]) -> list[Difference]:
-    """Name the differences: a shape that contradicts the bytes is a mistake, a layout is none."""
+    """Name the differences: a shape that contradicts the bytes is a mistake, a layout is none.
+
+    A turned picture is rounded otherwise by the resize or the crop, which is no finding of its own.
+    """
     named = _contracted(differences(reference, found.spec), reference, found, fed)
     view = found.view
     if view.slug:
@@ -188,10 +216,23 @@ def _named(found: Recovery, reference: PreprocessSpec, fed: NDArray[Any]) -> lis
             else d
             for d in named
         ]
+    turned = any(d.slug == "flip-rotate" for d in named)
+    if turned:
+        named = [d for d in named if (d.slug, d.weight) != ("resize-geometry", "soft")]
     if found.border and not found.border.constant:
         sentence = "the border is not constant (replicated, reflected, or part of the picture)"
         named.append(Difference("pad-value", sentence, "one value", "not constant", "soft"))
-    return named
+    return [*named, *unwritten(found, turned=turned)]
+
+
+def _held_against(difference: Difference, reference: PreprocessSpec) -> Difference:
+    """Take a layout or stride for a broken contract where the reference itself declares one."""
+    declared = reference.find(Layout)
+    storage = difference.slug == "row-stride" or difference.found in _LAYOUTS
+    if declared is None or difference.weight != "benign" or not storage:
+        return difference
+    words = f"{difference.sentence}, and the pipeline declares {declared.name.upper()}"
+    return replace(difference, weight="contract", sentence=words)
 
 
 def _contracted(

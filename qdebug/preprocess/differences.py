@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,11 +11,22 @@ import numpy as np
 from qdebug.preprocess.normalization import NOTICEABLE_CODES, difference_in_codes, explain
 from qdebug.preprocess.numbers import format_number, rounded
 from qdebug.preprocess.spec import PreprocessSpec
-from qdebug.preprocess.steps import Resampler, YuvMatrix, YuvRange
+from qdebug.preprocess.steps import (
+    GEOMETRIC,
+    SIZED,
+    Crop,
+    Resampler,
+    Rotate,
+    Step,
+    YuvMatrix,
+    YuvRange,
+)
 from qdebug.preprocess.traits import Padding, Traits, traits_of
 
-Weight = Literal["mistake", "soft", "benign"]
-"""A mistake is always wrong; a soft difference is as bad as its effect; a benign one is not bad."""
+Weight = Literal["mistake", "contract", "soft", "slight", "benign"]
+"""A mistake is always wrong; a contract is wrong where the model's input is declared as the
+reference says; a soft difference is as bad as its effect; a slight one only if that is large; a
+benign one is not bad."""
 
 NUMERIC = frozenset(
     {
@@ -41,16 +52,40 @@ class Difference:
     """The trait in the reference, in spec words where there are any."""
     found: str
     weight: Weight = "mistake"
+    invented: bool = False
+    """Whether it is a mean and std that is nobody's convention."""
 
 
 def differences(reference: PreprocessSpec, other: PreprocessSpec) -> list[Difference]:
     """Name every trait in which ``other`` differs from ``reference``, gravest first."""
-    one, two = traits_of(reference), traits_of(other)
+    one, two = traits_of(reference), traits_of(_turned_first(reference, other))
     checks = (
         _values, _sign, _layout, _alignment, _orientation, _geometry,
         _padding, _yuv, _resampler, _decoder, _dtype,
     )  # fmt: skip
     return [difference for check in checks for difference in check(one, two)]
+
+
+def _turned_first(reference: PreprocessSpec, other: PreprocessSpec) -> PreprocessSpec:
+    """Write a picture that is placed and then turned by 90 degrees as turned and then placed."""
+    steps = other.steps
+    turns = [k for k, s in enumerate(steps) if isinstance(s, Rotate) and s.degrees != 180]
+    if not turns or any(isinstance(s, Rotate) for s in reference.steps):
+        return other
+    moved = [k for k, s in enumerate(steps[: turns[0]]) if isinstance(s, GEOMETRIC)]
+    if not moved:
+        return other
+    before = (_transposed(s) for s in steps[: turns[0]])
+    return PreprocessSpec((*before, *steps[turns[0] :]))
+
+
+def _transposed(step: Step) -> Step:
+    """Exchange width and height of a step."""
+    if isinstance(step, SIZED) and step.size:
+        return replace(step, size=(step.size[1], step.size[0]))
+    if isinstance(step, Crop):
+        return Crop((step.size[1], step.size[0]), (step.origin[1], step.origin[0]))
+    return step
 
 
 def _values(one: Traits, two: Traits) -> Iterator[Difference]:
@@ -67,7 +102,7 @@ def _values(one: Traits, two: Traits) -> Iterator[Difference]:
         right, found = (one.order, two.order) if colors else (_numbers(one), _numbers(two))
         slight = not colors and difference_in_codes(one.affine, two.affine) <= _SLIGHT_CODES
         weight: Weight = "soft" if slight else "mistake"
-        yield Difference(named.slug, named.sentence, right, found, weight)
+        yield Difference(named.slug, named.sentence, right, found, weight, named.invented)
 
 
 def _color_words(traits: Traits) -> str:
@@ -140,6 +175,9 @@ def _geometry(one: Traits, two: Traits) -> Iterator[Difference]:
             names = "the reference's own geometry", names[1]
             sentence = f"the picture is fed with {_named(two)}, the reference is placed otherwise"
         yield Difference("resize-geometry", sentence, *names)
+    elif _cut_elsewhere(one, two):
+        sentence = f"the same size is cut out elsewhere: '{names[1]}', the reference '{names[0]}'"
+        yield Difference("resize-geometry", sentence, *names, "soft")
     elif one.size != two.size or (one.geometry == "crop" and not _same_but_rounding(*names)):
         sentence = f"the geometry is '{names[1]}' where the reference has '{names[0]}'"
         yield Difference("resize-geometry", sentence, *names)
@@ -148,8 +186,21 @@ def _geometry(one: Traits, two: Traits) -> Iterator[Difference]:
         yield Difference("resize-geometry", sentence, *names, "soft")
 
 
+def _cut_elsewhere(one: Traits, two: Traits) -> bool:
+    """Whether two crops of the same scaled picture have another place."""
+    before = (one.geometry_text.rpartition(" | ")[0], two.geometry_text.rpartition(" | ")[0])
+    same = one.geometry == two.geometry == "crop" and _same_but_rounding(*before)
+    return same and one.size == two.size and " at " in two.geometry_text
+
+
 def _same_but_rounding(one: str, two: str) -> bool:
-    return one.replace(" floor", "") == two.replace(" floor", "")
+    return _unrounded(one) == _unrounded(two)
+
+
+def _unrounded(text: str) -> str:
+    for rule in (" floor", " round", " ceil"):
+        text = text.replace(rule, "")
+    return text
 
 
 def _named(traits: Traits) -> str:

@@ -61,6 +61,22 @@ def prove_models(
     return tuple(findings)
 
 
+def untold(quant_facts: ModelFacts) -> tuple[Finding, ...]:
+    """Say what the calibrated range leaves open, where there is one.
+
+    The extremes over all channels are the same for R, G, B and for B, G, R.
+    """
+    if quant_facts.front.quantizer is None or quant_facts.input.channels != 3:
+        return ()
+    kind = KINDS["not-identifiable"]
+    seen = (
+        "Whether the model was calibrated on R, G, B or on B, G, R cannot be told from its range,"
+        " nor how the pictures were placed"
+    )
+    advice = "Hold the calibration set against the pipeline: `--calibration FOLDER`."
+    return (kind.found("info", kind.title, seen, advice, confidence="high"),)
+
+
 def _doubting(finding: Finding) -> Finding:
     """The same; advice to calibrate again begins with the pipeline that was only assumed."""
     if finding.slug != "calibration-range" or not finding.advice:

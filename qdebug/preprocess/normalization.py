@@ -29,6 +29,8 @@ class Explanation:
 
     slug: str
     sentence: str
+    invented: bool = False
+    """Whether the numbers are nobody's convention."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,9 @@ def explain(reference: Affine, other: Affine, swapped: bool) -> list[Explanation
                 continue
             named = ((order_slug, order_words), (form.slug, form.sentence))
             return [Explanation(slug, words) for slug, words in named if slug]
-    unexplained = Explanation("missing-normalization", _unexplained(other))
+    unexplained = Explanation(
+        "missing-normalization", _unexplained(other), recognize(other) is None
+    )
     order = [Explanation("channel-order", "R and B are swapped")] if swapped else []
     return [*order, unexplained]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdebug.preprocess.differences import Difference
+from qdebug.preprocess.differences import Difference, Weight
 from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover import Recovery
@@ -28,9 +28,9 @@ def finding(
     """Make the finding of one difference."""
     kind = KINDS[difference.slug]
     status = grade(difference, effect)
-    effect = None if difference.weight == "benign" else effect
+    effect = None if difference.weight in ("benign", "contract") else effect
     advice = advice_on(difference, reference)
-    if difference.weight == "benign" and difference.slug in _CONTRACTS:
+    if difference.weight in ("benign", "contract") and difference.slug in _CONTRACTS:
         advice = f"This is right where the input is declared so. If it is not: {advice}"
     seen = difference.sentence[:1].upper() + difference.sentence[1:] + cost(effect)
     return kind.found(
@@ -67,10 +67,11 @@ def cost(effect: float | None) -> str:
 
 def grade(difference: Difference, effect: float | None) -> FindingStatus:
     """Grade a difference by its kind and, where it is a matter of degree, by its effect."""
-    if difference.weight == "benign":
-        return "info"
-    if difference.weight == "mistake":
-        return "fail"
+    always: dict[Weight, FindingStatus] = {"benign": "info", "contract": "warn", "mistake": "fail"}
+    if difference.weight in always:
+        return always[difference.weight]
+    if difference.weight == "slight":
+        return "warn" if effect is not None and effect < _SEVERE_DB else "info"
     if effect is None:
         return "warn"
     if effect >= _BENIGN_DB:
@@ -133,7 +134,38 @@ def blind(notes: Sequence[str]) -> tuple[Finding, ...]:
     )
 
 
-def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+def nobodys(difference: Difference, effect: float | None) -> Finding:
+    """Say that the values fit a mean and std that is nobody's convention."""
+    sentence = difference.sentence[:1].upper() + difference.sentence[1:]
+    return _unidentified(
+        "warn",
+        f"{sentence}. That is nobody's convention: a changed contrast, a white balance or numbers"
+        f" of somebody's own give such values; the reference has {difference.reference}"
+        + cost(effect),
+        "Look up what computes the values that are fed. If these are the numbers the model was"
+        " trained with, give them with -p.",
+    )
+
+
+def several(doubted: Sequence[Difference], found: Recovery, effect: float | None) -> Finding:
+    """Say that more than one convention explains the values of the pixels, or none well."""
+    first = " and ".join(d.sentence for d in doubted)
+    if found.rivals:
+        told = f"On this picture these cannot be told apart: {'; '.join((first, *found.rivals))}"
+    else:
+        told = (
+            f"Nothing known explains them; the nearest, {first}, leaves {found.fit.rms:.1f} codes"
+        )
+    return _unidentified(
+        "warn",
+        f"The values of the pixels differ. {told}" + cost(effect),
+        "Check with the picture that `qdebug preprocess probe -o probe.png` makes.",
+    )
+
+
+def residual(
+    found: Recovery, findings: Sequence[Finding], effect: float | None = None
+) -> tuple[Finding, ...]:
     """Say what the recovered pipeline leaves unexplained, if anything."""
     kind = KINDS["decoder-difference"]
     if found.exact or found.approximate or any(f.slug == kind.slug for f in findings):
@@ -145,7 +177,7 @@ def residual(found: Recovery, findings: Sequence[Finding]) -> tuple[Finding, ...
         advice = "Check with `qdebug preprocess probe -o probe.png`, whose picture tells more."
         return (_unidentified("warn", seen, advice),)
     seen = f"The pixels differ by {numbers}, as another decoder, JPEG compression or chroma does"
-    return (kind.found("info", kind.title, seen, kind.advice),)
+    return (kind.found("info", kind.title, seen + cost(effect), kind.advice),)
 
 
 def _unidentified(status: FindingStatus, seen: str, advice: str) -> Finding:

@@ -227,7 +227,7 @@ FAULTS: dict[str, Fault] = {
         (_numbers, [127.5, 127.5, 127.5, 127.5, 127.5, 127.5]),
     ),
     "odd mean and std": Fault(
-        ("missing-normalization",),
+        ("not-identifiable",),
         lambda t, p: chw((t.letterbox(p).astype(np.float32) - ODD_MEAN) / ODD_STD),
         "",
         (_numbers, [*ODD_MEAN, *ODD_STD]),
@@ -285,6 +285,14 @@ FAULTS: dict[str, Fault] = {
     "NHWC as NCHW": Fault(
         ("layout",), lambda t, p: normalized(t.letterbox(p)).reshape(1, 3, t.side, t.side)
     ),
+    "NHWC, labelled": Fault(("layout",), lambda t, p: normalized(t.letterbox(p))[None], "NHWC"),
+    "NC1HWC2": Fault(("layout",), lambda t, p: t.blocked(p), "NC1HWC2"),
+    "row stride +16": Fault(
+        ("row-stride",),
+        lambda t, p: np.pad(t.clean(p), ((0, 0), (0, 0), (0, 0), (0, 16))),
+        "agree under NCHW, stored",
+    ),
+    "raw NHWC bytes": Fault(("layout",), lambda t, p: normalized(t.letterbox(p)).reshape(-1)),
     "transposed": Fault(("layout",), lambda t, p: t.clean(p).transpose(0, 1, 3, 2)),
     "mirrored": Fault(("flip-rotate",), lambda t, p: t.clean(p)[..., ::-1], "left to right"),
     "upside down": Fault(("flip-rotate",), lambda t, p: t.clean(p)[:, :, ::-1, ::-1], "180"),
@@ -309,7 +317,7 @@ FAULTS: dict[str, Fault] = {
         lambda t, p: chw(normalized(t.letterbox(p, 0, cv2.INTER_NEAREST)[..., ::-1])),
     ),
     "doubled, NHWC, rows +16": Fault(
-        ("double-normalization",),
+        ("double-normalization", "layout", "row-stride"),
         lambda t, p: np.pad(
             ((normalized(t.letterbox(p)) - MEAN) / STD)[None], ((0, 0), (0, 0), (0, 16), (0, 0))
         ),
@@ -320,11 +328,7 @@ FAULTS: dict[str, Fault] = {
 CONTROLS: dict[str, Callable[[Target, Picture], Tensor]] = {
     "clean": lambda t, p: t.clean(p),
     "float16": lambda t, p: t.clean(p).astype(np.float16),
-    "NHWC, labelled": lambda t, p: normalized(t.letterbox(p))[None],
-    "NC1HWC2": lambda t, p: t.blocked(p),
-    "row stride +16": lambda t, p: np.pad(t.clean(p), ((0, 0), (0, 0), (0, 0), (0, 16))),
     "raw bytes": lambda t, p: t.clean(p).reshape(-1),
-    "raw NHWC bytes": lambda t, p: normalized(t.letterbox(p)).reshape(-1),
     "int8, one scale": lambda t, p: np.clip(np.rint(t.clean(p) / 0.0207), -128, 127).astype(
         np.int8
     ),

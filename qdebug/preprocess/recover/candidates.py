@@ -128,17 +128,19 @@ class Source:
         if candidate not in self._made:
             if len(self._made) >= _KEPT:
                 self._made.pop(next(iter(self._made)))
-            self._made[candidate] = self._run(candidate)
+            decoded = self.decoded(candidate.decode)
+            self._made[candidate] = self.made_of(decoded, candidate)
         return self._made[candidate]
 
-    def _run(self, candidate: Candidate) -> Made | None:
+    def made_of(self, decoded: Picture, candidate: Candidate) -> Made | None:
+        """Make a candidate of another picture than the file's; None if it cannot be made."""
         resampler = candidate.resampler
         kept: tuple[Step, ...] = (
             () if resampler and resampler.library == "float" else (Cast("uint8"),)
         )
         steps = (Decode("pil"), *candidate.steps, Color("rgb"), *kept, Layout("hwc"))
         try:
-            made = prepare(self.decoded(candidate.decode), "rgb", PreprocessSpec(steps))
+            made = prepare(decoded, "rgb", PreprocessSpec(steps))
         except InputError:
             return None
         return Made(made.tensor, _content(made.geometry))
@@ -200,3 +202,13 @@ def roundings(steps: tuple[Step, ...], source: Wh) -> list[tuple[Step, ...]]:
     for variant in variants:
         boxes.setdefault(letterbox_box(source, variant), variant)
     return [(variant,) for variant in boxes.values()]
+
+
+def crop_roundings(candidate: Candidate) -> list[Candidate]:
+    """Return a crop of a scaled picture under the other rounding rules of both steps."""
+    short, *rest = candidate.steps
+    if not isinstance(short, ResizeShort) or len(rest) != 1 or not isinstance(rest[0], CenterCrop):
+        return []
+    crops = (rest[0], replace(rest[0], rounding="floor"), replace(rest[0], rounding="round"))
+    pairs = [(replace(short, rounding=rule), crop) for rule in _ROUNDINGS for crop in crops]
+    return [replace(candidate, steps=pair) for pair in dict.fromkeys(pairs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -11,15 +12,19 @@ from numpy.typing import NDArray
 
 from qdebug.preprocess.color import through_yuv
 from qdebug.preprocess.geometry import Wh
+from qdebug.preprocess.normalization import KNOWN, known_affine
 from qdebug.preprocess.recover.border import Border, read_border
-from qdebug.preprocess.recover.candidates import Candidate, Made, Rect
+from qdebug.preprocess.recover.candidates import Candidate, Made, Picture, Rect
+from qdebug.preprocess.recover.changes import Change, Explainer
+from qdebug.preprocess.recover.compression import compression
 from qdebug.preprocess.recover.fit import ChannelFit, fit_channels
-from qdebug.preprocess.recover.numbers import quantum, settle
+from qdebug.preprocess.recover.numbers import lattice_step, quantum, settle
 from qdebug.preprocess.recover.scene import Scene
 from qdebug.preprocess.recover.search import GOOD_SCORE, UPRIGHT, Match, Search, mapped, positions
 from qdebug.preprocess.recover.storage import View, agreeing_views
+from qdebug.preprocess.recover.tones import Tone
 from qdebug.preprocess.recover.writing import Fitted, write_spec
-from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import (
     Decode,
     Letterbox,
@@ -40,30 +45,20 @@ misreading of YUV's range by 6. At 0.5 codes "limited read as full" and "601 rea
 _BETTER = 0.75
 """Part of the residual that a rarer explanation may leave to be taken. By judgement; at 0.97 the
 control "NV12 and back" of `benchmarks.preprocess` raises an alarm."""
-_CLEARLY, _NO_WORSE = 0.95, 1.2
-"""The same between two misreadings of YUV, and where the gain itself is that of a range taken for
-the other: that one explains no worse. By judgement."""
 _LUMA = np.array([0.299, 0.587, 0.114])
 _SAME_CHANNELS = 0.99999
 """Correlation from which channels are one. By judgement: rounding alone may tell them apart."""
 _YUV_PIXELS = 32768  # pixels fitted through YUV; by judgement, for time
-_RANGES, _RANGE_TOLERANCE = (219 / 255, 255 / 219), 0.04
-"""Gains of one YUV range taken for the other. Clipping makes the second one 1.128 for 1.164."""
-_STANDARDS = (
-    Yuv(("601", "limited"), ("601", "full")),
-    Yuv(("601", "full"), ("601", "limited")),
-    Yuv(("601", "limited"), ("709", "limited")),
-    Yuv(("709", "limited"), ("601", "limited")),
-    Yuv(("601", "full"), ("709", "full")),
-    Yuv(("709", "full"), ("601", "full")),
-    Yuv(("709", "limited"), ("709", "full")),
-    Yuv(("709", "full"), ("709", "limited")),
+_ROUND_TRIPS = tuple(
+    Yuv((matrix, span), (matrix, span), subsampled)
+    for matrix in ("601", "709")
+    for span in ("limited", "full")
+    for subsampled in (True, False)
 )
-_MISREADINGS = tuple(
-    replace(yuv, subsampled=subsampled) for yuv in _STANDARDS for subsampled in (True, False)
-)
-_RIGHT = Yuv(("601", "limited"), ("601", "limited"))
-_ROUND_TRIPS = (_RIGHT, replace(_RIGHT, subsampled=False))
+_HALF_STEP = 0.51
+"""Of a grid's step: the largest error of rounding, and a little for float32."""
+_ONE_CODE = 0.005
+"""A grid whose step is within this share of one pixel code is the picture's own."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +78,16 @@ class Recovery:
     """Whether the geometry was rebuilt from a reference tensor, which cannot be exact."""
     luma_rms: float
     """What remains unexplained of the brightness alone: chroma subsampling leaves it alone."""
+    tone: Tone | None = None
+    """A curve that the pixels went through."""
+    rivals: tuple[str, ...] = ()
+    """What explains the values as well as the colour standard or the curve that was found."""
+    shift: Wh = (0, 0)
+    """How many pixels the picture lies to the right of, and below, its place."""
+    lattice: float = 0.0
+    """Step of the grid on which all values lie, in pixel codes of the finest channel; 0 if none."""
+    compression: str = ""
+    """The compression that explains what the pipeline leaves."""
 
     @property
     def close(self) -> bool:
@@ -169,13 +174,39 @@ class _Engine:
             _is_gray(made),
             not self.scene.has_file and bool(fitted.match.candidate.steps),
             self._luma_rms(fitted),
+            fitted.tone,
+            fitted.rivals,
+            fitted.match.orientation.shift,
+            self._grid(fitted.fit),
+            self._compression(fitted)[0],
         )
 
     def _is_exact(self, fit: ChannelFit) -> bool:
         return fit.max <= _EXACT_CODES + 1.1 * self._own_error(fit)
 
-    def _fitted(self, match: Match, fit: ChannelFit, yuv: Yuv | None = None) -> Fitted:
-        return Fitted(match, fit, settle(fit, self.reference, self._own_error(fit)), yuv)
+    def _fitted(self, match: Match, fit: ChannelFit) -> Fitted:
+        if self._is_rounded_reference(match, fit):
+            assert self.reference is not None
+            return Fitted(match, fit, self.reference.affine)
+        return Fitted(match, fit, settle(fit, self.reference, self._own_error(fit)))
+
+    def _is_rounded_reference(self, match: Match, fit: ChannelFit) -> bool:
+        """Whether all values are the reference's, rounded to the grid of a quantizer.
+
+        The values at both ends of the grid may have been clipped, and are left out.
+        """
+        made = self.scene.make(match.candidate)
+        reference = self.reference.affine if self.reference else None
+        if not self._grid(fit) or made is None or reference is None:
+            return False
+        if len(reference.gain) != len(fit.gain):
+            return False
+        ys, xs = positions(made.content, _YUV_PIXELS)
+        upright = match.orientation.undo(match.view.values)[ys, xs]
+        codes = mapped(made.picture[ys, xs], match)[:, list(fit.source)]
+        gap = np.abs(upright - (codes * np.array(reference.gain) + np.array(reference.offset)))
+        inside = (upright > self.fed.min()) & (upright < self.fed.max())
+        return bool(inside.any() and gap[inside].max() <= _HALF_STEP * self._lattice)
 
     def _luma_rms(self, fitted: Fitted) -> float:
         """What remains unexplained of the brightness alone, rms in pixel codes."""
@@ -184,14 +215,50 @@ class _Engine:
             return fitted.fit.rms
         ys, xs = positions(made.content, _YUV_PIXELS)
         upright = fitted.match.orientation.undo(fitted.match.view.values)[ys, xs]
-        codes = mapped(made.picture[ys, xs], fitted.match)[:, list(fitted.fit.source)]
+        codes = _changed(made.picture, fitted)[ys, xs]
+        codes = mapped(codes, fitted.match)[:, list(fitted.fit.source)]
         pixels = (upright - np.array(fitted.affine.offset)) / np.array(fitted.affine.gain)
         luma = (pixels - codes) @ _LUMA[list(fitted.fit.source)]
         return float(np.sqrt(np.nanmean(luma.astype(np.float64) ** 2)))
 
     def _own_error(self, fit: ChannelFit) -> float:
-        """Rounding of the tensor's data type, in pixel codes."""
-        return quantum(self.fed) / min(abs(g) for g in fit.gain)
+        """Rounding of the tensor's data type, or of the grid its values lie on, in pixel codes."""
+        return max(quantum(self.fed) / min(abs(g) for g in fit.gain), self._grid(fit) / 2)
+
+    @cached_property
+    def _lattice(self) -> float:
+        return lattice_step(self.fed)
+
+    def _grid(self, fit: ChannelFit) -> float:
+        """Step of the grid of a quantizer, in pixel codes; 0 if it is that of the pixels."""
+        steps = [self._lattice / abs(g) for g in fit.gain]
+        declared = self.reference.affine.gain if self.reference else fit.gain
+        for gains in (fit.gain, declared):
+            if max(abs(self._lattice / abs(g) - 1) for g in gains) < _ONE_CODE:
+                return 0.0
+        return max(steps)
+
+    def _compression(self, fitted: Fitted) -> tuple[str, float]:
+        """Name the compression that explains what remains, and what that leaves, rms in codes."""
+        if self._is_exact(fitted.fit) or not self.scene.has_file or fitted.yuv or fitted.tone:
+            return "", np.inf
+        match = fitted.match
+        if match.gray or match.sign or len(fitted.fit.gain) != 3:
+            return "", np.inf
+        upright = match.orientation.undo(match.view.values)
+        pixels = (upright - np.array(fitted.affine.offset)) / np.array(fitted.affine.gain)
+        back = np.argsort(fitted.fit.source)
+        return compression(self.scene, match.candidate, pixels[..., back])
+
+    def _compressed(self, fitted: Fitted) -> Fitted:
+        """Keep the reference's filter where compression explains more than another filter does."""
+        match = self._declared_filter(fitted.match)
+        fit = self.search.fit(match)
+        if match == fitted.match or fit is None:
+            return fitted
+        declared = self._fitted(match, fit)
+        words, left = self._compression(declared)
+        return declared if words and left < self._luma_rms(fitted) else fitted
 
     def _as_declared(self, views: list[View]) -> Fitted | None:
         """Try the reference's own geometry first, with any filter: most tensors are made with it.
@@ -214,7 +281,7 @@ class _Engine:
         coarse = self.search.coarse(views, self.fed, self.size)
         if coarse is None:
             return None
-        match = self.search.refine(self._with_gray(coarse))
+        match = self.search.refine(self.search.as_declared(self._with_gray(coarse)))
         fit = self.search.fit(match)
         if fit is None:
             return None
@@ -222,8 +289,7 @@ class _Engine:
         if not self._is_exact(fit):
             fitted = self._other_decoder(fitted)
         if not self._is_exact(fitted.fit):
-            fitted = self._without_resampler_change(fitted)
-            fitted = self._other_colors(fitted)
+            fitted = self._other_values(self._compressed(fitted))
         hopeless = coarse.score < GOOD_SCORE and fitted.fit.quality < GOOD_SCORE**2
         return None if hopeless else fitted
 
@@ -246,40 +312,79 @@ class _Engine:
         other: Decode = replace(
             candidate.decode, library="pil" if candidate.decode.library == "cv2" else "cv2"
         )
+        one, two = self.scene.decoded(candidate.decode), self.scene.decoded(other)
+        if np.array_equal(one, two):
+            return fitted
         match = replace(fitted.match, candidate=replace(candidate, decode=other))
         match = self.search.refine(match)
         fit = self.search.fit(match)
         return self._fitted(match, fit) if fit and fit.rms < fitted.fit.rms * _BETTER else fitted
 
-    def _without_resampler_change(self, fitted: Fitted) -> Fitted:
-        """Keep the reference's filter unless another one explains clearly more."""
-        declared = self.candidate.resampler if self.candidate else None
-        if declared is None or fitted.match.candidate.resampler in (None, declared):
+    def _other_values(self, fitted: Fitted) -> Fitted:
+        """Try whether the picture went through YUV, read rightly or wrongly, or through a curve."""
+        if fitted.match.gray or fitted.match.sign or len(fitted.fit.gain) != 3:
             return fitted
-        candidate = fitted.match.candidate.with_resampler(declared)
-        match = replace(fitted.match, candidate=candidate)
-        fit = self.search.fit(match)
-        return self._fitted(match, fit) if fit and fitted.fit.rms > fit.rms * _BETTER else fitted
+        change = self._change(fitted)
+        if change is None:
+            return self._round_trip(fitted)
+        if change.tone:
+            match = self._declared_filter(fitted.match)
+            fit = self._fit_tone(change.tone, match) or fitted.fit
+            return Fitted(match, fit, change.base, None, change.tone, change.rivals)
+        assert change.yuv is not None
+        through = [replace(change.yuv, subsampled=halved) for halved in (True, False)]
+        fits = [(self._fit_through(yuv, fitted.match), yuv) for yuv in through]
+        found, yuv = min(fits, key=lambda pair: pair[0].rms if pair[0] else np.inf)
+        return Fitted(fitted.match, found or fitted.fit, change.base, yuv, None, change.rivals)
 
-    def _other_colors(self, fitted: Fitted) -> Fitted:
-        """Try whether the picture went through YUV, read rightly or wrongly."""
-        if fitted.match.gray or fitted.match.sign:
-            return fitted
-        limit = _NO_WORSE if self._looks_like_a_range(fitted) else _BETTER
-        best, least = fitted, fitted.fit.rms * limit
-        for yuv in _ROUND_TRIPS + _MISREADINGS:
+    def _declared_filter(self, match: Match) -> Match:
+        """Take the reference's filter: behind a curve before the resize, none can be told."""
+        declared = self.candidate.resampler if self.candidate else None
+        if declared is None or match.candidate.resampler is None:
+            return match
+        return replace(match, candidate=match.candidate.with_resampler(declared))
+
+    def _change(self, fitted: Fitted) -> Change | None:
+        """The known convention that explains the values better than gain and offset."""
+        match, made = fitted.match, self.scene.make(fitted.match.candidate)
+        upright = match.orientation.undo(match.view.values)
+        if made is None:
+            return None
+        x0, y0, x1, y1 = made.content
+        dx, dy = (abs(side) for side in match.orientation.shift)
+        x0, y0, x1, y1 = x0 + dx, y0 + dy, x1 - dx, y1 - dy
+        if not np.isfinite(upright[y0:y1, x0:x1]).all():
+            return None
+        part = np.clip(np.rint(made.picture[y0:y1, x0:x1]), 0, 255).astype(np.uint8)
+        settled = fitted.affine != fitted.fit.affine
+        bases = self._bases() + ([fitted.affine] if settled else [])
+        explainer = Explainer(part, upright[y0:y1, x0:x1], fitted.fit.source, bases)
+        return explainer.best(fitted.affine, settled)
+
+    def _bases(self) -> list[Affine]:
+        """The normalizations that may be right: the reference's, else the well-known ones."""
+        if self.reference is None or len(self.reference.affine.gain) != 3:
+            return [known_affine(name) for name in KNOWN]
+        declared = self.reference.affine
+        return [declared, Affine(declared.gain[::-1], declared.offset[::-1])]
+
+    def _round_trip(self, fitted: Fitted) -> Fitted:
+        """Try whether the picture went through YUV and was read as it was written."""
+        best, least = fitted, fitted.fit.rms * _BETTER
+        for yuv in _ROUND_TRIPS:
             fit = self._fit_through(yuv, fitted.match)
-            if fit and fit.rms < least and self._is_plausible(fit):
-                best = self._fitted(fitted.match, fit, yuv)
-                least = fit.rms * (_BETTER if yuv in _ROUND_TRIPS else _CLEARLY)
+            if fit and fit.rms < least:
+                best, least = Fitted(fitted.match, fit, fitted.affine, yuv), fit.rms * _BETTER
         return best
 
-    def _looks_like_a_range(self, fitted: Fitted) -> bool:
-        """Whether the gain is off by what a confusion of YUV ranges does."""
-        if self.reference is None or len(self.reference.affine.gain) != len(fitted.fit.gain):
-            return fitted.affine == fitted.fit.affine
-        ratio = np.abs(np.array(fitted.fit.gain) / np.array(self.reference.affine.gain))
-        return any(bool((np.abs(ratio / r - 1) < _RANGE_TOLERANCE).all()) for r in _RANGES)
+    def _fit_tone(self, tone: Tone, match: Match) -> ChannelFit | None:
+        """Fit the picture after a curve."""
+        made = self.scene.make(match.candidate)
+        if made is None:
+            return None
+        ys, xs = positions(made.content, _YUV_PIXELS)
+        upright = match.orientation.undo(match.view.values)[ys, xs]
+        return fit_channels(upright, tone.apply(made.picture[ys, xs]), self.preferred)
 
     def _fit_through(self, yuv: Yuv, match: Match) -> ChannelFit | None:
         """Fit a part of the picture after a round trip through YUV."""
@@ -291,16 +396,6 @@ class _Engine:
         codes = through_yuv(part, yuv).reshape(-1, 3)
         upright = match.orientation.undo(match.view.values)[rows][:, columns]
         return fit_channels(upright.reshape(-1, upright.shape[2]), codes, self.preferred)
-
-    def _is_plausible(self, fit: ChannelFit) -> bool:
-        """Whether a fit has the reference's gain, or a well-known one: a misreading has its own."""
-        if self.reference is None:
-            return True
-        declared = self.reference.affine.gain
-        return len(declared) == len(fit.gain) and bool(
-            np.allclose(declared, fit.gain, rtol=0.03)
-            or np.allclose(declared[::-1], fit.gain, rtol=0.03)
-        )
 
     def _snapped(self, border: Border, fitted: Fitted, noise: float) -> Border:
         """Take the reference's own pad value where rounding and noise allow it."""
@@ -314,6 +409,15 @@ class _Engine:
         gap = np.abs(expected - border.codes)
         near = bool((gap <= 0.05 + self._own_error(fitted.fit) + min(1.5, noise)).all())
         return replace(border, codes=padding.codes) if near else border
+
+
+def _changed(picture: Picture, fitted: Fitted) -> Picture:
+    """Apply the colour standard or the curve that was found."""
+    if fitted.tone:
+        return fitted.tone.apply(picture)
+    if fitted.yuv:
+        return through_yuv(np.clip(np.rint(picture), 0, 255).astype(np.uint8), fitted.yuv)
+    return picture
 
 
 def _blocks(content: Rect) -> tuple[NDArray[np.intp], slice]:

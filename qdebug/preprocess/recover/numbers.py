@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from qdebug.preprocess.normalization import KNOWN
+from qdebug.preprocess.normalization import KNOWN, difference_in_codes
 from qdebug.preprocess.numbers import rounded
 from qdebug.preprocess.recover.fit import ChannelFit
 from qdebug.preprocess.spec import Affine, PreprocessSpec
@@ -25,6 +25,11 @@ filters take contrast away. By judgement."""
 _NOISY, _DROWNED, _SLIGHT = 0.3, 0.9, 0.1
 """From this noise on, in codes, a map whose own error is below 0.9 of the noise, or one code and a
 tenth of it, cannot be told from the fit. By judgement."""
+_LATTICE_SAMPLES, _LATTICE_GAP = 20000, 0.05
+"""Values looked at first, and how far a step of a grid may be from a whole number of them: float32
+keeps a thousandth. By judgement."""
+_HIDDEN = 1.1
+"""Codes between two well-known normalizations (127.5 and 128) that no noisy fit tells apart."""
 
 Floats = NDArray[np.float64]
 
@@ -70,8 +75,16 @@ def settle(fit: ChannelFit, reference: PreprocessSpec | None, error: float) -> A
         known = [declared, Affine(declared.gain[::-1], declared.offset[::-1]), *known]
     for candidate in known:
         if len(candidate.gain) == len(fit.gain) and _agrees(candidate, fit, error):
-            return candidate
+            return _declared_if_near(candidate, reference, fit)
     return fit.affine
+
+
+def _declared_if_near(found: Affine, reference: PreprocessSpec | None, fit: ChannelFit) -> Affine:
+    """Take the reference's numbers where noise hides half a code between them and others."""
+    if reference is None or fit.rms < _NOISY or len(reference.affine.gain) != len(found.gain):
+        return found
+    near = difference_in_codes(reference.affine, found) <= _HIDDEN
+    return reference.affine if near else found
 
 
 def _reciprocal(
@@ -143,6 +156,25 @@ def cast_step(dtype: np.dtype[np.generic]) -> tuple[Step, ...]:
         "int32": Cast("int32"),
     }
     return (known[dtype.name],) if dtype.name in known else ()
+
+
+def lattice_step(fed: NDArray[np.generic]) -> float:
+    """Return the step of the grid on which all values of a float tensor lie; 0 without one.
+
+    A quantizer's rounding leaves at most 256 values for all channels together.
+    """
+    if fed.dtype.kind != "f":
+        return 0.0
+    flat = fed.reshape(-1)
+    few = np.unique(flat[:: max(1, flat.size // _LATTICE_SAMPLES)])
+    if not 8 <= len(few) <= 256:
+        return 0.0
+    values = np.unique(flat).astype(np.float64)
+    if len(values) > 256:
+        return 0.0
+    step = float(np.diff(values).min())
+    steps = np.diff(values) / step
+    return step if float(np.abs(steps - np.rint(steps)).max()) < _LATTICE_GAP else 0.0
 
 
 def quantum(fed: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> float:

@@ -39,6 +39,9 @@ class Scene(Protocol):
     def make(self, candidate: Candidate) -> Made | None:
         """Make a candidate's picture; None if it cannot be made."""
 
+    def decoded(self, how: Decode) -> Picture:
+        """R, G, B of the source."""
+
     def candidates(self, how: Decode, target: Wh) -> list[tuple[Step, ...]]:
         """Return the geometries worth trying."""
 
@@ -82,6 +85,11 @@ class TensorScene:
             return None
         height, width = made.tensor.shape[:2]
         return Made(made.tensor, (0, 0, width, height))
+
+    def decoded(self, how: Decode) -> Picture:  # noqa: ARG002 - nothing is decoded
+        """The content."""
+        x0, y0, x1, y1 = self._content
+        return self._picture[y0:y1, x0:x1]
 
     def candidates(self, how: Decode, target: Wh) -> list[tuple[Step, ...]]:
         """Return the reference itself first, then other geometries of its content."""

@@ -16,14 +16,18 @@ from qdebug.preprocess.recover.candidates import (
     Candidate,
     Made,
     Rect,
+    crop_roundings,
     roundings,
 )
+from qdebug.preprocess.recover.changes import CLEAR
 from qdebug.preprocess.recover.crops import shorter_side
 from qdebug.preprocess.recover.fit import ChannelFit, correlation, fit_channels
 from qdebug.preprocess.recover.scene import Scene
 from qdebug.preprocess.recover.storage import View, contradicting_views, sheared_views
+from qdebug.preprocess.recover.tones import hats
 from qdebug.preprocess.steps import (
     CenterCrop,
+    Crop,
     Decode,
     Flip,
     Reinterpret,
@@ -34,6 +38,11 @@ from qdebug.preprocess.steps import (
 
 Values = NDArray[Any]
 
+_LUMA = np.array([0.299, 0.587, 0.114])
+_FEWEST = 64  # pixels to compare two places by; by judgement
+_PLACE_SAMPLES = 8000  # pixels two geometries are compared by; by judgement, for time
+_RIDGE = 1e-3
+"""Added to the sums of squares of thousands of codes, where columns say the same (gray)."""
 _COARSE_SAMPLES, _FINE_SAMPLES = 3000, 20000
 """Pixels compared for a first look, and for a fit. By judgement, for time: values that have nothing
 to do with each other have a correlation of 1 / sqrt(3000) = 0.02 by chance."""
@@ -54,6 +63,13 @@ a grid of 64."""
 _CLEARLY_LESS, _LEAST_GAIN = 0.98, 1e-4
 """A later variant is taken where its residual is 2 % smaller, and more than arithmetic makes. By
 judgement."""
+_MOVED = 2
+"""Pixels by which a rounding rule or another grid moves a picture at most. By judgement."""
+_LESS = 0.95
+"""A geometry that leaves more than this share of what another one leaves explains too little.
+By judgement."""
+_SAME_CODES = 0.3
+"""Two geometries whose pictures differ by less, rms in pixel codes, are one: rounding does more."""
 
 SIGN_MAPS: dict[str, Callable[[Values], Values]] = {
     "int8": lambda p: np.where(p >= 128, p - 256.0, p),
@@ -68,6 +84,22 @@ class Orientation:
 
     steps: tuple[Step, ...]
     undo: Callable[[Values], Values]
+    shift: Wh = (0, 0)
+    """How many pixels the picture lies to the right of, and below, its place."""
+
+    def moved(self, dx: int, dy: int) -> Orientation:
+        """The same, the picture lying (dx, dy) beside its place; lost edges are NaN."""
+        return Orientation(self.steps, lambda v: _back(self.undo(v), dx, dy), (dx, dy))
+
+
+def _back(values: Values, dx: int, dy: int) -> Values:
+    """Move [height, width, channels] by (-dx, -dy); NaN where nothing is known."""
+    height, width = values.shape[:2]
+    moved = np.full(values.shape, np.nan, np.result_type(values.dtype, np.float16))
+    ys, xs = slice(max(dy, 0), height + min(dy, 0)), slice(max(dx, 0), width + min(dx, 0))
+    to_ys, to_xs = slice(max(-dy, 0), height - max(dy, 0)), slice(max(-dx, 0), width - max(dx, 0))
+    moved[to_ys, to_xs] = values[ys, xs]
+    return moved
 
 
 ORIENTATIONS = (
@@ -109,6 +141,7 @@ class Search:
         self.decode = decode
         self.reference = reference
         self.preferred = preferred
+        self._fits: dict[tuple[object, ...], ChannelFit | None] = {}
 
     def coarse(self, views: list[View], fed: Values, size: Wh | None) -> Match | None:
         """Find the best reading, orientation and geometry by correlation of brightness."""
@@ -117,7 +150,7 @@ class Search:
             for match in stage:
                 if best is None or match.score > best.score:
                     best = match
-            best = self._cropped(best) if best else None
+            best = self._placed(best) if best else None
             if best and best.score >= GOOD_SCORE:
                 return best
         return best if best and best.score >= _HOPELESS else None
@@ -161,7 +194,13 @@ class Search:
         return list(dict.fromkeys(found))
 
     def fit(self, match: Match) -> ChannelFit | None:
-        """Fit gain and offset a channel inside the picture's content."""
+        """Fit gain and offset a channel inside the picture's content; each match once."""
+        key = (id(match.view), match.orientation, match.candidate, match.sign, match.gray)
+        if key not in self._fits:
+            self._fits[key] = self._fit(match)
+        return self._fits[key]
+
+    def _fit(self, match: Match) -> ChannelFit | None:
         made = self.scene.make(match.candidate)
         if made is None:
             return None
@@ -173,9 +212,83 @@ class Search:
         return fit_channels(upright[ys, xs], codes, self.preferred)
 
     def refine(self, match: Match) -> Match:
-        """Settle the rounding of the geometry, the crop, and the resampling filter."""
+        """Settle the rounding of the geometry, the crop, the filter and the place to the pixel.
+
+        What the reference says is kept unless something else explains the tensor clearly better.
+        """
         best = self._best([replace(match, candidate=c) for c in self._variants(match)])
-        return self._best([best, *self.filters(best)])
+        declared = self.reference.resampler if self.reference else None
+        if declared and best.candidate.resampler:
+            best = replace(best, candidate=best.candidate.with_resampler(declared))
+        found = self._best([best, *self.filters(best)])
+        moved = self._moved(best)
+        if moved.orientation.shift == best.orientation.shift:
+            return found
+        moved = self._best([moved, *self.filters(moved)])
+        return moved if self.clearly(found, moved) else found
+
+    def as_declared(self, match: Match) -> Match:
+        """Return the reference's own geometry, unless this one is clearly better."""
+        if self.reference is None or match.candidate == self.reference:
+            return match
+        declared = replace(match, candidate=self.reference)
+        made = self.scene.make(self.reference)
+        upright = match.orientation.undo(match.view.values)
+        if made is None or made.picture.shape[:2] != upright.shape[:2]:
+            return match
+        return match if self.clearly(declared, match) else declared
+
+    def clearly(self, first: Match, other: Match) -> bool:
+        """Whether the tensor speaks for the other explanation and against the first one.
+
+        With ``d`` the difference of the brightness that both predict and ``e`` what the first
+        leaves unexplained, the share ``<e, d> / <d, d>`` is 0 if the first is right and 1 if the
+        other is, whatever noise there is beside.
+        """
+        one, two = self._predicted(first, first), self._predicted(other, first)
+        if one is None:
+            return two is not None
+        if two is None:
+            return False
+        usable = one[2] & two[2]
+        d, e = (two[1] - one[1])[usable], (one[0] - one[1])[usable]
+        if first.orientation != other.orientation:
+            d = d - (two[0] - one[0])[usable]
+        power = float((d * d).mean()) if len(d) else 0.0
+        left, before = float(((e - d) ** 2).mean()), float((e * e).mean())
+        if power <= _SAME_CODES**2 or left > before * _LESS**2:
+            return False
+        return float((e * d).mean()) / power >= CLEAR
+
+    def _predicted(self, match: Match, scale: Match) -> tuple[Values, Values, Values] | None:
+        """Brightness of what was fed, what the picture predicts of it, and where both are known.
+
+        Predicted by least squares from R, G, B and a free curve of their mean, so that neither
+        another colour standard nor a curve looks like another geometry. In pixel codes.
+
+        Args:
+            match: the explanation.
+            scale: the one whose gains make pixel codes of tensor values.
+        """
+        fit, made = self.fit(scale) or self.fit(match), self.scene.make(match.candidate)
+        upright = match.orientation.undo(match.view.values)
+        if fit is None or made is None or made.picture.shape[:2] != upright.shape[:2]:
+            return None
+        height, width = upright.shape[:2]
+        ys, xs = positions((0, 0, width, height), _PLACE_SAMPLES)
+        x0, y0, x1, y1 = made.content
+        weights = _LUMA[list(fit.source)] / np.array(fit.gain)
+        fed = upright[ys, xs].astype(np.float64) @ weights
+        known = np.isfinite(fed) & (ys >= y0) & (ys < y1) & (xs >= x0) & (xs < x1)
+        if known.sum() < _FEWEST:
+            return None
+        codes = mapped(made.picture[ys, xs], match)
+        mean = np.clip(np.rint(codes.mean(axis=1)), 0, 255).astype(np.intp)
+        curve = [hat[mean][:, None] for hat in hats()]
+        basis = np.concatenate([codes, *curve], axis=1)
+        inside = basis[known]
+        square = inside.T @ inside + _RIDGE * np.eye(basis.shape[1])
+        return fed, basis @ np.linalg.solve(square, inside.T @ fed[known]), known
 
     def filters(self, match: Match) -> Iterator[Match]:
         """Yield a match that resembles the picture at all with each resampling filter."""
@@ -197,8 +310,58 @@ class Search:
         short = candidate.steps[0]
         if isinstance(short, ResizeShort):
             sides = (short.side + extra for extra in (0, -2, -1, 1, 2))
-            return [self._at_side(match, candidate, side).candidate for side in sides if side > 0]
+            found = [self._at_side(match, candidate, side).candidate for side in sides if side > 0]
+            located = self._located(match).candidate
+            return list(dict.fromkeys([*found, *crop_roundings(candidate), located]))
         return [replace(candidate, steps=steps) for steps in roundings(candidate.steps, source)]
+
+    def _placed(self, match: Match) -> Match:
+        """Search the place to the pixel, and the crop, where the match is not sure."""
+        if match.score >= _SURE or not np.isfinite(match.view.values).all():
+            return match
+        found = [match]
+        if self.reference:
+            found.append(replace(match, candidate=self.reference, score=0.0))
+        near = [other for one in found for other in (self._moved(one), self._located(one))]
+        best = max([match, *near], key=lambda m: m.score)
+        return best if best.score >= _SURE else self._cropped(best)
+
+    def _moved(self, match: Match) -> Match:
+        """Try the picture one or two pixels beside its place."""
+        made = self.scene.make(match.candidate)
+        upright = match.orientation.undo(match.view.values)
+        if made is None or made.picture.shape[:2] != upright.shape[:2] or not self.scene.has_file:
+            return match
+        steps = range(-_MOVED, _MOVED + 1)
+        tried = [(dx, dy) for dx in steps for dy in steps]
+        score = {step: _score(_back(upright, *step), made, match.sign) for step in tried}
+        best = max(tried, key=score.__getitem__)
+        if best == (0, 0):
+            return replace(match, score=max(match.score, score[best]))
+        return replace(match, orientation=match.orientation.moved(*best), score=score[best])
+
+    def _located(self, match: Match) -> Match:
+        """Search the place of a crop inside the scaled picture."""
+        import cv2
+
+        *before, last = match.candidate.steps or (None,)
+        upright = match.orientation.undo(match.view.values)
+        full = self.scene.make(replace(match.candidate, steps=tuple(s for s in before if s)))
+        if not isinstance(last, CenterCrop) or full is None or match.sign:
+            return match
+        height, width = upright.shape[:2]
+        if full.picture.shape[0] < height or full.picture.shape[1] < width:
+            return match
+        large, small = (
+            np.ascontiguousarray(v.mean(axis=2), np.float32) for v in (full.picture, upright)
+        )
+        _, _, _, origin = cv2.minMaxLoc(cv2.matchTemplate(large, small, cv2.TM_CCOEFF_NORMED))
+        steps = tuple(s for s in before if s)
+        crop = Crop((width, height), (int(origin[0]), int(origin[1])))
+        candidate = replace(match.candidate, steps=(*steps, crop))
+        made = self.scene.make(candidate)
+        score = _score(upright, made, match.sign) if made else 0.0
+        return replace(match, candidate=candidate, score=score)
 
     def _cropped(self, match: Match) -> Match:
         """Search the shorter side from which a centre crop was cut, where no usual one fits."""
@@ -225,13 +388,17 @@ class Search:
         return replace(match, candidate=moved, score=score)
 
     def _best(self, matches: list[Match]) -> Match:
-        """Return the match with the smallest residual; the first one on a tie."""
+        """Return the match that leaves least unexplained; the first one if it is not clear."""
         best, least = matches[0], np.inf
         for match in matches:
-            fit = self.fit(match)
-            if fit and fit.rms < least * _CLEARLY_LESS - _LEAST_GAIN:
-                best, least = match, fit.rms
-        return best
+            found = self._predicted(match, matches[0])
+            if found is None:
+                continue
+            fed, predicted, known = found
+            rms = float(np.sqrt(((fed - predicted)[known] ** 2).mean()))
+            if rms < least * _CLEARLY_LESS - _LEAST_GAIN:
+                best, least = match, rms
+        return best if best is matches[0] or self.clearly(matches[0], best) else matches[0]
 
 
 def _size_of(values: Values) -> Wh:

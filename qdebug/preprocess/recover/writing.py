@@ -10,6 +10,7 @@ from qdebug.preprocess.recover.border import Border
 from qdebug.preprocess.recover.fit import ChannelFit
 from qdebug.preprocess.recover.numbers import arithmetic, cast_step
 from qdebug.preprocess.recover.search import Match
+from qdebug.preprocess.recover.tones import Tone
 from qdebug.preprocess.spec import Affine, PreprocessSpec
 from qdebug.preprocess.steps import (
     Cast,
@@ -35,6 +36,10 @@ class Fitted:
     affine: Affine
     """The fit's gain and offset, settled to plain numbers where they agree."""
     yuv: Yuv | None = None
+    tone: Tone | None = None
+    """A curve that no step of a spec writes."""
+    rivals: tuple[str, ...] = ()
+    """What explains the values as well as the standard or the curve."""
 
 
 def write_spec(

@@ -135,6 +135,14 @@ DIFFERENCES: tuple[Kind, ...] = (
         passed="the decoder gives the same pixels",
         advice="Nothing to do: differences of this size are benign.",
     ),
+    _kind(
+        "QD122",
+        "gamma",
+        title="The pixels went through a tone curve",
+        passed="the pixels went through no tone curve",
+        advice="Feed the pixels as they are decoded: find the step that changes their curve (an"
+        " image signal processor's gamma, a conversion to linear light), or train with it.",
+    ),
 )
 """What the pipeline that made a tensor can do otherwise than the one that is right.
 
@@ -165,5 +173,11 @@ INPUT_KINDS: tuple[Kind, ...] = (
         "calibration-range",
         title="The calibrated input range does not fit what is fed",
         passed="The calibrated input range fits",
+    ),
+    _kind(
+        "QD123",
+        "calibration-set",
+        title="The calibration set does not fit the pipeline",
+        passed="The calibration set is made as the pipeline says",
     ),
 )
