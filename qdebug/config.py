@@ -1,8 +1,11 @@
 """Settings from ``qdebug.toml``, or ``[tool.qdebug]`` in ``pyproject.toml``.
 
-The file is looked for in the working directory and above it; the first one found counts. What
-the command line says wins over the file, the file over the defaults. An unknown key is an error,
-never ignored::
+The file is looked for in the working directory and above it, up to the root of the project (the
+nearest folder with ``.git`` or ``.hg``, else with a ``pyproject.toml``); the first one found counts.
+Without such a root only the working directory counts, and a file of another user never does: who
+can write to a shared folder must not decide what a command here does. Nothing in the file runs
+code: a ``task`` of one's own is named on the command line. What the command line says wins over the
+file, the file over the defaults. An unknown key is an error, never ignored::
 
     preprocess = "letterbox 640 pad 114 | rgb | /255 | nchw"   # or a file beside this one
     fail_on = "warning"
@@ -21,6 +24,7 @@ never ignored::
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -67,12 +71,32 @@ class Config:
 
 def find_config(folder: Path) -> Path | None:
     """The configuration file that holds in a folder, or None."""
-    for place in (folder, *folder.parents):
-        if (place / CONFIG_NAME).is_file():
-            return place / CONFIG_NAME
-        if _mentions_qdebug(place / PYPROJECT):
-            return place / PYPROJECT
+    for place in _project(folder):
+        for file in (place / CONFIG_NAME, place / PYPROJECT):
+            if file.is_file() and is_own(file) and is_own(place) and _speaks_to_qdebug(file):
+                return file
     return None
+
+
+def _project(folder: Path) -> list[Path]:
+    """The folder, and those above it up to the root of its project; alone without a root."""
+    places = [folder, *folder.parents]
+    for marks in ((".git", ".hg"), (PYPROJECT,)):
+        roots = (at for at, place in enumerate(places) if any((place / m).exists() for m in marks))
+        found = next(roots, None)
+        if found is not None:
+            return places[: found + 1]
+    return places[:1]
+
+
+_OWNERS_OF_SYSTEM = frozenset({0})
+
+
+def is_own(path: Path) -> bool:
+    """Whether a file or folder belongs to this user, or to the system's."""
+    if not hasattr(os, "getuid"):
+        return True  # Windows: who may write there is not told by an owner
+    return path.stat().st_uid in {os.getuid(), *_OWNERS_OF_SYSTEM}
 
 
 def load_config(file: Path | None) -> Config:
@@ -132,6 +156,11 @@ def _read(document: Mapping[str, Any], file: Path) -> Config:
         for name, option in options.items()
         if name in document
     }
+    if ":" in settings.get("task", ""):
+        raise UsageError(
+            f"{file.name}: task: code is only run when the command line names it",
+            f"give it there: --task {settings['task']}",
+        )
     return Config(
         file,
         settings,
@@ -207,9 +236,11 @@ def _limit_directions() -> Mapping[str, Any]:
     return {m.name: sense[m.better] for m in METRICS.values() if m.better in sense}
 
 
-def _mentions_qdebug(pyproject: Path) -> bool:
+def _speaks_to_qdebug(file: Path) -> bool:
+    if file.name == CONFIG_NAME:
+        return True
     try:
-        return "[tool.qdebug" in pyproject.read_text(encoding="utf-8")
+        return "[tool.qdebug" in file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return False
 

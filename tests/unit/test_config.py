@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
 import pytest
 
+from qdebug import config
 from qdebug.config import Config, config_schema, find_config, load_config
 from qdebug.errors import QdebugError, UsageError
 from qdebug.options import config_options
@@ -86,7 +88,39 @@ def test_a_pyproject_of_others_is_passed_over(tmp_path: Path) -> None:
     outer = _write(tmp_path, "limit = 1")
     _write(tmp_path / "a", "[tool.other]\nlimit = 2", "pyproject.toml")
     _write(tmp_path / "a" / "b", "not toml at all [", "pyproject.toml")
+    (tmp_path / ".git").mkdir()
     assert find_config(tmp_path / "a" / "b") == outer
+
+
+@pytest.mark.parametrize("mark", [".git", ".hg", "pyproject.toml"])
+def test_a_file_above_the_project_does_not_count(tmp_path: Path, mark: str) -> None:
+    _write(tmp_path, 'task = "/x/evil.py:go"')
+    project = tmp_path / "project"
+    (project / "src").mkdir(parents=True)
+    assert find_config(project / "src") is None  # no root at all: the working folder alone
+    (project / mark).touch()
+    assert find_config(project / "src") is None
+    own = _write(project, "limit = 1")
+    assert find_config(project / "src") == own
+
+
+def test_a_file_of_another_user_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = _write(tmp_path, "limit = 1")
+    assert find_config(tmp_path) == file
+    monkeypatch.setattr(os, "getuid", lambda: file.stat().st_uid + 1, raising=False)
+    owner = config._OWNERS_OF_SYSTEM
+    monkeypatch.setattr(config, "_OWNERS_OF_SYSTEM", owner - {file.stat().st_uid})
+    assert find_config(tmp_path) is None
+
+
+def test_code_is_not_run_for_a_file(tmp_path: Path) -> None:
+    file = _write(tmp_path, 'task = "evil.py:go"')
+    with pytest.raises(UsageError, match="only run when the command line names it") as caught:
+        load_config(file)
+    assert "--task evil.py:go" in (caught.value.hint or "")
+    assert load_config(_write(tmp_path, 'task = "detection"')).settings == {"task": "detection"}
 
 
 def test_a_preprocess_file_lies_beside_the_configuration(

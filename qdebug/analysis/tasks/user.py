@@ -63,7 +63,7 @@ def _module(place: str) -> ModuleType:
             return importlib.import_module(place)
         finally:
             sys.path.remove(str(Path.cwd()))
-    except Exception as error:  # whatever the user's module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever the user's module raises
         raise UsageError(
             f"--task: {place} cannot be imported: {type(error).__name__}: {error}",
             "the module is looked for in the working directory, then where Python looks",
@@ -87,7 +87,7 @@ class _Judge:
     def __call__(self, reference: Outputs, test: Outputs) -> Effect:
         try:
             found = self.function(reference, test)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"--task: {self.name} raised {_brief(error)}") from error
         numbers = self._checked(found)
         return Effect(numbers, {**numbers, _SAMPLES: 1.0}, 0.0)
@@ -106,7 +106,7 @@ class _Judge:
             ) from error
 
 
-def _brief(error: Exception) -> str:
+def _brief(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
