@@ -1,7 +1,7 @@
 """Settings from ``qdebug.toml``, or ``[tool.qdebug]`` in ``pyproject.toml``.
 
 The file is looked for in the working directory and above it, up to the root of the project (the
-nearest folder with ``.git`` or ``.hg``, else with a ``pyproject.toml``); the first one found counts.
+nearest folder with ``.git`` or ``.hg``, else with a ``pyproject.toml``); the first one counts.
 Without such a root only the working directory counts, and a file of another user never does: who
 can write to a shared folder must not decide what a command here does. Nothing in the file runs
 code: a ``task`` of one's own is named on the command line. What the command line says wins over the
