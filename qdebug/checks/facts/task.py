@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qdebug.analysis.tasks import FEW_DECISIONS
 from qdebug.checks.context import CheckContext
 
 LEAST_TO_FAIL = 4
@@ -11,14 +10,8 @@ eight `task-effect` cannot fail on the four pictures that the tests give a sampl
 
 
 def task_is_sound(context: CheckContext) -> bool:
-    """Whether decisions enough for a judgement show the task unharmed."""
-    outcome = context.task
-    if outcome is None or outcome.limits is None or outcome.guessed:
-        return False
-    if outcome.decisions < FEW_DECISIONS:
-        return False
-    _, warn = outcome.limits.as_limits()
-    return not warn.violated_by(outcome.result.numbers[outcome.limits.number])
+    """Whether decisions enough for a judgement show a known task unharmed."""
+    return context.task is not None and context.task.is_sound
 
 
 def task_holds(context: CheckContext) -> bool:

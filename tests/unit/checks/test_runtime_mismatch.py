@@ -43,3 +43,11 @@ def test_where_nothing_was_deployed_it_does_not_apply() -> None:
 
 def test_a_sound_model() -> None:
     assert finding(sample_run("classifier-int8"), "runtime-mismatch").status == "pass"
+
+
+def test_where_both_agree_the_deployed_samples_were_other_ones() -> None:
+    """4 of 12 pictures, with little signal, have 5 dB in either session: nothing was changed."""
+    deployed, runtime = replace(DECLARED, sqnr_db=5.0), replace(DECLARED, sqnr_db=12.0)
+    output = OutputResult("y", DECLARED, "ok", deployed=deployed, runtime=runtime, layer=3)
+    (found,) = run_check(RUNTIME, check_context(outputs=[output]))
+    assert found.status == "pass"
