@@ -35,8 +35,9 @@ TRIED = 12
 """Groups of layers whose gain is computed, in the order of execution."""
 NAMED = 3
 """Findings at most; more layers than that follow from one cause in the converter."""
-WORTH_DB = 1.0
-"""A difference that wins less at the outputs is a remark."""
+WORTH_DB = 0.25
+"""A difference that wins less at the outputs is a remark. By judgement: it is wrong in itself, and
+an input that is paired with something else wins nothing."""
 
 
 def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:

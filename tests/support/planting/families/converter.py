@@ -13,7 +13,7 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from tests.support.editor import Editor
+from tests.support.editor import Array, Editor
 from tests.support.planting.families.family import Planting, Rng, Subject, Truth, UnsuitableError
 
 SLUGS = ("operator-mismatch",)
@@ -45,7 +45,7 @@ def _try(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
     except (UnsuitableError, onnx.checker.ValidationError):
         return None
     made = editor.model
-    if not _runs(made):
+    if not _runs(made, subject.feeds[0]):
         return None
     if not late and subject.quantize is not None:
         made = subject.quantize(made)
@@ -54,14 +54,15 @@ def _try(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
     return Planting(name, subject.float_model, made, subject.quant_model, (truth,))
 
 
-def _runs(model: onnx.ModelProto) -> bool:
-    """Whether ONNX Runtime takes the graph: shape inference does not look behind every node."""
+def _runs(model: onnx.ModelProto, feed: dict[str, Array]) -> bool:
+    """Whether ONNX Runtime runs the graph: shape inference does not look behind every node."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     try:
-        onnxruntime.InferenceSession(
+        session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        session.run(None, feed)
     except Exception:  # of a dozen types that have nothing in common
         return False
     return True
