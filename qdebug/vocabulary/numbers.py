@@ -92,6 +92,7 @@ def number(value: float | int | str | None, limit: float | None = None) -> str:
         return visible(value)
     if isinstance(value, int):
         return str(value)
+    value += 0.0  # a zero has no sign
     return _special(value) or _with_digits(value, _significant, _DIGITS, limit)
 
 

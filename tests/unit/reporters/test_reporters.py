@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,10 @@ class TestWriting:
         path = tmp_path / "r.md"
         path.write_text("mine")
 
-        def full(self: Path, data: bytes) -> int:
+        def full(descriptor: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(Path, "write_bytes", full)
+        monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(RunError, match="No space left"):
             write_file(path, "new", force=True)
         assert path.read_text() == "mine"
