@@ -76,7 +76,7 @@ def percent(share: float | None) -> str:
         return special
     rounded = round(share, _STORED_DIGITS)
     if rounded in (0, 1):
-        return f"{100 * rounded:.0f} %"
+        return f"{abs(100 * rounded):.0f} %"  # a zero has no sign
     from_end = min(share, 1 - share)
     if 0 < from_end < _SMALL_SHARE:
         return "<0.01 %" if share < 0.5 else ">99.99 %"
