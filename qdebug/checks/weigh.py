@@ -15,7 +15,7 @@ from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, FindingStatus, Limit, Severity
 
 _SLUG = "output-error"
-_GATES = ("ceiling", "int8")
+_GATES = ("float", "ceiling", "int8")
 """Gates of the findings that say why an output of the quantized graph is bad."""
 _ALONE = " The task's result is the same, so the default limit only warns."
 

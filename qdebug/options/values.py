@@ -69,15 +69,24 @@ def _count(value: Any) -> int:
         number = 0 if isinstance(value, bool) else operator.index(value)
     except TypeError:
         number = 0
+    return _counted(number, value)
+
+
+_MOST = 2**31 - 1
+"""ONNX Runtime takes its counts as 32-bit integers."""
+
+
+def _counted(number: int, given: Any) -> int:
+    if number > _MOST:
+        raise ValueError(f"{given!r} is more than {_MOST}")
     if number < 1:
-        raise ValueError(f"{value!r} is not a whole number from 1")
+        raise ValueError(f"{given!r} is not a whole number from 1")
     return number
 
 
 def _parse_count(given: str) -> int:
-    if not (given.isascii() and given.isdigit() and int(given) > 0):
-        raise ValueError(f"{given!r} is not a whole number from 1")
-    return int(given)
+    number = int(given) if given.isascii() and given.isdigit() else 0
+    return _counted(number, given)
 
 
 def _switch(value: Any) -> bool:

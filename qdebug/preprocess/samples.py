@@ -239,6 +239,8 @@ def find_samples(
         for title, files in zip(titles, sets, strict=True)
         for sample in _split_batch(title, files, contracts, raw)
     ]
+    if not samples:
+        raise InputError("the inputs hold no sample", "a tensor file has at least one row")
     return samples[:limit]
 
 

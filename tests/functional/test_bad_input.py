@@ -252,3 +252,18 @@ def test_a_run_that_is_none(here: Path, cli: Cli) -> None:
         result = cli("show", name)
         assert result.code == 2
         assert message in result.err
+
+
+@pytest.mark.parametrize("rows", [(0, 3, 16, 16), (0,)])
+def test_a_tensor_file_without_rows(here: Path, cli: Cli, rows: tuple[int, ...]) -> None:
+    np.save("empty.npy", np.zeros(rows, np.float32))
+    done = cli("compare", "float.onnx", "quant.onnx", "empty.npy")
+    assert done.code == 2
+    assert "internal error" not in done.err
+    assert done.err.splitlines()[-1].startswith("hint: ")
+
+
+def test_more_threads_than_a_count_can_hold(here: Path, cli: Cli) -> None:
+    done = cli("compare", "float.onnx", "quant.onnx", *PHOTO, "--threads", "9" * 30)
+    assert done.code == 2
+    assert "is more than 2147483647" in done.err
