@@ -20,7 +20,7 @@ from tests.support.running import optimized_sqnr
 from tests.support.tables import sample_table
 
 Array = npt.NDArray[Any]
-EFFECTS = ("task-effect", "layer-limit")
+EFFECTS = ("task-effect", "layer-limit", "output-error")
 """Findings that say how much, not why."""
 PICTURES = 4
 WRONG_DB = 10.0

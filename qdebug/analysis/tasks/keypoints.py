@@ -73,7 +73,8 @@ def _has_peak(maps: Array) -> npt.NDArray[np.bool_]:
     flat = np.nan_to_num(np.asarray(maps, np.float64).reshape(len(maps), -1))
     rms = np.sqrt(np.mean(flat**2, axis=1))
     stands_out = (rms > 0) & (flat.max(axis=1) >= _PEAK * rms)
-    near = flat >= 0.5 * flat.max(axis=1, keepdims=True)
+    highest = flat.max(axis=1, keepdims=True)
+    near = flat >= highest - 0.5 * np.abs(highest)
     rows, columns = np.divmod(np.arange(flat.shape[1]), maps.shape[2])
     spread = [
         max(np.ptp(rows[mask]) / maps.shape[1], np.ptp(columns[mask]) / maps.shape[2])

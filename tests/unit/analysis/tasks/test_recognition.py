@@ -180,6 +180,8 @@ class TestNamedTasks:
         assert recognized(found) == ("keypoints", "recognized")
         assert found.result.numbers["same_place"] == pytest.approx(2 / 3)
         assert outcome({"heat": RNG.random((1, 17, 24, 32))}) is None
+        below = -5 - RNG.random((1, 4, 24, 32))
+        assert outcome({"heat": below}) is None
 
     def test_a_name_that_does_not_fit(self) -> None:
         with pytest.raises(UsageError, match=r"--task keypoints: the outputs y \[1, 10\]"):
