@@ -132,10 +132,11 @@ def _finding(context: CheckContext, group: Sequence[Suspect], gain: Gain | None)
 
 def _seen(context: CheckContext, suspect: Suspect) -> str:
     layer, error = context.layers[suspect.at], suspect.error
+    first = f"{suspect.node.label}: {suspect.what}."
     if error is None or error.sqnr_db >= SOUND_DB:
-        return f"So the two graphs have it for {layer.float_tensor}."
+        return f"{first} So the two graphs have it for {layer.float_tensor}."
     told = (
-        f"Given the float run's inputs and weights, and with nothing quantized, "
+        f"{first} Given the float run's inputs and weights, and with nothing quantized, "
         f"{layer.float_tensor} still differs: {error.sqnr_db:.1f} dB, where an equal operator "
         f"agrees to more than {SOUND_DB:.0f}."
     )
