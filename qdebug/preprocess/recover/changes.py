@@ -114,18 +114,23 @@ class Explainer:
     def best(self, fitted: Affine, conventional: bool) -> Change | None:
         """Return the explanation to take instead of a gain and offset; None to keep those.
 
+        One without a standard or a curve says that the numbers are a known normalization's, where
+        noise has drawn the fit away from them.
+
         Args:
             fitted: gain and offset by least squares, or settled to known numbers.
             conventional: whether these are somebody's numbers.
         """
-        named = sorted(self._named(), key=lambda scored: scored.rms)
+        named = sorted(self._named(), key=_rms)
         if not named:
             return None
         plain = self._scored(Change(fitted), self._plain)
         free = self._free()
         first = self._smallest(named)
-        refuted = first.rms > max(_SLACK * free.rms, free.rms + _FLOOR) + _FLOOR
-        clear = self._share(plain, first) >= CLEAR if conventional else not refuted
+        declared = min((self._scored(Change(b), self._plain) for b in self._bases), key=_rms)
+        if not conventional and not _refuted(declared, free):
+            return declared.change
+        clear = self._share(plain, first) >= CLEAR if conventional else not _refuted(first, free)
         against = first if clear else plain if conventional else free
         curve = self._curve()
         if curve and self._is_bent(against, curve):
@@ -226,6 +231,15 @@ class Explainer:
                 continue
             if self._share(other, first) < CLEAR:
                 yield other.change.words
+
+
+def _rms(scored: _Scored) -> float:
+    return scored.rms
+
+
+def _refuted(scored: _Scored, free: _Scored) -> bool:
+    """Whether a free gain and offset explains so much more that a convention is ruled out."""
+    return scored.rms > max(_SLACK * free.rms, free.rms + _FLOOR) + _FLOOR
 
 
 def _grid(width: int, height: int) -> tuple[int, int]:

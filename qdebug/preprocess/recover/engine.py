@@ -331,7 +331,8 @@ class _Engine:
             match = self._declared_filter(fitted.match)
             fit = self._fit_tone(change.tone, match) or fitted.fit
             return Fitted(match, fit, change.base, None, change.tone, change.rivals)
-        assert change.yuv is not None
+        if change.yuv is None:
+            return self._round_trip(replace(fitted, affine=change.base))
         through = [replace(change.yuv, subsampled=halved) for halved in (True, False)]
         fits = [(self._fit_through(yuv, fitted.match), yuv) for yuv in through]
         found, yuv = min(fits, key=lambda pair: pair[0].rms if pair[0] else np.inf)

@@ -89,7 +89,13 @@ class Orientation:
 
     def moved(self, dx: int, dy: int) -> Orientation:
         """The same, the picture lying (dx, dy) beside its place; lost edges are NaN."""
-        return Orientation(self.steps, lambda v: _back(self.undo(v), dx, dy), (dx, dy))
+        shift = self.shift[0] + dx, self.shift[1] + dy
+        return Orientation(self.steps, lambda v: _back(self.undo(v), dx, dy), shift)
+
+    @property
+    def unmoved(self) -> Orientation:
+        """The same flips and turns, the picture in its place."""
+        return next(one for one in ORIENTATIONS if one.steps == self.steps)
 
 
 def _back(values: Values, dx: int, dy: int) -> Values:
@@ -216,7 +222,9 @@ class Search:
 
         What the reference says is kept unless something else explains the tensor clearly better.
         """
-        best = self._best([replace(match, candidate=c) for c in self._variants(match)])
+        starts = dict.fromkeys((match.orientation, match.orientation.unmoved))
+        tried = [replace(match, orientation=start) for start in starts]
+        best = self._best([replace(m, candidate=c) for m in tried for c in self._variants(m)])
         declared = self.reference.resampler if self.reference else None
         if declared and best.candidate.resampler:
             best = replace(best, candidate=best.candidate.with_resampler(declared))

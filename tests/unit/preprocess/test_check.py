@@ -259,3 +259,23 @@ def test_one_check_at_640_takes_less_than_two_seconds(tmp_path: Path) -> None:
     result = check_picture(path, fed, spec)
     assert time.process_time() - start < 4
     assert "resize-geometry" in alarms(result)
+
+
+def test_a_crop_of_an_unusual_side_is_found_in_its_place(tmp_path: Path) -> None:
+    rgb = render(5, 1024, 683)
+    path = tmp_path / "scene.png"
+    Image.fromarray(rgb).save(path)
+    result = check_picture(
+        path, FAULTS["centre crop"].make(TARGET, rgb), PreprocessSpec.parse(REFERENCE)
+    )
+    assert alarms(result) == ("resize-geometry",)
+    assert "resize 366 cv2 linear | center-crop 320" in str(recovered(result))
+
+
+def test_a_picture_of_another_scene_is_no_proof_of_a_mistake(
+    scenes: list[tuple[Picture, Path]],
+) -> None:
+    other = check_picture(scenes[0][1], clean(scenes[1][0]), PreprocessSpec.parse(REFERENCE))
+    assert other.status == "warn"
+    nothing = np.full((1, 3, SIDE, SIDE), 0.5, np.float32)
+    assert check_picture(scenes[0][1], nothing, PreprocessSpec.parse(REFERENCE)).status == "fail"
