@@ -329,7 +329,8 @@ class Search:
             return match
         found = [match]
         if self.reference:
-            found.append(replace(match, candidate=self.reference, score=0.0))
+            start = replace(match, candidate=self.reference, score=0.0)
+            found += [start, replace(start, orientation=UPRIGHT[0])]
         near = [other for one in found for other in (self._moved(one), self._located(one))]
         best = max([match, *near], key=lambda m: m.score)
         return best if best.score >= _SURE else self._cropped(best)
