@@ -129,14 +129,16 @@ class Explainer:
         first = self._smallest(named)
         declared = min((self._scored(Change(b), self._plain) for b in self._bases), key=_rms)
         if not conventional and not _refuted(declared, free):
-            return declared.change
+            plain, conventional = declared, True
         clear = self._share(plain, first) >= CLEAR if conventional else not _refuted(first, free)
         against = first if clear else plain if conventional else free
         curve = self._curve()
         if curve and self._is_bent(against, curve):
             near = first.rms < _CLIPPED * curve.rms and "gamma" not in first.change.slugs
             return replace(curve.change, rivals=(first.change.words,) if near else ())
-        return replace(first.change, rivals=tuple(self._rivals(first, named))) if clear else None
+        if clear:
+            return replace(first.change, rivals=tuple(self._rivals(first, named)))
+        return plain.change if plain is declared else None
 
     @cached_property
     def _plain(self) -> Means:

@@ -57,6 +57,9 @@ _ROUND_TRIPS = tuple(
 )
 _HALF_STEP = 0.51
 """Of a grid's step: the largest error of rounding, and a little for float32."""
+_IN_PLACE = 0.05
+"""Part of a code by which a value may miss a whole one; a quantizer's zero point misses it by up to
+a half. By judgement."""
 _ONE_CODE = 0.005
 """A grid whose step is within this share of one pixel code is the picture's own."""
 
@@ -232,11 +235,17 @@ class _Engine:
     def _grid(self, fit: ChannelFit) -> float:
         """Step of the grid of a quantizer, in pixel codes; 0 if it is that of the pixels."""
         steps = [self._lattice / abs(g) for g in fit.gain]
-        declared = self.reference.affine.gain if self.reference else fit.gain
-        for gains in (fit.gain, declared):
-            if max(abs(self._lattice / abs(g) - 1) for g in gains) < _ONE_CODE:
-                return 0.0
+        declared = self.reference.affine if self.reference else fit.affine
+        if self._is_of_pixels(fit.affine) or self._is_of_pixels(declared):
+            return 0.0
         return max(steps)
+
+    def _is_of_pixels(self, affine: Affine) -> bool:
+        """Whether the grid of the values is that of whole pixel codes, in step and place."""
+        gain, offset = np.array(affine.gain), np.array(affine.offset)
+        code = (float(np.nanmin(self.fed)) - offset) / gain
+        in_step = np.abs(self._lattice / np.abs(gain) - 1).max() < _ONE_CODE
+        return bool(in_step and np.abs(code - np.rint(code)).max() < _IN_PLACE)
 
     def _compression(self, fitted: Fitted) -> tuple[str, float]:
         """Name the compression that explains what remains, and what that leaves, rms in codes."""
