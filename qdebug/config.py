@@ -73,7 +73,7 @@ def find_config(folder: Path) -> Path | None:
     """The configuration file that holds in a folder, or None."""
     for place in _project(folder):
         for file in (place / CONFIG_NAME, place / PYPROJECT):
-            if file.is_file() and is_own(file) and is_own(place) and _speaks_to_qdebug(file):
+            if file.is_file() and _is_own(file) and _is_own(place) and _speaks_to_qdebug(file):
                 return file
     return None
 
@@ -90,9 +90,10 @@ def _project(folder: Path) -> list[Path]:
 
 
 _OWNERS_OF_SYSTEM = frozenset({0})
+"""The administrator, whose files everybody trusts already."""
 
 
-def is_own(path: Path) -> bool:
+def _is_own(path: Path) -> bool:
     """Whether a file or folder belongs to this user, or to the system's."""
     if not hasattr(os, "getuid"):
         return True  # Windows: who may write there is not told by an owner

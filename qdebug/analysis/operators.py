@@ -38,6 +38,7 @@ from qdebug.graph.pairs import Pairing, WeightPair
 from qdebug.graph.qparams import dequantize, linear_quantizer
 from qdebug.graph.regions import Region, Regions
 from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.metrics.sqnr import level_db
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -76,7 +77,7 @@ class OperatorError:
     @property
     def sqnr_db(self) -> float:
         """Signal against error, dB; ``inf`` without any."""
-        return _db(self.signal, self.error)
+        return level_db(self.signal, self.error)
 
 
 class OperatorTest:
@@ -206,7 +207,7 @@ class OperatorTest:
         limits = Range.of(self.pairs[at].quantizer)
         q = q.reshape(f.shape)
         cut = (f, q) if limits is None else [np.clip(v, limits.low, limits.high) for v in (f, q)]
-        left = _db(float(np.mean(f * f)), float(np.mean((cut[1] - cut[0]) ** 2)))
+        left = level_db(float(np.mean(f * f)), float(np.mean((cut[1] - cut[0]) ** 2)))
         if self._clips(at):
             f, q = cut
         apart = np.abs(q - f)
@@ -382,12 +383,6 @@ def _readings(graph: Graph, weight: WeightPair) -> list[str]:
 def _has_float_form(node: Node) -> bool:
     """Whether the node computes on real numbers, or keeps codes as they are."""
     return node.op not in _NO_FLOAT_FORM and not node.op.startswith(("Ascend", "QLinear"))
-
-
-def _db(signal: float, error: float) -> float:
-    if error == 0:
-        return float("inf")
-    return float(10 * np.log10(signal / error)) if signal else -float("inf")
 
 
 def _elements(shape: Sequence[int] | None) -> int:

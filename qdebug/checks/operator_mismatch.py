@@ -28,6 +28,7 @@ from qdebug.errors import QdebugError
 from qdebug.graph.pairs import Quantizer
 from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import measure
+from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 
@@ -175,7 +176,7 @@ def _explained(error: OperatorError | None, step: float | None) -> float | None:
     """SQNR of rounding alone: an error spread evenly over a step has the power step^2 / 12."""
     if error is None or not step or not error.signal:
         return None
-    return 10 * math.log10(error.signal / (step * step / 12))
+    return level_db(error.signal, step * step / 12)
 
 
 def _number(value: float | None) -> float | None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.limits import WARN_LIMITS, is_given, output_limits
+from qdebug.checks.facts.task import task_is_sound
 from qdebug.metrics.metric import METRICS
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, Limit, OutputResult
@@ -34,12 +35,10 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     outputs = [o for o in context.outputs if o.accumulated and o.state not in _NO_NUMBER]
     hard, given = output_limits(context.limits), is_given(context.limits)
     judged = outputs if given else _deciding(context, outputs)
-    beyond = _violations(judged, hard)
+    beyond, sound = _violations(judged, hard), context.once(task_is_sound)
     status: FindingStatus = "fail"
     if not beyond and not given:
-        beyond, status = _violations(judged, WARN_LIMITS), "warn"
-        if beyond and _task_is_sound(context):
-            status = "info"
+        beyond, status = _violations(judged, WARN_LIMITS), "info" if sound else "warn"
     lengths = [o for o in outputs if o.reason and o.state in ("ok", "identical")]
     if beyond:
         yield _found(status, beyond)
@@ -52,11 +51,6 @@ def _deciding(context: CheckContext, outputs: Sequence[OutputResult]) -> list[Ou
     task = context.task
     loud = [o for o in outputs if task is None or not task.is_quiet(o.name)]
     return loud or list(outputs)
-
-
-def _task_is_sound(context: CheckContext) -> bool:
-    task = context.task
-    return task is not None and task.is_sound
 
 
 def _violations(

@@ -49,12 +49,14 @@ def load_graph(path: str | Path) -> Graph:
     """
     path = Path(path)
     content, state = _read(path)
+    digest = hashlib.sha256(content).hexdigest()
     proto = _parse(content, path)
+    del content  # as large as the model, which is held from here on
     _check_versions(proto, path)
     check_structure(proto, path)
     states = {path: state} | _check_external_data(proto, path)
     proto = _inlined(proto, path)
-    graph = Graph(proto, path, hashlib.sha256(content).hexdigest(), states)
+    graph = Graph(proto, path, digest, states)
     graph.types = infer_types(graph)
     return graph
 
@@ -106,9 +108,9 @@ def _parse(content: bytes, path: Path) -> onnx.ModelProto:
     try:
         proto = onnx.load_model_from_string(content)
     except DecodeError:
-        raise _not_onnx(path) from None
+        raise _not_onnx(path, content) from None
     if not proto.HasField("graph") or not proto.opset_import:
-        raise _not_onnx(path)
+        raise _not_onnx(path, content)
     if not proto.graph.output:
         raise ModelError(f"{path} has no outputs", "export the model again")
     return proto
@@ -126,9 +128,8 @@ def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return inlined
 
 
-def _not_onnx(path: Path) -> ModelError:
-    with path.open("rb") as file:
-        start = file.read(64)
+def _not_onnx(path: Path, content: bytes) -> ModelError:
+    start = content[:64]
     if start.startswith(b"version https://git-lfs"):
         return ModelError(f"{path} is a Git LFS pointer, not the model", "run: git lfs pull")
     kind = _FOREIGN.get(path.suffix.lower())

@@ -173,6 +173,8 @@ def _is_ours(path: Path) -> bool:
 def put_in_place(folder: Path, destination: Path) -> None:
     """Move a finished folder to its destination, in one step where the system has one.
 
+    What is in it has to be on the disk before; see ``sync_tree``.
+
     A folder that was there takes the place of the finished one. Where the system cannot exchange
     two, it is moved aside first; a kill in between leaves it as ``.NAME.TOKEN.old``, which
     ``moved_aside`` finds.
@@ -180,7 +182,6 @@ def put_in_place(folder: Path, destination: Path) -> None:
     Raises:
         OSError: it cannot be moved; what was there is still there.
     """
-    sync_tree(folder)
     if not destination.exists():
         folder.rename(destination)
     elif not exchange(folder, destination):

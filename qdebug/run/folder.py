@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from qdebug.errors import RunError, UsageError
 from qdebug.interrupts import held
-from qdebug.run.atomic import Claim, clear_leftovers, put_in_place
+from qdebug.run.atomic import Claim, clear_leftovers, put_in_place, sync_tree
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _Writer = TypeVar("_Writer", bound="FolderWriter")
@@ -86,6 +86,7 @@ class FolderWriter:
             UsageError: something has appeared at the destination meanwhile and ``force`` is false.
         """
         self._check_destination()
+        sync_tree(self.root)  # may take long, and may be interrupted
         with held(f"{self.destination} was written"):
             put_in_place(self.root, self.destination)
 

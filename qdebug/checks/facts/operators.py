@@ -16,6 +16,7 @@ from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, WeightPair
 from qdebug.graph.parameters import Difference, told
 from qdebug.graph.regions import Comparison, Region, Regions
+from qdebug.graph.walk import walk
 
 SOUND_DB = 40.0
 """Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
@@ -157,18 +158,19 @@ def _turned_before(
     behind = _turned_behind(context, regions, region)
     if behind is not None:
         return behind
-    todo, seen = list(region.quant_sources), set(region.quant_sources)
-    while todo:
-        at = todo.pop(0)
-        if context.pairing.pairs[at].raw_form.perm is None:
+
+    def is_turned(at: int) -> bool:
+        return context.pairing.pairs[at].raw_form.perm is not None
+
+    def onward(at: int) -> list[int]:
+        return sorted(regions.region(at).quant_sources) if is_turned(at) else []
+
+    for at in walk(sorted(region.quant_sources), onward):
+        if not is_turned(at):
             continue
-        before = regions.region(at)
-        for node, difference in regions.compare(before).differences:
+        for node, difference in regions.compare(regions.region(at)).differences:
             if difference.parameter == "perm":
                 return at, node, difference
-        new = before.quant_sources - seen
-        seen |= new
-        todo += sorted(new)
     return None
 
 
