@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from qdebug.metrics import metric
-from qdebug.run import model
+from qdebug.run import dataset_scores, model
 from qdebug.run.model import SCHEMA, ErrorMetrics
 
 PAGE = Path(__file__).with_name("json.md")
@@ -45,7 +45,8 @@ Beside it in the folder lie `hist.npz` (histograms and channels, see `qdebug.run
 
 def page() -> str:
     """The whole page."""
-    nodes = [n for module in (metric, model) for n in ast.parse(inspect.getsource(module)).body]
+    sources = map(inspect.getsource, (metric, dataset_scores, model))
+    nodes = [node for source in sources for node in ast.parse(source).body]
     classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
     order = _reachable(classes)
     return "\n".join([_HEAD, *(_section(classes[name], classes) for name in order)])

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from qdebug.comparison.compare import compare
     from qdebug.comparison.extract import extract
     from qdebug.errors import QdebugError
+    from qdebug.evaluation.evaluate import evaluate
     from qdebug.preprocess import PreprocessSpec
     from qdebug.run.model import Finding, Layer, Run
     from qdebug.run.store import load_run
 
 _HOMES = {
     "compare": "qdebug.comparison",
+    "evaluate": "qdebug.evaluation",
     "extract": "qdebug.comparison.extract",
     "load_run": "qdebug.run.store",
     "Run": "qdebug.run.model",
@@ -46,6 +48,7 @@ __all__ = [
     "Run",
     "__version__",
     "compare",
+    "evaluate",
     "extract",
     "load_run",
 ]

@@ -12,6 +12,7 @@ from qdebug.errors import UsageError
 
 COMMANDS = {
     "compare": "qdebug.cli.compare:CompareCommand",
+    "evaluate": "qdebug.cli.evaluate:EvaluateCommand",
     "show": "qdebug.cli.show:ShowCommand",
     "browse": "qdebug.cli.browse:BrowseCommand",
     "report": "qdebug.cli.report:ReportCommand",

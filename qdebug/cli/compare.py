@@ -86,7 +86,7 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
     from qdebug.comparison import compare
 
     asked = settled(CompareOptions, args, config)
-    asked |= {"output": destination, "command": _portable(args.command_line)}
+    asked |= {"output": destination, "command": portable(args.command_line)}
     asked |= {"limits": _limits(args.limits or (), config), "layer_limits": config.overrides}
     if args.provider is not None:
         asked |= {side: getattr(args, side) for side in ("float_provider", "quant_provider")}
@@ -109,7 +109,7 @@ def _limits(flags: Sequence[Limit], config: Config) -> list[Limit] | None:
     return list(chosen.values()) or None
 
 
-def _portable(command_line: Sequence[str]) -> tuple[str, ...]:
+def portable(command_line: Sequence[str]) -> tuple[str, ...]:
     """The command without this machine's folders: an absolute path keeps its last part."""
     return tuple(_shortened(word) for word in command_line)
 

@@ -12,6 +12,7 @@ its command. Then the code that uses it, a test, and a line in the changelog.
 
 from qdebug.options.compare import CompareCommandOptions, CompareOptions
 from qdebug.options.entry import Option, options_of, takes
+from qdebug.options.evaluate import EvaluateCommandOptions, EvaluateOptions
 from qdebug.options.extract import ExtractOptions
 from qdebug.options.preprocess import PreprocessOptions
 from qdebug.options.shared import ConfigOptions, GateOptions
@@ -20,6 +21,8 @@ __all__ = [
     "CompareCommandOptions",
     "CompareOptions",
     "ConfigOptions",
+    "EvaluateCommandOptions",
+    "EvaluateOptions",
     "ExtractOptions",
     "GateOptions",
     "Option",

@@ -89,6 +89,20 @@ def _parse_count(given: str) -> int:
     return _counted(number, given)
 
 
+def _natural(value: Any) -> int:
+    number = int(value) if isinstance(value, str) and value.isdigit() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST:
+        raise ValueError(f"{value!r} is not a whole number from 0")
+    return number
+
+
+def _share(value: Any) -> float:
+    number = _number(str(value)) if not isinstance(value, bool) else None
+    if number is None or not 0 <= number <= 1:
+        raise ValueError(f"{value!r} is not a number from 0 to 1")
+    return number
+
+
 def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")
@@ -144,6 +158,17 @@ def _parse_limit(given: str) -> Limit:
     return Limit(name, number, "min", "flag")
 
 
+def _parse_score(given: str) -> Limit:
+    """``METRIC=VALUE`` about a score on a data set; which metrics there are depends on its task."""
+    from qdebug.run.model import Limit
+
+    name, equals, value = given.partition("=")
+    number = _number(value)
+    if not equals or not name or number is None:
+        raise ValueError(f"{given!r} is not METRIC=VALUE such as map50_95=0.32")
+    return Limit(name, number, "min", "flag")
+
+
 def _unknown_metric(name: str, allowed: list[str], known: list[str]) -> str:
     if name in known:
         return f"{name} is not better when it is higher; set its limit in qdebug.toml"
@@ -168,6 +193,10 @@ _COUNT_SCHEMA: Json = {"type": "integer", "minimum": 1}
 
 COUNT = Kind(_parse_count, _count, _COUNT_SCHEMA, "N")
 """A whole number from 1."""
+NATURAL = Kind(_natural, _natural, {"type": "integer", "minimum": 0}, "N")
+"""A whole number from 0."""
+SHARE = Kind(_share, _share, {"type": "number", "minimum": 0, "maximum": 1}, "SHARE")
+"""A number from 0 to 1."""
 SWITCH = Kind(bool, _switch, {"type": "boolean"}, "")
 """On or off."""
 SIZE = Kind(
@@ -189,5 +218,7 @@ SHAPE = Kind(_parse_shape, _shape, {}, "SHAPE")
 """``1,3,640,640`` or ``1x3x640x640``."""
 LIMIT = Kind(_parse_limit, _as_it_is, {}, "METRIC=VALUE")
 """A metric and the value it must reach at every output."""
+SCORE = Kind(_parse_score, _as_it_is, {}, "METRIC=VALUE")
+"""A score on a data set and the value it must reach."""
 OBJECT = Kind(_as_it_is, _as_it_is, {}, "")
 """What only Python can give."""

@@ -16,7 +16,9 @@ from qdebug.reporters.ranking import (
     worst_first,
 )
 from qdebug.reporters.reproduce import shell_command
+from qdebug.reporters.scores import facts_of, headings, rows_of
 from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
+from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import decibel, plural
@@ -36,7 +38,14 @@ class MarkdownReporter(Reporter):
 
     def render(self, run: Run) -> str:
         """The text; it ends in a newline."""
-        parts = [_head(run), _outputs(run), _findings(run), _layers(run), _foot(run)]
+        parts = [
+            _head(run),
+            *(_scores(result) for result in run.datasets),
+            _outputs(run),
+            _findings(run),
+            _layers(run),
+            _foot(run),
+        ]
         return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -83,6 +92,19 @@ def _head(run: Run) -> list[str]:
         f"- {plural(len(run.samples), 'sample')}, {plural(len(run.layers), 'layer')} compared; "
         f"input: {code(specs[0])}{same}",
     ]
+
+
+def _scores(result: DatasetResult) -> list[str]:
+    heads = headings(result)
+    rows = [[escaped(cell) or " " for cell in row] for row in rows_of(result)]
+    table = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows[:_LAYERS]]
+    lines = [f"Scores on {code(result.name)}, {plural(result.pictures, 'picture')}; "
+             f"read as {escaped(result.decoding)}", ""]  # fmt: skip
+    lines += [f"| {' | '.join(row)} |" for row in table]
+    if result.changed:
+        changed = (f"{code(c.name)}: {escaped(facts_of(c))}" for c in result.changed[:_OUTPUTS])
+        lines += ["", "Changed, worst first:", *(f"- {line}" for line in changed)]
+    return lines
 
 
 def _outputs(run: Run) -> list[str]:

@@ -19,6 +19,7 @@ from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import SHOWN
 from qdebug.metrics.metric import ErrorMetrics as ErrorMetrics  # noqa: PLC0414 - part of the model
 from qdebug.run.arrays import RunArrays
+from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.files import MemoryFiles, RunFiles
 
 SCHEMA = "qdebug.run/1"
@@ -424,6 +425,8 @@ class Run:
     task: TaskResult | None = None
     notes: tuple[str, ...] = ()
     """Sentences about how the run was made, for instance the memory plan."""
+    datasets: tuple[DatasetResult, ...] = ()
+    """Scores against labels, where ``qdebug evaluate`` made the run."""
     files: RunFiles = field(
         default_factory=MemoryFiles, compare=False, repr=False, metadata={"json": False}
     )

@@ -162,13 +162,13 @@ def tensor_file(side: Literal["float", "quant"], layer: int, sample: int = 0) ->
     return f"tensors/{side}/{number}.npy"
 
 
-def default_destination(quant_file: str, folder: Path) -> Path:
+def default_destination(quant_file: str, folder: Path, suffix: str = SUFFIX) -> Path:
     """``QUANT.qdrun`` in ``folder``, with a number where that is taken."""
     stem = Path(quant_file).stem
-    candidate = folder / f"{stem}{SUFFIX}"
+    candidate = folder / f"{stem}{suffix}"
     number = 2
     while candidate.exists():
-        candidate = folder / f"{stem}-{number}{SUFFIX}"
+        candidate = folder / f"{stem}-{number}{suffix}"
         number += 1
     return candidate
 

@@ -39,6 +39,7 @@ _TITLES = {
     "input": "Input",
     "samples": "Samples",
     "compare": "Compare",
+    "scores": "Scores",
 }
 
 
@@ -144,7 +145,11 @@ class Browser(HandOff, App[None]):
             from qdebug.tui.pages.compare import ComparePage
 
             pages.append(ComparePage(self.look, session, other))
-        first = "compare" if other else "input" if session.input_failed else "layers"
+        if session.run.datasets:
+            from qdebug.tui.pages.scores import ScoresPage
+
+            pages.append(ScoresPage(self.look, session))
+        first = _first_page(session, other)
         await self._show_pages(pages, first)
         self.call_after_refresh(self._warm, session)
 
@@ -296,3 +301,12 @@ class Browser(HandOff, App[None]):
     def on_resize(self) -> None:
         """The bars fit their content to the width."""
         self.call_after_refresh(self.update_bars)
+
+
+def _first_page(session: Session, other: Session | None) -> str:
+    """What matters most in these runs."""
+    if other is not None:
+        return "compare"
+    if session.input_failed:
+        return "input"
+    return "scores" if session.run.datasets and not session.run.layers else "layers"

@@ -61,3 +61,29 @@ def render_pictures(folder: Path) -> None:
         "classes": {"detector": DETECTED, "classifier": OBJECTS, "transformer": TEXTURES},
     }
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n", encoding="utf-8")
+    write_coco(folder)
+
+
+def write_coco(folder: Path) -> None:
+    """Writes ``scenes.json``: the scenes of ``truth.json`` in COCO's form, for ``evaluate``."""
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    images, annotations = [], []
+    for number, (name, objects) in enumerate(truth["scenes"].items(), 1):
+        with Image.open(folder / "scenes" / name) as picture:
+            width, height = picture.size
+        images.append({"id": number, "file_name": name, "width": width, "height": height})
+        for thing in objects:
+            left, top, right, bottom = thing["box"]
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": DETECTED.index(thing["class"]),
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": (right - left) * (bottom - top),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": at, "name": name} for at, name in enumerate(DETECTED)]
+    value = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "scenes.json").write_text(json.dumps(value) + "\n", encoding="utf-8")

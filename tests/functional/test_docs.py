@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -32,6 +33,7 @@ from qdebug.vendors.reference import resolve_spec
 from qdebug.vendors.registry import toolchains
 from tests.conftest import ROOT
 from tests.functional.conftest import Cli
+from tests.support import labelled
 
 DOCS = ROOT / "docs"
 LIST, OPTIONS = "findings/index.md", "options.md"
@@ -77,6 +79,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, rest in fed.items():
         made_by = PreprocessSpec.parse(f"resize 96x96 | {rest}")
         np.save(folder / name, prepare_file(cone, made_by).tensor)
+    _write_labelled(folder)
     request = ["compare", *(str(folder / name) for name in ("float.onnx", "int8.onnx", "shots"))]
     assert main([*request, "-q", "-o", str(folder / "int8.qdrun")]) in (0, 1)
     shutil.copytree(folder / "int8.qdrun", folder / "baseline.qdrun")
@@ -84,6 +87,19 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         main(["report", str(folder / "int8.qdrun"), "-o", str(folder / "report.html"), "-q"]) == 0
     )
     return folder
+
+
+def _write_labelled(folder: Path) -> None:
+    """The data sets and the models of the page about scores."""
+    file = labelled.coco(folder / "coco")
+    file.rename(folder / "coco" / "instances_val2017.json")
+    (folder / "detector").mkdir()
+    for name in ("float.onnx", "int8.onnx"):
+        shutil.copy(ROOT / "sample_models" / "detector" / name, folder / "detector")
+    found = {"image_id": 100, "category_id": 1, "bbox": [10, 10, 50, 50], "score": 0.5}
+    (folder / "board.json").write_text(json.dumps([found]), encoding="utf-8")
+    rows = [f"shots/{p.name},{at}" for at, p in enumerate(sorted((folder / "shots").iterdir()))]
+    (folder / "labels.csv").write_text("\n".join(["file,label", *rows]), encoding="utf-8")
 
 
 @pytest.fixture

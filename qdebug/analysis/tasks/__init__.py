@@ -6,18 +6,21 @@ a task; ``recognize`` says which one a model does, ``TaskWatch`` counts over the
 """
 
 from qdebug.analysis.tasks.priors import prior_constants
-from qdebug.analysis.tasks.recognize import check_task_name
-from qdebug.analysis.tasks.task import Task, TaskLimits, wilson
+from qdebug.analysis.tasks.recognize import check_task_name, choose_task
+from qdebug.analysis.tasks.task import OutputFacts, Task, TaskLimits, class_names, wilson
 from qdebug.analysis.tasks.watch import FEW_DECISIONS, Shown, TaskOutcome, TaskWatch, shaped_like
 
 __all__ = [
     "FEW_DECISIONS",
+    "OutputFacts",
     "Shown",
     "Task",
     "TaskLimits",
     "TaskOutcome",
     "TaskWatch",
     "check_task_name",
+    "choose_task",
+    "class_names",
     "prior_constants",
     "shaped_like",
     "wilson",

@@ -60,6 +60,7 @@ def _task(name: str, scores: Array, facts: OutputFacts, told: str) -> Task:
         reads=(name,),
         behaves=lambda outputs: _behaves(outputs[name].reshape(-1), probabilities, bool(told)),
         assumed="" if told or len(facts.outputs) == 1 else "one of several outputs is class scores",
+        read=lambda outputs: np.nan_to_num(outputs[name].reshape(-1)),
     )
 
 

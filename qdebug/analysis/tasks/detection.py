@@ -57,7 +57,23 @@ def recognize(facts: OutputFacts) -> Task | None:
         behaves=_Behaves(head, facts.input_size),
         assumed=head.assumed,
         any_length=head.any_length,
+        read=lambda outputs: Read(*head.decode(outputs), head.overlap < 1),
     )
+
+
+@dataclass(frozen=True)
+class Read:
+    """What one detector answers, before threshold and suppression.
+
+    Attributes:
+        corners: ``[n, 4]`` in pixels of the model's input.
+        scores: ``[n, classes]``.
+        suppress: whether overlapping boxes are left to the caller to suppress.
+    """
+
+    corners: np.ndarray
+    scores: np.ndarray
+    suppress: bool
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,7 @@ def _task(
         reads=(name,),
         behaves=behaves,
         told=told,
+        read=lambda outputs: read(outputs[name]),
     )
 
 

@@ -117,6 +117,9 @@ class Task:
         assumed: what the reading assumes and nothing confirms, which leaves the task a guess.
         any_length: the judge takes outputs of different lengths.
         across: counts that need all samples' ``Effect.kept``.
+        read: one model's own answer, for scores against labels; None where there is no reader. A
+            detection's is ``Read``, a classification's the scores of the classes, a text's the
+            text, a segmentation's the class of each pixel, int64 ``[height, width]``.
     """
 
     kind: str
@@ -132,6 +135,7 @@ class Task:
     assumed: str = ""
     any_length: bool = False
     across: Callable[[Sequence[tuple[Array, Array]]], Mapping[str, float]] | None = None
+    read: Callable[[Outputs], Any] | None = None
 
 
 def recognition(

@@ -54,6 +54,7 @@ def recognize(facts: OutputFacts) -> Task | None:
             behaves=judge.behaves,
             told="the metadata lists the characters" if len(characters) > 1 else "",
             any_length=True,
+            read=judge.text,
         )
     return None
 
@@ -117,6 +118,10 @@ class _Judge:
         if clear < _LEAST_CLEAR:
             return Behaviour(False, told)
         return Behaviour(True if self._read(outputs[self.output]) else None, told)
+
+    def text(self, outputs: Outputs) -> str:
+        """What one model reads."""
+        return self._spell(self._read(outputs[self.output]))
 
     def _read(self, value: Array) -> list[int]:
         best = np.nan_to_num(value.reshape(-1, value.shape[2])).argmax(axis=1).tolist()

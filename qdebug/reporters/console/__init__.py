@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.console import chart, findings, head, layers, unmatched, verdict
+from qdebug.reporters.console import chart, datasets, findings, head, layers, unmatched, verdict
 from qdebug.reporters.console.look import Look, join
 from qdebug.run.model import Run
 
@@ -51,6 +51,7 @@ def render(run: Run, look: Look, options: Options | None = None) -> Text:
     if not chosen.quiet:
         sections.append(head.section(run, look, chosen.verbose))
     sections.append(verdict.section(run, look))
+    sections.append(datasets.section(run, look, chosen.verbose))
     if not chosen.quiet:
         sections.append(chart.section(run, look))
         sections.append(layers.section(run, look, chosen.verbose))

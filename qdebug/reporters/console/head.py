@@ -34,7 +34,8 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     lines += _model("float", run.models.float, look)
     lines += _model("quant", run.models.quant, look)
     lines += _input(run, look)
-    lines += _pairs(run, look)
+    if run.layers or not run.datasets:
+        lines += _pairs(run, look)
     if verbose:
         lines += [line for note in run.notes for line in _row("note", note, look)]
     return lines
@@ -47,7 +48,7 @@ def _title(run: Run, look: Look) -> list[Text]:
         [
             f"qdebug {run.tool.version}",
             f"onnxruntime {run.tool.onnxruntime} {' / '.join(providers)}",
-            plural(len(run.samples), "sample"),
+            *([] if run.datasets else [plural(len(run.samples), "sample")]),
         ],
     )
 

@@ -41,6 +41,7 @@ from qdebug.reporters.reproduce import (
     reproduce_facts,
     shell_command,
 )
+from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, rows_of
 from qdebug.run.gates import GateState, gate_states, input_failed
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.run.pages import explanation_of
@@ -143,6 +144,10 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "lead": LEAD,
         "metrics": METRICS,
         "definitions": DEFINITIONS,
+        "scores_table": lambda result: table(headings(result), rows_of(result)),
+        "changed_table": lambda result: table(
+            CHANGED_HEADINGS, [changed_row(item) for item in result.changed]
+        ),
         "evidence": lambda item: evidence_html(item, pictures),
     }
 

@@ -1,0 +1,116 @@
+"""``qdebug evaluate``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdebug.cli import summary, terminal
+from qdebug.cli.arguments import add_options, settled
+from qdebug.cli.progress import progress_on_stderr
+from qdebug.cli.settings import read_config
+from qdebug.errors import UsageError
+from qdebug.options import EvaluateCommandOptions, EvaluateOptions
+
+if TYPE_CHECKING:
+    from qdebug.config import Config
+    from qdebug.run.model import Run
+
+_STDOUT = "-"
+
+
+class EvaluateCommand:
+    """Score models on labelled data: mAP, top-1, mIoU, exact text, with intervals.
+
+    The first MODEL is the reference; the others are held against it on the same pictures. The
+    result is a table here and a record, NAME.qdeval, that show, browse, report and diff take.
+    """
+
+    examples = (
+        "qdebug evaluate float.onnx int8.onnx --data coco/instances_val2017.json",
+        "qdebug evaluate float.onnx int8.onnx --data val/ --max-drop 0.01",
+        "qdebug evaluate float.onnx int8.onnx board.json --data data.yaml --fail-under map50=0.5",
+        "qdebug evaluate float.onnx int8.onnx --data labels.csv -p imagenet --changed worst.txt",
+    )
+
+    def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
+        """Add the command's arguments."""
+        add_options(parser, EvaluateOptions, EvaluateCommandOptions)
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Score, tell, and judge."""
+        from qdebug.reporters.base import write_file
+        from qdebug.run.store import run_to_json
+
+        config = read_config(args.config)
+        destination = _destination(args)
+        _check_files(args)
+        run = _evaluate(args, config, destination)
+        written = [destination]
+        if args.changed is not None:
+            written.append(write_file(Path(args.changed), _worst_list(run, args), args.force))
+        if args.json == _STDOUT:
+            terminal.write(run_to_json(run))
+            return run.exit_code
+        if args.json is not None:
+            written.append(write_file(Path(args.json), run_to_json(run), args.force))
+        summary.show(run, args, written=written, next_commands=_next(args, destination))
+        return run.exit_code
+
+
+def _destination(args: argparse.Namespace) -> Path:
+    from qdebug.run.store import default_destination
+
+    if args.output is not None:
+        return Path(args.output)
+    return default_destination(Path(args.models[-1]).name, Path(), ".qdeval")
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse what could only fail after all the work."""
+    for option, file in (("--json", args.json), ("--changed", args.changed)):
+        if file in (None, _STDOUT):
+            continue
+        if Path(file).is_dir():
+            raise UsageError(f"{option}: {file} is a folder", "give the name of a file")
+        if Path(file).exists() and not args.force:
+            raise UsageError(f"{option}: {file} exists already", "use --force to replace it")
+
+
+def _evaluate(args: argparse.Namespace, config: Config, destination: Path) -> Run:
+    from qdebug.cli.compare import portable
+    from qdebug.evaluation import evaluate
+
+    asked = settled(EvaluateOptions, args, config)
+    asked |= {"output": destination, "command": portable(args.command_line)}
+    try:
+        with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
+            return evaluate(**asked, progress=progress)
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or "no record was written") from None
+
+
+def _worst_list(run: Run, args: argparse.Namespace) -> str:
+    """The changed pictures as a list file, by paths from the list's own folder."""
+    from qdebug.datasets import read_dataset
+
+    images = Path(args.images) if args.images is not None else None
+    dataset = read_dataset(Path(args.data), args.data_format, images)
+    places = {picture.name: picture.path for picture in dataset.pictures}
+    names = dict.fromkeys(item.name for result in run.datasets for item in result.changed)
+    folder = Path(args.changed).absolute().parent
+    lines = [os.path.relpath(places[name].absolute(), folder) for name in names]
+    return "".join(f"{Path(line).as_posix()}\n" for line in lines)
+
+
+def _next(args: argparse.Namespace, destination: Path) -> list[str]:
+    record = shlex.quote(destination.as_posix())
+    models = [shlex.quote(str(model)) for model in args.models[:2]]
+    commands = [f"qdebug report {record} -o report.html"]
+    if args.changed is not None and len(models) > 1:
+        worst = shlex.quote(str(args.changed))
+        commands.insert(0, f"qdebug compare {' '.join(models)} {worst} --limit 10")
+    return commands

@@ -1,0 +1,206 @@
+"""From models and a labelled data set to a record of their scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qdebug.capture.session import SessionSettings
+from qdebug.comparison.sides import load_sides
+from qdebug.datasets import BoxTruth, Dataset, LabelledPicture, read_dataset, scan
+from qdebug.errors import UsageError
+from qdebug.evaluation.class_map import ClassMap, check_labels, map_classes
+from qdebug.evaluation.decoding import Decoding
+from qdebug.evaluation.models import Models, ModelsRequest, model_files
+from qdebug.evaluation.predictions import Predictions, are_predictions, read_predictions
+from qdebug.evaluation.record import Evaluated, make_record
+from qdebug.evaluation.scores import Scorer, scorer_of
+from qdebug.evaluation.table import make_result
+from qdebug.evaluation.work import AnswerWork, Item, adopt
+from qdebug.options import CompareOptions, EvaluateOptions, takes
+from qdebug.progress import Progress, Silent
+from qdebug.run.model import Run
+from qdebug.run.store import MemoryWriter, RunWriter
+from qdebug.sharding import Scheduler, run_shards
+from qdebug.sharding.cluster import Cluster
+from qdebug.sharding.local import Processes
+from qdebug.sharding.shards import InProcess
+
+_DECODED = "detection"
+
+
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> Run:
+    """Score models on labelled data.
+
+    Raises:
+        QdebugError: bad input; see its message and hint.
+    """
+    started = time.perf_counter()
+    output = Path(options.output) if options.output is not None else None
+    writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
+    dataset = _dataset(options)
+    with writer:
+        evaluation = _Evaluation(options, dataset, options.progress or Silent())
+        evaluated = evaluation.run()
+        return make_record(options, evaluated, writer, time.perf_counter() - started)
+
+
+def _dataset(options: EvaluateOptions) -> Dataset:
+    images = Path(options.images) if options.images is not None else None
+    dataset = read_dataset(Path(options.data), options.data_format, images)
+    pictures = dataset.pictures[: options.limit]
+    return scan(dataclasses.replace(dataset, pictures=pictures), skip_broken=options.skip_broken)
+
+
+class _Evaluation:
+    """One evaluation on its way."""
+
+    def __init__(self, options: EvaluateOptions, dataset: Dataset, progress: Progress) -> None:
+        self.options, self.dataset, self.progress = options, dataset, progress
+        given = options.models
+        named = [given] if isinstance(given, (str, Path)) else list(given)
+        self.paths = tuple(Path(item) for item in named)
+        self.run_paths = tuple(path for path in self.paths if not are_predictions(path))
+        self.decoding = Decoding(
+            options.confidence, options.iou, options.max_boxes, options.multi_label
+        )
+        self.scorer: Scorer = scorer_of(dataset, options.class_offset)
+        self._check_limits()
+
+    def run(self) -> Evaluated:
+        """All models' answers, scored."""
+        predictions = {
+            path: read_predictions(path, self.dataset)
+            for path in self.paths
+            if path not in self.run_paths
+        }
+        models = self._open() if self.run_paths else None
+        answers = self._answers(models) if models is not None else []
+        rows = [self._row(path, answers, predictions) for path in self.paths]
+        self.progress.stage("scoring", len(rows))
+        result = make_result(
+            self.dataset,
+            self.scorer,
+            rows,
+            self._reading(models),
+            self._notes(models),
+            self.progress.advance,
+        )
+        return Evaluated(
+            result,
+            models.sides if models is not None else (),
+            self.decoding,
+            self.paths,
+        )
+
+    def _check_limits(self) -> None:
+        known = self.scorer.metrics
+        for limit in self.options.limits:
+            if limit.metric not in known:
+                raise UsageError(
+                    f"--fail-under: {self.dataset.task} has no metric {limit.metric!r}",
+                    f"its metrics are {', '.join(known)}",
+                )
+
+    def _open(self) -> Models:
+        self.progress.stage("opening the models")
+        request = self._request()
+        models = Models(request)
+        self._key = hashlib.sha256(repr(request).encode()).hexdigest()
+        self._models_request = request
+        adopt(self._key, models)
+        graph = models.sides[0].graph
+        self._map: ClassMap | None = None
+        if models.class_count is not None and self.dataset.task == _DECODED:
+            self._map = map_classes(
+                self.dataset, models.class_count, graph.metadata, self.options.class_offset
+            )
+        elif models.class_count is not None:
+            check_labels(self.dataset, models.class_count, self.options.class_offset)
+        return models
+
+    def _request(self) -> ModelsRequest:
+        options = self.options
+        side, _ = load_sides(
+            CompareOptions(
+                self.run_paths[0], self.run_paths[0], inputs=(), preprocess=options.preprocess
+            )
+        )
+        if not side.preprocess.spec:
+            raise UsageError(
+                "nothing says how to make a tensor of a picture", "give the pipeline with -p"
+            )
+        workers = max(options.workers, 1)
+        threads = options.threads or (max(1, (os.cpu_count() or 1) // workers))
+        return ModelsRequest(
+            tuple(path.absolute() for path in self.run_paths),
+            self.dataset.task,
+            _bare(self.dataset.pictures[0]),
+            self.decoding,
+            side.preprocess.spec,
+            str(options.quant_preprocess) if options.quant_preprocess is not None else None,
+            SessionSettings(threads=threads, provider=options.provider),
+        )
+
+    def _answers(self, models: Models) -> list[tuple[Any, ...]]:
+        self.progress.stage("running the models", len(self.dataset.pictures))
+        with self._scheduler() as scheduler:
+            work, items = self._shared(models, scheduler)
+            found = run_shards(work, items, scheduler, self.progress)
+        if self._map is None:
+            return found
+        classes = self._map
+        return [tuple(classes.apply(answer) for answer in answers) for answers in found]
+
+    def _shared(self, models: Models, scheduler: Scheduler) -> tuple[AnswerWork, list[Item]]:
+        """The work and its pictures, with the content of the files that workers cannot see."""
+        pictures = [_bare(picture) for picture in self.dataset.pictures]
+        needed = [*model_files(models), pictures[0].path]
+        hidden = [path for path in needed if not scheduler.sees(path)]
+        contents = {path: path.read_bytes() for path in hidden}
+        is_hidden = pictures[0].path in contents
+        items: list[Item] = [
+            (picture, picture.path.read_bytes() if is_hidden else None) for picture in pictures
+        ]
+        return AnswerWork(self._models_request, self._key, contents), items
+
+    def _scheduler(self) -> Scheduler:
+        if self.options.scheduler is not None:
+            return Cluster(self.options.scheduler)
+        return Processes(self.options.workers) if self.options.workers > 1 else InProcess()
+
+    def _row(
+        self,
+        path: Path,
+        answers: Sequence[tuple[Any, ...]],
+        predictions: dict[Path, Predictions],
+    ) -> tuple[str, Any, Sequence[Any], tuple[str, ...]]:
+        """A model's name, its origin, its answers by picture, and notes."""
+        if path in predictions:
+            found = predictions[path]
+            return found.file.name, "predictions", found.answers, found.notes
+        at = self.run_paths.index(path)
+        return path.name, "model", [answer[at] for answer in answers], ()
+
+    def _reading(self, models: Models | None) -> str:
+        """How answers are read, for the record."""
+        if models is None:
+            return "predictions as given"
+        form = models.task.form
+        return f"{form}; {self.decoding.describe()}" if self.dataset.task == _DECODED else form
+
+    def _notes(self, models: Models | None) -> tuple[str, ...]:
+        told = self._map.notes if models is not None and self._map is not None else ()
+        return (*self.dataset.notes, *told)
+
+
+def _bare(picture: LabelledPicture) -> LabelledPicture:
+    """A picture without its boxes, which no model needs to answer."""
+    truth = 0 if isinstance(picture.truth, BoxTruth) else picture.truth
+    return dataclasses.replace(picture, truth=truth)

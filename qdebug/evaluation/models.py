@@ -1,0 +1,178 @@
+"""Running models on labelled pictures, as they are deployed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.comparison.sides import Side, feeds_of, load_sides
+from qdebug.datasets import LabelledPicture
+from qdebug.datasets.masks import read_mask
+from qdebug.errors import InputError
+from qdebug.evaluation.decoding import Decoding
+from qdebug.evaluation.scores import classification, segmentation
+from qdebug.options import CompareOptions
+from qdebug.preprocess import Sample
+from qdebug.preprocess.samples import Contract, RawFormat
+from qdebug.preprocess.samples import Side as SideName
+
+Outputs = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelsRequest:
+    """What is run, and how; plain data that travels to other processes.
+
+    Attributes:
+        models: ONNX files, the reference first.
+        task: of the data set.
+        first: the data set's first picture, by which every process recognizes the head alike.
+        decoding: of boxes.
+        preprocess: what ``-p`` says, None for what the first model implies.
+        quant_preprocess: the same for the other models.
+        settings: how sessions run.
+    """
+
+    models: tuple[Path, ...]
+    task: str
+    first: LabelledPicture
+    decoding: Decoding
+    preprocess: Any
+    quant_preprocess: Any
+    settings: SessionSettings
+
+
+class Models:
+    """Models ready to answer.
+
+    Args:
+        request: see there.
+
+    Raises:
+        ModelError: a model cannot be read or run.
+        UsageError: its outputs are in no form that the task reads.
+    """
+
+    def __init__(self, request: ModelsRequest) -> None:
+        self._request = request
+        self.sides = _sides(request)
+        self._sessions = [
+            Session(side.graph.path, side.graph, request.settings.deployed) for side in self.sides
+        ]
+        self.task, self.head = self._recognize()
+
+    def answers(self, picture: LabelledPicture) -> tuple[Any, ...]:
+        """Every model's answer to one picture, as the task's scorer takes it.
+
+        Raises:
+            InputError: the picture cannot be read.
+        """
+        return tuple(self._answer(at, picture) for at in range(len(self.sides)))
+
+    @property
+    def class_count(self) -> int | None:
+        """Classes of the head; None for text and maps, which show them by value."""
+        return self.head
+
+    def _recognize(self) -> tuple[Task, int | None]:
+        _, outputs = self._outputs(0, self._request.first)
+        graph = self.sides[0].graph
+        size = next((item.size for item in self.sides[0].contract.inputs if item.size), None)
+        facts = OutputFacts(outputs, size, dict(graph.metadata), prior_constants(graph))
+        task = choose_task(self._request.task, facts)
+        assert task is not None
+        assert task.read is not None
+        count = _CLASSES.get(task.kind)
+        return task, count(task.read(outputs)) if count is not None else None
+
+    def _outputs(self, at: int, picture: LabelledPicture) -> tuple[Sample, Outputs]:
+        """A model's outputs by the first model's names."""
+        reference, side, session = self.sides[0], self.sides[at], self._sessions[at]
+        contracts: dict[SideName, Contract] = {
+            "float": reference.contract,
+            "quant": side.contract,
+        }
+        sample = Sample(picture.name, {"": picture.path}, contracts, RawFormat())
+        feeds = feeds_of(sample, reference, side)[0 if at == 0 else 1]
+        values = session.run(feeds)
+        names = _output_names(reference.graph.outputs, session.output_names)
+        return sample, {n: np.asarray(values[q], np.float32) for n, q in names.items()}
+
+    def _answer(self, at: int, picture: LabelledPicture) -> Any:
+        sample, outputs = self._outputs(at, picture)
+        assert self.task.read is not None
+        if not set(self.task.reads) <= outputs.keys():
+            raise InputError(
+                f"{self.sides[at].graph.path.name} has not the outputs of the first model",
+                f"it needs {', '.join(self.task.reads)}",
+            )
+        read = self.task.read(outputs)
+        return _ANSWERS[self.task.kind](self._request.decoding, sample, picture, read)
+
+
+def _sides(request: ModelsRequest) -> list[Side]:
+    """The first model's side, and the others as twins of it."""
+    load = partial(
+        CompareOptions,
+        request.models[0],
+        inputs=(),
+        preprocess=request.preprocess,
+        quant_preprocess=request.quant_preprocess,
+    )
+    pairs = [load_sides(load(model)) for model in request.models]
+    return [pairs[0][0], *(pair[1] for pair in pairs[1:])]
+
+
+def model_files(models: Models) -> list[Path]:
+    """The files of all models, those of their external data included."""
+    found = []
+    for side in models.sides:
+        graph = side.graph
+        external = {
+            entry.value
+            for tensor in graph.initializers.values()
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+        found += [graph.path, *(graph.folder / name for name in sorted(external))]
+    return list(dict.fromkeys(path.absolute() for path in found))
+
+
+def _output_names(reference: Sequence[str], found: Sequence[str]) -> dict[str, str]:
+    """First model's output to another one's: by name, else by place."""
+    if set(reference) <= set(found):
+        return {name: name for name in reference}
+    if len(reference) == len(found):
+        return dict(zip(reference, found, strict=True))
+    return {name: name for name in reference if name in found}
+
+
+def _boxes(decoding: Decoding, sample: Sample, _: LabelledPicture, read: Any) -> Any:
+    assert sample.geometry is not None
+    return decoding.boxes(read, sample.geometry)
+
+
+def _map(_: Decoding, sample: Sample, picture: LabelledPicture, read: Any) -> Any:
+    assert sample.geometry is not None
+    assert isinstance(picture.truth, Path)
+    return segmentation.answer(read, read_mask(picture.truth), sample.geometry)
+
+
+_CLASSES: Mapping[str, Callable[[Any], int]] = {
+    "detection": lambda read: int(read.scores.shape[1]),
+    "classification": len,
+}
+"""Classes of a head, by what its reader gives."""
+_ANSWERS: Mapping[str, Callable[[Decoding, Sample, LabelledPicture, Any], Any]] = {
+    "detection": _boxes,
+    "classification": lambda _, __, ___, read: classification.answer(read),
+    "text": lambda _, __, ___, read: str(read),
+    "segmentation": _map,
+}

@@ -1,0 +1,126 @@
+"""Sharing work: the order of the results, workers that die, and a real Dask cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from qdebug.errors import InputError, UsageError
+from qdebug.progress import Silent
+from qdebug.sharding import run_shards, shards_of
+from qdebug.sharding.cluster import Cluster
+from qdebug.sharding.local import Processes
+from qdebug.sharding.shards import InProcess
+
+
+@dataclass(frozen=True)
+class Square:
+    """Squares; the first process that meets ``deadly`` dies on it, once."""
+
+    mark: Path | None = None
+    deadly: int = -1
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        for item in items:
+            if item == self.deadly and self.mark is not None and not self.mark.exists():
+                self.mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        return [item * item for item in items]
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Work that cannot be done."""
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        raise InputError(f"{items[0]} is broken", "mend it")
+
+
+@dataclass(frozen=True)
+class Die:
+    """Kills every worker."""
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        return []
+
+
+class Counted(Silent):
+    """Counts the steps."""
+
+    steps = 0
+
+    def advance(self, steps: int = 1) -> None:
+        self.steps += steps
+
+
+ITEMS = list(range(50))
+SQUARES = [item * item for item in ITEMS]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 80])
+@pytest.mark.parametrize("count", [1, 5, 200])
+def test_shards_hold_every_item_once_in_order(workers: int, count: int) -> None:
+    shards = shards_of(list(range(count)), workers)
+    assert [item for shard in shards for item in shard] == list(range(count))
+    assert all(shards)
+    assert max(map(len, shards)) <= 16
+
+
+def test_in_process() -> None:
+    progress = Counted()
+    assert run_shards(Square(), ITEMS, InProcess(), progress) == SQUARES
+    assert progress.steps == len(ITEMS)
+
+
+def test_processes_and_one_that_dies(tmp_path: Path) -> None:
+    with Processes(2) as processes:
+        found = run_shards(Square(tmp_path / "died", 31), ITEMS, processes, Silent())
+    assert found == SQUARES
+    assert (tmp_path / "died").exists()
+
+
+def test_processes_that_always_die_are_given_up() -> None:
+    with pytest.raises(UsageError, match="ended 3 times"), Processes(2) as processes:
+        run_shards(Die(), ITEMS[:2], processes, Silent())
+
+
+def test_what_the_work_raises_reaches_the_caller() -> None:
+    with pytest.raises(InputError, match="0 is broken"), Processes(2) as processes:
+        run_shards(Refuse(), ITEMS, processes, Silent())
+
+
+def test_no_scheduler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdebug.sharding.cluster._TIMEOUT_S", 1)
+    with pytest.raises(UsageError, match="no Dask scheduler answers"), Cluster("tcp://127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Dask's own processes complain when one of them is killed
+def test_a_cluster_whose_worker_is_killed(tmp_path: Path) -> None:
+    import distributed
+
+    seen = tmp_path / "file"
+    seen.write_text("here", encoding="utf-8")
+    make: Any = distributed.LocalCluster
+    with (
+        make(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
+        Cluster(local.scheduler_address) as cluster,
+    ):
+        deadline = time.monotonic() + 30
+        while cluster.workers < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert cluster.sees(seen)
+        found = run_shards(Square(tmp_path / "died", 31), ITEMS, cluster, Silent())
+        with pytest.raises(InputError, match="is broken"):
+            run_shards(Refuse(), ITEMS, cluster, Silent())
+    assert found == SQUARES
+    assert (tmp_path / "died").exists()
