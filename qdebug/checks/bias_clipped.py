@@ -36,13 +36,14 @@ def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
         f, q = weight_rows(pair)
         if f.shape != q.shape:
             continue
-        gain = gain_of(context, Change(weights=frozenset({pair.node})))
+        cure = Change(weights=frozenset({pair.node}))
+        gain = gain_of(context, cure)
         first = int(at_limit[0])
         node = context.float_graph.nodes[pair.node]
         scale = float(weight_steps(pair, len(f))[first, 0])
         lost, harmless = float(np.abs(q - f).max()), _LOST_SHARE * float(np.abs(f).max())
         touched = [layers[pair.node]] if pair.node in layers else []
-        yield BIAS_CLIPPED.found(
+        finding = BIAS_CLIPPED.found(
             structural_status(context, gain) if lost > harmless else "info",
             f"{node.label}: the int32 bias is at its limit in {len(at_limit)} of {len(f)} channels",
             f"With a bias scale of {scale:.3g} (input scale x weight scale) int32 reaches "
@@ -58,6 +59,7 @@ def _bias_clipped(context: CheckContext) -> Iterator[Finding]:
             gain_db=rounded(gain),
             confidence="high",
         )
+        yield context.cured_by(finding, cure)
 
 
 BIAS_CLIPPED = Check(KINDS["bias-clipped"], _bias_clipped, unless_other_model)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
-from qdebug.analysis.what_if import WhatIf
+from qdebug.analysis.what_if import Change, WhatIf
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing
@@ -88,11 +88,11 @@ def join_layers(
 
 @dataclass(frozen=True, kw_only=True)
 class CheckContext:
-    """Everything a check may look at. Nothing in it is changed by a check.
+    """Everything a check may look at. No check changes it; one notes what undoes its findings.
 
     Attributes:
         float_graph: the reference graph.
-        quant_graph: its twin.
+        quant_graph: its twin, operators on codes written as QDQ (``graph.expand``).
         pairing: weight pairs, and what was left without a counterpart.
         joined: the layers, in execution order; a layer's position is its index.
         outputs: results at the model's outputs.
@@ -122,10 +122,20 @@ class CheckContext:
     _known: dict[Callable[[CheckContext], Any], Any] = field(
         default_factory=dict, repr=False, compare=False
     )
+    _cures: list[tuple[Finding, Change]] = field(default_factory=list, repr=False, compare=False)
 
     def layer(self, at: int) -> JoinedLayer:
         """The layer at a position."""
         return self.joined[at]
+
+    def cured_by(self, finding: Finding, change: Change) -> Finding:
+        """The finding, with a note of what undoes it and wins its gain (``cure_of``)."""
+        self._cures.append((finding, change))
+        return finding
+
+    def cure_of(self, finding: Finding) -> Change | None:
+        """What undoes a finding, as its check has noted; None where it noted nothing."""
+        return next((change for made, change in self._cures if made is finding), None)
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

@@ -22,8 +22,9 @@ def _dead_output(context: CheckContext) -> Iterator[Finding]:
         layer = context.layers[first]
         where = "" if first == output.layer else f" It dies at {layer.name} ({layer.op})."
         why, advice = _why_dead(context, first)
-        gain = gain_of(context, free(context, [first]))
-        yield DEAD_OUTPUT.found(
+        cure = free(context, [first])
+        gain = gain_of(context, cure)
+        finding = DEAD_OUTPUT.found(
             "fail",
             f"Output {output.name} is {dead} in the quant run only",
             f"The float run reaches {context.layer(output.layer).peak:.3g} there, the quant run is "
@@ -37,6 +38,7 @@ def _dead_output(context: CheckContext) -> Iterator[Finding]:
             gain_db=rounded(gain),
             confidence="high",
         )
+        yield context.cured_by(finding, cure)
 
 
 def _why_dead(context: CheckContext, at: int) -> tuple[str, str]:

@@ -177,7 +177,7 @@ def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
     status = status_of(context, gain)
     if gain is None or status == "info":
         return _without_gain(context, group, cut, parts)
-    return CHECK.found(
+    finding = CHECK.found(
         status,
         _title(context, group),
         _seen(context, group, gain.part),
@@ -187,6 +187,7 @@ def _finding(context: CheckContext, group: Sequence[Mixture]) -> Finding | None:
         gain_db=rounded(gain),
         confidence="high",
     )
+    return context.cured_by(finding, free(context, cut))
 
 
 def _joined_parts(context: CheckContext, mixture: Mixture) -> list[Part]:

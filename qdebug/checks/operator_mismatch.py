@@ -17,11 +17,13 @@ from qdebug.checks.facts.effect import (
     DAMAGED_DB,
     FINE_DB,
     WARN_GAIN_DB,
+    free,
     gain_of,
     rounded,
 )
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.operators import SOUND_DB, Suspect, suspects
+from qdebug.checks.facts.own_values import unfit_for_own_values
 from qdebug.checks.facts.reach import downstream
 from qdebug.checks.facts.task import task_is_harmed
 from qdebug.errors import QdebugError
@@ -47,31 +49,60 @@ def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:
     gains = [_gain(context, group) for group in groups]
     order = sorted(range(len(groups)), key=lambda i: -(g.db if (g := gains[i]) else 0.0))
     for i in order[:NAMED]:
-        yield _finding(context, groups[i], gains[i])
+        yield context.cured_by(_finding(context, groups[i], gains[i]), _cure(context, groups[i]))
+
+
+def _undone(context: CheckContext, group: Sequence[Suspect]) -> Change:
+    """The float model's operators on the twin's own tensors, in place of what these layers compute.
+
+    What comes from the layers before stays as it is, so that the gain is the operator's alone.
+    Where the operators cannot be put there, or do not give the float values of the float run's
+    inputs (they read something that is paired wrongly), these values themselves stand in.
+    """
+    given = Change(given=frozenset(s.at for s in group))
+    at = frozenset(a for s in group for a in (s.at, *s.along))
+    computed = Change(computed=at)
+    what_if = context.what_if
+    if what_if is None or not what_if.is_possible(computed):
+        return given
+    before = frozenset(i for a in at for i in what_if.sources(a)) - at
+    fed = free(context, before).on_top_of(Change(given=before))
+    right, found = gain_of(context, given), gain_of(context, computed.on_top_of(fed))
+    if right is None or found is None or gain_of(context, computed) is None:
+        return given
+    return computed if found.db >= right.db - WORTH_DB else given
+
+
+def _cure(context: CheckContext, group: Sequence[Suspect]) -> Change:
+    """The operators undone, and ranges behind them that hold what they give."""
+    ranges = Change(quantizers=_fitted_behind(context, [s.at for s in group]))
+    return ranges.on_top_of(_undone(context, group))
 
 
 def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
-    """Gain of the float values in place of what these layers compute.
+    """Gain of undoing what these layers compute otherwise.
 
     A twin that was calibrated with the bug in it has its ranges behind the layer: the gain of
     undoing both is taken against widening the ranges alone.
     """
-    given = frozenset(s.at for s in group)
-    alone = gain_of(context, Change(given=given))
+    alone = gain_of(context, _undone(context, group))
     if alone is None or alone.db >= WARN_GAIN_DB:
         return alone
-    fitted = _fitted_behind(context, given)
-    if not fitted:
+    both = _cure(context, group)
+    if not both.quantizers:
         return alone
-    both, ranges = Change(quantizers=fitted, given=given), Change(quantizers=fitted)
+    ranges = Change(quantizers=both.quantizers)
     together = gain_of(context, both, base=ranges)
     return together if together is not None and together.db > alone.db else alone
 
 
 def _fitted_behind(context: CheckContext, start: Iterable[int]) -> dict[int, Quantizer]:
-    """Quantizers of some layers and behind them that cut float values off, wide enough not to."""
+    """Quantizers of some layers and behind them that cut float values off, wide enough not to.
+
+    Those alone that were calibrated with what the layers compute: they fit the twin's own values.
+    """
     found = {}
-    for at in downstream(context.layers, start):
+    for at in downstream(context.layers, start) - context.once(unfit_for_own_values):
         moments, limits = context.layer(at).moments, context.layer(at).range
         quantizer = context.pairing.pairs[at].quantizer
         if moments is None or limits is None or quantizer is None:

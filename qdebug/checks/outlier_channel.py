@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.what_if import Change
+from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext, JoinedLayer
 from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
@@ -34,6 +34,11 @@ HARMED_DB = 18.0
 """SQNR, predicted from the step, below which the other channels are harmed. By judgement."""
 HARMED_WEIGHT_DB = 20.0
 """The same for the other channels of a weight, measured. By judgement."""
+WORTH_DB = 1.0
+"""Weights and tensor together are told if they win so much more than one alone. By judgement."""
+TOGETHER = (
+    " The layer's weights and its tensor have to be mended together: both in float win {db:.1f} dB."
+)
 TRIED_OUTLIERS = 4
 """Layers whose gain is computed: it bounds what the check costs."""
 
@@ -95,20 +100,20 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         return
     yield from _in_weights(context)
     tried = find_outliers(context)[:TRIED_OUTLIERS]
-    gains = gains_of(context, [free(context, [item.at]) for item in tried])
-    for item, gain in zip(tried, gains, strict=True):
+    for item, (cure, gain) in zip(tried, _cures(context, tried), strict=True):
         status = status_of(context, gain)
         if status == "info":
             continue
         layer = context.layer(item.at)
         which = name_channels(item.channels)
         others = len(layer.channel_peaks) - len(item.channels)
-        yield CHECK.found(
+        both = TOGETHER.format(db=gain.db) if cure.weights and gain is not None else ""
+        finding = CHECK.found(
             status,
             f"{layer.name}: channel {which} reaches {item.peak:.3g}, the others {item.median:.3g}",
             f"One scale serves all channels: a step of {item.step:.3g} is set by channel {which} "
             f"and leaves {item.rest_db:.1f} dB of the other {others} "
-            f"channels. Layers after it only show the damage.",
+            f"channels. Layers after it only show the damage.{both}",
             f"Equalize `{layer.name}` with the layer after it (divide these channels of its weight "
             "and bias, multiply the matching inputs of the next), or give this tensor 16 bits, or "
             "keep it in float.",
@@ -121,6 +126,24 @@ def _run(context: CheckContext) -> Iterator[Finding]:
             gain_db=rounded(gain),
             confidence="high",
         )
+        yield context.cured_by(finding, cure)
+
+
+def _cures(context: CheckContext, outliers: Sequence[Outlier]) -> list[tuple[Change, Gain | None]]:
+    """What wins most for each: its tensor in float, or its tensor and its layer's weights.
+
+    A channel that is loud in the weights is loud in the tensor: with one of the two mended the
+    other still spoils the layer, and each alone may win nothing.
+    """
+    alone = [free(context, [item.at]) for item in outliers]
+    both = [free(context, [item.at], weights=True) for item in outliers]
+    gains = gains_of(context, [*alone, *both])
+    found = []
+    for i, change in enumerate(alone):
+        one, two = gains[i], gains[len(alone) + i]
+        together = two is not None and (one is None or two.db >= one.db + WORTH_DB)
+        found.append((both[i], two) if together else (change, one))
+    return found
 
 
 def _channel_bars(layer: JoinedLayer) -> Evidence:
@@ -139,7 +162,14 @@ def _in_weights(context: CheckContext) -> Iterator[Finding]:
     if not found:
         return
     layers = context.once(layers_of_nodes)
-    gain = gain_of(context, Change(weights=frozenset(pair.node for pair, _, _ in found)))
+    touched = [layers[pair.node] for pair, _, _ in found if pair.node in layers]
+    weights = Change(weights=frozenset(pair.node for pair, _, _ in found))
+    cure, gain = weights, gain_of(context, weights)
+    both = free(context, touched).on_top_of(weights)
+    together = gain_of(context, both) if both.free else None
+    is_both = together is not None and (gain is None or together.db >= gain.db + WORTH_DB)
+    if is_both:
+        cure, gain = both, together
     status = status_of(context, gain)
     if status == "info":
         return
@@ -149,12 +179,14 @@ def _in_weights(context: CheckContext) -> Iterator[Finding]:
         for pair, loud, db in found
     ]
     columns = ["layer", "channels that set the scale", "SQNR of the others, dB"]
-    yield CHECK.found(
+    more = TOGETHER.format(db=gain.db) if is_both and gain is not None else ""
+    finding = CHECK.found(
         status,
         f"{len(found)} layers have one weight scale where every channel needs its own",
-        f"In {rows[0][0]} channel {rows[0][1]} sets the scale; the others keep {rows[0][2]} dB.",
+        f"In {rows[0][0]} channel {rows[0][1]} sets the scale; the others keep {rows[0][2]} dB."
+        f"{more}",
         "Quantize weights per channel (`per_channel=True` in ONNX Runtime), or equalize.",
-        layers=[layers[pair.node] for pair, _, _ in found if pair.node in layers],
+        layers=touched,
         evidence=[
             Evidence("table", "Weights with outlier channels", {"columns": columns, "rows": rows}),
             *gain_evidence(context, gain),
@@ -163,6 +195,7 @@ def _in_weights(context: CheckContext) -> Iterator[Finding]:
         gain_db=rounded(gain),
         confidence="high",
     )
+    yield context.cured_by(finding, cure)
 
 
 def weight_outliers(context: CheckContext) -> list[tuple[WeightPair, Sequence[int], float]]:

@@ -28,12 +28,13 @@ def _mismatch_finding(context: CheckContext, item: QdqMismatch) -> Finding:
     layers = _reached(context, item.dequantize.outputs[0], own)
     what_if = context.what_if
     usable = [at for at in own if what_if is not None and what_if.can_free(at)]
-    gain = gain_of(context, Change(quantizers={at: item.written for at in usable[:1]}))
+    cure = Change(quantizers={at: item.written for at in usable[:1]})
+    gain = gain_of(context, cure)
     users = ", ".join(
         n.label for n in context.quant_graph.consumer_nodes(item.dequantize.outputs[0])
     )
     difference = _describe(item.written, item.read)
-    return QDQ_MISMATCH.found(
+    finding = QDQ_MISMATCH.found(
         structural_status(context, gain) if usable else "fail",
         f"{raw}: Q and DQ disagree ({difference}), read by {users or 'the output'}",
         f"{item.quantize.label} writes codes with {_parameters(item.written)}, "
@@ -59,6 +60,7 @@ def _mismatch_finding(context: CheckContext, item: QdqMismatch) -> Finding:
         gain_db=rounded(gain),
         confidence="high",
     )
+    return context.cured_by(finding, cure)
 
 
 def _reached(context: CheckContext, read: str, own: list[int]) -> list[int]:

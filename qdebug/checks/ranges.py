@@ -147,7 +147,7 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
         return
     wording = _clipped_words if check is CLIPPING else _wide_words
     title, seen, advice = wording(context, worst)
-    yield check.found(
+    finding = check.found(
         status,
         title,
         seen,
@@ -157,6 +157,7 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
         gain_db=rounded(gain),
         confidence="high",
     )
+    yield context.cured_by(finding, _better(context, tried))
 
 
 def _status(context: CheckContext, tried: Sequence[Unfit], gain: Gain | None) -> FindingStatus:

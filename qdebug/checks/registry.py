@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import qdebug.checks
 from qdebug.checks.check import Check, run_check
 from qdebug.checks.context import CheckContext
+from qdebug.checks.hidden import hidden_findings
 from qdebug.checks.settle import settle
 from qdebug.checks.weigh import weigh
 from qdebug.errors import UsageError
@@ -46,9 +47,25 @@ def run_checks(context: CheckContext) -> list[Finding]:
         checks.append(check)
     for check in checks:
         findings.extend(run_check(check, context))
+    settled = settle(findings, context.layers, kinds)
+    hidden = hidden_findings(context, checks, zip(findings, settled, strict=True))
     agrees = context.task is not None and context.task.agrees
-    settled = weigh(settle(findings, context.layers, kinds), context.limits, agrees)
-    return sorted(settled, key=_rank)
+    weighed = weigh([*_without(settled, hidden), *hidden], context.limits, agrees)
+    first = len(weighed) - len(hidden)
+    order = sorted(range(len(weighed)), key=lambda i: _rank(weighed[i], i >= first))
+    return [weighed[i] for i in order]
+
+
+def _without(findings: Sequence[Finding], hidden: Sequence[Finding]) -> list[Finding]:
+    """The findings but for those of which a hidden one says more: remarks, or that it passed."""
+    said = {(f.slug, f.layers[:1]) for f in hidden}
+    slugs = {f.slug for f in hidden}
+    return [
+        f
+        for f in findings
+        if not (f.status == "pass" and f.slug in slugs)
+        and not (f.status == "info" and (f.slug, f.layers[:1]) in said)
+    ]
 
 
 def _plugin(name: str, kinds: Mapping[str, Kind]) -> Check:
@@ -77,6 +94,7 @@ def _broken(name: str, error: UsageError) -> Finding:
     return kind.found("error", title, error.message, error.hint or "reinstall the plug-in")
 
 
-def _rank(finding: Finding) -> tuple[int, float, str]:
+def _rank(finding: Finding, is_hidden: bool) -> tuple[int, bool, float, str]:
+    """A fault that another hides is the smaller one, whatever it wins once that is undone."""
     order = ("fail", "error", "warn", "info", "pass", "not_applicable")
-    return order.index(finding.status), -(finding.gain_db or 0.0), finding.id
+    return order.index(finding.status), is_hidden, -(finding.gain_db or 0.0), finding.id

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.what_if import Change, Gain
+from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import gain_of, rounded, structural_status
@@ -84,11 +84,9 @@ def _weight_mismatch(context: CheckContext) -> Iterator[Finding]:
 
 def _mismatch(context: CheckContext, item: WeightDifference) -> Finding:
     label, role = context.float_graph.nodes[item.pair.node].label, item.pair.role
-    gain = gain_of(context, Change(weights=frozenset({item.pair.node})))
     return _mismatch_finding(
         context,
         [item],
-        gain,
         f"{label}: the {role} is not the float model's ({item.detail})",
         f"In {_which(item)} the dequantized {role} ({item.pair.quant_tensor}) is {item.detail} "
         f"against {item.pair.float_tensor}: SQNR {item.worst_db:.1f} dB at worst, where rounding "
@@ -100,12 +98,11 @@ def _mismatch(context: CheckContext, item: WeightDifference) -> Finding:
 
 def _many_mismatches(context: CheckContext, items: Sequence[WeightDifference]) -> Finding:
     worst = sorted(items, key=lambda item: item.worst_db)
-    nodes = frozenset(item.pair.node for item in items)
+    nodes = {item.pair.node for item in items}
     label = context.float_graph.nodes[worst[0].pair.node].label
     return _mismatch_finding(
         context,
         worst,
-        gain_of(context, Change(weights=nodes)),
         f"{len(nodes)} layers have a weight or bias that is not the float model's",
         f"Worst in {label}: {_which(worst[0])} of its {worst[0].pair.role} "
         f"({worst[0].pair.quant_tensor}) are {worst[0].detail}, SQNR {worst[0].worst_db:.1f} dB; "
@@ -119,12 +116,13 @@ def _many_mismatches(context: CheckContext, items: Sequence[WeightDifference]) -
 def _mismatch_finding(
     context: CheckContext,
     items: Sequence[WeightDifference],
-    gain: Gain | None,
     title: str,
     seen: str,
     advice: str,
 ) -> Finding:
-    return WEIGHT_MISMATCH.found(
+    cure = Change(weights=frozenset(item.pair.node for item in items))
+    gain = gain_of(context, cure)
+    finding = WEIGHT_MISMATCH.found(
         structural_status(context, gain),
         title,
         seen,
@@ -138,6 +136,7 @@ def _mismatch_finding(
         gain_db=rounded(gain),
         confidence="high",
     )
+    return context.cured_by(finding, cure)
 
 
 def _which(item: WeightDifference) -> str:

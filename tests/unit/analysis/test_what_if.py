@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 
 from qdebug.analysis.what_if import Change, Part, WhatIf
 from qdebug.capture.session import SessionSettings
-from tests.support.pairs_of_models import LoadedPair, detector
+from qdebug.graph.pairs import Quantizer
+from tests.support.pairs_of_models import LoadedPair, detector, load_pair
 from tests.support.running import direct_sqnr, run_tensors
 
 
@@ -100,3 +102,53 @@ def test_the_float_value_in_place_of_a_layer_s_result(pair: LoadedPair) -> None:
     rounded = (codes - int(quantizer.zero_point)) * float(quantizer.scale)
     assert given == pytest.approx(direct_sqnr(reference, rounded), abs=0.1)
     assert given > output_db(runs, pair, Change())
+
+
+def test_the_float_models_operator_undoes_another_one(pair: LoadedPair, tmp_path: Path) -> None:
+    """The nodes of the float graph, on the twin's own tensors, in place of a Conv with other pads.
+
+    They give what the sound twin's give, but for the weights, which are float.
+    """
+    model = onnx.load(str(pair.quant_graph.path))
+    conv = [n for n in model.graph.node if n.op_type == "Conv" and n.name][8]
+    pads = next(a for a in conv.attribute if a.name == "pads")
+    pads.ints[:] = [0, 0, 2, 2]
+    file = tmp_path / "quant.onnx"
+    onnx.save(model, file)
+    faulty = load_pair(pair.float_graph.path, file, pair.feeds)
+    runs, sound = what_if(faulty), what_if(pair)
+    maker = next(n for n in pair.float_graph.nodes if n.name == conv.name)
+    at = next(
+        i
+        for i, p in enumerate(faulty.pairing.pairs)
+        if pair.float_graph.producer.get(p.float_tensor) == maker
+    )
+    undone = Change(computed=frozenset({at}))
+    assert runs.is_possible(undone)
+    assert output_db(runs, faulty, Change()) < output_db(sound, pair, Change()) - 3
+    expected = output_db(sound, pair, Change(weights=frozenset({maker.index})))
+    assert output_db(runs, faulty, undone) == pytest.approx(expected, abs=1.5)
+    assert maker.reads[0] in {faulty.pairing.pairs[i].float_tensor for i in runs.sources(at)}
+
+
+def test_gains_on_top_of_a_change(pair: LoadedPair) -> None:
+    runs = what_if(pair)
+    first, second = last_layers(runs, pair, 2)
+    (name,) = pair.float_graph.outputs
+    above = runs.on_top_of(first)
+    gain = above.gain(second, [Part(name)])
+    assert gain is not None
+    assert gain.before == output_db(runs, pair, first)
+    assert gain.after == output_db(runs, pair, second.on_top_of(first))
+    assert above.outcome(Change()) is runs.outcome(first)
+
+
+def test_a_change_on_top_has_its_way() -> None:
+    own, other = (Quantizer("uint8", np.float32(s), np.int64(0), None, 0, 255) for s in (1.0, 2.0))
+    below = Change(free=frozenset({1, 2}), quantizers={3: other, 4: other})
+    above = Change(free=frozenset({3}), quantizers={1: own, 4: own})
+    both = above.on_top_of(below)
+    assert both.free == {2, 3}
+    assert both.quantizers == {1: own, 4: own}
+    assert not Change()
+    assert both

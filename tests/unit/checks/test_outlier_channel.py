@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+from onnxruntime import quantization as q
 
 from qdebug.checks.outlier_channel import find_outliers
-from tests.support.checked import finding, layer_names, sample_run
+from qdebug.run.model import Run
+from tests.support.checked import finding, layer_names, net_run, sample_run
 from tests.support.contexts import check_context, measured, step_of
+from tests.support.editor import Editor
+from tests.support.flavours.quantizers import Desk, copied, quiet, static
+from tests.support.nets import NetBuilder, sample_inputs
+from tests.support.planting.weights import scale_channel
 
 EARLY = "/features/features.1/dw/conv/Conv"
 
@@ -56,3 +65,40 @@ def test_the_outlier_channel_is_named_and_explains_the_wide_range() -> None:
 
 def test_without_it() -> None:
     assert finding(sample_run("classifier-int8"), "outlier-channel").status == "pass"
+
+
+def loud_channel(times: float) -> Run:
+    """A channel that is loud in a Conv's weights, under one scale, and so in the Conv's tensor.
+
+    The next Conv reads it with as much less, so that the float model computes what it did.
+    """
+    b = NetBuilder(3)
+    x = str(b.op("Relu", b.conv(b.input("image", [1, 3, 24, 24]), 3, 8)))
+    loud = str(b.op("Relu", b.conv(x, 8, 8)))
+    float_model = b.model(str(b.op("Relu", b.conv(loud, 8, 8))))
+    editor = Editor(float_model)
+    convs = [node for node in editor.graph.node if node.op_type == "Conv"]
+    for slot in (1, 2):
+        scale_channel(editor, convs[1].input[slot], 5, times)
+    weight = np.array(editor.value(convs[2].input[1]))
+    weight[:, 5] /= np.float32(times)
+    editor.set(convs[2].input[1], weight)
+    feeds = sample_inputs(editor.model, 4, 3)
+    with tempfile.TemporaryDirectory() as name, quiet():
+        quant = static(weight_type=q.QuantType.QInt8)(
+            copied(editor.model), Desk(Path(name), tuple(feeds))
+        )
+    return net_run(editor.model, quant, *feeds[:2])
+
+
+def test_weights_and_tensor_are_tried_together() -> None:
+    found = finding(loud_channel(200.0), "outlier-channel")
+    assert found.status in ("fail", "warn")
+    assert "have to be mended together" in found.seen
+    assert found.gain_db is not None
+    assert found.gain_db > 6
+
+
+def test_an_even_layer_needs_neither() -> None:
+    found = finding(loud_channel(1.0), "outlier-channel")
+    assert found.status == "pass"

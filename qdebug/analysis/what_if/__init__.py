@@ -1,0 +1,15 @@
+"""What if: the quant graph with some of its quantization undone or done otherwise, run again.
+
+This is how an estimated gain is computed rather than guessed: the same samples, the same
+simulation, one thing changed, and the error at the model's outputs before and after. A tensor is
+freed by letting its consumers read what comes before its Q/DQ pair, a weight by putting the float
+model's in its place, a range by another Q/DQ pair.
+"""
+
+from __future__ import annotations
+
+from qdebug.analysis.what_if.changes import Change, Gain, Outcome, Part
+from qdebug.analysis.what_if.replacing import in_quant_layout
+from qdebug.analysis.what_if.runs import SAMPLES, WhatIf
+
+__all__ = ["SAMPLES", "Change", "Gain", "Outcome", "Part", "WhatIf", "in_quant_layout"]

@@ -1,0 +1,119 @@
+"""What can be done otherwise in a quant graph, and what it wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from qdebug.graph.pairs import Quantizer
+from qdebug.metrics.metric import sqnr_db
+from qdebug.metrics.moments import Moments
+
+LOW_DB, HIGH_DB = -20.0, 60.0
+"""SQNR is cut to these ends before a gain is taken: beyond them differences mean nothing. By
+judgement."""
+COUNTED_DB = 35.0
+"""A gain counts where the output has less than this: above, quantization does no harm. By
+judgement."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is done otherwise than in the quant graph.
+
+    Attributes:
+        free: positions of pairs whose tensor is not quantized.
+        weights: indices of float nodes whose weight and bias are the float model's.
+        quantizers: pair position to the quantizer it gets instead of its own.
+        given: positions of pairs whose layer's result is replaced by the float run's value, which
+            then goes through the layer's own quantizer.
+        computed: positions of pairs whose layer's result is replaced by what the float model's own
+            nodes and weights make of the twin's tensors; then as with ``given``.
+    """
+
+    free: frozenset[int] = frozenset()
+    weights: frozenset[int] = frozenset()
+    quantizers: Mapping[int, Quantizer] = field(default_factory=dict)
+    given: frozenset[int] = frozenset()
+    computed: frozenset[int] = frozenset()
+
+    @property
+    def key(self) -> str:
+        """Equal for equal changes."""
+        quantizers = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]
+        sets = (self.free, self.weights, self.given, self.computed)
+        return str((quantizers, *map(sorted, sets)))
+
+    def __bool__(self) -> bool:
+        """Whether anything is done otherwise."""
+        return self != Change()
+
+    def on_top_of(self, other: Change) -> Change:
+        """Both; where the two treat one tensor otherwise, this change has its way."""
+        quantizers = {at: q for at, q in other.quantizers.items() if at not in self.free}
+        return Change(
+            self.free | (other.free - set(self.quantizers)),
+            self.weights | other.weights,
+            {**quantizers, **self.quantizers},
+            self.given | other.given,
+            self.computed | other.computed,
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some channels of one output, measured as one.
+
+    Attributes:
+        output: its name in the float graph.
+        channels: which ones; None for all.
+    """
+
+    output: str
+    channels: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Error at the outputs.
+
+    Attributes:
+        moments: by float output name, a row for every channel.
+    """
+
+    moments: Mapping[str, Moments]
+
+    def sqnr_db(self, part: Part) -> float:
+        """SQNR of a part of an output, dB."""
+        whole = self.moments[part.output]
+        chosen = whole if part.channels is None else whole.rows(part.channels)
+        total = chosen.total()
+        if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
+            return float("nan")
+        return float(sqnr_db(total)[0])
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a change wins at the part of the outputs where it wins most.
+
+    Attributes:
+        part: which part.
+        before: SQNR there as the quant model is, dB.
+        after: SQNR there with the change, dB.
+    """
+
+    part: Part
+    before: float
+    after: float
+
+    @property
+    def db(self) -> float:
+        """Gain in dB."""
+        return _bounded(self.after) - _bounded(self.before)
+
+
+def _bounded(db: float) -> float:
+    return LOW_DB if np.isnan(db) else float(np.clip(db, LOW_DB, HIGH_DB))

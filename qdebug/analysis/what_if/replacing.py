@@ -1,0 +1,245 @@
+"""Writes a change into a quant graph: what is read in place of what."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.analysis.what_if.changes import Change
+from qdebug.analysis.what_if.computing import FloatLayers
+from qdebug.graph.model import Graph, Node
+from qdebug.graph.operators import (
+    BETWEEN_Q_AND_DQ_IN_PLACE,
+    CLIPPING,
+    DEQUANTIZE_OPS,
+    QUANTIZE_OPS,
+)
+from qdebug.graph.pairs import Pair, Pairing, WeightPair
+from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.graph.walk import walk
+
+Array = npt.NDArray[Any]
+_FLOAT = 1  # onnx.TensorProto.FLOAT
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """What stands in for some tensors.
+
+    Attributes:
+        readings: tensors whose consumers read something else.
+        raw: tensor that it is made of.
+        new: what they read instead.
+        emit: adds the nodes that make ``new``, once ``raw`` is there.
+    """
+
+    readings: Sequence[str]
+    raw: str
+    new: str
+    emit: Callable[[], None]
+
+
+class Replacements:
+    """What a change replaces in a quant graph.
+
+    Args:
+        graphs: float and quant graph.
+        pairing: of the two.
+        shape_of: shape of a pair's float tensor by its position; None where it is not known.
+    """
+
+    def __init__(
+        self,
+        graphs: tuple[Graph, Graph],
+        pairing: Pairing,
+        shape_of: Callable[[int], tuple[int, ...] | None],
+    ) -> None:
+        self.float_graph, self.quant_graph = graphs
+        self.pairs, self.weights = pairing.pairs, pairing.weights
+        self.shape_of = shape_of
+        self.float_layers = FloatLayers(graphs, pairing.pairs)
+
+    def can_free(self, at: int) -> bool:
+        """Whether a pair's tensor can be taken out of quantization."""
+        return bool(self.readings(self.pairs[at]))
+
+    def is_possible(self, change: Change) -> bool:
+        """Whether a change touches anything in this graph."""
+        if any(self.can_free(at) for at in change.free | set(change.quantizers)):
+            return True
+        if any(self.shape_of(at) is not None for at in change.given):
+            return True
+        if any(self.float_layers.can_be_written(at) for at in change.computed):
+            return True
+        weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
+        return any(_dequantized(self.quant_graph, tensor) for tensor in weights)
+
+    def all(
+        self, change: Change, builder: PartBuilder, renames: Mapping[str, str]
+    ) -> list[Replacement]:
+        """Everything that a change replaces; inputs and constants of it are added at once.
+
+        Args:
+            change: what to do otherwise.
+            builder: of the changed graph.
+            renames: readings to what is read instead, filled when nodes are emitted.
+        """
+        positions = sorted(change.free | set(change.quantizers))
+        found = [self._float_value(at, builder) for at in sorted(change.given)]
+        computed = sorted(change.computed - change.given)
+        found += [self._float_layer(at, renames, builder) for at in computed]
+        found += [self._activation(at, change, builder) for at in positions]
+        weights = [w for w in self.weights if w.node in change.weights]
+        return found + [r for w in weights if (r := self._float_weight(w, builder)) is not None]
+
+    def _activation(self, at: int, change: Change, builder: PartBuilder) -> Replacement:
+        pair, quantizer = self.pairs[at], change.quantizers.get(at)
+        folded, tag = self._folded(pair), f"what-if/{at}"
+        raw = _given_value(at) if at in change.given | change.computed else pair.raw
+        new = raw if folded is None else f"{PREFIX}{tag}/activation"
+
+        def emit() -> None:
+            if folded is not None:
+                _emit_activation(self.float_graph, folded, raw, tag, builder)
+            if quantizer is not None:
+                codes = builder.quantization("QuantizeLinear", new, quantizer, f"{tag}/q")
+                builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
+
+        read = new if quantizer is None else f"{PREFIX}{tag}/dq"
+        return Replacement(self.readings(pair), pair.raw, read, emit)
+
+    def _float_value(self, at: int, builder: PartBuilder) -> Replacement:
+        """The float run's value where the layer's result was."""
+        pair, shape = self.pairs[at], self.shape_of(at)
+        name = builder.add_input(given_input(at), _FLOAT, shape)
+        known = self.quant_graph.type_of(pair.raw)
+        form = pair.raw_form
+        held = builder.encode(name, form, known.elem_type, known.fixed_shape, f"what-if/given/{at}")
+        copy = _given_value(at)
+        return Replacement(
+            [pair.raw], pair.raw, copy, lambda: _nothing(builder.emit("Identity", [held], copy))
+        )
+
+    def _float_layer(
+        self, at: int, renames: Mapping[str, str], builder: PartBuilder
+    ) -> Replacement:
+        """What the float nodes make of the twin's tensors where the layer's result was."""
+        pair, copy = self.pairs[at], _given_value(at)
+        known = self.quant_graph.type_of(pair.raw)
+
+        def emit() -> None:
+            made = self.float_layers.write(at, renames, builder)
+            tag = f"what-if/given/{at}"
+            kind, shape = known.elem_type, known.fixed_shape
+            held = builder.encode(made, pair.raw_form, kind, shape, tag)
+            builder.emit("Identity", [held], copy)
+
+        return Replacement([pair.raw], pair.raw, copy, emit)
+
+    def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> Replacement | None:
+        readings = _dequantized(self.quant_graph, weight.quant_tensor)
+        value = in_quant_layout(weight, self.quant_graph) if readings else None
+        if value is None:
+            return None
+        name = builder.constant(f"{PREFIX}what-if/weight/{weight.quant_tensor}", value)
+        return Replacement(readings, weight.quant_tensor, name, _nothing)
+
+    def readings(self, pair: Pair) -> list[str]:
+        """What stands for a pair's tensor behind its quantizers."""
+        if pair.raw_form.quantizer is not None:
+            return []
+        return _dequantized(self.quant_graph, pair.raw)
+
+    def _folded(self, pair: Pair) -> Node | None:
+        """The float activation that the quant graph leaves to the Q/DQ pair, if any."""
+        maker = self.float_graph.producer.get(pair.float_tensor)
+        source = self.quant_graph.producer.get(pair.raw)
+        if maker is None or maker.op not in CLIPPING:
+            return None
+        if source is not None and source.op in CLIPPING | {"FusedConv"}:
+            return None
+        return maker
+
+
+def in_quant_layout(weight: WeightPair, graph: Graph) -> Array | None:
+    """The float model's weight as the quant graph's node reads it; None where it cannot be had."""
+    value = weight.reference
+    target = graph.type_of(weight.quant_tensor).fixed_shape
+    if target is None or value.size != int(np.prod(target)):
+        return None
+    flipped = value.ndim == 2 and value.shape[::-1] == target
+    if flipped and (value.shape != target or _is_transposed(weight, graph)):
+        value = value.T
+    return np.ascontiguousarray(value.reshape(target), np.float32)
+
+
+def _is_transposed(weight: WeightPair, graph: Graph) -> bool:
+    """Whether a square weight is stored the other way round: the codes tell."""
+    codes = graph.constant(weight.quant_tensor)
+    if codes is None:
+        return False
+    stored = codes.astype(np.float64)
+    stored -= stored.mean()
+    value = weight.quant_value.astype(np.float64)
+    return float((stored * value.T).sum()) > float((stored * value).sum())
+
+
+def _dequantized(graph: Graph, raw: str) -> list[str]:
+    """Tensors that stand for ``raw`` after quantization, whatever the number of its Q/DQ pairs."""
+    codes = [node.outputs[0] for node in _readers(graph, raw) if node.op in QUANTIZE_OPS]
+    codes += [raw] if raw in graph.initializers else []
+
+    def held_in_place(tensor: str) -> list[str]:
+        readers = _readers(graph, tensor) if tensor != raw else []
+        return [n.outputs[0] for n in readers if n.op in BETWEEN_Q_AND_DQ_IN_PLACE]
+
+    readers = (node for tensor in walk(codes, held_in_place) for node in _readers(graph, tensor))
+    return sorted({node.outputs[0] for node in readers if node.op in DEQUANTIZE_OPS})
+
+
+def _readers(graph: Graph, tensor: str) -> list[Node]:
+    """The nodes that compute on the tensor: it is their first operand."""
+    return [node for node in graph.consumer_nodes(tensor) if node.inputs[0] == tensor]
+
+
+def _emit_activation(graph: Graph, node: Node, value: str, tag: str, builder: PartBuilder) -> str:
+    name = f"{PREFIX}{tag}/activation"
+    if node.op == "Relu":
+        return builder.emit("Relu", [value], name)
+    low, high = clip_bounds(graph, node)
+    ends = [
+        builder.constant(f"{PREFIX}{tag}/{end}", np.asarray(bound, np.float32))
+        for end, bound in (("low", low), ("high", high))
+    ]
+    if builder.graph.opset < 11:
+        return builder.emit("Clip", [value], name, min=low, max=high)
+    return builder.emit("Clip", [value, *ends], name)
+
+
+def clip_bounds(graph: Graph, node: Node) -> tuple[float, float]:
+    """The two ends of a ``Clip``, of any opset."""
+    largest = float(np.finfo(np.float32).max)
+    given = [node.attributes.get("min", -largest), node.attributes.get("max", largest)]
+    for slot, tensor in enumerate(node.inputs[1:3]):
+        value = graph.constant(tensor) if tensor else None
+        if value is not None:
+            given[slot] = float(value.reshape(()))
+    return float(given[0]), float(given[1])
+
+
+def _nothing(*_: object) -> None:
+    """Emits nothing: what is read instead is there already."""
+
+
+def _given_value(at: int) -> str:
+    """That value in the quant graph's form."""
+    return f"{PREFIX}what-if/given/{at}/value"
+
+
+def given_input(at: int) -> str:
+    """The model input that takes a pair's float value."""
+    return f"{PREFIX}what-if/float/{at}"

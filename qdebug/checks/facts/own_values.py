@@ -1,0 +1,80 @@
+"""Ranges that do not fit the quant run's own values either: no calibration set them so.
+
+Behind an operator that computes something else the twin's values are others than the float run's,
+and a twin calibrated with the error in it has ranges for those. A range that does not fit even
+these is a fault of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.capture.fetch import Fetcher
+from qdebug.checks.context import CheckContext
+from qdebug.errors import QdebugError
+from qdebug.metrics.sqnr import level_db
+
+FILLED = 0.25
+"""Share of a range that the values it was calibrated on fill at least: two bits stay unused, as in
+``REMARKABLE_DB`` of the ranges. By judgement."""
+
+CUT_DB = 15.0
+"""SQNR that a range leaves at least of the values it was calibrated on: a percentile cuts off
+less, and so does what the twin's own rounding adds at the ends. By judgement: ``DAMAGED_DB``."""
+
+
+def unfit_for_own_values(context: CheckContext) -> frozenset[int]:
+    """Layers whose range is far wider than the quant run's values, or cuts many of them off.
+
+    Judged on the first sample, and between the float values' ends: beyond those a range may stand
+    for an activation.
+    """
+    left = [at for at in range(len(context.layers)) if _is_left(context, at)]
+    own = _own_values(context, left)
+    cut = {at for at, values in own.items() if _cuts(context, at, values)}
+    return frozenset(cut | {at for at in range(len(context.layers)) if _is_empty(context, at)})
+
+
+def _is_left(context: CheckContext, at: int) -> bool:
+    """Whether float values lie beyond a layer's range."""
+    limits, moments = context.layer(at).range, context.layer(at).moments
+    if limits is None or moments is None or context.layer(at).pair.raw_form.quantizer is not None:
+        return False
+    total = moments.total()
+    return limits.is_left_by(float(total.min_f[0]), float(total.max_f[0]))
+
+
+def _is_empty(context: CheckContext, at: int) -> bool:
+    limits, moments = context.layer(at).range, context.layer(at).moments
+    if limits is None or moments is None:
+        return False
+    total = moments.total()
+    return float(total.max_q[0] - total.min_q[0]) < FILLED * (limits.high - limits.low)
+
+
+def _own_values(context: CheckContext, positions: Sequence[int]) -> Mapping[int, npt.NDArray[Any]]:
+    """What the quant run has before the quantizers of some layers."""
+    what_if = context.what_if
+    if what_if is None or not positions:
+        return {}
+    fetcher = Fetcher(context.quant_graph, what_if.settings[1])
+    names = {at: context.layer(at).pair.raw for at in positions}
+    try:
+        found = fetcher.values(list(names.values()), what_if.feeds[0][1])
+    except QdebugError:
+        return {}
+    return {at: found[name] for at, name in names.items() if name in found}
+
+
+def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
+    limits, moments = context.layer(at).range, context.layer(at).moments
+    if limits is None or moments is None or not values.size:
+        return False
+    total = moments.total()
+    own = np.clip(values.astype(np.float64), float(total.min_f[0]), float(total.max_f[0]))
+    cut = own - np.clip(own, limits.low, limits.high)
+    return level_db(float(np.mean(own**2)), float(np.mean(cut**2))) < CUT_DB
