@@ -41,6 +41,7 @@ from qdebug.comparison.sides import (
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
 from qdebug.graph.describe import describe
+from qdebug.graph.expand import Expansion, expand
 from qdebug.graph.load import check_unchanged
 from qdebug.graph.pairs import Pairing
 from qdebug.options import CompareOptions, takes
@@ -108,13 +109,14 @@ class _Comparison:
         self.input_findings = gate.findings()
         self.fed_picture = gate.fed_picture()
         pairing = self._pair(first)
+        expansion = expand(self.quant.graph)
         with self._capture(pairing, first, len(samples)) as capture:
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
             outputs = OutputRuns(
                 (self.float, self.quant),
                 (self.settings[0], self.settings[1]),
-                pairing,
+                (pairing, expansion),
                 len(samples),
                 self.request.task,
                 self.request.ceiling,
@@ -124,11 +126,11 @@ class _Comparison:
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
         self.progress.stage("checking")
-        context = self._context(pairing, capture.stats, layers, outputs, samples)
+        context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
         findings = run_checks(context)
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         context = dataclasses.replace(
-            context, joined=join_layers(pairing.pairs, capture.stats, layers)
+            context, joined=join_layers(context.pairing.pairs, capture.stats, layers)
         )
         return self._finish(context, findings, outputs)
 
@@ -249,23 +251,26 @@ class _Comparison:
 
     def _context(
         self,
-        pairing: Pairing,
+        pairs: tuple[Pairing, Expansion],
         stats: Sequence[LayerStats],
         layers: Sequence[Layer],
         runs: OutputRuns,
         samples: Sequence[Sample],
     ) -> CheckContext:
+        """What the checks see: the numbers of the graph as it is, and the graph written as QDQ."""
+        measured, expansion = pairs
+        pairing = expansion.pairing(measured)
         return CheckContext(
             float_graph=self.float.graph,
-            quant_graph=self.quant.graph,
+            quant_graph=expansion.graph,
             pairing=pairing,
             joined=join_layers(pairing.pairs, stats, layers),
-            outputs=make_outputs(self.float.graph, layers, pairing, runs.deployed, runs.ceiling),
+            outputs=make_outputs(self.float.graph, layers, measured, runs.deployed, runs.ceiling),
             samples=self.infos,
             limits=self.request.limits,
             vendor=self.request.vendor,
             what_if=WhatIf(
-                (self.float.graph, self.quant.graph),
+                (self.float.graph, expansion.graph),
                 pairing,
                 runs.deployed.outputs,
                 lambda number: self._feeds(samples[number]),

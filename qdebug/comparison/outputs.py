@@ -14,6 +14,7 @@ from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
 from qdebug.capture.deployed import DeployedOutputs, deployed_samples
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sides import Side
+from qdebug.graph.expand import Expansion
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
@@ -30,7 +31,7 @@ class OutputRuns:
     Args:
         sides: float and quant.
         settings: how the two are run.
-        pairing: of the graphs.
+        pairs: the graphs' pairing, and the quant graph written as QDQ.
         samples: number of samples to come.
         task: see ``choose_task``.
         ceiling: run the quant model with 16-bit codes too.
@@ -43,15 +44,19 @@ class OutputRuns:
         self,
         sides: tuple[Side, Side],
         settings: tuple[SessionSettings, SessionSettings],
-        pairing: Pairing,
+        pairs: tuple[Pairing, Expansion],
         samples: int,
         task: str | None,
         ceiling: bool,
     ) -> None:
         graphs = sides[0].graph, sides[1].graph
+        pairing, expansion = pairs
         names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
         self.deployed = DeployedOutputs(*graphs, settings, names)
-        self.ceiling = Ceiling(graphs[1], pairing, settings[1], names) if ceiling else None
+        self.ceiling = None
+        if ceiling:
+            wide = expansion.graph, expansion.pairing(pairing)
+            self.ceiling = Ceiling(*wide, settings[1], names)
         size = next((item.size for item in sides[0].contract.inputs if item.size), None)
         metadata = {**graphs[1].metadata, **graphs[0].metadata}
         self.task = TaskWatch(task, size, metadata, prior_constants(graphs[0]))
