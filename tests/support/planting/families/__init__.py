@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from tests.support.planting.families.converter import plant as converter
 from tests.support.planting.families.family import Family, Planting, Subject, Truth, UnsuitableError
+from tests.support.planting.families.pairs import plant as pair
+from tests.support.planting.families.qoperator import plant as qoperator
+from tests.support.planting.families.qoperator import sound as qoperator_sound
 from tests.support.planting.families.rewrites import plant as rewrite
 
-FAMILIES: dict[str, Family] = {"converter": converter}
+FAMILIES: dict[str, Family] = {"converter": converter, "pair": pair, "qoperator": qoperator}
 """Faults by family."""
-CONTROLS: dict[str, Family] = {"rewrite": rewrite}
+CONTROLS: dict[str, Family] = {"qoperator twin": qoperator_sound, "rewrite": rewrite}
 """Sound changes by family: no finding at ``fail`` may follow."""
 
 __all__ = ["CONTROLS", "FAMILIES", "Family", "Planting", "Subject", "Truth", "UnsuitableError"]

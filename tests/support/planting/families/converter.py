@@ -29,19 +29,27 @@ def plant(subject: Subject, rng: Rng) -> Planting:
     for kind in kinds:
         late = subject.quantize is None or rng.random() < 0.5
         for source in (late, not late):
-            planted = _try(subject, rng, kind, source)
+            planted = plant_kind(subject, rng, kind, source)
             if planted is not None:
                 return planted
     raise UnsuitableError(subject.name)
 
 
-def _try(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
+def plant_kind(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
+    """A bug of one kind; None where the subject has no place for it.
+
+    Args:
+        subject: the pair.
+        rng: picks the place.
+        kind: name of the bug.
+        late: make it in the quantized graph, not in the float one before it is quantized.
+    """
     if not late and subject.quantize is None:
         return None
     editor = Editor(subject.quant_model if late else subject.float_model)
     try:
         nodes = KINDS[kind](editor, rng)
-        _check(editor.model)
+        check_shapes(editor.model)
     except (UnsuitableError, onnx.checker.ValidationError):
         return None
     made = editor.model
@@ -49,7 +57,7 @@ def _try(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
         return None
     if not late and subject.quantize is not None:
         made = subject.quantize(made)
-    truth = _truth(subject.float_model, nodes, kind)
+    truth = truth_of(subject.float_model, nodes, kind)
     name = f"{kind}{', late' if late else ''}"
     return Planting(name, subject.float_model, made, subject.quant_model, (truth,))
 
@@ -68,7 +76,7 @@ def _runs(model: onnx.ModelProto, feed: dict[str, Array]) -> bool:
     return True
 
 
-def _check(model: onnx.ModelProto) -> None:
+def check_shapes(model: onnx.ModelProto) -> None:
     """Refuse a graph whose outputs changed their shape, or that ONNX Runtime would refuse."""
     before = [_dims(output) for output in model.graph.output]
     bare = onnx.ModelProto()
@@ -91,7 +99,7 @@ def _dims(info: onnx.ValueInfoProto) -> list[int]:
     return dims if all(dims) else []
 
 
-def _truth(float_model: onnx.ModelProto, nodes: Iterable[Node], kind: str) -> Truth:
+def truth_of(float_model: onnx.ModelProto, nodes: Iterable[Node], kind: str) -> Truth:
     """Where the bug shows: at the node, at the activation behind it, at what replaced it."""
     graph = float_model.graph
     tensors, names = [], []
