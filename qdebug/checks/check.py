@@ -22,11 +22,13 @@ class Check:
         run: yields findings, made with ``found``; none means passed.
         applies: whether the check makes sense here, None for always; a string is the reason why
             it does not.
+        passed: title and text of a pass, where it depends on how much was looked at.
     """
 
     kind: Kind
     run: Callable[[CheckContext], Iterable[Finding]]
     applies: Callable[[CheckContext], str | None] = field(default=lambda _context: None)
+    passed: Callable[[CheckContext], tuple[str, str]] | None = None
 
     def found(
         self,
@@ -60,9 +62,14 @@ def run_check(check: Check, context: CheckContext) -> list[Finding]:
         reason = check.applies(context)
         if reason is not None:
             return [kind.found("not_applicable", kind.passed, reason)]
-        found = list(check.run(context))
+        found = list(check.run(context)) or [_pass(check, context)]
     except Exception as error:
         _LOG.debug("check %s crashed", kind.slug, exc_info=True)
         title = f"the check {kind.slug} crashed"
         return [kind.found("error", title, f"{type(error).__name__}: {error}", confidence="low")]
-    return found or [kind.found("pass", kind.passed, "")]
+    return found
+
+
+def _pass(check: Check, context: CheckContext) -> Finding:
+    told = (check.kind.passed, "") if check.passed is None else check.passed(context)
+    return check.kind.found("pass", *told)

@@ -164,6 +164,8 @@ PRODUCT_FAMILIES = frozenset(map(family_of, WEIGHTED))
 WEIGHTED_FAMILIES = PRODUCT_FAMILIES | {"LSTM", "GRU", "RNN", "Gather"}
 """Families that hold trained weights by which a node is known again: recurrent ones and the table
 of an embedding count, though no toolchain quantizes them as it does products."""
+PADS_ITSELF_FAMILIES = frozenset({"Conv", "MaxPool", "AveragePool"})
+"""Families with pads of their own, which a converter may have taken over from a ``Pad``."""
 AFFINE_FAMILIES = frozenset({"Add", "Mul", "Sub", "Div"})
 """With a constant, these can go into the weights of a product before them."""
 SCALING_FAMILIES = ("BatchNormalization", "Mul")

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qdebug.run.model import Unpaired
 
 Array = npt.NDArray[Any]
+FoundBy = Literal["graph", "name", "place"]
 
 
 @dataclass(frozen=True)
@@ -117,6 +118,9 @@ class WeightPair:
         folded: per-output-channel factor that relates the two where a BatchNormalization was
             folded on one side only: ``quant = float * folded``; None otherwise. For a bias it is
             None: ``float_value`` has the folding applied.
+        found_by: ``graph`` where the operations that use the two are matched; where they are not,
+            ``name`` (and shape), or ``place``: the only ones of their shape between the same
+            neighbours.
     """
 
     float_tensor: str
@@ -128,6 +132,7 @@ class WeightPair:
     quantizer: Quantizer | None
     channel_axis: int
     folded: Array | None = field(default=None, repr=False, compare=False)
+    found_by: FoundBy = "graph"
 
     @property
     def float_value(self) -> Array:
@@ -152,10 +157,15 @@ class WeightPair:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Result of pairing two graphs; ``pairs`` are in execution order of the float graph."""
+    """Result of pairing two graphs; ``pairs`` are in execution order of the float graph.
+
+    Attributes:
+        uncompared: labels of float nodes whose weight has no counterpart.
+    """
 
     pairs: tuple[Pair, ...]
     weights: tuple[WeightPair, ...]
     unpaired_float: tuple[Unpaired, ...]
     unpaired_quant: tuple[Unpaired, ...]
     notes: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()

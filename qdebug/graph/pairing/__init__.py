@@ -15,7 +15,7 @@ from qdebug.graph.pairing.match import Matcher
 from qdebug.graph.pairing.reasons import unpaired_float, unpaired_quant
 from qdebug.graph.pairing.result import make_pairs
 from qdebug.graph.pairing.values import Probe
-from qdebug.graph.pairing.weights import make_weight_pairs
+from qdebug.graph.pairing.weights import make_weight_pairs, uncompared_weights
 from qdebug.graph.pairs import Pairing
 
 __all__ = ["Probe", "pair_graphs"]
@@ -35,12 +35,14 @@ def pair_graphs(float_graph: Graph, quant_graph: Graph, probe: Probe | None = No
     """
     matches = Matcher(build(float_graph), build(quant_graph), probe).run()
     pairs = make_pairs(matches)
+    weights = make_weight_pairs(matches)
     return Pairing(
         pairs=tuple(pairs),
-        weights=tuple(make_weight_pairs(matches)),
+        weights=tuple(weights),
         unpaired_float=tuple(unpaired_float(matches, pairs)),
         unpaired_quant=tuple(unpaired_quant(matches, pairs)),
         notes=tuple(_notes(float_graph)),
+        uncompared=tuple(uncompared_weights(matches, weights)),
     )
 
 

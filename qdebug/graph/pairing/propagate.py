@@ -9,6 +9,7 @@ from itertools import product
 
 from qdebug.graph.operators import (
     COMMUTATIVE_FAMILIES,
+    PADS_ITSELF_FAMILIES,
     RESHAPING_FAMILIES,
     VIEW_FAMILIES,
     WEIGHTED_FAMILIES,
@@ -239,7 +240,7 @@ class Propagation:
         """Plausible, and no operand is already known to be something else."""
         if not self.scorer.plausible(left, right):
             return False
-        roots = [content_root(value) for value in left.values]
+        roots = {content_root(source) for value in left.values for source in _sources(left, value)}
         for value in right.values:
             known = self.matches.of_right.get(value.root)
             if known is not None and content_root(known.left) not in roots:
@@ -345,6 +346,11 @@ def _between(start: Value, end: Value) -> list[Op] | None:
         found.append(op)
         current = op.values[0].root
     return found[::-1]
+
+
+def _sources(op: Op, value: Value) -> list[Value]:
+    """An operand, and for operators that can pad themselves what it is before padding."""
+    return _without_views(value) if op.family in PADS_ITSELF_FAMILIES else [value]
 
 
 def _without_views(value: Value) -> list[Value]:

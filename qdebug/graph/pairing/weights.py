@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -13,19 +13,100 @@ from qdebug.graph.operators import DEQUANTIZE_OPS, SCALING_FAMILIES, WEIGHT_LAYO
 from qdebug.graph.pairing.chains import chain_after
 from qdebug.graph.pairing.fingerprint import as_matrix, matrix_row_axis, matrix_shape, weight_of
 from qdebug.graph.pairing.logical import Const, Op
+from qdebug.graph.pairing.score import base_name, names_agree
 from qdebug.graph.pairing.state import Matches
-from qdebug.graph.pairs import Quantizer, WeightPair
+from qdebug.graph.pairs import FoundBy, Quantizer, WeightPair
 from qdebug.graph.qparams import linear_quantizer
 
 
 def make_weight_pairs(matches: Matches) -> list[WeightPair]:
-    """Weights and biases of all matched operations, in execution order of the float graph."""
+    """Weights and biases of both graphs, in execution order of the float graph.
+
+    Operations that are matched bring their weights. Where changed weights have cost an operation
+    its counterpart, name, shape and place still tell which weight is meant.
+    """
     found: list[WeightPair] = []
     for left, right in matches.op_of_left.items():
         found.extend(_weight(matches, left, right))
         found.extend(_bias(matches, left, right))
+    for left, right, by in _left_over(matches):
+        made = [*_weight(matches, left, right), *_bias(matches, left, right)]
+        found.extend(replace(pair, found_by=by) for pair in made)
     order = {"weight": 0, "bias": 1}
     return sorted(found, key=lambda pair: (pair.node, order[pair.role]))
+
+
+def uncompared_weights(matches: Matches, pairs: Iterable[WeightPair]) -> list[str]:
+    """Labels of the float graph's operations whose weight has no counterpart."""
+    paired = {pair.node for pair in pairs if pair.role == "weight"}
+    ops = (op for op in matches.left.ops if weight_of(op) is not None)
+    return [op.node.label for op in ops if op.node.index not in paired]
+
+
+_Place = tuple[str, tuple[int, int], Op | None, Op | None]
+"""Family, shape of the weight matrix, and the matched weighted operations before and behind."""
+
+
+def _left_over(matches: Matches) -> Iterator[tuple[Op, Op, FoundBy]]:
+    """Weighted operations without a counterpart, paired by name, then by place."""
+    lefts = _weighted(matches.left.ops, matches.op_of_left)
+    rights = _weighted(matches.right.ops, matches.op_of_right)
+    for left in list(lefts):
+        named = [op for op in rights if _kind(op) == _kind(left) and _share_a_name(left, op)]
+        if len(named) == 1:
+            lefts.remove(left)
+            rights.remove(named[0])
+            yield left, named[0], "name"
+    mine = _places(matches.left.ops, lefts, {op: op for op in matches.op_of_left})
+    theirs = _places(matches.right.ops, rights, matches.op_of_right)
+    for place, found in mine.items():
+        others = theirs.get(place, [])
+        if len(found) == len(others) == 1:
+            yield found[0], others[0], "place"
+
+
+def _weighted(ops: Iterable[Op], matched: Mapping[Op, Op]) -> list[Op]:
+    return [op for op in ops if op not in matched and _kind(op) is not None]
+
+
+def _kind(op: Op) -> tuple[str, tuple[int, int]] | None:
+    found = weight_of(op)
+    if found is None or found[1].shape is None:
+        return None
+    return op.family, matrix_shape(op, found[0], found[1].shape)
+
+
+def _share_a_name(left: Op, right: Op) -> bool:
+    """Whether node, result or stored weight carry the same name."""
+    mine, theirs = weight_of(left), weight_of(right)
+    if mine is None or theirs is None:
+        return False
+    stored_alike = base_name(stored(theirs[1])[0]) == stored(mine[1])[0]
+    return stored_alike or names_agree(left, right)
+
+
+def _places(
+    ops: Iterable[Op], wanted: Sequence[Op], matched: Mapping[Op, Op]
+) -> dict[_Place, list[Op]]:
+    """The wanted operations by their neighbours, which ``matched`` gives as the float graph's."""
+    found: dict[_Place, list[Op]] = {}
+    before: Op | None = None
+    waiting: list[Op] = []
+
+    def close(behind: Op | None) -> None:
+        for op in waiting:
+            family, shape = _kind(op) or ("", (0, 0))
+            found.setdefault((family, shape, before, behind), []).append(op)
+        waiting.clear()
+
+    for op in ops:
+        if op in wanted:
+            waiting.append(op)
+        elif op in matched and weight_of(op) is not None:
+            close(matched[op])
+            before = matched[op]
+    close(None)
+    return found
 
 
 def _weight(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:

@@ -294,3 +294,63 @@ def test_exchanged_sides_of_one_kind_are_paired_by_what_leads_there() -> None:
     sides = [b.op("Tanh", b.op("Conv", part, weight, pads=[1] * 4)) for part in parts]
     found = _exchanged("Sub", b.model(b.conv(b.op("Sub", *sides), 4, 4)))
     assert all(found[name] == name for name in [*sides, "/Sub_0_output_0"])
+
+
+def _behind_padding(*, explicit: bool, rolled: bool = False) -> onnx.ModelProto:
+    b = NetBuilder(7)
+    x = b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8))
+    padded = b.op("Pad", x, b.ints(0, 0, 1, 1, 0, 0, 1, 1)) if explicit else x
+    weight = b.rng.normal(0, 0.4, (8, 1, 3, 3))
+    bias = b.const(b.rng.normal(0, 0.2, 8))
+    x = b.op(
+        "Conv",
+        padded,
+        b.const(np.roll(weight, 1, axis=0) if rolled else weight),
+        bias,
+        kernel_shape=[3, 3],
+        pads=[0 if explicit else 1] * 4,
+        strides=[2, 2],
+        group=8,
+    )
+    return b.model(b.conv(b.op("Relu", b.conv(b.op("Relu", x), 8, 8, 1)), 8, 4, 1))
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_rolled_weights_behind_a_folded_pad_keep_their_counterpart(renamed: bool) -> None:
+    twin = _behind_padding(explicit=False, rolled=True)
+    if renamed:
+        twin, _ = shuffled_copy(twin, 5)
+    pairing = pair(_behind_padding(explicit=True), twin)
+    assert [w.node for w in pairing.weights if w.role == "weight"] == [0, 3, 5, 7]
+    assert pairing.uncompared == ()
+
+
+def _between(first: str, second: str, *, rolled: bool = False) -> onnx.ModelProto:
+    """A convolution between two operations."""
+    b = NetBuilder(7)
+    x = b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 12))
+    values = b.rng.normal(0, 0.3, (12, 12, 3, 3))
+    weight = b.const(np.roll(values, 1, axis=0) if rolled else values, "middle")
+    bias = b.const(b.rng.normal(0, 0.2, 12))
+    x = b.op("Conv", b.op(first, x), weight, bias, kernel_shape=[3, 3], pads=[1] * 4)
+    return b.model(b.conv(b.op(second, x), 12, 4))
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+def test_weights_without_a_matched_neighbour_are_paired_by_name_or_place(renamed: bool) -> None:
+    twin = _between("Tanh", "Softplus", rolled=True)
+    if renamed:
+        twin, _ = shuffled_copy(twin, 5)
+    pairing = pair(_between("Softsign", "Elu"), twin)
+    (found,) = [w for w in pairing.weights if w.float_tensor == "middle"]
+    assert found.found_by in ("name", "place", "graph")
+    assert found.found_by == "place" or not renamed
+    assert pairing.uncompared == ()
+
+
+def test_a_weight_of_another_shape_is_left_without_a_counterpart() -> None:
+    b = NetBuilder(7)
+    x = b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 12))
+    twin = b.model(b.conv(b.op("Softplus", b.conv(b.op("Tanh", x), 12, 12, 5)), 12, 4))
+    pairing = pair(_between("Softsign", "Elu"), twin)
+    assert pairing.uncompared == ("/Conv_1",)
