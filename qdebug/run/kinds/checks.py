@@ -117,6 +117,22 @@ CHECK_KINDS: tuple[Kind, ...] = (
         passed="no channel has all-zero weights",
     ),
     Kind(
+        "QD405",
+        "coarse-weights",
+        Family.WEIGHTS,
+        gate="int8",
+        passed="every weight has the levels that 8 bits give",
+        cause=35,
+    ),
+    Kind(
+        "QD406",
+        "shared-bias",
+        Family.WEIGHTS,
+        gate="int8",
+        passed="no layers share a bias that is right for one of them only",
+        cause=25,
+    ),
+    Kind(
         "QD501",
         "decomposed-norm",
         Family.NUMERICS,

@@ -25,7 +25,8 @@ def test_a_planting_follows_from_its_seed() -> None:
 
 @pytest.mark.parametrize("kind", ["fault", "control"])
 def test_rows_and_sums(kind: str) -> None:
-    families, controls = (FAMILIES, {}) if kind == "fault" else ({}, CONTROLS)
+    families = {"converter": FAMILIES["converter"]} if kind == "fault" else {}
+    controls = {} if kind == "fault" else {"rewrite": CONTROLS["rewrite"]}
     (row,) = run_bench([SEED], families, controls)
     lines = list(table([row]))
     assert lines[2].startswith(f"| {SEED} | {row.family} | {row.planting.kind} |")

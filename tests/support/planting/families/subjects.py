@@ -11,7 +11,14 @@ from onnxruntime import quantization as q
 
 from tests.support.flavours.quantizers import Desk, copied, quiet, static
 from tests.support.nets import sample_inputs
-from tests.support.planting.families.family import Model, Rng, Subject
+from tests.support.planting.families.family import (
+    Family,
+    Model,
+    Planting,
+    Rng,
+    Subject,
+    UnsuitableError,
+)
 from tests.support.random_nets import random_net
 
 SAMPLES = 2
@@ -27,6 +34,17 @@ def random_subject(rng: Rng) -> Subject:
     return Subject(
         f"net {seed}", float_model, quantize(float_model), tuple(feeds[:SAMPLES]), quantize
     )
+
+
+def planted_at_random(family: Family, seed: int) -> tuple[Subject, Planting]:
+    """A family's planting into the first network drawn that has a place for it."""
+    rng = np.random.default_rng(seed)
+    while True:
+        subject = random_subject(rng)
+        try:
+            return subject, family(subject, rng)
+        except UnsuitableError:
+            continue
 
 
 def random_quantizer(

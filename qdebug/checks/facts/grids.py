@@ -1,0 +1,157 @@
+"""How finely a weight is quantized, and whether its float values lie on a grid already."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.weights import weight_rows
+from qdebug.graph.pairs import WeightPair
+
+Array = npt.NDArray[Any]
+
+COARSE_BITS = 6.0
+"""Bits that an error leaves, below which it is not that of 8 bits. A step of ``2 max / 255`` is 8
+bits; reduced ranges take one, and a channel whose every weight lies half a step off, not evenly
+spread over it, 0.8 more: that is log2(sqrt(12) / 2)."""
+_FEW_LEVELS = 64
+"""2 to the power of ``COARSE_BITS``: codes that a coarse weight has at most."""
+_MANY = 0.5
+"""Share of coarse channels from which it is the layer that is coarse. By judgement."""
+_TIMES = 4
+"""Values for each level, from which it is no chance that there are so few levels. By judgement."""
+_LEVELS = 256
+"""Levels of 8 bits."""
+_FEWEST = 24
+"""Distinct values from which equal spacing is no chance: each lies on the grid by chance with a
+probability of twice ``_OFF_GRID``, and a grid has two free parameters. By judgement."""
+_OFF_GRID = 0.02
+"""Share of a step by which a value may lie off its grid: float32 rounds to 1e-5 of it, float16 to
+0.06 at 128 steps from zero, which is not told. By judgement."""
+
+
+@dataclass(frozen=True)
+class Coarse:
+    """A weight with far fewer levels than 8 bits give.
+
+    Attributes:
+        pair: float and quant weight.
+        channels: output channels that are coarse.
+        bits: what their error leaves, the median of them.
+        total: number of channels.
+        db: SQNR of these channels together, dB.
+    """
+
+    pair: WeightPair
+    channels: tuple[int, ...]
+    bits: float
+    total: int
+    db: float
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Equally spaced values ``step * (code - zero)`` with codes from 0.
+
+    Attributes:
+        step: between neighbours.
+        low: smallest value.
+        levels: number of places from the smallest to the largest value.
+    """
+
+    step: float
+    low: float
+    levels: int
+
+
+def coarse_weight(context: CheckContext, pair: WeightPair) -> Coarse | None:
+    """What makes a weight coarse; None where it is not, or where its error is no rounding.
+
+    An error of rounding has a root mean square of ``step / sqrt(12)``, and ``b`` bits over
+    ``-max..max`` have the step ``2 max / (2^b - 1)``: the error says how many bits are left. That
+    it is rounding is told by the codes: there are few, or their step is that large.
+    """
+    f, q = weight_rows(pair)
+    if pair.role != "weight" or f.shape != q.shape or not f.size:
+        return None
+    bits = _bits_left(pair, f, q)
+    wrong = bits < COARSE_BITS
+    if not wrong.any() or not _is_rounding(context, pair, f, q, wrong):
+        return None
+    noise = float(((q - f)[wrong] ** 2).sum())
+    of_8_bits = (2 * np.abs(f).max() / (_LEVELS - 1)) ** 2 / 12 * f.size
+    if wrong.mean() < _MANY and noise <= of_8_bits:
+        return None  # quiet channels: one scale of 8 bits for all would cost more
+    db = 10 * float(np.log10((f[wrong] ** 2).sum() / noise))
+    channels = tuple(np.flatnonzero(wrong).tolist())
+    return Coarse(pair, channels, float(np.median(bits[wrong])), len(f), db)
+
+
+def _bits_left(pair: WeightPair, f: Array, q: Array) -> Array:
+    """Bits that each channel's error leaves; infinite without an error."""
+    per_tensor = pair.quantizer is not None and pair.quantizer.scale.size == 1
+    peak, power = np.abs(f).max(axis=1), ((q - f) ** 2).mean(axis=1)
+    if per_tensor:  # one step for all, set by the largest
+        peak, power = np.full(len(f), peak.max()), np.full(len(f), power.mean())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = 2 * peak / np.sqrt(12 * power)
+    return np.where(power > 0, np.log2(steps + 1), np.inf)
+
+
+def _is_rounding(context: CheckContext, pair: WeightPair, f: Array, q: Array, wrong: Array) -> bool:
+    """Whether few levels explain the error."""
+    quantizer = pair.quantizer
+    if quantizer is not None and quantizer.high - quantizer.low < _FEW_LEVELS:
+        return True
+    if quantizer is not None and not quantizer.block_size:
+        step = np.broadcast_to(quantizer.scale.reshape(-1).astype(np.float64), (len(f),))[wrong]
+        few_codes = bool((2 * np.abs(f[wrong]).max(axis=1) < _FEW_LEVELS * step).all())
+        if few_codes and bool((np.abs(q - f)[wrong] <= step[:, None]).all()):
+            return True
+    codes = context.quant_graph.constant(pair.quant_tensor)
+    stored = codes is not None and codes.dtype.kind in "iu" and codes.size == q.size
+    values = codes if stored and codes is not None else q[wrong]
+    levels = len(np.unique(values))
+    return levels <= _FEW_LEVELS and values.size >= _TIMES * levels
+
+
+def grid_of(values: Array) -> Grid | None:
+    """The grid of at most 256 equally spaced places that all values lie on; None without one."""
+    levels = np.unique(values.astype(np.float64))
+    if not _FEWEST <= len(levels) <= _LEVELS:
+        return None
+    span = float(levels[-1] - levels[0])
+    gaps = np.diff(levels)
+    step = _common_step(gaps, span)
+    if step is None:
+        return None
+    count = round(span / step)
+    step = span / count  # over the whole range the rounding of single values hardly counts
+    places = (levels - levels[0]) / step
+    if not _is_whole(places) or not _is_whole(np.asarray([levels[0] / step])):
+        return None  # codes have a whole zero point
+    return Grid(step, float(levels[0]), count + 1)
+
+
+def leaves_grid(f: Array, q: Array, grid: Grid) -> bool:
+    """Whether the quant values lie beside the grid of the float ones."""
+    return bool(np.sqrt(((q - f) ** 2).mean()) > _OFF_GRID * grid.step)
+
+
+def _common_step(gaps: Array, span: float) -> float | None:
+    """Largest step that all gaps are whole multiples of, by Euclid's algorithm."""
+    step = float(gaps.min())
+    while step * (_LEVELS - 1) >= span * (1 - _OFF_GRID):
+        rest = np.abs(gaps / step - np.rint(gaps / step))
+        if float(rest.max()) <= _OFF_GRID:
+            return step
+        step *= float(rest[rest > _OFF_GRID].min())
+    return None
+
+
+def _is_whole(values: Array) -> bool:
+    return bool((np.abs(values - np.rint(values)) <= _OFF_GRID).all())

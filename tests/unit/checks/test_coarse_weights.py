@@ -1,0 +1,119 @@
+"""Weights with few levels, and float weights that were quantized before."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnxruntime import quantization as q
+
+from tests.support.checked import finding, net_run, table_of
+from tests.support.editor import Editor
+from tests.support.flavours.quantizers import Desk, copied, quiet, static
+from tests.support.nets import NetBuilder, sample_inputs
+from tests.support.planting.families import CONTROLS, FAMILIES
+from tests.support.planting.families.coarse import KINDS, SOUND
+from tests.support.planting.families.subjects import planted_at_random
+
+SLUG = "coarse-weights"
+
+
+def net() -> onnx.ModelProto:
+    b = NetBuilder(11)
+    x = b.input("image", [1, 3, 16, 16])
+    for cin, cout in ((3, 16), (16, 16), (16, 16), (16, 8)):
+        x = b.op("Relu", b.conv(x, cin, cout))
+    return b.model(b.conv(x, 8, 4, 1))
+
+
+def quantized(model: onnx.ModelProto, **options: Any) -> onnx.ModelProto:
+    step = static(q.QuantFormat.QDQ, **{"weight_type": q.QuantType.QInt8, **options})
+    with tempfile.TemporaryDirectory() as name, quiet():
+        return step(copied(model), Desk(Path(name), tuple(sample_inputs(model, 4, 1))))
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_few_levels_are_named_with_their_bits(kind: str) -> None:
+    model = net()
+    editor = Editor(quantized(model, per_channel=True))
+    (dq,) = [editor.dequantizer(n.input[1]) for n in editor.graph.node if n.name == "/Conv_2"]
+    assert dq is not None
+    rows = Editor(model).value("const_4").astype(np.float64).reshape(16, -1)
+    peaks = np.abs(rows).max(axis=1, keepdims=True)
+    codes, scale = KINDS[kind](rows, peaks)
+    editor.set(editor.own(dq, 0), codes.reshape(16, 16, 3, 3).astype(np.int8))
+    editor.set(editor.own(dq, 1), scale.reshape(-1).astype(np.float32))
+    found = finding(net_run(model, editor.model, *sample_inputs(model, 4)), SLUG)
+    assert found.status in ("warn", "fail")
+    assert found.title.startswith("/Conv_2: the weights have about ")
+    ((_, stored, _, bits, _),) = table_of(found, "Coarse weights")
+    assert stored == "int8"
+    wanted = {"3 bits": 2.8, "scale 12 times too large": 4.4}.get(kind, 4.0)
+    assert bits == pytest.approx(wanted, abs=0.4)
+
+
+@pytest.mark.parametrize("options", [{"per_channel": True}, {"reduce_range": True}, {}])
+def test_sound_weights_pass(options: dict[str, Any]) -> None:
+    model = net()
+    run = net_run(model, quantized(model, **options), *sample_inputs(model, 4))
+    assert finding(run, SLUG).status == "pass"
+
+
+@pytest.mark.parametrize("kind", sorted(SOUND))
+def test_another_8_bit_grid_is_no_fault(kind: str) -> None:
+    subject, planting = next(
+        made
+        for seed in range(4, 40)
+        if (made := planted_at_random(CONTROLS["finer weights"], seed))[1].kind == kind
+    )
+    run = net_run(planting.float_model, planting.quant_model, *subject.feeds)
+    assert finding(run, SLUG).status == "pass"
+
+
+def test_a_planted_layer_is_named_in_a_network_drawn_at_random() -> None:
+    subject, planting = planted_at_random(FAMILIES["coarse weights"], 59)
+    run = net_run(planting.float_model, planting.quant_model, *subject.feeds)
+    assert finding(run, SLUG).title.split(":")[0] in planting.truths[0].nodes
+
+
+def on_a_grid() -> onnx.ModelProto:
+    """The float weights are those of a model that was quantized per tensor, asymmetrically."""
+    editor = Editor(net())
+    for name, tensor in list(editor.constants.items()):
+        value = editor.value(name)
+        if value.ndim == 4 and len(tensor.dims):
+            low, high = float(value.min()) * 1.1, float(value.max())
+            step = np.float32((high - low) / 255)
+            zero = round(-low / step)
+            codes = np.clip(np.rint(value / step) + zero, 0, 255)
+            editor.set(name, ((codes - zero) * step).astype(np.float32))
+    return editor.model
+
+
+def test_weights_on_a_grid_are_named_where_they_leave_it() -> None:
+    model = on_a_grid()
+    found = finding(
+        net_run(model, quantized(model, per_channel=True), *sample_inputs(model, 4)), SLUG
+    )
+    assert "lie on an 8-bit grid already" in found.title
+    (first, *_) = table_of(found, "Weights that lie on a grid")
+    assert first[1] <= 256
+    assert found.status != "fail"
+
+
+def test_weights_that_stay_on_their_grid_pass() -> None:
+    model = on_a_grid()
+    editor = Editor(model)
+    sound = quantized(model)
+    twin = Editor(sound)
+    for node in twin.graph.node:  # the float weight itself in place of the quantized one
+        if node.op_type == "Conv":
+            float_node = next(n for n in editor.graph.node if n.name == node.name)
+            node.input[1] = float_node.input[1]
+            twin.graph.initializer.append(editor.constants[float_node.input[1]])
+    run = net_run(model, twin.model, *sample_inputs(model, 4))
+    assert finding(run, SLUG).status == "pass"
