@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -81,13 +82,15 @@ class Outcome:
 
     Attributes:
         moments: by float output name, a row for every channel.
+        samples: the same for each sample alone.
     """
 
     moments: Mapping[str, Moments]
+    samples: tuple[Mapping[str, Moments], ...] = ()
 
-    def sqnr_db(self, part: Part) -> float:
-        """SQNR of a part of an output, dB."""
-        whole = self.moments[part.output]
+    def sqnr_db(self, part: Part, sample: int | None = None) -> float:
+        """SQNR of a part of an output, dB; over all samples, or of one."""
+        whole = (self.moments if sample is None else self.samples[sample])[part.output]
         chosen = whole if part.channels is None else whole.rows(part.channels)
         total = chosen.total()
         if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
@@ -103,16 +106,33 @@ class Gain:
         part: which part.
         before: SQNR there as the quant model is, dB.
         after: SQNR there with the change, dB.
+        samples: number of samples it was measured on; 0 where that is not known.
+        spread: standard deviation of the gains of single samples, dB; None where fewer than two
+            have one.
     """
 
     part: Part
     before: float
     after: float
+    samples: int = 0
+    spread: float | None = None
 
     @property
     def db(self) -> float:
         """Gain in dB."""
         return _bounded(self.after) - _bounded(self.before)
+
+
+def gain_at(part: Part, before: Outcome, after: Outcome) -> Gain:
+    """Gain at one part, with the spread between its samples."""
+    count = min(len(before.samples), len(after.samples))
+    alone = [
+        _bounded(after.sqnr_db(part, at)) - _bounded(before.sqnr_db(part, at))
+        for at in range(count)
+    ]
+    known = [db for db in alone if not math.isnan(db)]
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return Gain(part, before.sqnr_db(part), after.sqnr_db(part), count, spread)
 
 
 def _bounded(db: float) -> float:

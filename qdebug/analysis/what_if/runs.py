@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part
+from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part, gain_at
 from qdebug.analysis.what_if.replacing import Replacements, given_input
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import Session, SessionSettings, side_by_side
@@ -159,11 +159,7 @@ class WhatIf:
         if before is None or after is None:
             return None
         asked = parts or [Part(name) for name in before.moments]
-        gains = [
-            Gain(part, before.sqnr_db(part), after.sqnr_db(part))
-            for part in asked
-            if part.output in before.moments
-        ]
+        gains = [gain_at(part, before, after) for part in asked if part.output in before.moments]
         damaged = [g for g in gains if not g.before > COUNTED_DB] or gains
         return max(damaged, key=lambda g: g.db, default=None)
 
@@ -205,14 +201,17 @@ class WhatIf:
         where = self._build(change, builder)
         session = Session(builder.build(), self.quant_graph, settings)
         moments: dict[str, Moments] = {}
+        alone: list[dict[str, Moments]] = []
         for feeds, reference in list(zip(self.feeds, self._reference, strict=True))[:count]:
             values = session.run({**feeds[1], **self._given(change, feeds[0])})
+            alone.append({})
             for name in where:
                 f, q = reference[name], values[where[name]].astype(np.float32, copy=False)
                 axis = self._axes.get(name)
                 part = measure(f, np.reshape(q, f.shape), axis if f.ndim > 1 else None)
+                alone[-1][name] = part
                 include(moments, name, part)
-        return Outcome(moments)
+        return Outcome(moments, tuple(alone))
 
     def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:
         """Emit the changed graph; where each compared output is found in it."""

@@ -17,6 +17,9 @@ FAIL_GAIN_DB, WARN_GAIN_DB = 6.0, 3.0
 One bit of resolution (6.02 dB), and half of the error's power. At 12 dB `range stretched` of
 `benchmarks.faults` is a remark instead of a warning.
 """
+TRUSTED_SAMPLES = 4
+"""Samples from which on a gain is taken as measured; below, it has to exceed the spread between
+them. By judgement: as many as gains are computed on."""
 DAMAGED_DB, DOUBTFUL_DB, FINE_DB = 15.0, 20.0, 30.0
 """SQNR of an output: damaged below the first, a matter of the task below the second, and up to the
 third a defect that costs ``FAIL_GAIN_DB`` is worth a warning. By judgement: at half of the
@@ -27,7 +30,7 @@ first the sample `classifier-one-photo` does not fail; at twice of it `range str
 def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
     """How bad a defect is that costs the output so much; a task known to be unharmed excuses."""
     sound, harmed = context.once(task_is_sound), context.once(task_is_harmed)
-    if gain is None or gain.db < WARN_GAIN_DB:
+    if gain is None or gain.db < WARN_GAIN_DB or is_within_spread(gain):
         return "info"
     if harmed and gain.before >= DAMAGED_DB:
         return "warn"
@@ -36,6 +39,17 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
             return "warn" if context.once(task_holds) else "fail"
         return "info" if gain.before >= FINE_DB else "warn"
     return "info" if gain.before >= DOUBTFUL_DB or sound else "warn"
+
+
+def is_within_spread(gain: Gain) -> bool:
+    """Whether another sample may well show nothing of a gain measured on few.
+
+    The spread of a single sample is not known: there a gain has to be the larger one, that of
+    ``FAIL_GAIN_DB``.
+    """
+    if not 0 < gain.samples < TRUSTED_SAMPLES:
+        return False
+    return gain.db <= (FAIL_GAIN_DB if gain.spread is None else gain.spread)
 
 
 def structural_status(context: CheckContext, gain: Gain | None) -> FindingStatus:

@@ -24,10 +24,20 @@ def gain_evidence(context: CheckContext, gain: Gain | None) -> list[Evidence]:
                     ["SQNR now, dB", round(gain.before, 2)],
                     ["SQNR with the change, dB", round(gain.after, 2)],
                     ["samples", len(context.what_if.samples)],
+                    *_spread(gain),
                 ]
             },
         )
     ]
+
+
+def _spread(gain: Gain) -> list[list[str | float]]:
+    """How far the gain of a few samples can be trusted."""
+    if gain.spread is not None:
+        return [["standard deviation of the gain between samples, dB", round(gain.spread, 2)]]
+    if gain.samples == 1:
+        return [["spread between samples", "not known: another picture may show no gain"]]
+    return []
 
 
 def float_layers(context: CheckContext, positions: Iterable[int]) -> list[FloatLayer]:

@@ -152,3 +152,19 @@ def test_a_change_on_top_has_its_way() -> None:
     assert both.quantizers == {1: own, 4: own}
     assert not Change()
     assert both
+
+
+def test_a_gain_says_how_its_samples_differ(pair: LoadedPair) -> None:
+    runs = what_if(pair)
+    change = last_layers(runs, pair, 1)[0]
+    gain = runs.gain(change)
+    before, after = runs.outcome(Change()), runs.outcome(change)
+    assert gain is not None and before is not None and after is not None
+    assert gain.samples == len(runs.samples) == len(after.samples)
+    alone = [
+        after.sqnr_db(gain.part, at) - before.sqnr_db(gain.part, at) for at in range(gain.samples)
+    ]
+    if gain.samples > 1:
+        assert gain.spread == pytest.approx(np.std(alone, ddof=1))
+    else:
+        assert gain.spread is None

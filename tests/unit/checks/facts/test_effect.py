@@ -89,3 +89,21 @@ def test_quiet_channels_are_measured_apart() -> None:
 def test_channel_names() -> None:
     assert name_channels([0, 1, 2, 7]) == "0-2, 7"
     assert name_channels(range(0, 20, 2)) == "0, 2, 4, 6, 8, 10, ..."
+
+
+@pytest.mark.parametrize(
+    ("samples", "spread", "db", "status"),
+    [
+        (1, None, 5, "info"),  # a single sample: nothing is known of the next
+        (1, None, 9, "fail"),
+        (2, 6.0, 5, "info"),  # within the spread
+        (2, 2.0, 5, "warn"),
+        (4, 6.0, 5, "warn"),  # samples enough
+        (0, None, 5, "warn"),  # not measured on samples
+    ],
+)
+def test_a_gain_of_few_samples_has_to_exceed_their_spread(
+    samples: int, spread: float | None, db: float, status: str
+) -> None:
+    gain = Gain(WHOLE, 10, 10 + db, samples, spread)
+    assert status_of(context(), gain) == status
