@@ -9,6 +9,7 @@ classification     ``task.top1``: samples with the same top-1 class            0
 detection          ``task.f1``: F1 of the quant boxes against the float ones   0.9   0.5
                    ``task.score_change``: mean change of the kept boxes' score 0.2
 segmentation       ``task.iou``: mean IoU of what both models mark             0.8   0.5
+                   ``task.agreement``: pixels of the same class                0.95
 text               ``task.same_text``: samples with the same text              0.9   0.5
 keypoints          ``task.same_place``: peaks at the same place                0.9   0.5
 regression         ``task.close``: values within 0.05 of the values' extent    0.9   0.5

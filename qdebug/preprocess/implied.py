@@ -11,16 +11,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from qdebug.preprocess.graph_front.front import GraphFront
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import Affine, PreprocessSpec
-from qdebug.preprocess.steps import ARITHMETIC, Align, Cast, DtypeName, Layout, Offset, Scale, Step
+from qdebug.preprocess.steps import (
+    ARITHMETIC,
+    Align,
+    Cast,
+    Color,
+    DtypeName,
+    Layout,
+    Offset,
+    Scale,
+    Step,
+)
 
 Origin = Literal["flag", "file", "metadata", "assumed"]
 
 _CLASSIFIER_SIDE = 299
 _CROP_SHARE = 0.875
 _UNIT_MEAN = 2.0
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+"""Of red, green and blue, in 0..1 (Krizhevsky et al. 2012, as torchvision writes it)."""
+_SAME_MEAN = 0.01
+"""Relative: Caffe's 123.68, 116.779, 103.939 and the rounded 123, 117, 104 are the same means. The
+next ones are 6 % apart."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +84,27 @@ def _without_normalization(
     if not pixels and any(front.offset):
         bare = _insert(bare, (Scale(255.0, divide=True),))
     fed = "0..1" if bare.affine.gain[0] < 1 else "0..255"
-    return bare, (f"the graph itself {front.describe()}, so {fed} is fed",)
+    order = _order_behind(front)
+    if order is None:
+        return bare, (f"the graph itself {front.describe()}, so {fed} is fed",)
+    color: Literal["rgb", "bgr"] = "bgr" if (order == "rgb") == front.reversed else "rgb"
+    steps = tuple(Color(color) if isinstance(step, Color) else step for step in bare.steps)
+    told = f"{fed} is fed, as {color.upper()}: its means are ImageNet's in {order.upper()} order"
+    return PreprocessSpec(steps), (f"the graph itself {front.describe()}, so {told}",)
+
+
+def _order_behind(front: GraphFront) -> Literal["rgb", "bgr"] | None:
+    """Order of the channels that the graph's own means are for; None where they do not tell."""
+    mean = np.asarray(Affine(front.gain, front.offset).mean, np.float64)
+    if mean.shape != (3,):
+        return None
+    for scale in (1.0, 255.0):
+        known = np.asarray(_IMAGENET_MEAN) * scale
+        if np.allclose(mean, known, rtol=_SAME_MEAN):
+            return "rgb"
+        if np.allclose(mean, known[::-1], rtol=_SAME_MEAN):
+            return "bgr"
+    return None
 
 
 def _from_ultralytics(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedSpec | None:

@@ -138,6 +138,34 @@ def test_without_a_pipeline_a_graph_that_normalizes_is_fed_pixels() -> None:
     assert str(fed).endswith("rgb | /255 | nchw")
 
 
+@pytest.mark.parametrize("unit", [False, True])
+@pytest.mark.parametrize("reversing", [False, True])
+@pytest.mark.parametrize("red_first", [False, True])
+def test_the_order_of_the_graphs_own_means_tells_the_order_to_feed(
+    unit: bool, reversing: bool, red_first: bool
+) -> None:
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    scale = 255.0 if unit else 1.0
+    numbers = list(zip(mean, std, strict=True))[:: 1 if red_first else -1]
+    front = GraphFront(
+        gain=tuple(scale / s for _, s in numbers),
+        offset=tuple(-m / s for m, s in numbers),
+        reversed=reversing,
+    )
+    implied = implied_spec(IMAGE, {}, front)
+    wanted = "bgr" if red_first == reversing else "rgb"
+    assert implied.spec is not None
+    assert implied.spec.order == wanted
+    assert f"as {wanted.upper()}" in implied.notes[0]
+
+
+def test_means_of_nobody_leave_the_order_as_it_is() -> None:
+    front = GraphFront(gain=(0.02,) * 3, offset=(-2.0, -2.1, -2.2), reversed=True)
+    implied = implied_spec(IMAGE, {}, front)
+    assert implied.spec is not None
+    assert implied.spec.order == "rgb"
+
+
 def test_the_exporters_metadata_contradict_a_pipeline() -> None:
     said = {"imgsz": "[320, 320]", "stride": "32", "names": "{0: 'a'}", "task": "detect"}
     facts = ModelFacts(IMAGE, said, GraphFront())
