@@ -8,8 +8,17 @@ model's in its place, a range by another Q/DQ pair.
 
 from __future__ import annotations
 
-from qdebug.analysis.what_if.changes import Change, Gain, Outcome, Part
+from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part
 from qdebug.analysis.what_if.replacing import in_quant_layout
 from qdebug.analysis.what_if.runs import SAMPLES, WhatIf
 
-__all__ = ["SAMPLES", "Change", "Gain", "Outcome", "Part", "WhatIf", "in_quant_layout"]
+__all__ = [
+    "COUNTED_DB",
+    "SAMPLES",
+    "Change",
+    "Gain",
+    "Outcome",
+    "Part",
+    "WhatIf",
+    "in_quant_layout",
+]

@@ -8,12 +8,12 @@ import onnx
 from tests.support.editor import Array, Editor
 from tests.support.planting.families.converter import (
     SLUGS,
-    _check,
     _get,
     _pick,
     _put,
     _runs,
-    _truth,
+    check_shapes,
+    truth_of,
 )
 from tests.support.planting.families.family import Planting, Rng, Subject, UnsuitableError
 
@@ -29,12 +29,12 @@ def plant(subject: Subject, rng: Rng) -> Planting:
         editor = Editor(subject.float_model)
         try:
             node = kinds[str(kind)](editor, rng)
-            _check(editor.model)
+            check_shapes(editor.model)
         except (UnsuitableError, onnx.checker.ValidationError):
             continue
         if not _runs(editor.model, subject.feeds[0]):
             continue
-        truth = _truth(subject.float_model, [node], str(kind))
+        truth = truth_of(subject.float_model, [node], str(kind))
         assert truth.slugs == SLUGS
         made = subject.quantize(editor.model)
         return Planting(str(kind), subject.float_model, made, subject.quant_model, (truth,))
