@@ -64,12 +64,13 @@ def _finding(
     context: CheckContext, tensor: str, pairs: Sequence[WeightPair], wrong: Mapping[int, float]
 ) -> Finding:
     layers = context.once(layers_of_nodes)
-    gain = gain_of(context, Change(weights=frozenset(wrong)))
+    change = Change(weights=frozenset(wrong))
+    gain = gain_of(context, change)
     worst = min(wrong, key=lambda node: wrong[node])
     label = context.float_graph.nodes[worst].label
     status = structural_status(context, gain)
     slight = gain is None and wrong[worst] >= FOREIGN_DB
-    return SHARED_BIAS.found(
+    found = SHARED_BIAS.found(
         "warn" if slight else status,
         f"{len(pairs)} layers share the bias {tensor}: its one scale is wrong in {len(wrong)}",
         f"An int32 bias counts in steps of input scale x weight scale, and these differ from layer "
@@ -82,6 +83,7 @@ def _finding(
         gain_db=rounded(gain),
         confidence="high",
     )
+    return context.cured_by(found, change)
 
 
 def _table(

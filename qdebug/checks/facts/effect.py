@@ -20,6 +20,9 @@ One bit of resolution (6.02 dB), and half of the error's power. At 12 dB `range 
 TRUSTED_SAMPLES = 4
 """Samples from which on a gain is taken as measured; below, it has to exceed the spread between
 them. By judgement: as many as gains are computed on."""
+ALONE_DB = 5.0
+"""Gain from which on a single sample is enough for a warning where the output is not damaged. By
+judgement: gains of 4.5 dB on one picture have vanished over twelve."""
 DAMAGED_DB, DOUBTFUL_DB, FINE_DB = 15.0, 20.0, 30.0
 """SQNR of an output: damaged below the first, a matter of the task below the second, and up to the
 third a defect that costs ``FAIL_GAIN_DB`` is worth a warning. By judgement: at half of the
@@ -44,12 +47,14 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
 def is_within_spread(gain: Gain) -> bool:
     """Whether another sample may well show nothing of a gain measured on few.
 
-    The spread of a single sample is not known: there a gain has to be the larger one, that of
-    ``FAIL_GAIN_DB``.
+    The spread of a single sample is not known: where the output is not damaged, the gain has to be
+    more than ``ALONE_DB``.
     """
     if not 0 < gain.samples < TRUSTED_SAMPLES:
         return False
-    return gain.db <= (FAIL_GAIN_DB if gain.spread is None else gain.spread)
+    if gain.spread is None:
+        return gain.db <= ALONE_DB and gain.before >= DAMAGED_DB
+    return gain.db <= gain.spread
 
 
 def structural_status(context: CheckContext, gain: Gain | None) -> FindingStatus:
