@@ -94,7 +94,7 @@ def test_channel_names() -> None:
 @pytest.mark.parametrize(
     ("samples", "spread", "db", "status"),
     [
-        (1, None, 5, "info"),  # a single sample: nothing is known of the next
+        (1, None, 4, "warn"),  # a single sample, of an output that is damaged
         (1, None, 9, "fail"),
         (2, 6.0, 5, "info"),  # within the spread
         (2, 2.0, 5, "warn"),
@@ -106,4 +106,10 @@ def test_a_gain_of_few_samples_has_to_exceed_their_spread(
     samples: int, spread: float | None, db: float, status: str
 ) -> None:
     gain = Gain(WHOLE, 10, 10 + db, samples, spread)
+    assert status_of(context(), gain) == status
+
+
+@pytest.mark.parametrize(("db", "status"), [(4.5, "info"), (5.5, "warn")])
+def test_one_sample_of_an_output_that_is_not_damaged(db: float, status: str) -> None:
+    gain = Gain(WHOLE, 16, 16 + db, 1, None)
     assert status_of(context(), gain) == status
