@@ -19,6 +19,7 @@ from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.fused import same_swish
 from qdebug.graph.pairing.layout import Layouts
 from qdebug.graph.pairing.logical import Logical, Op, Value
+from qdebug.graph.pairing.rivals import Rivals, namesakes
 from qdebug.graph.pairing.scaling import before_scaling
 from qdebug.graph.pairing.score import Scorer, exchanged
 from qdebug.graph.pairing.state import (
@@ -272,23 +273,35 @@ class Propagation:
 
     def assign(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
         """Match operations one to one, best agreement first; ambiguous ones are left alone."""
+        done = self._assign_namesakes(lefts, rights, by)
         table = {
             (a, b): self.scorer.score(a, b)
-            for a, b in product(lefts, rights)
-            if self.matches.free(a, b) and self.same_operands(a, b)
+            for a, b in product(self._free(lefts, True), self._free(rights, False))
+            if self.same_operands(a, b)
         }
-        done = False
+        rivals = Rivals(table, self.matches.free)
         for (a, b), score in sorted(table.items(), key=lambda item: -item[1]):
-            if not self.matches.free(a, b):
-                continue
-            rivals = [
-                other
-                for (x, y), other in table.items()
-                if (x is a) != (y is b) and self.matches.free(x, y)
-            ]
-            if not rivals or score - max(rivals) >= _LEAD:
+            if self.matches.free(a, b) and score - rivals.best(a, b) >= _LEAD:
                 done |= self.match_ops(a, b, by)
         return done
+
+    def _assign_namesakes(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
+        """Match those whose name no other has, and that no other can come near.
+
+        Whatever the others score, they lack what the name is worth. So thousands of readers of one
+        value need not be held against each other.
+        """
+        done = False
+        for a, b in namesakes(lefts, rights):
+            if not (self.matches.free(a, b) and self.same_operands(a, b)):
+                continue
+            if self.scorer.score(a, b) - self.scorer.most_without_name(a, b) >= _LEAD:
+                done |= self.match_ops(a, b, by)
+        return done
+
+    def _free(self, ops: list[Op], left: bool) -> list[Op]:
+        taken = self.matches.op_of_left if left else self.matches.op_of_right
+        return [op for op in ops if op not in taken]
 
     def same_operands(self, left: Op, right: Op) -> bool:
         """Whether every operand of the quant operation is the float operation's, slot by slot."""

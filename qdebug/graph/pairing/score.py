@@ -77,6 +77,12 @@ class Scorer:
         total += _CONSTANTS * constants_agreement(left, right)
         return total + _NAME * names_agree(left, right)
 
+    def most_without_name(self, left: Op, right: Op) -> float:
+        """The most that either of two operations can score with one of another name."""
+        weighted = self.fingerprints.similarity(left, right) is not None
+        constants = _CONSTANTS if left.consts or right.consts else 0.0
+        return _PARAMS + _CONTEXT + constants + (_WEIGHTS if weighted else 0.0)
+
 
 def names_agree(left: Op, right: Op) -> bool:
     """Whether node or output carry the same name."""
