@@ -19,7 +19,8 @@ def channel_axes(graph: Graph, types: Mapping[str, TensorType]) -> dict[str, int
     """Channel axis of every tensor that has one.
 
     Convolutions put channels on axis 1, matrix products on the last axis; elementwise operators
-    keep their input's, transpositions move it. Where a reshape loses track, the shorter of the
+    keep their input's, transpositions move it, a reshape into anchors and values goes on with the
+    longer of the two. Where a reshape loses track, the shorter of the
     two innermost axes of a ``[N, boxes, values]`` tensor is taken, and axis 1 of an image.
 
     Args:
@@ -51,7 +52,11 @@ def _axis(
         return rank - 1
     for name in node.inputs:
         source = _shape(types, name)
-        if name not in axes or source is None or len(source) != rank:
+        if name not in axes or source is None:
+            continue
+        if node.op == "Reshape" and (split := _split(source, axes[name], shape)) is not None:
+            return split
+        if len(source) != rank:
             continue
         if node.op == "Transpose":
             perm = list(node.attributes.get("perm", range(rank - 1, -1, -1)))
@@ -59,6 +64,20 @@ def _axis(
         if node.op in KEEPS_CHANNEL_AXIS:
             return axes[name]
     return _guess(shape)
+
+
+def _split(source: tuple[int, ...], axis: int, shape: tuple[int, ...]) -> int | None:
+    """Where an image's channels go on when a reshape splits them in two, None otherwise.
+
+    A head makes ``[N, anchors * values, H, W]`` to ``[N, anchors, values, H, W]``: what a
+    channel means is its place among the values, so the longer part goes on, the inner one of two
+    that are alike.
+    """
+    if axis != 1 or len(source) != 4 or len(shape) != 5:
+        return None
+    if shape[0] != source[0] or shape[3:] != source[2:] or shape[1] * shape[2] != source[1]:
+        return None
+    return 1 if shape[1] > shape[2] else 2
 
 
 def _guess(shape: tuple[int, ...]) -> int:

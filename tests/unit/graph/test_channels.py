@@ -41,3 +41,21 @@ def test_heads_that_lose_track_and_axes_too_long(load: Load) -> None:
     assert (axes["b"], axes["v"]) == (2, 1)
     assert "y" not in axes
     assert "scalar" not in axes
+
+
+def test_a_head_of_anchors_is_judged_along_its_values(load: Load) -> None:
+    nodes = [
+        node("Conv", ["x", "w"], ["c"]),
+        node("Reshape", ["c", "five"], ["r"]),
+        node("Transpose", ["r"], ["t"], perm=[0, 1, 3, 4, 2]),
+        node("Sigmoid", ["t"], ["s"]),
+        node("Reshape", ["c", "flat"], ["f"]),
+    ]
+    given = {
+        "w": np.ones((3 * 7, 3, 1, 1), np.float32),
+        "five": np.asarray([1, 3, 7, 8, 8]),
+        "flat": np.asarray([1, 21, 64]),
+    }
+    graph = load(nodes, {"x": [1, 3, 8, 8]}, ["s", "f"], given)
+    axes = channel_axes(graph, graph.types)
+    assert axes == {"c": 1, "r": 2, "t": 4, "s": 4, "f": 1}
