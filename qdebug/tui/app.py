@@ -23,6 +23,7 @@ from qdebug.tui.commands import KeyCommands
 from qdebug.tui.context import Look, Session
 from qdebug.tui.glyphs import Glyphs
 from qdebug.tui.handoff import HandOff
+from qdebug.tui.keyboard import OneKeyAtATime
 from qdebug.tui.keys import BY_ID, bindings, footer_keys
 from qdebug.tui.modals import TextScreen, help_lines
 from qdebug.tui.pages.findings import FindingsPage
@@ -43,7 +44,7 @@ _TITLES = {
 }
 
 
-class Browser(HandOff, App[None]):
+class Browser(HandOff, OneKeyAtATime):
     """Browses one run, compares two, or offers those it finds.
 
     Args:

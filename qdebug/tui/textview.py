@@ -44,7 +44,8 @@ class TextView(ScrollView, can_focus=False):
         """Show other lines, from the top unless the place is to be kept."""
         self._make = make
         if not self.size.width:
-            return  # not laid out yet; on_resize comes
+            self._made_for = Size(0, 0)  # not on the screen: on_resize makes them
+            return
         self._made_for = self.outer_size
         self._lines = make(self.room)
         self.virtual_size = Size(self.room, len(self._lines))

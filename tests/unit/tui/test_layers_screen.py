@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+
+from textual import events
+from textual.pilot import Pilot
 
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Run
-from qdebug.tui.filter_bar import FilterBar
+from qdebug.tui.filter_bar import FilterBar, FilterInput
 from tests.support.synthetic import synthetic_run
 from tests.unit.tui.conftest import Open, browser, here, layers_page, screen_text, settle
 
@@ -160,3 +164,54 @@ async def test_kept_tensors_are_read_and_inspected(browse: Open, run: Run) -> No
         await settle(pilot)
         lines = "\n".join(line.plain for line in layers_page(pilot).detail.view.lines)
         assert "quant (up) over float (across)" in lines
+
+
+async def test_keys_that_arrive_at_once_go_where_the_one_before_put_the_focus(
+    browse: Open, run: Run
+) -> None:
+    async with browse(run) as pilot:
+        _burst(pilot, "/op:Concat")
+        rows = layers_page(pilot).rows
+        await _until(pilot, lambda: rows.filter.text.startswith("op:Concat"))
+        assert isinstance(pilot.app.focused, FilterInput)
+        assert pilot.app.screen is pilot.app.screen_stack[0]
+        assert all(rows.layer_at(row).op == "Concat" for row in range(3))
+
+
+async def test_a_burst_goes_through_a_filter_and_on(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        _burst(pilot, "2", "1", "/", *"op:Conv", "enter", "g", "j", "j")
+        await _until(pilot, lambda: layers_page(pilot).table.cursor == 2)
+        assert layers_page(pilot).rows.filter.text == "op:Conv"
+        assert pilot.app.focused is layers_page(pilot).table
+
+
+async def test_a_jump_from_a_sample_shows_the_values_of_the_layer_it_names(
+    browse: Open, run: Run
+) -> None:
+    async with browse(run) as pilot:
+        before = here(pilot)
+        await pilot.press("4", *["l"] * 5, "enter")
+        await pilot.pause()
+        layer = layers_page(pilot).rows.current
+        assert layer is not None
+        assert layer.index != before
+        shown = layers_page(pilot).detail.view.lines
+        wanted = layers_page(pilot).detail._tab_lines(layer, layers_page(pilot).detail.view.room)
+        assert [line.plain for line in shown] == [line.plain for line in wanted]
+
+
+def _burst(pilot: Pilot[None], *keys: str) -> None:
+    """Keys that are all there before the first is looked at."""
+    for key in keys if len(keys) > 1 else keys[0]:
+        name = {"/": "slash", ":": "colon"}.get(key, key)
+        character = key if len(key) == 1 else None
+        pilot.app.post_message(events.Key(name, character))
+
+
+async def _until(pilot: Pilot[None], true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if true():
+            break
+        await pilot.pause(0.01)
+    assert true()
