@@ -5,7 +5,15 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.diff.view import MAX_LAYERS, arrow, limits_text, signed, task_text, view
+from qdebug.reporters.diff.view import (
+    MAX_LAYERS,
+    arrow,
+    limits_text,
+    signed,
+    task_text,
+    view,
+    worst_channel_arrow,
+)
 from qdebug.run.diff import FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff
 from qdebug.vocabulary.states import STATUS_GLYPHS
 
@@ -25,8 +33,8 @@ def render_console(diff: RunDiff, look: Look) -> Text:
     lines += _models(diff, look)
     for caveat in diff.caveats:
         lines += look.hanging("! ", caveat, lead_style="yellow")
-    lines += _block("Outputs", [row for item in shown.outputs for row in _output(item, look)])
     lines += _block("Task", look.items("   ", [task_text(item) for item in shown.task]))
+    lines += _block("Outputs", [row for item in shown.outputs for row in _output(item, look)])
     lines += _block("Findings", [row for item in shown.findings for row in _finding(item, look)])
     lines += _block("Regressed", _layers(shown.regressed, look))
     lines += _block("Improved", _layers(shown.improved, look))
@@ -62,8 +70,9 @@ def _output(item: OutputDiff, look: Look) -> list[Text]:
     name = look.fit(item.name, _name_width(look))
     levels = f"{_fit_arrow(item.accumulated, look)} dB {signed(item.accumulated):>6}"
     lines = [look.line((look.safe(f" {mark} "), style), name, " ", look.safe(levels))]
-    if item.worst_channel != Levels(None, None):
-        lines += look.hanging("     ", f"worst channel {arrow(item.worst_channel)} dB", style="dim")
+    worst = worst_channel_arrow(item)
+    if worst:
+        lines += look.hanging("     ", f"worst channel {worst} dB", style="dim")
     return lines
 
 

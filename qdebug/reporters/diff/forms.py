@@ -14,6 +14,7 @@ from qdebug.reporters.diff.view import (
     signed,
     task_text,
     view,
+    worst_channel_arrow,
 )
 from qdebug.reporters.markdown import code, escaped, prose
 from qdebug.run.codec import encode
@@ -72,7 +73,7 @@ def _output(output: OutputDiff) -> str:
         code(output.name, in_table=True),
         arrow(output.accumulated),
         signed(output.accumulated),
-        arrow(output.worst_channel),
+        worst_channel_arrow(output),
     )
     others = (metric_arrow(metric, output) for metric in LEAD[1:])
     return f"| {' | '.join((*cells, *others, word))} |"

@@ -7,7 +7,15 @@ from typing import Any
 from markupsafe import Markup
 
 from qdebug.metrics.metric import LEAD
-from qdebug.reporters.diff.view import arrow, limits_text, metric_arrow, signed, task_text, view
+from qdebug.reporters.diff.view import (
+    arrow,
+    limits_text,
+    metric_arrow,
+    signed,
+    task_text,
+    view,
+    worst_channel_arrow,
+)
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.page import asset, content_policy, environment
 from qdebug.run.diff import LayerDiff, RunDiff
@@ -29,6 +37,7 @@ def render_html(diff: RunDiff) -> str:
         "lead": LEAD,
         "metric_arrow": metric_arrow,
         "task_text": task_text,
+        "worst_channel_arrow": worst_channel_arrow,
         "signed": signed,
         "max_rows": _MAX_ROWS,
         "figure": _figure(diff.layers),

@@ -93,6 +93,22 @@ def metric_arrow(metric: Metric, output: OutputDiff) -> str:
     return f"{metric.write(levels.old)} → {metric.write(levels.new)}"
 
 
+def worst_channel_arrow(output: OutputDiff, sign: str = "→") -> str:
+    """``≤ 0 → 21.0``; empty where neither run has channels.
+
+    At 0 dB the error is as large as the channel's values. Below, nothing is left of them, and the
+    number moves by chance: of two such numbers neither is better.
+    """
+    levels = output.worst_channel
+    if levels == Levels(None, None):
+        return ""
+    return f" {sign} ".join(_clamped(value) for value in (levels.old, levels.new))
+
+
+def _clamped(value: float | None) -> str:
+    return "≤ 0" if value is not None and value <= 0 else decibel(value)
+
+
 def signed(levels: Levels) -> str:
     """``+3.1``; nothing where it is not defined."""
     delta = levels.delta
