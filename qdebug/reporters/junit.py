@@ -7,9 +7,9 @@ from xml.etree import ElementTree as ET
 
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.ranking import output_channel
 from qdebug.reporters.text import layer_label
 from qdebug.run.model import Finding, OutputResult, Run
+from qdebug.run.standing import output_channel
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import decibel, number
 from qdebug.vocabulary.states import BROKEN, STATE_WORDS

@@ -6,20 +6,14 @@ import re
 
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.ranking import (
-    Named,
-    glyph,
-    named_layers,
-    output_channel,
-    seen_findings,
-    sqnr_limit,
-    worst_first,
-)
+from qdebug.reporters.ranking import Named, glyph, named_layers, seen_findings, worst_first
 from qdebug.reporters.reproduce import shell_command
 from qdebug.reporters.scores import facts_of, headings, rows_of
 from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Finding, Layer, OutputResult, Run
+from qdebug.run.outcome import outcome_of
+from qdebug.run.standing import output_channel, sqnr_limit
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import decibel, plural
 from qdebug.vocabulary.states import STATE_WORDS, STATUS_GLYPHS
@@ -85,7 +79,10 @@ def _head(run: Run) -> list[str]:
     specs = (run.preprocess.float.spec, run.preprocess.quant.spec)
     same = "" if specs[0] == specs[1] else f"; quant model: {code(specs[1])}"
     return [
-        f"## {STATUS_GLYPHS[verdict.status]} {verdict.status.upper()}: {escaped(verdict.reason)}",
+        f"## {STATUS_GLYPHS[verdict.status]} {verdict.status.upper()}: "
+        f"{escaped(outcome_of(run).sentence)}",
+        "",
+        escaped(verdict.reason),
         "",
         f"- float: {code(float_model.file)}, quant: {code(quant_model.file)}, "
         f"{quant_model.format}{detail}",

@@ -11,9 +11,9 @@ import math
 from typing import Any
 
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.ranking import sqnr_limit
 from qdebug.reporters.text import accumulated_db
 from qdebug.run.model import Run
+from qdebug.run.standing import sqnr_limit
 
 _COLORS = ("#d73027", "#fc8d59", "#fee08b", "#91cf60", "#1a9850")
 _STEP_DB = 10.0

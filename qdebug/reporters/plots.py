@@ -11,10 +11,11 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.ranking import sqnr_limit, worst_first
+from qdebug.reporters.ranking import worst_first
 from qdebug.reporters.text import accumulated_db, layer_label, local_db, sensitivity_db
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import decibel
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _draw_network(axes: Axes, run: Run) -> None:
         places = [layer.index for layer in sources]
         axes.plot(places, at, "v", color=_LIMIT_COLOR, markersize=7, label="source")
     axes.set_xlabel("layer, in execution order")
-    axes.set_ylabel("SQNR, dB (higher is better)")
+    axes.set_ylabel("SQNR, dB (taller is worse)")
+    axes.invert_yaxis()
     axes.grid(axis="y", alpha=0.3)
     axes.legend(ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.14), frameon=False)
 

@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import GATES, gate_of
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import Finding, Layer, OutputResult, Run, WorstChannel
+from qdebug.run.model import Finding, Layer, Run
+from qdebug.run.standing import has_channels, sqnr_limit
 from qdebug.vocabulary.states import BROKEN, HARMLESS
-
-DEFAULT_LIMIT_DB = 20.0
-"""Accumulated SQNR below which a layer counts as bad where the run states no limit."""
 
 _SEEN = ("fail", "error", "warn", "info")
 EFFECTS = tuple(kind.slug for kind in KINDS.values() if kind.is_effect)
@@ -22,14 +20,6 @@ MOST_NAMED = 8
 
 Named = Mapping[int, tuple[int, str]]
 """Layers that failed findings name, by index: their rank from 0, and the finding's slug."""
-
-
-def sqnr_limit(run: Run) -> float:
-    """The limit on the accumulated SQNR, in dB, that this run was judged by."""
-    for limit in run.verdict.limits:
-        if limit.metric == "sqnr_db":
-            return limit.value
-    return DEFAULT_LIMIT_DB
 
 
 def causes(run: Run) -> list[Finding]:
@@ -45,6 +35,31 @@ def named_layers(run: Run) -> Named:
         for index in finding.layers[:MOST_NAMED]:
             slugs.setdefault(index, finding.slug)
     return {index: (rank, slug) for rank, (index, slug) in enumerate(slugs.items())}
+
+
+def convicting_layer(run: Run) -> Layer | None:
+    """The layer that shows the fault: of the first cause, the one whose worst channel is dead.
+
+    A finding may name sound neighbours, from where the fault begins to where it shows; broken
+    layers go first, then the lowest channel below the limit, else the one it names first.
+    """
+    known = {layer.index: layer for layer in run.layers}
+    named = next((f for f in causes(run) if any(index in known for index in f.layers)), None)
+    if named is None:
+        return None
+    layers = [known[index] for index in named.layers if index in known]
+    kind = KINDS.get(named.slug)
+    if kind is not None and kind.begins_with_worst:
+        return layers[0]
+    broken = [layer for layer in layers if layer.state in BROKEN]
+    limit = sqnr_limit(run)
+    dead = [x for x in layers if (level := channel_db(x)) is not None and not level >= limit]
+    worst = sorted(dead, key=lambda layer: _worst_db(channel_db(layer)))
+    return next(iter((*broken, *worst, *layers)))
+
+
+def _worst_db(level: float | None) -> float:
+    return -math.inf if level is None or math.isnan(level) else level
 
 
 def severity(layer: Layer, named: Named) -> tuple[int, float, int]:
@@ -80,21 +95,10 @@ def is_bad(layer: Layer, limit_db: float) -> bool:
     return layer.state == "ok" and value is not None and not value >= limit_db
 
 
-def has_channels(layer: Layer) -> bool:
-    """Whether a channel holds several values of a sample; the SQNR of one value says little."""
-    return len(layer.shape) > 2
-
-
 def channel_db(layer: Layer) -> float | None:
     """Accumulated SQNR of the worst channel in dB, where there are channels."""
     worst = layer.worst_channel
     return worst.sqnr_db if worst is not None and has_channels(layer) else None
-
-
-def output_channel(run: Run, output: OutputResult) -> WorstChannel | None:
-    """The worst channel of an output, where there are channels."""
-    layer = run.layers[output.layer] if output.layer is not None else None
-    return output.worst_channel if layer is None or has_channels(layer) else None
 
 
 def glyph(layer: Layer, limit_db: float, named: Named) -> tuple[str, str]:

@@ -80,7 +80,7 @@ _ALL = (
     Field("clipped", "share of values beyond the range, 0..1", "number", ("clipped",), ("clip",)),
     Field("codes", "different codes used", "number", ("codes_used",)),
     Field("channel", "accumulated SQNR of the worst channel, dB", "number",
-          ("worst_channel.sqnr_db",)),
+          ("worst_channel.sqnr_db",), ("worst",)),
     Field("weight", "SQNR of the weight, dB", "number", ("weight.sqnr_db",)),
     Field("index", "position in execution order", "number", ("index",), ("layer", "#")),
     Field("rank", "number of dimensions", "count", ("shape",)),

@@ -11,7 +11,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
-from qdebug.reporters.ranking import output_channel
+from qdebug.run.standing import output_channel
 from qdebug.tui.context import Look, Session
 from qdebug.tui.keys import Key, spoken
 from qdebug.tui.lines import line
@@ -62,10 +62,11 @@ class VerdictBar(Widget):
         alarm = self._alarm(session)
         room = width - len(badge) - cell_len(alarm) - 2
         first = line((badge, palette.badges[verdict.status]), " ")
-        reason = verdict.reason
-        if verdict.gate != "output" and "gate" not in reason:
-            reason = f"{verdict.gate} gate: {reason}"
-        first.append(fit(reason, max(room, 0), self.look.glyphs, prose=True))
+        outcome = session.outcome
+        told = outcome.sentence
+        if outcome.finding is not None:
+            told += f". {outcome.finding.slug}: {outcome.finding.title}"
+        first.append(fit(self.look.glyphs.text(told), max(room, 0), self.look.glyphs, prose=True))
         first.append(f" {alarm}", palette.badges["warn"] if alarm else "")
         return first
 

@@ -6,52 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
 from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 
+from qdebug.reporters.heights import GOOD_DB, FloatArray, level_step
 from qdebug.tui.context import Look
 from qdebug.tui.text import fit
 from qdebug.vocabulary.numbers import number
 
-FloatArray = npt.NDArray[np.float64]
-
 WARN_DB = 20.0
-GOOD_DB = 50.0
-"""SQNR at and above which an error bar is empty. Thresholds are fixed so that bars mean the same
-in every run: scaled to the run's own extremes, a perfect model would show full bars."""
-
-
-def error_level(sqnr_db: float | None) -> float:
-    """Height of an error bar, 0..1: 0 at 50 dB, 1 at 0 dB; NaN when there is no number."""
-    if sqnr_db is None or math.isnan(sqnr_db):
-        return math.nan
-    return min(max(1.0 - sqnr_db / GOOD_DB, 0.0), 1.0)
-
-
-def error_levels(sqnr_db: FloatArray) -> FloatArray:
-    """The same for many, float64 of the same shape."""
-    return np.clip(1.0 - sqnr_db / GOOD_DB, 0.0, 1.0)
-
-
-def binned_worst(levels: FloatArray, columns: int) -> FloatArray:
-    """Largest level in each of ``columns`` even parts; NaN where a part has none."""
-    if not len(levels) or columns <= 0:
-        return np.full(max(columns, 0), np.nan)
-    if len(levels) <= columns:
-        return levels[np.arange(columns) * len(levels) // columns]
-    padded = np.where(np.isnan(levels), -1.0, levels)
-    starts = np.arange(columns) * len(levels) // columns
-    worst = np.maximum.reduceat(padded, starts)
-    return np.where(worst < 0, np.nan, worst)
-
-
-def column_of(position: int, count: int, columns: int) -> int:
-    """Column in which ``binned_worst`` shows a position."""
-    if count <= columns:
-        return -(-position * columns // count) if count else 0
-    return min(((position + 1) * columns - 1) // count, columns - 1)
 
 
 def positions_of(column: int, count: int, columns: int) -> range:
@@ -64,10 +28,7 @@ def positions_of(column: int, count: int, columns: int) -> range:
 
 def level_glyph(level: float, look: Look) -> str:
     """One cell as high as a level 0..1; something is seen of every level above zero."""
-    if math.isnan(level):
-        return " "
-    steps = len(look.glyphs.levels) - 1
-    return look.glyphs.levels[math.ceil(level * steps) if level < 0.5 else round(level * steps)]
+    return look.glyphs.levels[level_step(level, len(look.glyphs.levels) - 1)]
 
 
 def level_style(level: float, look: Look) -> Style:

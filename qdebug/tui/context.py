@@ -12,6 +12,7 @@ from qdebug.run.arrays import RunArrays
 from qdebug.run.filter import LayerIndex
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Layer, Run
+from qdebug.run.outcome import Outcome, outcome_of
 from qdebug.tui.glyphs import Glyphs
 from qdebug.tui.palette import Palette
 
@@ -67,6 +68,11 @@ class Session:
     def index(self) -> LayerIndex:
         """The layers' fields as columns."""
         return LayerIndex(self.run.layers, self.run.findings)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        """What came of it, as every report says it."""
+        return outcome_of(self.run)
 
     @cached_property
     def arrays(self) -> RunArrays:

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.metrics.metric import LEAD
+from qdebug.reporters.ranking import convicting_layer
 from qdebug.run.filter import Filter, parse_filter
 from qdebug.run.model import Layer
 from qdebug.tui import outline
@@ -174,7 +175,10 @@ class LayerList:
         return sources[0] if direction > 0 else sources[-1]
 
     def opening(self) -> int | None:
-        """Where to begin: the first layer of the gravest finding that names one, else a source."""
+        """Where to begin: the layer that convicts; else one that a failed finding names."""
+        culprit = convicting_layer(self.session.run)
+        if culprit is not None:
+            return culprit.index
         for finding in self.session.run.findings:
             known = [i for i in finding.layers if self.session.layer(i) is not None]
             if finding.status == "fail" and known:

@@ -8,6 +8,7 @@ import numpy as np
 from rich.style import Style
 
 from qdebug.metrics.metric import LEAD
+from qdebug.reporters import heights
 from qdebug.run.model import Layer
 from qdebug.tui import charts
 from qdebug.tui.context import Look
@@ -21,7 +22,7 @@ from qdebug.vocabulary.numbers import decibel, narrow, percent
 _METRIC_ROOM, _CLIP_ROOM = 7, 5
 _LEAD_BY_WORD = {metric.word: metric for metric in LEAD[1:]}
 _PICKED = {"float": "F", "int16": "H"}
-SORT_OF = {"#": "index", "bar": "sqnr", "accum": "sqnr", "clip%": "clipped"}
+SORT_OF = {"#": "index", "bar": "sqnr", "accum": "sqnr", "clip": "clipped"}
 """Sort fields of the columns whose name is not their field."""
 
 
@@ -61,7 +62,7 @@ class LayerTable(LineTable):
         return [
             *columns,
             *(Column(m.word, m.word, _METRIC_ROOM, 4, right=True) for m in LEAD[1:]),
-            Column("clip%", "clip%", _CLIP_ROOM, 7, right=True),
+            Column("clip", "clip", _CLIP_ROOM, 7, right=True),
             Column("state", "state", 12, 9),
             Column("shape", "shape", 16, 11),
         ]
@@ -134,7 +135,7 @@ class LayerTable(LineTable):
             metric = _LEAD_BY_WORD[key]
             value = getattr(layer.accumulated, metric.name, None)
             return narrow(metric.write(value), _METRIC_ROOM), Style()
-        if key == "clip%":
+        if key == "clip":
             style = palette.warn if (layer.clipped or 0) > 0.01 else Style()
             return narrow(percent(layer.clipped).removesuffix(" %"), _CLIP_ROOM), style
         if key == "channel":
@@ -159,7 +160,7 @@ class LayerTable(LineTable):
         return self.look.palette.bold if layer.role == "source" else self.look.palette.text
 
     def _bar(self, value: float | None, width: int) -> Cell:
-        level = charts.error_level(value)
+        level = heights.error_level(value)
         filled = 0 if np.isnan(level) else max(round(level * width), int(level > 0))
         return self.look.glyphs.bar * filled, charts.level_style(level, self.look)
 

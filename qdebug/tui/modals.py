@@ -120,9 +120,18 @@ def _legend(look: Look) -> list[Text]:
         (glyphs.victim, "victim: only its accumulated error is large"),
         (glyphs.broken, "zero or not finite on one side only"),
         (glyphs.not_compared, "not compared"),
+        (glyphs.fail, "named by a finding that failed, or by a check that crashed"),
+        (glyphs.warn, "named by a finding that warns"),
+        (glyphs.info, "named by a note"),
+        (glyphs.passed, "a check that passed"),
+        (glyphs.dot, "a check that does not apply, or was not made"),
+        (f"{glyphs.folded} {glyphs.unfolded}", "folded, unfolded"),
+        (glyphs.pointer, "the cursor's place under the network; a mark under a histogram"),
         (glyphs.marked, "marked"),
         ("F / H", "on the list: float / 16 bits"),
-        (glyphs.levels[1:], "error along the network: empty at 50 dB, full at 0 dB"),
+        (glyphs.levels[1:], "error, taller is worse in every chart: empty at 50 dB, full at 0 dB"),
+        (glyphs.bar, "an error in a list, longer is worse, on the same scale"),
+        (glyphs.shades[1:], "brighter is more, in a heat map or scatter"),
     )
     rows = [line((f"  {mark:<17}", look.palette.bad), about) for mark, about in meanings]
     return [line(("Signs", look.palette.bold)), *rows]

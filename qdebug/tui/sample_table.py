@@ -11,6 +11,7 @@ from rich.style import Style
 from textual import events
 from textual.strip import Strip
 
+from qdebug.reporters import heights
 from qdebug.tui import charts
 from qdebug.tui.context import Look, Session
 from qdebug.tui.table import Cell, Column, LineTable, fit_columns
@@ -32,7 +33,7 @@ class SampleTable(LineTable):
         return self._ordered()
 
     @cached_property
-    def matrix(self) -> charts.FloatArray:
+    def matrix(self) -> heights.FloatArray:
         """Accumulated SQNR in dB, float64 ``[samples, layers]``; NaN where there is none."""
         layers = self.session.run.layers
         values = np.full((len(self.session.run.samples), len(layers)), np.nan)
@@ -42,7 +43,7 @@ class SampleTable(LineTable):
         return values
 
     @cached_property
-    def worst(self) -> charts.FloatArray:
+    def worst(self) -> heights.FloatArray:
         """Lowest SQNR of each sample at the model's outputs, else anywhere, dB."""
         places = [
             self.session.position[o.layer]
@@ -51,7 +52,7 @@ class SampleTable(LineTable):
         ]
         part = self.matrix[:, places] if places else self.matrix
         padded = np.where(np.isnan(part), np.inf, part)
-        worst: charts.FloatArray = padded.min(axis=1, initial=np.inf)
+        worst: heights.FloatArray = padded.min(axis=1, initial=np.inf)
         return worst
 
     def _ordered(self) -> list[int]:
@@ -113,7 +114,7 @@ class SampleTable(LineTable):
         line = super()._row_line(row, width, base)
         left, room = self.strip_room
         segments = list(line.crop(0, left))
-        levels = charts.binned_worst(charts.error_levels(self.matrix[self.order[row]]), room)
+        levels = heights.binned_worst(heights.error_levels(self.matrix[self.order[row]]), room)
         for at, level in enumerate(levels.tolist()):
             here = row == self.cursor and at == self._at(room)
             segments.append(self._part(level, base, here))
@@ -153,7 +154,7 @@ class SampleTable(LineTable):
         if sample is None or not self.matrix.shape[1]:
             return
         row = np.where(np.isnan(self.matrix[sample]), np.inf, self.matrix[sample])
-        self.column = charts.column_of(int(np.argmin(row)), len(row), room)
+        self.column = heights.column_of(int(np.argmin(row)), len(row), room)
 
     def on_click(self, event: events.Click) -> None:
         """A click on the strip moves along the network, too."""

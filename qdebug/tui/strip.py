@@ -9,6 +9,7 @@ from textual import events
 from textual.message import Message
 from textual.widget import Widget
 
+from qdebug.reporters import heights
 from qdebug.tui import charts
 from qdebug.tui.context import Look, Session
 from qdebug.tui.lines import line
@@ -36,13 +37,24 @@ class ErrorStrip(Widget):
         self.session = session
         self.place = 0
         numbers = session.index.numbers
-        levels = {label: charts.error_levels(numbers(field)) for label, field in _SERIES.items()}
+        levels = {label: self._levels(numbers(field), field) for label, field in _SERIES.items()}
         self.series = {
             label: level
             for label, level in levels.items()
             if label == "accum" or not np.isnan(level).all()
         }
         self._marks = self._find_marks()
+        self._pointed = [
+            session.position[index]
+            for index, findings in session.findings_of.items()
+            if index in session.position and any(f.status == "fail" for f in findings)
+        ]
+
+    def _levels(self, sqnr_db: heights.FloatArray, field: str) -> heights.FloatArray:
+        """Heights; what is NaN, and not missing, is as bad as can be."""
+        levels = heights.error_levels(sqnr_db)
+        undefined = np.isnan(levels) & ~self.session.index.missing(field)
+        return np.where(undefined, 1.0, levels)
 
     def _find_marks(self) -> dict[int, str]:
         """Signs by position: sources, and over them the layers of findings that fail."""
@@ -53,7 +65,7 @@ class ErrorStrip(Widget):
             if layer.role == "source"
         }
         for index, findings in session.findings_of.items():
-            if index in session.position and findings[0].status == "fail":
+            if index in session.position and any(f.status == "fail" for f in findings):
                 marks[session.position[index]] = glyphs.fail
         return marks
 
@@ -73,11 +85,13 @@ class ErrorStrip(Widget):
         text = Text("\n", no_wrap=True, end="")
         return text.join(rows[: max(self.size.height, 1)])
 
-    def _strip(self, label: str, levels: charts.FloatArray) -> Text:
-        here = charts.column_of(self.place, len(levels), self._columns)
+    def _strip(self, label: str, levels: heights.FloatArray) -> Text:
+        here = heights.column_of(self.place, len(levels), self._columns)
         row = line((f" {label} ", self.look.palette.dim))
-        for column, level in enumerate(charts.binned_worst(levels, self._columns).tolist()):
-            style = charts.level_style(level, self.look)
+        pointed = {heights.column_of(p, len(levels), self._columns) for p in self._pointed}
+        for column, level in enumerate(heights.binned_worst(levels, self._columns).tolist()):
+            palette = self.look.palette
+            style = palette.bad if column in pointed else palette.calm
             marked = column == here
             row.append(
                 charts.level_glyph(level, self.look),
@@ -89,8 +103,8 @@ class ErrorStrip(Widget):
         count, columns = len(self.session.run.layers), self._columns
         cells: list[tuple[str, Style]] = [(" ", self.look.palette.dim)] * columns
         for place, sign in self._marks.items():
-            cells[charts.column_of(place, count, columns)] = sign, self.look.palette.bad
-        here = charts.column_of(self.place, count, columns) if count else 0
+            cells[heights.column_of(place, count, columns)] = sign, self.look.palette.bad
+        here = heights.column_of(self.place, count, columns) if count else 0
         cells[here] = (self.look.glyphs.pointer, self.look.palette.accent)
         worse = f"{self.look.glyphs.pointer}worse".center(_LABEL)
         return line((worse, self.look.palette.dim), *cells)

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from qdebug.run.model import Gate, Role, State
 
 STATE_WORDS: Mapping[State, str] = {
-    "ok": "ok",
+    "ok": "compared",
     "identical": "identical",
     "zero_both": "zero on both sides",
     "zero_quant": "zero in the quant run",

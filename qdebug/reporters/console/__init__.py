@@ -1,4 +1,4 @@
-"""The console summary: what was understood, the verdict, where error enters, what to do.
+"""The console summary: what came of it, why, what to do, where; verbose, everything there is.
 
 Reads a ``Run`` and nothing else; equal runs give equal text. Whether an SQNR is accumulated, local
 or a sensitivity is always said.
@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from qdebug.reporters.base import Reporter
-from qdebug.reporters.console import chart, datasets, findings, head, layers, unmatched, verdict
+from qdebug.reporters.console import (
+    chart,
+    datasets,
+    findings,
+    head,
+    layers,
+    outcome,
+    unmatched,
+    verdict,
+)
 from qdebug.reporters.console.look import Look, join
 from qdebug.run.model import Run
 
@@ -32,8 +41,8 @@ class Options:
     """What to show beside the run itself.
 
     Attributes:
-        quiet: verdict and findings only.
-        verbose: also findings that passed or did not apply, notes, and more layers.
+        quiet: the outcome, why, and the other findings in brief.
+        verbose: everything: models, outputs beside their limits, the chart, layers, all findings.
         written: lines on what was written.
         next_commands: what to type next.
     """
@@ -47,18 +56,26 @@ class Options:
 def render(run: Run, look: Look, options: Options | None = None) -> Text:
     """The summary of a run, ending in a newline."""
     chosen = options or Options()
-    sections: list[list[Text]] = []
-    if not chosen.quiet:
-        sections.append(head.section(run, look, chosen.verbose))
-    sections.append(verdict.section(run, look))
-    sections.append(datasets.section(run, look, chosen.verbose))
-    if not chosen.quiet:
-        sections.append(chart.section(run, look))
-        sections.append(layers.section(run, look, chosen.verbose))
-    sections.append(findings.section(run, look, chosen.verbose))
-    if not chosen.quiet:
-        sections.append(_end(look, chosen))
-    return join(sections)
+    end = [] if chosen.quiet else _end(look, chosen)
+    scores = datasets.section(run, look, chosen.verbose)
+    if not chosen.verbose:
+        if chosen.quiet:
+            told = [*outcome.why(run, look), *outcome.others(run, look)]
+            return join([outcome.headline(run, look), scores, told])
+        return join(outcome.summary(run, look, scores, end))
+    return join(
+        [
+            outcome.headline(run, look),
+            outcome.why(run, look),
+            head.section(run, look),
+            verdict.section(run, look),
+            scores,
+            chart.section(run, look),
+            layers.section(run, look),
+            findings.section(run, look),
+            end,
+        ]
+    )
 
 
 def render_unmatched(run: Run, look: Look) -> Text:

@@ -1,4 +1,4 @@
-"""The accumulated SQNR along the network, worst layer of each column, drawn with blocks."""
+"""The accumulated error along the network, taller is worse, drawn with blocks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.text import Text
 
 from qdebug.reporters.console.layers import blamed
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.ranking import sqnr_limit
 from qdebug.run.model import Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import plural
 
 _ROWS = 4
@@ -43,10 +43,10 @@ def section(run: Run, look: Look) -> list[Text]:
     columns = columns_of(layers, look.width - _AXIS - 1)
     limit = sqnr_limit(run)
     top = _top(columns, limit)
-    title = "Accumulated SQNR along the network, dB (each column its worst layer)"
+    title = "Accumulated SQNR along the network, dB: taller is worse (each column its worst layer)"
     lines = look.hanging("", title, style="bold")
     lines += [_row(row, columns, top, limit, look) for row in reversed(range(_ROWS))]
-    lines.append(_axis(layers, columns, look))
+    lines.append(_axis(layers, columns, top, look))
     return [*lines, *_marks(run, columns, look), *_below(layers, limit, look)]
 
 
@@ -97,22 +97,23 @@ def _top(columns: list[Column], limit: float) -> float:
 
 
 def _row(row: int, columns: list[Column], top: float, limit: float, look: Look) -> Text:
+    """One line of the chart, ``row`` 0 on the axis; an error as tall as the SQNR lies below top."""
     step = top / _ROWS
     low = row * step
-    empty = look.safe("·") if low < limit <= low + step else " "
-    line = look.line((f"{low + step:5.0f} {look.safe('┤')}", "dim"))
+    empty = look.safe("·") if low < top - limit <= low + step else " "
+    line = look.line((f"{top - low - step:5.0f} {look.safe('┤')}", "dim"))
     for column in columns:
-        share = (min(column.worst_db, top) - low) / step
+        share = (top - min(column.worst_db, top) - low) / step
         eighths = max(0, min(8, math.ceil(share * 8))) if share > 0 else 0
         style = "red" if column.worst_db < limit else ""
         line.append(look.levels[eighths] if eighths else empty, style if eighths else "dim")
     return line
 
 
-def _axis(layers: list[Layer], columns: list[Column], look: Look) -> Text:
+def _axis(layers: list[Layer], columns: list[Column], top: float, look: Look) -> Text:
     labels = f"#{layers[0].index}"
     last = f"#{layers[-1].index}"
     room = len(columns) - len(labels) - len(last)
     if room < 1:
-        return look.line((f"{'0':>5} {look.safe('┴')}{look.safe('─') * len(columns)}", "dim"))
-    return look.line((f"{'0':>5} {look.safe('┴')}{labels}{look.safe('─') * room}{last}", "dim"))
+        return look.line((f"{top:5.0f} {look.safe('┴')}{look.safe('─') * len(columns)}", "dim"))
+    return look.line((f"{top:5.0f} {look.safe('┴')}{labels}{look.safe('─') * room}{last}", "dim"))

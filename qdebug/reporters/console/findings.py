@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.ranking import findings_with, seen_findings
-from qdebug.run.model import Finding, Run
+from qdebug.run.model import Evidence, Finding, Run
 from qdebug.run.pages import explanation_of
 from qdebug.vocabulary.numbers import plural
 from qdebug.vocabulary.states import STATUS_GLYPHS
@@ -18,8 +19,8 @@ _LAYERS = 4
 _MORE = "What each means, how to verify and how to fix it: qdebug explain NAME"
 
 
-def section(run: Run, look: Look, verbose: bool) -> list[Text]:
-    """Counts, then every finding that saw something; with ``verbose`` the others by name."""
+def section(run: Run, look: Look) -> list[Text]:
+    """Counts, then every finding that saw something, then the others by name."""
     if not run.findings:
         return []
     lines = look.items("Findings  ", _counts(run), lead_style="bold")
@@ -27,10 +28,9 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
         lines += _finding(finding, look)
     if any(explanation_of(finding) for finding in seen_findings(run) if finding.status != "info"):
         lines += look.hanging("  ", _MORE, lead_style="dim")
-    if verbose:
-        for status in ("pass", "not_applicable"):
-            for finding in findings_with(run, status):
-                lines += _headline(finding, look)
+    for status in ("pass", "not_applicable"):
+        for finding in findings_with(run, status):
+            lines += _headline(finding, look)
     return lines
 
 
@@ -57,7 +57,17 @@ def _finding(finding: Finding, look: Look) -> list[Text]:
     if finding.gain_db is not None:
         gain = f"about {finding.gain_db:.1f} dB at the output ({finding.confidence} confidence)"
         lines += _row("gain", gain, look)
-    return lines
+    pasted = next((item for item in finding.evidence if item.kind == "code"), None)
+    return [*lines, *(code_to_paste(pasted, _LEAD.format(""), look) if pasted else [])]
+
+
+def code_to_paste(item: Evidence, lead: str, look: Look) -> list[Text]:
+    """Code under its title; its lines are never broken, so it needs a page that is wide enough."""
+    text = [look.safe(line) for line in str(item.data["text"]).rstrip("\n").split("\n")]
+    if max(map(cell_len, text)) + len(lead) + 2 > look.width:
+        return look.hanging(lead, f"{item.title}: code to paste on a wider page", style="dim")
+    lines = (look.line(f"{lead}  ", (line, "cyan")) for line in text)
+    return [*look.hanging(lead, f"{item.title}:", style="dim"), *lines]
 
 
 def _headline(finding: Finding, look: Look) -> list[Text]:

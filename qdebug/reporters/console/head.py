@@ -18,17 +18,18 @@ _FORMATS = {
     "float16": "float16",
     "mixed": "mixed",
 }
-_ORIGINS = {
+ORIGINS = {
     "flag": "as given on the command line",
     "file": "from a file",
     "metadata": "from the model's metadata",
     "assumed": "assumed from the model's input",
 }
+"""Where a pipeline comes from, in words."""
 _LEAD = "  {:<8}"
 _REASONS = 3
 
 
-def section(run: Run, look: Look, verbose: bool) -> list[Text]:
+def section(run: Run, look: Look) -> list[Text]:
     """The head of the summary."""
     lines = [*_title(run, look), look.line("")]
     lines += _model("float", run.models.float, look)
@@ -36,9 +37,7 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     lines += _input(run, look)
     if run.layers or not run.datasets:
         lines += _pairs(run, look)
-    if verbose:
-        lines += [line for note in run.notes for line in _row("note", note, look)]
-    return lines
+    return [*lines, *(line for note in run.notes for line in _row("note", note, look))]
 
 
 def _title(run: Run, look: Look) -> list[Text]:
@@ -74,7 +73,7 @@ def _input(run: Run, look: Look) -> list[Text]:
 
 def _pipeline(label: str, info: PreprocessInfo, look: Look) -> list[Text]:
     lines = _row(label, info.spec or "tensors as given", look)
-    lines += _row("", _ORIGINS[info.origin], look)
+    lines += _row("", ORIGINS[info.origin], look)
     for note in info.notes:
         lines += _row("", f"assumed: {note}" if info.origin == "assumed" else note, look)
     return lines

@@ -12,15 +12,16 @@ from rich.text import Text
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.ranking import causes, channel_db, glyph, named_layers, sqnr_limit
+from qdebug.reporters.ranking import causes, channel_db, glyph, named_layers
 from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.filter import LayerIndex, parse_filter
 from qdebug.run.gates import input_failed
 from qdebug.run.model import Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import decibel, percent, plural
 from qdebug.vocabulary.states import BROKEN, STATE_WORDS
 
-_SHOWN, _SHOWN_VERBOSE = 5, 20
+_SHOWN = 20
 _NARROWEST_NAME = 16
 _MARK_STYLES = {"✗": "bold red", "✓": "green", "·": "dim"}
 _UNITS = (
@@ -60,10 +61,10 @@ _COLUMNS = (
 )
 
 
-def section(run: Run, look: Look, verbose: bool) -> list[Text]:
+def section(run: Run, look: Look) -> list[Text]:
     """The table; nothing where no layer was compared."""
     ranking = rank(run)
-    shown = ranking.layers[: _SHOWN_VERBOSE if verbose else _SHOWN]
+    shown = ranking.layers[:_SHOWN]
     if not shown:
         return []
     lines = look.hanging("", ranking.title, style="bold")

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.console.look import STATUS_STYLES, Look
-from qdebug.reporters.ranking import output_channel, sqnr_limit
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import ErrorMetrics, Limit, OutputResult, Run, TaskResult
+from qdebug.run.standing import output_channel, sqnr_limit, worst_output
 from qdebug.vocabulary.numbers import decibel, number
 from qdebug.vocabulary.states import GATE_WORDS, STATE_WORDS
 
@@ -20,11 +20,10 @@ from qdebug.vocabulary.states import GATE_WORDS, STATE_WORDS
 def section(run: Run, look: Look) -> list[Text]:
     """Verdict, outputs, effect on the task."""
     verdict = run.verdict
-    word = verdict.status.upper()
     reason = verdict.reason
     if verdict.status in ("warn", "fail"):
         reason = f"{reason} (gate: {GATE_WORDS[verdict.gate]})"
-    lines = look.hanging(f"{word}  ", reason, lead_style=STATUS_STYLES[verdict.status])
+    lines = look.hanging("Verdict  ", reason, lead_style=STATUS_STYLES[verdict.status])
     arrays = run.arrays
     for output in run.outputs:
         lines += _output(output, run.verdict.limits, _channels(output, arrays, run), look)
@@ -32,6 +31,26 @@ def section(run: Run, look: Look) -> list[Text]:
         lines += look.hanging("  task   ", f"{run.task.kind}: {run.task.summary}")
         lines += look.items("         ", _task_limits(run.task, verdict.limits))
     return lines
+
+
+def given_limits(run: Run, look: Look, lead: str) -> list[Text]:
+    """The numbers that the user's own limits hold, each beside its limit."""
+    given = tuple(limit for limit in run.verdict.limits if limit.origin != "default")
+    output = worst_output(run)
+    facts = _held(output.accumulated, given) if output and output.accumulated else []
+    facts += _task_limits(run.task, given) if run.task is not None else []
+    return look.items(lead, facts, lead_style="dim")
+
+
+def _held(metrics: ErrorMetrics, limits: tuple[Limit, ...]) -> list[str]:
+    """The metrics that some limits hold."""
+    held = [x for x in limits if x.metric in METRICS]
+    values = ((x, getattr(metrics, x.metric)) for x in held)
+    return [
+        f"accumulated {METRICS[limit.metric].told(value, limit.value)}{_limit(limit)}"
+        for limit, value in values
+        if value is not None
+    ]
 
 
 def _task_limits(task: TaskResult, limits: tuple[Limit, ...]) -> list[str]:

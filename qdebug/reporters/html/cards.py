@@ -14,12 +14,12 @@ from qdebug.reporters.ranking import (
     glyph,
     named_layers,
     seen_findings,
-    sqnr_limit,
     worst_first,
 )
 from qdebug.reporters.text import layer_label, sensitivity_db
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import Finding, Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import decibel, number, percent, shape
 from qdebug.vocabulary.states import STATE_WORDS
 

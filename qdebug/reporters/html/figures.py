@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from qdebug.reporters.heights import GOOD_DB, binned_worst, channel_levels
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale, as_float
 from qdebug.vocabulary.numbers import decibel, number
@@ -99,23 +100,23 @@ def _mark(name: str, value: float, across: Scale, row: int) -> list[Markup]:
 
 
 def channels(title: str, values: npt.NDArray[np.float32], worst: int | None) -> Markup:
-    """Accumulated SQNR of every channel, dB; many channels share a column, the worst showing."""
-    finite = np.nan_to_num(values.astype(np.float64), nan=-20.0, posinf=80.0, neginf=-20.0)
-    chunks = np.array_split(finite, min(len(finite), _MAX_COLUMNS))
-    lows = np.array([float(chunk.min()) for chunk in chunks])
-    floor = min(0.0, float(lows.min()))
-    top = max(float(lows.max()), floor + 1.0)
-    heights = (lows - floor) / (top - floor)
+    """Accumulated error of every channel, taller is worse; many share a column, the worst showing.
+
+    A channel whose SQNR is not finite, or below 0 dB, is as tall as the figure.
+    """
+    levels = channel_levels(values)
+    heights = binned_worst(levels, min(len(levels), _MAX_COLUMNS))
     plot = Box(34, 10, _WIDTH - 42, _HEIGHT - 40)
     bars = svg.columns(
         np.maximum(heights, 0.01).tolist(), plot, fill=svg.BLUE, fill_opacity=0.55, class_="fill0"
     )
+    told = f"channel 0 to {len(values) - 1}, dB, taller is worse"
     parts = [
         bars,
         svg.rule(plot.left, plot.bottom, plot.right, plot.bottom),
-        svg.text(30, plot.top + 10, decibel(top), anchor="end"),
-        svg.text(30, plot.bottom, decibel(floor), anchor="end"),
-        svg.text(_WIDTH / 2, _HEIGHT - 6, f"channel 0 to {len(values) - 1}, dB", anchor="middle"),
+        svg.text(30, plot.top + 10, decibel(0.0), anchor="end"),
+        svg.text(30, plot.bottom, decibel(GOOD_DB), anchor="end"),
+        svg.text(_WIDTH / 2, _HEIGHT - 6, told, anchor="middle"),
     ]
     if worst is not None and 0 <= worst < len(values):
         x = plot.left + (worst + 0.5) * plot.width / len(values)

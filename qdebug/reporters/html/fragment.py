@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from qdebug.reporters.html.page import Row, environment, finding_counts
-from qdebug.reporters.ranking import glyph, named_layers, seen_findings, sqnr_limit, worst_first
+from qdebug.reporters.ranking import glyph, named_layers, seen_findings, worst_first
 from qdebug.run.model import Run
+from qdebug.run.outcome import outcome_of
+from qdebug.run.standing import sqnr_limit
 
 _ROWS = 20
 
@@ -18,6 +20,7 @@ def render_fragment(run: Run) -> str:
         .get_template("notebook.html")
         .render(
             run=run,
+            outcome=outcome_of(run),
             verdict_word=run.verdict.status.upper(),
             counts=finding_counts(run),
             seen=seen_findings(run),

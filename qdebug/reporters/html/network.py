@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale
-from qdebug.reporters.ranking import channel_db, first_bad, named_layers, sqnr_limit
+from qdebug.reporters.ranking import channel_db, first_bad, named_layers
 from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
 from qdebug.run.model import Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import decibel
 from qdebug.vocabulary.states import BROKEN
 
@@ -29,7 +30,7 @@ _SERIES: tuple[tuple[str, Callable[[Layer], float | None]], ...] = (
 
 
 def network_figure(run: Run) -> Markup:
-    """The figure; the lowest value of neighbouring layers shows where they share a column."""
+    """The figure, taller is worse; of layers that share a column the lowest SQNR shows."""
     across = Scale(0, max(1, len(run.layers) - 1), _PLOT.left, _PLOT.right)
     up = _vertical_scale(run.layers)
     parts = [*_grid(up), *_limit(sqnr_limit(run), up), *_index_labels(run, across)]
@@ -63,7 +64,7 @@ def _vertical_scale(layers: Sequence[Layer]) -> Scale:
     finite = [v for v in values if math.isfinite(v)]
     low = 10 * math.floor(min([0.0, *finite]) / 10)
     high = 10 * math.ceil(max([30.0, *finite]) / 10)
-    return Scale(max(low, _BOTTOM_DB), min(high, _TOP_DB), _PLOT.bottom, _PLOT.top)
+    return Scale(max(low, _BOTTOM_DB), min(high, _TOP_DB), _PLOT.top, _PLOT.bottom)
 
 
 def _points(
@@ -75,8 +76,11 @@ def _points(
     step = max(1, math.ceil(len(layers) / _COLUMNS))
     points: list[svg.Point | None] = []
     for start in range(0, len(layers), step):
-        group = [(v, layer) for layer in layers[start : start + step]
-                 if (v := value_of(layer)) is not None and not math.isnan(v)]  # fmt: skip
+        group = [
+            (-math.inf if math.isnan(value) else value, layer)
+            for layer in layers[start : start + step]
+            if (value := value_of(layer)) is not None
+        ]
         if not group:
             points.append(None)
             continue
@@ -86,7 +90,7 @@ def _points(
 
 
 def _grid(up: Scale) -> list[Markup]:
-    parts = [svg.text(6, 18, "SQNR, dB (higher is better)")]
+    parts = [svg.text(6, 18, "SQNR, dB (taller is worse)")]
     for level in range(int(up.low), int(up.high) + 1, 10):
         parts.append(svg.rule(_PLOT.left, up(level), _PLOT.right, up(level), stroke_opacity=0.25))
         parts.append(svg.text(_PLOT.left - 6, up(level) + 4, level, anchor="end"))
@@ -98,7 +102,7 @@ def _limit(limit: float, up: Scale) -> list[Markup]:
         return []
     y = up(limit)
     band = svg.tag(
-        "rect", x=_PLOT.left, y=y, width=_PLOT.width, height=_PLOT.bottom - y, fill=svg.RED,
+        "rect", x=_PLOT.left, y=_PLOT.top, width=_PLOT.width, height=y - _PLOT.top, fill=svg.RED,
         fill_opacity=0.06, class_="band",
     )  # fmt: skip
     line = svg.rule(_PLOT.left, y, _PLOT.right, y, stroke=svg.RED, class_="limit")

@@ -30,9 +30,7 @@ from qdebug.reporters.ranking import (
     first_bad,
     glyph,
     named_layers,
-    output_channel,
     seen_findings,
-    sqnr_limit,
     worst_first,
 )
 from qdebug.reporters.reproduce import (
@@ -44,7 +42,9 @@ from qdebug.reporters.reproduce import (
 from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, rows_of
 from qdebug.run.gates import GateState, gate_states, input_failed
 from qdebug.run.model import Finding, Layer, OutputResult, Run
+from qdebug.run.outcome import outcome_of
 from qdebug.run.pages import explanation_of
+from qdebug.run.standing import output_channel, sqnr_limit, standing
 from qdebug.vocabulary import numbers, states
 from qdebug.vocabulary.names import visible
 
@@ -108,6 +108,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
     ]
     return {
         "run": run,
+        "outcome": outcome_of(run),
         "verdict_word": run.verdict.status.upper(),
         "outputs": sorted(run.outputs, key=_output_rank),
         "seen": seen_findings(run),
@@ -254,6 +255,7 @@ def environment() -> Environment:
         gate_words=states.GATE_WORDS,
         plural=numbers.plural,
         output_channel=output_channel,
+        standing=standing,
     )
     return made
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from qdebug.reporters.ranking import sqnr_limit, worst_first
+from qdebug.reporters.ranking import worst_first
 from qdebug.run.model import Layer, Run
+from qdebug.run.standing import sqnr_limit
 from qdebug.vocabulary.numbers import decibel
 
 _MAX_SAMPLES = 32

@@ -8,8 +8,9 @@ from typing import Any
 from markupsafe import Markup
 
 from qdebug.metrics.metric import LEAD, SHOWN
-from qdebug.reporters.ranking import DEFAULT_LIMIT_DB, EFFECTS, MOST_NAMED
+from qdebug.reporters.ranking import EFFECTS, MOST_NAMED
 from qdebug.run.layer_fields import FIELDS
+from qdebug.run.standing import DEFAULT_LIMIT_DB
 from qdebug.vocabulary.numbers import PARAMETERS
 from qdebug.vocabulary.states import BROKEN, HARMLESS, STATE_WORDS
 

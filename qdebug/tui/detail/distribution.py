@@ -7,6 +7,7 @@ import math
 import numpy as np
 from rich.text import Text
 
+from qdebug.reporters import heights
 from qdebug.run.model import QuantInfo
 from qdebug.tui import charts
 from qdebug.tui.context import Look
@@ -51,7 +52,7 @@ def channels(view: View) -> list[Text]:
     head = f"{'channel':>8}  {'SQNR dB':>8}  {'':12}  {'largest |float|':>15}"
     lines.append(line((head, look.palette.dim)))
     for channel, value, largest in worst:
-        level = charts.error_level(value)
+        level = 1.0 if math.isnan(value) else heights.error_level(value)
         row = line(f"{channel:>8}  ")
         row.append(f"{look.glyphs.text(decibel(value)):>8}  ", look.palette.grade(value))
         row.append_text(charts.bar(level, 12, look, charts.level_style(level, look)))
@@ -63,15 +64,19 @@ def channels(view: View) -> list[Text]:
     return lines
 
 
-def _channel_strip(sqnr: charts.FloatArray, view: View) -> list[Text]:
+def _channel_strip(sqnr: heights.FloatArray, view: View) -> list[Text]:
     look = view.look
     axis = view.layer.channel_axis
     name = f"{len(sqnr)} channels" + (f" along axis {axis}" if axis is not None else "")
-    levels = charts.binned_worst(charts.error_levels(sqnr), min(view.width - 2, 96))
+    levels = heights.binned_worst(heights.channel_levels(sqnr), min(view.width - 2, 96))
     row = line("")
     for level in levels.tolist():
         row.append(charts.level_glyph(level, look), charts.level_style(level, look))
-    return [line((f"{name}, error of each (worst first below)", look.palette.dim)), row, blank()]
+    return [
+        line((f"{name}, error of each: taller is worse (worst first below)", look.palette.dim)),
+        row,
+        blank(),
+    ]
 
 
 def samples(view: View) -> list[Text]:
@@ -84,7 +89,7 @@ def samples(view: View) -> list[Text]:
     room = max(view.width - 24, 10)
     lines = [line(("accumulated SQNR, worst sample first", look.palette.dim))]
     for sample, value in pairs:
-        level = charts.error_level(value)
+        level = heights.error_level(value)
         row = line(f"{fit(sample.name, room, look.glyphs)} ")
         row.append(f"{look.glyphs.text(decibel(value)):>7} ", look.palette.grade(value))
         row.append_text(charts.bar(level, 12, look, charts.level_style(level, look)))

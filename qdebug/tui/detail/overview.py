@@ -6,6 +6,7 @@ from rich.text import Text
 
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import LEAD
+from qdebug.reporters import heights
 from qdebug.reporters.ranking import causes
 from qdebug.run.model import Layer
 from qdebug.tui import charts
@@ -98,7 +99,7 @@ def _worst_line(layer: Layer, look: Look) -> list[Text]:
 def _bar_row(values: list[float | None], look: Look) -> Text:
     row = line((" " * _LABEL, ""))
     for value, room in zip(values, _ROOMS, strict=True):
-        level = charts.error_level(value)
+        level = heights.error_level(value)
         row.append(" " * (room - _NUMBER + 3))
         row.append_text(charts.bar(level, _NUMBER - 3, look, charts.level_style(level, look)))
     return row

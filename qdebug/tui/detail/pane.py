@@ -97,7 +97,7 @@ class DetailPane(Vertical):
         self.session = session
         self.subject: Layer | None = None
         self.tab = TAB_NAMES[0]
-        self.log_counts = False
+        self.log_counts = True
         self.place = Place()
         self._reading: Worker[None] | None = None
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from qdebug.reporters.diff.view import task_text
+from qdebug.reporters.diff.view import task_text, worst_channel_arrow
 from qdebug.run.diff import LayerDiff, RunDiff, diff_runs
 from qdebug.tui.context import Look, Session
 from qdebug.tui.glyphs import ASCII
@@ -176,25 +176,22 @@ class ComparePage(RunPage):
     def _summary(self, width: int) -> list[Text]:
         lines = []
         diff, palette, glyphs = self.diff, self.look.palette, self.look.glyphs
-        sides = (
-            ("A", diff.old_verdict, diff.old_models.quant.file),
-            ("B", diff.new_verdict, diff.new_models.quant.file),
-        )
-        for name, verdict, file in sides:
+        for name, session in (("A", self.session), ("B", self.other)):
+            verdict, file = session.run.verdict, session.run.models.quant.file
             row = line((f"{name} ", palette.bold))
             row.append(f" {verdict.status.upper()} ", palette.badges[verdict.status])
-            text = f"{file}: {verdict.reason}"
+            text = f"{file}: {session.outcome.sentence}"
             lines.append(row.append(f" {cut_end(text, max(width - 18, 10), glyphs)}"))
+        changed = [task_text(item) for item in diff.task if item.old != item.new]
+        if changed:
+            lines += labelled("task", f" {glyphs.dot} ".join(changed), width, self.look)
         for output in diff.outputs:
             old, new = (decibel(v) for v in (output.accumulated.old, output.accumulated.new))
             change = signed(output.accumulated.delta, self.look)
             text = f"{output.name}: {old} {glyphs.arrow} {new} dB ({change})"
-            worst = [decibel(v) for v in (output.worst_channel.old, output.worst_channel.new)]
-            text += f", worst channel {worst[0]} {glyphs.arrow} {worst[1]} dB"
+            worst = glyphs.text(worst_channel_arrow(output))
+            text += f", worst channel {worst} dB" if worst else ""
             lines += labelled("output", text, width, self.look)
-        changed = [task_text(item) for item in diff.task if item.old != item.new]
-        if changed:
-            lines += labelled("task", f" {glyphs.dot} ".join(changed), width, self.look)
         for item in diff.findings:
             if item.change != "same":
                 status = "pass" if item.change in ("gone", "better") else item.new_status or "info"

@@ -6,10 +6,18 @@ from collections.abc import Sequence
 
 from qdebug.vendors.advice import Advice, BetterRange, FloatLayer, literal
 
+_ROOM = 80
+"""Characters of names on one line."""
+
 
 def keep(layers: Sequence[FloatLayer]) -> str:
     """Write ``nodes_to_exclude``."""
-    names = "".join(f"        {literal(layer.node)},\n" for layer in layers)
+    rows = [""]
+    for word in (f"{literal(layer.node)}," for layer in layers):
+        if rows[-1] and len(rows[-1]) + len(word) + 1 > _ROOM:
+            rows.append("")
+        rows[-1] = f"{rows[-1]} {word}".lstrip(" ")
+    names = "".join(f"        {row}\n" for row in rows)
     return (
         "quantize_static(\n    float_model, quant_model, reader,\n"
         f"    nodes_to_exclude=[\n{names}    ],\n)"

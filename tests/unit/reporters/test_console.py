@@ -20,13 +20,16 @@ from qdebug.reporters.console import (
 )
 from qdebug.reporters.console.chart import columns_of
 from qdebug.reporters.console.layers import rank
-from qdebug.run.model import Layer, Limit, OutputResult, Run, Verdict
+from qdebug.run.model import Evidence, Layer, Limit, OutputResult, Run, Verdict
 from tests.conftest import Golden
 from tests.support import HOSTILE_NAMES, synthetic_run
 
 _OPTIONS = Options(
     written=["yolo_int8.qdrun  (312 KiB)"], next_commands=["qdebug browse yolo_int8.qdrun"]
 )
+
+
+_ALL = Options(verbose=True)
 
 
 @pytest.fixture(scope="module")
@@ -92,13 +95,13 @@ def test_long_names_lose_their_middle(run: Run) -> None:
 
 
 def test_an_sqnr_is_never_without_its_kind(run: Run) -> None:
-    for line in render(run, Look(120)).plain.splitlines():
+    for line in render(run, Look(120), _ALL).plain.splitlines():
         if "SQNR" in line and "(SQNR in dB" not in line:
             assert "ccumulated SQNR" in line or "local SQNR" in line or "deployed SQNR" in line
 
 
 def test_limits_stand_beside_the_values(run: Run) -> None:
-    text = render(run, Look(120)).plain
+    text = render(run, Look(120), _ALL).plain
     assert "accumulated SQNR 7.8 dB (≥ 20, qdebug.toml)" in text
     assert "accumulated cosine 0.9266 (≥ 0.99)" in text
 
@@ -106,12 +109,14 @@ def test_limits_stand_beside_the_values(run: Run) -> None:
 def test_limits_on_the_task_stand_beside_its_numbers(run: Run) -> None:
     limits = (*run.verdict.limits, Limit("task.iou", 0.95, "min", "flag"))
     verdict = dataclasses.replace(run.verdict, limits=limits)
-    text = render(dataclasses.replace(run, verdict=verdict), Look(120)).plain
+    text = render(dataclasses.replace(run, verdict=verdict), Look(120), _ALL).plain
     assert "\n         iou 0.93 (≥ 0.95, flag)\n" in text
 
 
 def test_an_output_begins_with_its_worst_channel_not_with_a_cosine(run: Run) -> None:
-    line = next(x for x in render(run, Look(120)).plain.splitlines() if x.startswith("  output0"))
+    line = next(
+        x for x in render(run, Look(120), _ALL).plain.splitlines() if x.startswith("  output0")
+    )
     assert line.split("output0")[1].strip().startswith("worst channel 19: accumulated SQNR -1.2 dB")
 
 
@@ -119,7 +124,9 @@ def test_a_near_perfect_cosine_is_not_rounded_to_one(run: Run) -> None:
     output = run.outputs[0]
     assert output.accumulated is not None
     near = dataclasses.replace(output.accumulated, cosine=0.9999996)
-    text = render(_with_output(run, dataclasses.replace(output, accumulated=near)), Look(120)).plain
+    text = render(
+        _with_output(run, dataclasses.replace(output, accumulated=near)), Look(120), _ALL
+    ).plain
     assert "accumulated cosine 0.9999996" in text
 
 
@@ -130,7 +137,9 @@ def test_infinite_and_undefined_outputs(run: Run, value: float, shown: str) -> N
     output = run.outputs[0]
     assert output.accumulated is not None
     changed = dataclasses.replace(output.accumulated, sqnr_db=value)
-    text = render(_with_output(run, dataclasses.replace(output, accumulated=changed)), Look(120))
+    text = render(
+        _with_output(run, dataclasses.replace(output, accumulated=changed)), Look(120), _ALL
+    )
     assert f"accumulated SQNR {shown}" in text.plain
 
 
@@ -138,8 +147,25 @@ def test_status_decides_word_and_colour(run: Run) -> None:
     for status, style in (("fail", "bold red"), ("pass", "bold green"), ("warn", "bold yellow")):
         verdict = Verdict(status, "int8", "because")  # type: ignore[arg-type]
         page = render(dataclasses.replace(run, verdict=verdict), Look(100))
-        start = page.plain.index(f"{status.upper()}  because")
-        assert any(span.start == start and span.style == style for span in page.spans)
+        assert page.plain.startswith(f"{status.upper()}  Finds 5 of the float model's 14 objects\n")
+        assert any(span.start == 0 and span.style == style for span in page.spans)
+
+
+def test_the_short_summary_fits_a_small_terminal_and_has_the_fix_to_paste(run: Run) -> None:
+    for made in (run, synthetic_run(sound=True), synthetic_run(input_failed=True)):
+        lines = render(made, Look(100), _OPTIONS).plain.splitlines()
+        assert len(lines) <= 25
+        assert lines[-1] == "Next   qdebug browse yolo_int8.qdrun"
+    (finding,) = [f for f in run.findings if f.slug == "mixed-range"]
+    code = Evidence("code", "RKNN", {"language": "yaml", "text": "custom:\n    a: float16"})
+    pasted = dataclasses.replace(finding, evidence=(code,))
+    told = render(dataclasses.replace(run, findings=(pasted,)), Look(100)).plain
+    assert "       RKNN:\n         custom:\n             a: float16\n" in told
+    long = Evidence("code", "RKNN", {"language": "yaml", "text": "a\n" * 40})
+    pasted = dataclasses.replace(finding, evidence=(long,))
+    told = render(dataclasses.replace(run, findings=(pasted,)), Look(100), _OPTIONS).plain
+    assert "RKNN: code to paste with -v\n" in told
+    assert len(told.splitlines()) <= 25
 
 
 def test_sources_come_first_then_worst_local_then_largest_drop(run: Run) -> None:
@@ -166,7 +192,7 @@ def test_layers_that_failed_findings_name_are_sources_and_marked_in_the_chart(ru
     changed = dataclasses.replace(run, findings=(finding, reading))
     assert rank(changed).layers[0].index == 60
     assert 70 not in {layer.index for layer in rank(changed).layers}
-    lines = render(changed, Look(100)).plain.splitlines()
+    lines = render(changed, Look(100), _ALL).plain.splitlines()
     axis = next(i for i, line in enumerate(lines) if "┴#0" in line)
     assert lines[axis + 1].strip() == "▲"
     assert lines[axis + 2] == "       ▲ named by failed findings: #60"
@@ -175,7 +201,7 @@ def test_layers_that_failed_findings_name_are_sources_and_marked_in_the_chart(ru
 
 def test_broken_layers_are_listed_with_their_state(run: Run) -> None:
     assert {"zero_quant", "zero_float", "nonfinite"} <= {x.state for x in rank(run).layers}
-    assert "NaN or Inf: 3 values are NaN in the quant run" in render(run, Look(100)).plain
+    assert "NaN or Inf: 3 values are NaN in the quant run" in render(run, Look(100), _ALL).plain
 
 
 def test_chart_columns_show_their_worst_layer() -> None:

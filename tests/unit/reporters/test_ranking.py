@@ -7,8 +7,9 @@ import dataclasses
 from qdebug.reporters.input_words import input_rows, unchecked
 from qdebug.reporters.junit import junit
 from qdebug.reporters.markdown import markdown
-from qdebug.reporters.ranking import causes, glyph, named_layers, output_channel, worst_first
+from qdebug.reporters.ranking import causes, glyph, named_layers, worst_first
 from qdebug.run.model import Finding, Run
+from qdebug.run.standing import output_channel
 from tests.support import synthetic_run
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from qdebug.reporters import heights
 from qdebug.tui import charts
 from qdebug.tui.context import Look
 from qdebug.tui.glyphs import ASCII, UNICODE
@@ -22,7 +23,7 @@ def look() -> Look:
 @pytest.mark.parametrize("columns", [1, 9, 100])
 def test_every_position_lies_in_the_column_that_shows_it(count: int, columns: int) -> None:
     for position in range(count):
-        column = charts.column_of(position, count, columns)
+        column = heights.column_of(position, count, columns)
         assert 0 <= column < columns
         assert position in charts.positions_of(column, count, columns)
 
@@ -30,18 +31,18 @@ def test_every_position_lies_in_the_column_that_shows_it(count: int, columns: in
 def test_a_column_shows_its_worst_position() -> None:
     levels = np.zeros(1000)
     levels[777] = 0.9
-    shown = charts.binned_worst(levels, 60)
-    assert shown[charts.column_of(777, 1000, 60)] == 0.9
+    shown = heights.binned_worst(levels, 60)
+    assert shown[heights.column_of(777, 1000, 60)] == 0.9
     assert np.count_nonzero(shown) == 1
-    assert np.isnan(charts.binned_worst(np.full(10, np.nan), 5)).all()
+    assert np.isnan(heights.binned_worst(np.full(10, np.nan), 5)).all()
 
 
 def test_worse_sqnr_means_a_higher_bar() -> None:
-    levels = [charts.error_level(v) for v in (math.inf, 60.0, 30.0, 20.0, 5.0, -math.inf)]
+    levels = [heights.error_level(v) for v in (math.inf, 60.0, 30.0, 20.0, 5.0, -math.inf)]
     assert levels == sorted(levels)
     assert levels[0] == 0.0
     assert levels[-1] == 1.0
-    assert math.isnan(charts.error_level(math.nan))
+    assert math.isnan(heights.error_level(math.nan))
 
 
 def test_resampling_keeps_the_sum() -> None:

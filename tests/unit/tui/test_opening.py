@@ -11,6 +11,7 @@ import pytest
 from qdebug.errors import RunError
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Run
+from qdebug.run.outcome import outcome_of
 from qdebug.tui.app import Browser
 from qdebug.tui.glyphs import UNICODE
 from qdebug.tui.settings import Settings
@@ -22,10 +23,23 @@ async def test_it_opens_where_the_verdict_points(browse: Open, run: Run) -> None
     async with browse(run) as pilot:
         text = screen_text(pilot)
         assert "FAIL" in text
-        assert run.verdict.reason in text
+        assert outcome_of(run).sentence in text
         assert f"{len(run.layers)} of {len(run.layers)}" in text
         failing = next(f for f in run.findings if f.status == "fail")
         assert here(pilot) == failing.layers[0]
+
+
+async def test_it_opens_on_the_dead_layer_not_on_a_sound_one_that_is_named_with_it(
+    browse: Open, run: Run
+) -> None:
+    failing = next(f for f in run.findings if f.slug == "mixed-range")
+    dead = failing.layers[0]
+    sound = next(
+        x.index for x in run.layers if x.worst_channel and x.worst_channel.sqnr_db > 20 and x.role
+    )
+    both = dataclasses.replace(failing, layers=(sound, dead))
+    async with browse(dataclasses.replace(run, findings=(both,))) as pilot:
+        assert here(pilot) == dead
 
 
 async def test_a_damaged_run_leads_to_the_choice(
