@@ -64,8 +64,10 @@ class TextView(ScrollView, can_focus=False):
         width = self.scrollable_content_region.width
         if row >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        segments = self._lines[row].render(self.app.console)
-        return Strip(segments).adjust_cell_length(width).apply_style(self.rich_style)
+        line, console = self._lines[row], self.app.console
+        # Rich leaves a text's own style out where the text has no parts with styles of their own.
+        strip = Strip(line.render(console)).apply_style(console.get_style(line.style))
+        return strip.adjust_cell_length(width).apply_style(self.rich_style)
 
 
 class ReadingView(TextView, can_focus=True):

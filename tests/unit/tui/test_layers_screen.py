@@ -201,6 +201,18 @@ async def test_a_jump_from_a_sample_shows_the_values_of_the_layer_it_names(
         assert [line.plain for line in shown] == [line.plain for line in wanted]
 
 
+async def test_a_histogram_has_the_colours_of_its_legend(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        await pilot.press("tab")
+        view = layers_page(pilot).detail.view
+        legend, bars = view.render_line(0), view.render_line(4)
+        side = next(part.style for part in legend if "float" in part.text)
+        drawn = [part.style for part in bars if "█" in part.text]
+        assert side is not None
+        assert drawn
+        assert all(style is not None and style.color == side.color for style in drawn)
+
+
 def _burst(pilot: Pilot[None], *keys: str) -> None:
     """Keys that are all there before the first is looked at."""
     for key in keys if len(keys) > 1 else keys[0]:
