@@ -87,6 +87,7 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
 
     asked = settled(CompareOptions, args, config)
     asked |= {"output": destination, "command": portable(args.command_line)}
+    asked |= {"refuse_slips": not args.any_pair}
     asked |= {"limits": _limits(args.limits or (), config), "layer_limits": config.overrides}
     if args.provider is not None:
         asked |= {side: getattr(args, side) for side in ("float_provider", "quant_provider")}

@@ -175,7 +175,16 @@ class _Comparison:
 
             capture.add_sample(*feeds, sink)
             outputs.finish_sample(number, feeds, shown_sample(sample, self.infos[-1], size))
+            if number == 0 and len(samples) >= _MANY:
+                self._tell_time(len(samples))
             self.progress.advance()
+
+    def _tell_time(self, samples: int) -> None:
+        """Say how long many samples will take, measured on the first."""
+        minutes = (time.perf_counter() - self.started) * samples / 60
+        about = f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} s"
+        title = f"running both models, about {about}; --limit {_ENOUGH} is enough for a diagnosis"
+        self.progress.stage(title, samples)
 
     def _recapture(self, pairing: Pairing, samples: Sequence[Sample]) -> Recapture:
         def run(positions: Sequence[int], receive: Callable[[int, int, str, Array], None]) -> None:
@@ -309,6 +318,11 @@ class _Comparison:
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started
         return Timing(total, seconds_per_sample * len(self.infos), peak_rss_mib())
+
+
+_MANY, _ENOUGH = 200, 32
+"""Samples from which on the time is told, and as many as a diagnosis needs: sources and victims
+do not change behind some thirty (the benches use 4 to 16)."""
 
 
 def _journal_file(output: str | Path | None) -> Path | None:

@@ -213,7 +213,11 @@ class _Extraction:
         files = (self.writer.path(name) for name in (FLOAT_PART, QUANT_PART, self._inputs_name()))
         float_part, quant_part, inputs = files
         run = compare(
-            float_part, quant_part, inputs, task="none", max_memory=self.settings.max_memory
+            float_part,
+            quant_part,
+            inputs,
+            task="none",
+            max_memory=self.settings.max_memory,
         )
         layer = next((x for x in run.layers if x.float_tensor == parts.float_output), None)
         if layer is None:

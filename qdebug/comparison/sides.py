@@ -13,6 +13,8 @@ import onnx
 
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
+from qdebug.comparison.infer import inferred_spec
+from qdebug.comparison.slips import check_pair, check_places
 from qdebug.errors import PairingError, UsageError
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
@@ -58,8 +60,13 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
         UsageError: the two do not have the same number of inputs.
         InputError: a spec is not understood.
     """
+    slips = isinstance(options, CompareOptions) and options.refuse_slips
+    if slips:
+        check_places((str(options.float_model), str(options.quant_model)), arguments_of(options))
     float_graph = load_graph(Path(options.float_model))
     quant_graph = load_graph(Path(options.quant_model))
+    if slips:
+        check_pair((float_graph, quant_graph), arguments_of(options))
     float_inputs, quant_inputs = _inputs(float_graph), _inputs(quant_graph)
     if len(float_inputs) != len(quant_inputs):
         counts = f"{len(float_inputs)} and {len(quant_inputs)}"
@@ -71,6 +78,9 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     metadata = {**quant_graph.metadata, **float_graph.metadata}
     front = read_front(float_graph.proto, float_inputs[picture].name, str(float_graph.folder))
     chosen = resolve_spec(options.preprocess, float_inputs[picture], metadata, front)
+    if chosen.origin == "assumed" and float_inputs[picture].layout:
+        pictured = float_inputs[picture], quant_inputs[picture]
+        chosen = inferred_spec(chosen, (float_graph, quant_graph), pictured, arguments_of(options))
     other = _quant_spec(
         options.quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )
@@ -86,14 +96,19 @@ def samples_of(options: PairOptions, sides: tuple[Side, Side]) -> list[Sample]:
     Raises:
         InputError: nothing is found, or a file does not fit the models.
     """
-    given = options.inputs
     return find_samples(
-        [str(given)] if isinstance(given, (str, Path)) else [str(item) for item in given],
+        arguments_of(options),
         sides[0].contract,
         sides[1].contract,
         raw=RawFormat(options.shape, options.dtype),
         limit=options.limit,
     )
+
+
+def arguments_of(options: PairOptions) -> list[str]:
+    """INPUT arguments as a list."""
+    given = options.inputs
+    return [str(given)] if isinstance(given, (str, Path)) else [str(item) for item in given]
 
 
 def fed_alike(float_side: Side, quant_side: Side) -> bool:
@@ -174,7 +189,8 @@ def _quant_spec(
     adapted = quant_side(reference.spec, float_input, quant_input)
     if adapted.spec == reference.spec:
         return reference
-    return ImpliedSpec(adapted.spec, reference.origin, (*reference.notes, *adapted.notes))
+    notes = (*reference.notes, *adapted.notes)
+    return ImpliedSpec(adapted.spec, reference.origin, notes, reference.doubts)
 
 
 def _placed(given: ImpliedSpec, reference: PreprocessSpec | None) -> ImpliedSpec:
@@ -188,4 +204,6 @@ def _placed(given: ImpliedSpec, reference: PreprocessSpec | None) -> ImpliedSpec
 
 
 def _info(chosen: ImpliedSpec) -> PreprocessInfo:
-    return PreprocessInfo(str(chosen.spec) if chosen.spec else "", chosen.origin, chosen.notes)
+    return PreprocessInfo(
+        str(chosen.spec) if chosen.spec else "", chosen.origin, chosen.notes, chosen.doubts
+    )

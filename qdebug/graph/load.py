@@ -14,25 +14,39 @@ from qdebug.graph.model import FileState, Graph
 from qdebug.graph.shapes import infer_types
 from qdebug.graph.validity import HINT, check_structure, shortened
 
-_FOREIGN = {
-    ".pt": "a PyTorch file",
-    ".pth": "a PyTorch file",
-    ".pdparams": "a PaddlePaddle file",
-    ".tflite": "a TensorFlow Lite file",
-    ".pb": "a TensorFlow file",
-    ".h5": "a Keras file",
-    ".keras": "a Keras file",
-    ".engine": "a TensorRT engine",
-    ".trt": "a TensorRT engine",
-    ".rknn": "an RKNN file",
-    ".om": "an Ascend offline model",
-    ".xml": "an OpenVINO file",
-    ".param": "an ncnn file",
-    ".mlir": "an MLIR file",
-    ".bmodel": "a Sophgo file",
-    ".ort": "an ONNX Runtime flatbuffer",
+_BEFORE = "compare the ONNX graphs from before the conversion to the device's own format"
+_TORCH = "export it: torch.onnx.export(model, example, 'float.onnx'), or yolo export format=onnx"
+_TENSORFLOW = "export it: python -m tf2onnx.convert --{} MODEL --output float.onnx"
+_FOREIGN: dict[str, tuple[str, str]] = {
+    ".pt": ("a PyTorch file", _TORCH),
+    ".pth": ("a PyTorch file", _TORCH),
+    ".pdparams": (
+        "a PaddlePaddle file",
+        "export it: paddle2onnx --model_dir DIR --model_filename M --params_filename P "
+        "--save_file float.onnx",
+    ),
+    ".tflite": ("a TensorFlow Lite file", _TENSORFLOW.format("tflite")),
+    ".pb": ("a TensorFlow file", _TENSORFLOW.format("graphdef")),
+    ".h5": ("a Keras file", _TENSORFLOW.format("keras")),
+    ".keras": ("a Keras file", _TENSORFLOW.format("keras")),
+    ".engine": (
+        "a TensorRT engine",
+        "give the ONNX file that trtexec --onnx took; with Q/DQ nodes it is QUANT",
+    ),
+    ".trt": (
+        "a TensorRT engine",
+        "give the ONNX file that trtexec --onnx took; with Q/DQ nodes it is QUANT",
+    ),
+    ".rknn": ("an RKNN file", "give the ONNX file that rknn.load_onnx took as FLOAT"),
+    ".om": ("an Ascend offline model", "give the ONNX file that atc --model took"),
+    ".hbm": ("a Horizon file", "give *_original_float_model.onnx and *_calibrated_model.onnx"),
+    ".xml": ("an OpenVINO file", _BEFORE),
+    ".param": ("an ncnn file", "give the ONNX file that pnnx or onnx2ncnn took as FLOAT"),
+    ".mlir": ("an MLIR file", "give the ONNX file that model_transform --model_def took"),
+    ".bmodel": ("a Sophgo file", "give the ONNX file that model_transform --model_def took"),
+    ".cvimodel": ("a Sophgo file", "give the ONNX file that model_transform --model_def took"),
+    ".ort": ("an ONNX Runtime flatbuffer", _BEFORE),
 }
-_EXPORT_HINT = "compare the ONNX graphs from before the conversion to the device's own format"
 
 
 def load_graph(path: str | Path) -> Graph:
@@ -134,7 +148,7 @@ def _not_onnx(path: Path, content: bytes) -> ModelError:
         return ModelError(f"{path} is a Git LFS pointer, not the model", "run: git lfs pull")
     kind = _FOREIGN.get(path.suffix.lower())
     if kind:
-        return ModelError(f"{path} is {kind}, not an ONNX model", _EXPORT_HINT)
+        return ModelError(f"{path} is {kind[0]}, not an ONNX model", kind[1])
     if start.lstrip()[:1] in (b"<", b"{"):
         return ModelError(f"{path} is text, not an ONNX model", "download or export it again")
     return ModelError(

@@ -123,6 +123,11 @@ class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, InputOptions
         group=OUTPUT,
     )
     command: Sequence[str] = option((), "the command line, for the record", kind=PYTHON_ONLY)
+    refuse_slips: bool = option(
+        False,
+        "refuse two models that are no float model and its quantized twin, as the command does",
+        kind=PYTHON_ONLY,
+    )
     progress: Progress | None = option(None, "told about the progress", kind=PYTHON_ONLY)
 
 
@@ -132,6 +137,13 @@ class CompareCommandOptions(ConfigOptions, JsonOptions, GateOptions):
 
     html: str | None = option(
         None, "also write the HTML report", "--html", kind=values.text("FILE"), group=OUTPUT
+    )
+    any_pair: bool = option(
+        False,
+        "take any two models: two float ones, two quantized ones, the same one twice",
+        "--any-pair",
+        kind=values.SWITCH,
+        group=INPUT,
     )
     browse: bool = option(
         False, "open the terminal browser after", "--browse", kind=values.SWITCH, group=OUTPUT

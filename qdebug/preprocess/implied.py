@@ -28,7 +28,7 @@ from qdebug.preprocess.steps import (
     Step,
 )
 
-Origin = Literal["flag", "file", "metadata", "assumed"]
+Origin = Literal["flag", "file", "metadata", "inferred", "assumed"]
 
 _CLASSIFIER_SIDE = 299
 _CROP_SHARE = 0.875
@@ -48,6 +48,8 @@ class ImpliedSpec:
     """None where nothing can be implied: the input is no picture, or its size is not fixed."""
     origin: Origin
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    """Parts that nothing decided, one phrase each."""
 
 
 def implied_spec(
@@ -69,7 +71,7 @@ def implied_spec(
         note = f"input {item.name!r} has no fixed size: {item.describe()}; give one with -p"
         return ImpliedSpec(None, "assumed", (note,))
     text, notes = _from_shape(item, item.size)
-    spec = PreprocessSpec.parse(f"{text} | {_ending(item)}")
+    spec = PreprocessSpec.parse(f"{text} | {ending(item)}")
     if front is not None and front.normalizes and item.dtype not in ("uint8", "int8"):
         spec, notes = _without_normalization(spec, front)
     return ImpliedSpec(spec, "assumed", (*notes, "say it with -p to be sure"))
@@ -122,7 +124,7 @@ def _from_ultralytics(item: ModelInput, metadata: Mapping[str, str]) -> ImpliedS
     text = f"letterbox {width}x{height} pad 114"
     if task == "classify":
         text = f"decode cv2 | resize {width} pil bilinear | center-crop {width}x{height}"
-    spec = PreprocessSpec.parse(f"{text} | {color} | /255 | {_ending(item)}")
+    spec = PreprocessSpec.parse(f"{text} | {color} | /255 | {ending(item)}")
     said = ", ".join(
         f"{key}={metadata[key]}" for key in ("task", "imgsz", "stride") if key in metadata
     )
@@ -149,7 +151,7 @@ def _from_shape(item: ModelInput, size: tuple[int, int]) -> tuple[str, tuple[str
     return f"resize {by} cv2 linear | {color} | /255", (note,)
 
 
-def _ending(item: ModelInput) -> str:
+def ending(item: ModelInput) -> str:
     """Write the data type and layout of an input."""
     parts: list[str] = [item.layout or "nchw"]
     if item.dtype == "int8":

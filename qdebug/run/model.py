@@ -43,7 +43,7 @@ FindingStatus = Literal["pass", "warn", "fail", "info", "not_applicable", "error
 Severity = Literal["error", "warning", "info"]
 Confidence = Literal["low", "medium", "high"]
 Role = Literal["source", "victim", "sound"]
-Origin = Literal["flag", "file", "metadata", "assumed"]
+Origin = Literal["flag", "file", "metadata", "inferred", "assumed"]
 Recognition = Literal["declared", "recognized", "guessed"]
 
 
@@ -87,7 +87,9 @@ class PreprocessInfo:
     spec: str
     origin: Origin
     notes: tuple[str, ...] = ()
-    """What was assumed, one sentence each."""
+    """What was assumed, or what an inference rests on, one sentence each."""
+    doubts: tuple[str, ...] = ()
+    """Parts of an inferred pipeline that nothing decided, one phrase each."""
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def _sentence(run: Run) -> str:
     if run.verdict.status == "inconclusive":
         return f"No verdict: {run.verdict.reason}"
     told = _effect(run)
+    if run.preprocess.float.doubts:
+        told += " (the pipeline was inferred, and is doubtful in part)"
     if not input_failed(run):
         return told
     return f"Input fault: {_small(told)}"

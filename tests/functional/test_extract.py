@@ -302,7 +302,8 @@ def test_float16_is_judged_by_more_than_its_own_rounding(
         sample_models / "classifier" / "float16.onnx",
     )
     photo = sample_models / "pictures" / "objects" / "ball.jpg"
-    found = qdebug.extract(*models, "/features/features.2/project/conv/Conv", photo, tmp_path / "p")
+    layer, spec = "/features/features.2/project/conv/Conv", "resize 96x96 | rgb | /255 | nchw"
+    found = qdebug.extract(*models, layer, photo, tmp_path / "p", preprocess=spec)
     assert found.half
     assert found.faithful
     assert found.replayed is not None

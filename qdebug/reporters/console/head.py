@@ -22,6 +22,7 @@ ORIGINS = {
     "flag": "as given on the command line",
     "file": "from a file",
     "metadata": "from the model's metadata",
+    "inferred": "inferred from the models and these pictures",
     "assumed": "assumed from the model's input",
 }
 """Where a pipeline comes from, in words."""
@@ -76,6 +77,8 @@ def _pipeline(label: str, info: PreprocessInfo, look: Look) -> list[Text]:
     lines += _row("", ORIGINS[info.origin], look)
     for note in info.notes:
         lines += _row("", f"assumed: {note}" if info.origin == "assumed" else note, look)
+    for doubt in info.doubts:
+        lines += _row("", f"doubtful: {doubt}", look)
     return lines
 
 

@@ -190,7 +190,7 @@ def _input(run: Run, look: Look) -> list[Text]:
 def _pipeline(info: PreprocessInfo) -> str:
     """The pipeline and where it comes from; what nobody has said is told with its notes."""
     notes = () if info.origin in ("flag", "file", "metadata") else info.notes
-    told = "; ".join((ORIGINS[info.origin], *notes))
+    told = "; ".join((ORIGINS[info.origin], *notes, *(f"doubtful: {d}" for d in info.doubts)))
     return f"{info.spec or 'tensors as given'} ({told})"
 
 
