@@ -281,6 +281,37 @@ def count_in_bins(values: Array, low: float, width: float, counts: Array) -> Non
             counts[max(place, 0)] += 1
 
 
+@_kernel(numba.void(_CONST_1D, _CONST_1D, _FLOAT, _TABLE, numba.float64[::1]))
+def add_weighted(values: Array, weights: Array, radius: float, sums: Array, zeros: Array) -> None:
+    """Add flat float32 values to bins over ``[-radius, radius)``, and their squared weights.
+
+    Args:
+        values: none beyond the bins.
+        weights: of the values; where either is not finite, the value is left out.
+        radius: where the bins end.
+        sums: float64 ``[4, bins]``, added to: counts, squared weights, and those times the value
+            and times its square.
+        zeros: float64 ``[3]``, added to: the count and the squared weights of exact zeros, and
+            how many values were left out.
+    """
+    bins = sums.shape[1]
+    scale = bins / (2 * radius)
+    for at in range(values.size):
+        value, weight = np.float64(values[at]), np.float64(weights[at])
+        if not (np.isfinite(value) and np.isfinite(weight)):
+            zeros[2] += 1
+            continue
+        place = min(max(int((value + radius) * scale), 0), bins - 1)
+        squared = weight * weight
+        sums[0, place] += 1
+        sums[1, place] += squared
+        sums[2, place] += squared * value
+        sums[3, place] += squared * value * value
+        if value == 0:
+            zeros[0] += 1
+            zeros[1] += squared
+
+
 @_kernel(numba.void(_STRIDED, _FLOAT, _FLOAT, numba.boolean[::1]))
 def mark_codes(values: Array, low: float, step: float, seen: Array) -> None:
     """Mark the codes that finite values of a flat float32 array are nearest to.
