@@ -31,8 +31,8 @@ from benchmarks.cases import CASES, ROOT, Case
 
 ROUNDS = 3
 PLAIN = ("deployed", "declared")
-SENSITIVITY, FLOAT = "sensitivity", "float"
-MODES = (*PLAIN, "accumulated", "local", SENSITIVITY, FLOAT)
+SENSITIVITY, FLOAT = "exact sensitivity", "float"
+MODES = (*PLAIN, "accumulated", "local", "sensitivity", SENSITIVITY, FLOAT)
 PEERS = ("qdq_loss_debug", "polygraphy")
 
 

@@ -165,6 +165,7 @@ _WORK: dict[str, Callable[..., dict[str, Any]]] = {
     "accumulated": _compare(local=False),
     "local": _compare(),
     "sensitivity": _compare(sensitivity=True),
+    "exact sensitivity": _compare(sensitivity="exact"),
     "float": _float_alone,
     "qdq_loss_debug": _qdq_loss_debug,
     "polygraphy": _polygraphy,

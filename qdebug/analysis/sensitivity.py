@@ -10,7 +10,8 @@ of the processors, which small networks use better than all of them together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -49,6 +50,7 @@ def measure_sensitivity(
     settings: CaptureSettings,
     *,
     count: int,
+    only: Collection[int] | None = None,
     journal: Journal | None = None,
     progress: Progress | None = None,
 ) -> dict[int, Sensitivity]:
@@ -60,6 +62,7 @@ def measure_sensitivity(
         samples: inputs of the float and the quant graph.
         settings: sessions and threads.
         count: number of samples.
+        only: positions of the pairs to measure; None for all.
         journal: what an interrupted measurement has done already; None to begin anew.
         progress: told about each layer of each sample.
 
@@ -69,7 +72,8 @@ def measure_sensitivity(
     Raises:
         ModelError: a run failed.
     """
-    work = _Work(graphs, pairs, settings, journal or Journal(), progress or Silent(), count)
+    chosen = range(len(pairs)) if only is None else sorted(only)
+    work = _Work(graphs, pairs, chosen, settings, journal or Journal(), progress or Silent(), count)
     try:
         for number, (float_feeds, quant_feeds) in enumerate(samples):
             interrupts.check()
@@ -77,6 +81,27 @@ def measure_sensitivity(
         return work.result()
     finally:
         work.close()
+
+
+def with_shares(found: Mapping[int, Sensitivity]) -> dict[int, Sensitivity]:
+    """Each layer's share of the noise that all of them, each alone, make at its worst output."""
+    noise = {at: {o: _noise(db) for o, db in s.per_output.items()} for at, s in found.items()}
+    total: dict[str, float] = {}
+    for powers in noise.values():
+        for output, power in powers.items():
+            total[output] = total.get(output, 0.0) + power
+    shared = {}
+    for at, sensitivity in found.items():
+        all_ = total.get(sensitivity.output, 0.0)
+        known = 0 < all_ < math.inf
+        share = noise[at][sensitivity.output] / all_ if known else None
+        shared[at] = replace(sensitivity, share=share)
+    return shared
+
+
+def _noise(sqnr_db: float) -> float:
+    """Noise over signal; infinite where that is not known."""
+    return math.inf if math.isnan(sqnr_db) else 10 ** (-sqnr_db / 10)
 
 
 @dataclass
@@ -94,11 +119,13 @@ class _Work:
         self,
         graphs: tuple[Graph, Graph],
         pairs: Sequence[Pair],
+        chosen: Sequence[int],
         settings: CaptureSettings,
         journal: Journal,
         progress: Progress,
         samples: int,
     ) -> None:
+        self.chosen = chosen
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.settings = pairs, replace(settings, local=True)
         self.journal, self.progress, self.samples = journal, progress, samples
@@ -113,12 +140,12 @@ class _Work:
         self.whole = Session(self.float_graph.path, self.float_graph, deployed)
         count, self.shared = side_by_side(deployed, settings.max_memory)
         self.pool = ThreadPoolExecutor(count, thread_name_prefix="qdebug-sensitivity")
-        progress.stage("sensitivity", len(pairs) * samples)
+        progress.stage("sensitivity", len(chosen) * samples)
 
     def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:
         self.sample = number
-        if all((number, at) in self.journal.done for at in range(len(self.pairs))):
-            self.progress.advance(len(self.pairs))
+        if all((number, at) in self.journal.done for at in self.chosen):
+            self.progress.advance(len(self.chosen))
             return
         self.reference = self.whole.run(float_feeds, self.outputs, release=True)
         if self.capture is None:
@@ -133,7 +160,7 @@ class _Work:
                 observer=self._observe,
             )
         self.capture.add_sample(float_feeds, quant_feeds)
-        for at in range(len(self.pairs)):
+        for at in self.chosen:
             if (number, at) not in self.journal.done:
                 self.journal.add(number, at, {})
                 self.progress.advance()
@@ -145,7 +172,7 @@ class _Work:
 
     def result(self) -> dict[int, Sensitivity]:
         found: dict[int, Sensitivity] = {}
-        for at in range(len(self.pairs)):
+        for at in self.chosen:
             total: dict[str, Moments] = {}
             for sample in range(self.samples):
                 for name, moments in self.journal.done.get((sample, at), {}).items():
@@ -161,9 +188,10 @@ class _Work:
         float_values: Mapping[int, Array],
         local_values: Mapping[int, Array],
     ) -> None:
-        todo = [at for at in positions if (self.sample, at) not in self.journal.done]
+        asked = [at for at in positions if at in self.chosen]
+        todo = [at for at in asked if (self.sample, at) not in self.journal.done]
         if not todo:
-            self.progress.advance(len(positions))
+            self.progress.advance(len(asked))
             return
         group = self._group(positions, float_values)
         chosen = [at for at in todo if at in local_values and at in group.switches]

@@ -35,7 +35,8 @@ def add_options(parser: argparse.ArgumentParser, *owners: type) -> None:
         group = parser.add_argument_group(title) if here else None
         for option in here:
             assert group is not None
-            group.add_argument(*option.flags, dest=option.name, **_details(option))
+            made = group.add_argument(*option.flags, dest=option.name, **_details(option))
+            made.may_stand_alone = option.kind.may_stand_alone  # type: ignore[attr-defined]
 
 
 def settled(owner: type, args: argparse.Namespace, config: Config) -> dict[str, Any]:

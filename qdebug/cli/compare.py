@@ -99,7 +99,7 @@ def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run
 
 
 def _left_behind(asked: Mapping[str, Any]) -> str:
-    if asked.get("sensitivity"):
+    if asked.get("sensitivity") == "exact":
         return "no run was written; the same command takes up the sensitivities measured so far"
     return "no run was written"
 

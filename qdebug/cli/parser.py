@@ -52,11 +52,31 @@ class Parser(argparse.ArgumentParser):
         """
         # Intermixed parsing loses the "--" that guards names beginning with a dash.
         parse = self.parse_known_args if "--" in arguments else self.parse_known_intermixed_args
-        args, unknown = parse(arguments)
+        args, unknown = parse(self._completed(arguments))
         if unknown:
             raise self._unknown(unknown)
         args.command_line = (*self.prog.split(), *arguments)
         return args
+
+    def _completed(self, arguments: Sequence[str]) -> list[str]:
+        """Flags that stand alone get their value, lest they take the next argument for it."""
+        flags = {
+            flag: action
+            for flag, action in self._option_string_actions.items()
+            if getattr(action, "may_stand_alone", False)
+        }
+        negated = {f"--no-{flag.removeprefix('--')}": flag for flag in flags}
+        end = list(arguments).index("--") if "--" in arguments else len(arguments)
+        found: list[str] = []
+        for at, word in enumerate(arguments):
+            after = arguments[at + 1] if at + 1 < end else ""
+            if at < end and word in negated:
+                found.append(f"{negated[word]}=off")
+            elif at < end and word in flags and not _is_value(flags[word], after):
+                found.append(f"{word}=on")
+            else:
+                found.append(word)
+        return found
 
     def positional_words(self) -> list[str]:
         """The positional arguments as they stand in the usage line."""
@@ -77,6 +97,11 @@ class Parser(argparse.ArgumentParser):
         near = difflib.get_close_matches(option.split("=")[0], self._option_string_actions, n=1)
         hint = f"did you mean {near[0]}" if near else f"{self.prog} --help lists the options"
         return UsageError(f"{self.prog} has no option {option}", hint)
+
+
+def _is_value(action: argparse.Action, word: str) -> bool:
+    """Whether a word is one that the option's help offers in brackets."""
+    return word in str(action.metavar).strip("[]").split("|")
 
 
 def command_parser(name: str) -> Parser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import os
@@ -17,7 +18,6 @@ import numpy.typing as npt
 from qdebug import interrupts
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
-from qdebug.analysis.sensitivity import measure_sensitivity
 from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
@@ -30,6 +30,7 @@ from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
+from qdebug.comparison.sensitivity import layer_sensitivity
 from qdebug.comparison.sides import (
     Side,
     fed_alike,
@@ -208,21 +209,24 @@ class _Comparison:
     ) -> list[Layer]:
         if not self.request.sensitivity:
             return list(layers)
-        with Journal(_journal_file(self.request.output), self._fingerprint()) as journal:
+        exact = self.request.sensitivity == "exact"
+        place = _journal_file(self.request.output) if exact else None
+        with Journal(place, self._fingerprint()) as journal:
             if journal.done:
                 done = len(journal.done)
                 self.progress.note(f"sensitivity: {done} measurements taken up again")
-            measured = measure_sensitivity(
+            found, notes = layer_sensitivity(
                 (self.float.graph, self.quant.graph),
                 pairing.pairs,
-                (self._feeds(sample) for sample in samples),
+                [functools.partial(self._feeds, sample) for sample in samples],
                 self._capture_settings(),
-                count=len(samples),
+                exact=exact,
                 journal=journal,
                 progress=self.progress,
             )
             journal.finish()
-        return [dataclasses.replace(x, sensitivity=measured.get(x.index)) for x in layers]
+        self.notes.extend(notes)
+        return [dataclasses.replace(x, sensitivity=found.get(x.index)) for x in layers]
 
     def _fingerprint(self) -> str:
         """Identifies models, pipelines, samples and what computes."""

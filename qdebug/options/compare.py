@@ -57,12 +57,13 @@ class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, InputOptions
         group=MEASURED,
         key=True,
     )
-    sensitivity: bool = option(
+    sensitivity: bool | str = option(
         False,
-        "also quantize every layer alone and measure at the outputs (slow); what an interrupted "
-        "measurement had done is taken up again",
+        "also tell what quantizing every layer alone does to the outputs: predicted from "
+        "gradients, or exact: one run a layer (slow; what an interrupted measurement had done is "
+        "taken up again)",
         "--sensitivity",
-        kind=values.SWITCH,
+        kind=values.SENSITIVITY,
         group=MEASURED,
         key=True,
     )

@@ -32,6 +32,8 @@ class Kind:
         metavar: what stands for the value in a help text.
         show: the value as users write it.
         choices: all values there are, where they can be listed.
+        may_stand_alone: whether the flag needs no value: it is then ``on``, and ``off`` with
+            ``--no-`` in front.
     """
 
     parse: Callable[[str], Any]
@@ -40,6 +42,7 @@ class Kind:
     metavar: str
     show: Callable[[Any], str] = str
     choices: tuple[str, ...] = ()
+    may_stand_alone: bool = False
 
 
 def choice(*options: str) -> Kind:
@@ -107,6 +110,14 @@ def _switch(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"{value!r} is neither true nor false")
     return value
+
+
+def _sensitivity(value: Any) -> bool | str:
+    if isinstance(value, bool) or value == "exact":
+        return value if isinstance(value, bool) else "exact"
+    if value in ("on", "off"):
+        return bool(value == "on")
+    raise ValueError(f"{value!r} is neither true nor false nor 'exact'")
 
 
 def _size(value: Any) -> int:
@@ -199,6 +210,14 @@ SHARE = Kind(_share, _share, {"type": "number", "minimum": 0, "maximum": 1}, "SH
 """A number from 0 to 1."""
 SWITCH = Kind(bool, _switch, {"type": "boolean"}, "")
 """On or off."""
+SENSITIVITY = Kind(
+    _sensitivity,
+    _sensitivity,
+    {"enum": [True, False, "exact"]},
+    "[exact]",
+    may_stand_alone=True,
+)
+"""On, off, or the word ``exact``."""
 SIZE = Kind(
     parse_size, _size, {"anyOf": [_TEXT_SCHEMA, _COUNT_SCHEMA]}, "SIZE", show=format_exact_size
 )

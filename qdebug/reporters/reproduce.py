@@ -20,7 +20,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "local",
         "the quant layer fed with the float run's inputs: what this layer adds by itself",
     ),
-    ("sensitivity", "only this layer quantized, measured at the model's outputs"),
+    ("sensitivity", "only this layer quantized, at the model's outputs"),
     (
         "source, victim",
         "a source has a large local error; a victim has a large accumulated error only",

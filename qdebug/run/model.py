@@ -179,6 +179,12 @@ class Sensitivity:
     """Name of that output."""
     per_output: Mapping[str, float] = field(default_factory=dict)
     """SQNR in dB by output name."""
+    method: Literal["exact", "first-order"] = "exact"
+    """``exact``: the network was run with only this layer quantized. ``first-order``: predicted
+    from the layer's own error and the gradient of the outputs."""
+    share: float | None = None
+    """Noise power that this layer alone makes at that output, as a share of what all layers make
+    there, each alone; None in runs of earlier versions."""
 
 
 @dataclass(frozen=True)

@@ -143,7 +143,7 @@ samples, in float64.
 
 accumulated   float run against quant run at this tensor: everything upstream counts
 local         the quant layer fed with the float run's inputs: what this layer adds by itself
-sensitivity   only this layer quantized, measured at the model's outputs
+sensitivity   only this layer quantized, at the model's outputs
 
 {metrics}
 clipped       share of the float values outside the range that the codes can represent

@@ -149,7 +149,11 @@ def _one_or_many(value: float | int | tuple[float, ...] | tuple[int, ...]) -> st
 def _sensitivity(layer: Layer) -> str:
     if layer.sensitivity is None:
         return ""
-    return f"{decibel(sensitivity_db(layer))} dB at {layer.sensitivity.output}"
+    predicted = ", predicted" if layer.sensitivity.method == "first-order" else ""
+    share = layer.sensitivity.share
+    of_all = "" if share is None else f", {percent(share)} of all layers' noise there"
+    where = layer.sensitivity.output
+    return f"{decibel(sensitivity_db(layer))} dB at {where}{of_all}{predicted}"
 
 
 def _worst_channel(layer: Layer) -> str:

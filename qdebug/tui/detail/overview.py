@@ -73,7 +73,11 @@ def _error_lines(view: View) -> list[Text]:
     lines = [head, row, _bar_row(values, look), *_worst_line(layer, look)]
     lines += [_metric_row(metric, layer, look) for metric in view.run.metrics if metric != first]
     if layer.sensitivity:
-        text = f"at {visible(layer.sensitivity.output)}, with only this layer quantized"
+        predicted = " (predicted)" if layer.sensitivity.method == "first-order" else ""
+        where = visible(layer.sensitivity.output)
+        text = f"at {where}, with only this layer quantized{predicted}"
+        if layer.sensitivity.share is not None:
+            text += f": {percent(layer.sensitivity.share)} of all layers' noise there"
         lines += labelled("sensitivity", text, view.width, look)
     return lines
 

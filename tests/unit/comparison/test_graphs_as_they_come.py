@@ -284,3 +284,40 @@ def test_sensitivity_of_a_plain_graph(bench: Bench) -> None:
     first, last = run.layer("m").sensitivity, run.layer("y").sensitivity
     assert first is not None and 10 < first.sqnr_db < 80
     assert last is not None and last.sqnr_db == float("inf")
+
+
+def gated(noise: float) -> onnx.ModelProto:
+    """A recurrent layer, which the reverse pass does not go through, between two products."""
+    recurrent = node("GRU", ["m", "g", "h"], ["", "s"], name="memory", hidden_size=4)
+    return model(
+        [node("MatMul", ["x", "w"], ["m"]), recurrent, node("MatMul", ["s", "v"], ["y"])],
+        [info("x", FLOAT, [3, 1, 4])],
+        [info("y", FLOAT, [1, 1, 4])],
+        [
+            weight("w", (4, 4), noise),
+            weight("g", (1, 12, 4), 0.0, seed=2),
+            weight("h", (1, 12, 4), 0.0, seed=3),
+            weight("v", (4, 4), noise, seed=1),
+        ],
+    )
+
+
+def test_what_the_reverse_pass_does_not_reach_is_run_alone(bench: Bench) -> None:
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 1, 4)).astype(np.float32)}
+    run = bench.run(gated, feeds, sensitivity=True)
+    first, last = run.layer("m").sensitivity, run.layer("y").sensitivity
+    assert first is not None and first.method == "exact"
+    assert last is not None and last.method == "first-order"
+    notes = [text for text in run.notes if text.startswith("sensitivity: ")]
+    assert "--sensitivity exact runs every layer alone" in notes[0]
+    assert "were run alone" in notes[1] and "memory (GRU)" in notes[1]
+    shares = [layer.sensitivity.share or 0 for layer in run.layers if layer.sensitivity]
+    assert sum(shares) == pytest.approx(1)
+
+
+def test_exact_sensitivity_runs_every_layer(bench: Bench) -> None:
+    feeds = {"x": np.random.default_rng(0).standard_normal((3, 1, 4)).astype(np.float32)}
+    run = bench.run(gated, feeds, sensitivity="exact")
+    measured = [layer.sensitivity for layer in run.layers if layer.sensitivity]
+    assert measured and {found.method for found in measured} == {"exact"}
+    assert not any(text.startswith("sensitivity: ") for text in run.notes)

@@ -1,0 +1,167 @@
+"""Predicted sensitivity against one run a layer."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from qdebug.analysis.sensitivity import measure_sensitivity, with_shares
+from qdebug.capture.engine import CaptureSettings
+from qdebug.cure import sensitivity
+from qdebug.cure.sensitivity import Predicted, predict_sensitivity
+from qdebug.run.model import Sensitivity
+from tests.support.pairs_of_models import LoadedPair, detector
+
+Array = npt.NDArray[Any]
+SETTINGS = CaptureSettings(workers=1)
+
+
+@pytest.fixture(scope="module")
+def pair() -> LoadedPair:
+    return detector("int8_naive")
+
+
+@pytest.fixture(scope="module")
+def feeds(pair: LoadedPair) -> list[Mapping[str, Array]]:
+    """The pair's own, and each with noise over it."""
+    rng = np.random.default_rng(0)
+    noisy = [
+        {k: (v + rng.normal(0, 0.05, v.shape)).astype(v.dtype) for k, v in feed.items()}
+        for feed in pair.feeds * 3
+    ]
+    return [*pair.feeds, *noisy]
+
+
+def predict(
+    pair: LoadedPair, feeds: Sequence[Mapping[str, Array]], settings: CaptureSettings = SETTINGS
+) -> Predicted:
+    graphs = pair.float_graph, pair.quant_graph
+    samples = [lambda feed=feed: (feed, feed) for feed in feeds]
+    return predict_sensitivity(graphs, pair.pairing.pairs, samples, settings)
+
+
+def exact(
+    pair: LoadedPair, feeds: Sequence[Mapping[str, Array]], only: Sequence[int] | None = None
+) -> dict[int, Sensitivity]:
+    return measure_sensitivity(
+        (pair.float_graph, pair.quant_graph),
+        pair.pairing.pairs,
+        [(feed, feed) for feed in feeds],
+        SETTINGS,
+        count=len(feeds),
+        only=only,
+    )
+
+
+def ranks(values: Sequence[float]) -> Array:
+    return np.asarray(np.argsort(np.argsort(values)))
+
+
+def test_the_order_is_that_of_one_run_a_layer(
+    pair: LoadedPair, feeds: list[Mapping[str, Array]]
+) -> None:
+    """On trained networks Spearman's coefficient is 0.96 to 0.98 (docs/benchmarks.md)."""
+    predicted, measured = predict(pair, feeds), exact(pair, feeds)
+    assert not predicted.unreached
+    assert set(predicted.layers) == set(measured)
+    finite = [at for at in measured if np.isfinite(measured[at].sqnr_db)]
+    a = [predicted.layers[at].sqnr_db for at in finite]
+    b = [measured[at].sqnr_db for at in finite]
+    assert np.corrcoef(ranks(a), ranks(b))[0, 1] > 0.95
+    assert np.median(np.abs(np.subtract(a, b))) < 2
+
+
+def test_what_a_prediction_says_of_itself(
+    pair: LoadedPair, feeds: list[Mapping[str, Array]]
+) -> None:
+    predicted = predict(pair, feeds[:2])
+    outputs = set(pair.float_graph.outputs)
+    assert predicted.samples == 2
+    least = len(outputs) * sensitivity.PROBES_OF_OUTPUT
+    assert predicted.runs == max(2 * sensitivity.PROBES, least)
+    for found in predicted.layers.values():
+        assert found.method == "first-order"
+        assert found.output in outputs
+        assert set(found.per_output) <= outputs
+        assert found.sqnr_db == min(found.per_output.values())
+
+
+def test_a_layer_without_an_error_of_its_own_does_nothing(
+    pair: LoadedPair, feeds: list[Mapping[str, Array]]
+) -> None:
+    predicted, measured = predict(pair, feeds[:2]), exact(pair, feeds[:2])
+    silent = {at for at, s in measured.items() if s.sqnr_db == float("inf")}
+    assert silent <= {at for at, s in predicted.layers.items() if s.sqnr_db == float("inf")}
+
+
+def test_little_memory_changes_nothing(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> None:
+    small = dataclasses.replace(SETTINGS, max_memory=1 << 23)
+    one, other = predict(pair, feeds[:2]), predict(pair, feeds[:2], small)
+    assert other.runs > one.runs  # what did not fit was run again
+    assert one.layers.keys() == other.layers.keys()
+    for at, found in one.layers.items():
+        assert other.layers[at].sqnr_db == pytest.approx(found.sqnr_db, abs=1e-3)
+
+
+def test_samples_are_taken_evenly(
+    pair: LoadedPair, feeds: list[Mapping[str, Array]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensitivity, "SAMPLES", 3)
+    asked: list[int] = []
+
+    def sample(at: int) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        asked.append(at)
+        return feeds[0], feeds[0]
+
+    graphs = pair.float_graph, pair.quant_graph
+    samples = [lambda at=at: sample(at) for at in range(9)]
+    found = predict_sensitivity(graphs, pair.pairing.pairs, samples, SETTINGS)
+    assert asked == [0, 4, 8]
+    assert found.samples == 3
+
+
+def test_some_layers_alone(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> None:
+    whole = exact(pair, feeds[:2])
+    some = sorted(whole)[3:6]
+    assert exact(pair, feeds[:2], some) == {at: whole[at] for at in some}
+
+
+def test_shares() -> None:
+    def one(db: float, other: float, worst: str = "a") -> Sensitivity:
+        return Sensitivity(min(db, other), 1.0, worst, {"a": db, "b": other})
+
+    found = with_shares({0: one(10, 99), 1: one(20, 99), 2: one(float("inf"), 30, "b")})
+    assert found[0].share == pytest.approx(0.1 / 0.11)
+    assert found[1].share == pytest.approx(0.01 / 0.11)
+    assert found[2].share == pytest.approx(1, abs=1e-6)
+    nothing = with_shares({0: Sensitivity(float("inf"), 1.0, "a", {"a": float("inf")})})
+    assert nothing[0].share is None
+    unknown = with_shares({0: Sensitivity(float("nan"), 1.0, "a", {"a": float("nan")})})
+    assert unknown[0].share is None
+
+
+def power(gradients: Array, error: Array) -> float:
+    total = sensitivity._Power()
+    for gradient in gradients:
+        total.add(gradient, error)
+    return total.noise
+
+
+def test_independent_errors_are_summed_one_by_one() -> None:
+    """Which scatters far less than the square of their sum."""
+    rng = np.random.default_rng(0)
+    gradients = rng.standard_normal((16, 5000))
+    error = rng.standard_normal(5000)
+    expected = sum(float(((g * error) ** 2).sum()) for g in gradients)
+    assert power(gradients, error) == expected
+
+
+def test_an_error_that_is_the_same_everywhere_is_not_taken_as_independent() -> None:
+    rng = np.random.default_rng(0)
+    gradients = 1 + rng.standard_normal((16, 5000))
+    assert power(gradients, np.ones(5000)) == pytest.approx(16 * 5000**2, rel=0.1)
