@@ -22,8 +22,25 @@ _RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
 def are_predictions(path: Path) -> bool:
-    """Whether a MODEL is a file of predictions, or a folder that holds one."""
-    return path.is_dir() or path.suffix.lower() in SUFFIXES
+    """Whether a MODEL is a file of predictions, or a folder that holds one.
+
+    JSON and text may also say how a toolchain quantizes: only what has the form of predictions is
+    taken for them.
+    """
+    if path.is_dir():
+        return True
+    suffix = path.suffix.lower()
+    if suffix == ".json" and path.is_file():
+        return _are_results(read_json(path))
+    return suffix in SUFFIXES
+
+
+def _are_results(value: Any) -> bool:
+    rows = value.get("annotations") if isinstance(value, dict) else value
+    first = rows[0] if isinstance(rows, list) and rows else None
+    if isinstance(rows, list) and not rows:
+        return True  # a board that found nothing
+    return isinstance(first, dict) and "image_id" in first
 
 
 @dataclass(frozen=True)

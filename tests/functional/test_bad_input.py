@@ -127,7 +127,12 @@ BAD = {
     "empty model": (_empty_model, FLOAT_SIDE, "bad.onnx is empty", "again"),
     "weights missing": (_missing_weights, FLOAT_SIDE, "'bad.weights', which is missing", "copy"),
     "weights outside": (_weights_outside, FLOAT_SIDE, "outside its own folder", "save it again"),
-    "custom op": (_custom_op, [*QUANT_SIDE, "--any-pair"], "com.vendor:Mystery", "custom operators"),
+    "custom op": (
+        _custom_op,
+        [*QUANT_SIDE, "--any-pair"],
+        "com.vendor:Mystery",
+        "custom operators",
+    ),
     "axis under opset 12": (_per_channel_under_opset_12, QUANT_SIDE, "opset 12", "opset 13"),
     "missing picture": (_nothing, [*MODELS, "bad.png"], "bad.png does not exist", "path"),
     "empty glob": (_nothing, [*MODELS, "bad*.png"], "nothing matches 'bad*.png'", "pictures"),
