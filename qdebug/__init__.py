@@ -21,7 +21,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from qdebug.comparison.compare import compare
+    from qdebug.comparison.export import export
     from qdebug.comparison.extract import extract
+    from qdebug.comparison.quantize import quantize
     from qdebug.errors import QdebugError
     from qdebug.evaluation.evaluate import evaluate
     from qdebug.preprocess import PreprocessSpec
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "compare": "qdebug.comparison",
     "evaluate": "qdebug.evaluation",
+    "export": "qdebug.comparison.export",
     "extract": "qdebug.comparison.extract",
+    "quantize": "qdebug.comparison.quantize",
     "load_run": "qdebug.run.store",
     "Run": "qdebug.run.model",
     "Layer": "qdebug.run.model",
@@ -49,8 +53,10 @@ __all__ = [
     "__version__",
     "compare",
     "evaluate",
+    "export",
     "extract",
     "load_run",
+    "quantize",
 ]
 
 

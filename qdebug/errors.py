@@ -3,6 +3,7 @@
 ``QdebugError``
 ├── ``UsageError``        the request itself cannot be carried out as given
 ├── ``InputError``        an image, a tensor file or a preprocessing spec is unusable
+├── ``EncodingsError``    a file that says how a model is quantized is unusable
 ├── ``ModelError``        a graph cannot be read, or ONNX Runtime cannot run it
 ├── ``PairingError``      the two graphs have nothing in common to compare
 └── ``RunError``          a stored run cannot be read or written
@@ -55,6 +56,12 @@ class InputError(QdebugError):
     """An image, a tensor file or a preprocessing spec is unusable."""
 
     usual_hint = "qdebug compare --help shows what INPUT and a pipeline can be"
+
+
+class EncodingsError(QdebugError):
+    """A file that says how a model is quantized is unusable."""
+
+    usual_hint = "write it again with the toolchain, or name its format with --quant-format"
 
 
 class ModelError(QdebugError):

@@ -90,6 +90,41 @@ class Distribution:
         )
 
 
+class Spread:
+    """A distribution gathered from arrays one by one: first their extremes, then their counts."""
+
+    def __init__(self) -> None:
+        self._low, self._high = np.inf, -np.inf
+        self._counts: Float64Array = np.zeros(BINS)
+        self._zeros = 0
+
+    def reach(self, part: Array) -> None:
+        """Take an array's extremes in."""
+        values = part[np.isfinite(part)]
+        if values.size:
+            self._low = min(self._low, float(values.min()))
+            self._high = max(self._high, float(values.max()))
+
+    def count(self, part: Array) -> None:
+        """Count an array's values, after all have been reached."""
+        values = part[np.isfinite(part)]
+        self._counts += np.histogram(values, BINS, self._ends())[0]
+        self._zeros += int(np.count_nonzero(values == 0))
+
+    def distribution(self) -> Distribution | None:
+        """The distribution; None where no value was finite."""
+        if self._high < self._low:
+            return None
+        edges = np.linspace(*self._ends(), BINS + 1)
+        centers, width = (edges[:-1] + edges[1:]) / 2, float(edges[1] - edges[0])
+        return Distribution(centers, self._counts, width, self._low, self._high, self._zeros)
+
+    def _ends(self) -> tuple[float, float]:
+        if self._high < self._low:
+            return 0.0, 1.0
+        return self._low, self._high if self._high > self._low else self._low + 1e-30
+
+
 @dataclass(frozen=True)
 class Threshold:
     """A range and what it would give.

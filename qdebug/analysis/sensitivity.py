@@ -137,7 +137,7 @@ class _Work:
         self.sample = 0
         self.reference: dict[str, Array] = {}
         deployed = settings.float_session.deployed
-        self.whole = Session(self.float_graph.path, self.float_graph, deployed)
+        self.whole = Session(self.float_graph.whole, self.float_graph, deployed)
         count, self.shared = side_by_side(deployed, settings.max_memory)
         self.pool = ThreadPoolExecutor(count, thread_name_prefix="qdebug-sensitivity")
         progress.stage("sensitivity", len(chosen) * samples)

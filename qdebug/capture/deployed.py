@@ -50,8 +50,8 @@ class DeployedOutputs:
         outputs: Mapping[str, str],
     ) -> None:
         self.outputs = dict(outputs)
-        self._float = Session(float_graph.path, float_graph, settings[0].deployed)
-        self._quant = Session(quant_graph.path, quant_graph, settings[1].deployed)
+        self._float = Session(float_graph.whole, float_graph, settings[0].deployed)
+        self._quant = Session(quant_graph.whole, quant_graph, settings[1].deployed)
         self._deployed: dict[str, Moments] = {}
         self._runtime: dict[str, Moments] = {}
         self._seconds: list[float] = []

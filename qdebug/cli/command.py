@@ -19,6 +19,8 @@ COMMANDS = {
     "diff": "qdebug.cli.diff:DiffCommand",
     "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
     "extract": "qdebug.cli.extract:ExtractCommand",
+    "quantize": "qdebug.cli.quantize:QuantizeCommand",
+    "export": "qdebug.cli.export:ExportCommand",
     "explain": "qdebug.cli.explain:ExplainCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",

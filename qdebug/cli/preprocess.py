@@ -16,6 +16,7 @@ from qdebug.options import GateOptions, PreprocessOptions
 if TYPE_CHECKING:
     from qdebug.preprocess import ImpliedSpec, PreprocessSpec
     from qdebug.preprocess.check import CheckResult
+    from qdebug.preprocess.model_facts import ModelFacts
     from qdebug.run.check_report import CheckReport
     from qdebug.run.model import Finding
 
@@ -194,14 +195,13 @@ def _check_fed(args: argparse.Namespace) -> CheckReport:
 def _check_models(args: argparse.Namespace) -> CheckReport:
     """Judge a pipeline against what the models themselves say."""
     from qdebug.preprocess.gate import prove_models, untold
-    from qdebug.preprocess.model_facts import load_facts
 
     facts, runner = _float_model(args)
     assert facts is not None
     assert runner is not None
     given = _given(args.preprocess, facts)
     spec = _known(given.spec)
-    quant = load_facts(Path(args.quant_model)) if args.quant_model else None
+    quant = _quant_facts(args) if args.quant_model else None
     quant_spec = _spec(args.quant_preprocess, quant) if quant and args.quant_preprocess else None
     quant_spec = quant_spec.placed_like(spec) if quant_spec else None
     assumed = given.origin == "assumed"
@@ -211,6 +211,20 @@ def _check_models(args: argparse.Namespace) -> CheckReport:
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
     return _made(findings, None, spec)
+
+
+def _quant_facts(args: argparse.Namespace) -> ModelFacts:
+    """The facts of the quant model, which may be made of a toolchain's file."""
+    from qdebug.comparison.sides import quant_request
+    from qdebug.graph.load import load_graph
+    from qdebug.options import QuantOptions
+    from qdebug.preprocess.model_facts import facts_of
+    from qdebug.vendors.quant_files import load_quant
+
+    options = QuantOptions(quant_format=args.quant_format, qtable=args.qtable, names=args.names)
+    request = quant_request(options, args.quant_model)
+    graph = load_quant(request, load_graph(Path(args.float_model))).graph
+    return facts_of(graph.proto, graph.folder)
 
 
 def _made(

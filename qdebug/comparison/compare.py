@@ -41,7 +41,6 @@ from qdebug.comparison.sides import (
 )
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
-from qdebug.graph.describe import describe
 from qdebug.graph.expand import Expansion, expand
 from qdebug.graph.load import check_unchanged
 from qdebug.graph.pairs import Pairing
@@ -305,7 +304,7 @@ class _Comparison:
             schema=SCHEMA,
             tool=tool_info(self.request.providers),
             command=tuple(self.request.command),
-            models=Models(describe(self.float.graph), describe(self.quant.graph)),
+            models=Models(self.float.describe(), self.quant.describe()),
             preprocess=Preprocess(self.float.preprocess, self.quant.preprocess),
             samples=tuple(self.infos),
             verdict=decide(context.outputs, findings, self.request.limits),

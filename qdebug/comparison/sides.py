@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,11 +16,12 @@ from qdebug.capture.session import SessionSettings
 from qdebug.comparison.infer import inferred_spec
 from qdebug.comparison.slips import check_pair, check_places
 from qdebug.errors import PairingError, UsageError
+from qdebug.graph.describe import describe
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
-from qdebug.options import CompareOptions, ExtractOptions
+from qdebug.options import CompareOptions, ExtractOptions, QuantOptions
 from qdebug.preprocess import (
     Contract,
     ImpliedSpec,
@@ -32,7 +33,8 @@ from qdebug.preprocess import (
     quant_side,
 )
 from qdebug.preprocess.graph_front import read_front
-from qdebug.run.model import PreprocessInfo
+from qdebug.run.model import EncodingsInfo, ModelInfo, PreprocessInfo
+from qdebug.vendors.quant_files import QuantRequest, load_quant
 from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
@@ -50,13 +52,20 @@ class Side:
     graph: Graph
     contract: Contract
     preprocess: PreprocessInfo
+    encodings: EncodingsInfo | None = None
+    """Of what the graph was made, where a toolchain's file was given."""
+
+    def describe(self) -> ModelInfo:
+        """What a run says of the model."""
+        return replace(describe(self.graph), encodings=self.encodings)
 
 
 def load_sides(options: PairOptions) -> tuple[Side, Side]:
-    """Load both models and settle how each is fed.
+    """Load both models, or make the second of a toolchain's file, and settle how each is fed.
 
     Raises:
         ModelError: a model cannot be read.
+        EncodingsError: a toolchain's file is unusable, or of another model.
         UsageError: the two do not have the same number of inputs.
         InputError: a spec is not understood.
     """
@@ -64,7 +73,8 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     if slips:
         check_places((str(options.float_model), str(options.quant_model)), arguments_of(options))
     float_graph = load_graph(Path(options.float_model))
-    quant_graph = load_graph(Path(options.quant_model))
+    quant = load_quant(quant_request(options, options.quant_model), float_graph)
+    quant_graph = quant.graph
     if slips:
         check_pair((float_graph, quant_graph), arguments_of(options))
     float_inputs, quant_inputs = _inputs(float_graph), _inputs(quant_graph)
@@ -74,10 +84,8 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
             f"the models have {counts} inputs",
             "compare graphs that are fed alike; cut preprocessing nodes off where they differ",
         )
-    picture = next((i for i, item in enumerate(float_inputs) if item.layout), 0)
     metadata = {**quant_graph.metadata, **float_graph.metadata}
-    front = read_front(float_graph.proto, float_inputs[picture].name, str(float_graph.folder))
-    chosen = resolve_spec(options.preprocess, float_inputs[picture], metadata, front)
+    chosen, picture = _float_spec(float_graph, options.preprocess, metadata)
     if chosen.origin == "assumed" and float_inputs[picture].layout:
         pictured = float_inputs[picture], quant_inputs[picture]
         chosen = inferred_spec(chosen, (float_graph, quant_graph), pictured, arguments_of(options))
@@ -86,7 +94,39 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     )
     return (
         Side(float_graph, Contract(float_inputs, chosen.spec), _info(chosen)),
-        Side(quant_graph, Contract(quant_inputs, other.spec), _info(other)),
+        Side(quant_graph, Contract(quant_inputs, other.spec), _info(other), quant.info),
+    )
+
+
+def float_side(graph: Graph, given: SpecLike | None) -> Side:
+    """A float model alone, with how it is fed.
+
+    Raises:
+        UsageError: it has no inputs.
+        InputError: the spec is not understood.
+    """
+    chosen, _ = _float_spec(graph, given, graph.metadata)
+    return Side(graph, Contract(_inputs(graph), chosen.spec), _info(chosen))
+
+
+def _float_spec(
+    graph: Graph, given: SpecLike | None, metadata: Mapping[str, str]
+) -> tuple[ImpliedSpec, int]:
+    """The float side's pipeline with its origin, and the position of the picture's input."""
+    inputs = _inputs(graph)
+    picture = next((i for i, item in enumerate(inputs) if item.layout), 0)
+    front = read_front(graph.proto, inputs[picture].name, str(graph.folder))
+    return resolve_spec(given, inputs[picture], metadata, front), picture
+
+
+def quant_request(options: QuantOptions, quant_model: str | Path) -> QuantRequest:
+    """What the options say of the quant model."""
+    second, names = options.qtable, options.names
+    return QuantRequest(
+        Path(quant_model),
+        options.quant_format,
+        Path(second) if second is not None else None,
+        Path(names) if names is not None else None,
     )
 
 

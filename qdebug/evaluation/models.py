@@ -64,7 +64,7 @@ class Models:
         self._request = request
         self.sides = _sides(request)
         self._sessions = [
-            Session(side.graph.path, side.graph, request.settings.deployed) for side in self.sides
+            Session(side.graph.whole, side.graph, request.settings.deployed) for side in self.sides
         ]
         self.task, self.head = self._recognize()
 

@@ -92,6 +92,11 @@ def check_unchanged(graph: Graph) -> None:
             )
 
 
+def file_states(*paths: Path) -> dict[Path, FileState | None]:
+    """The states of files, to tell later whether one was changed; see ``check_unchanged``."""
+    return {path: _state(path) for path in paths}
+
+
 def _state(path: Path) -> FileState | None:
     """What changes when a file is replaced or written to; None without the file."""
     try:

@@ -96,6 +96,8 @@ class Graph:
         path: file it came from.
         sha256: of that file.
         files: that file and those of its external data, with their states when they were read.
+        folder: that external data is relative to; the file's by default.
+        is_made: whether the model was made here, so that no file holds it.
     """
 
     def __init__(
@@ -104,8 +106,13 @@ class Graph:
         path: Path,
         sha256: str,
         files: Mapping[Path, FileState | None] | None = None,
+        *,
+        folder: Path | None = None,
+        is_made: bool = False,
     ) -> None:
         self.proto = proto
+        self.folder = folder or path.parent
+        self.is_made = is_made
         self.path = path
         self.sha256 = sha256
         self.files = files or {}
@@ -136,9 +143,9 @@ class Graph:
         return {p.key: p.value for p in self.proto.metadata_props}
 
     @property
-    def folder(self) -> Path:
-        """Folder that external data is relative to."""
-        return self.path.parent
+    def whole(self) -> onnx.ModelProto | Path:
+        """The model to run as it is deployed: its file, or itself where no file holds it."""
+        return self.proto if self.is_made else self.path
 
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor; element type 0 and shape None where unknown."""

@@ -131,7 +131,7 @@ class PartBuilder:
         external files stay there.
         """
         nodes = self._needed()
-        read = {name for node in nodes for name in _reads(node)} | set(self._outputs)
+        read = {name for node in nodes for name in reads_of(node)} | set(self._outputs)
         constants = [t for name, t in self.graph.initializers.items() if name in read]
         graph = helper.make_graph(
             nodes,
@@ -149,7 +149,7 @@ class PartBuilder:
         for node in reversed(self._nodes):
             if wanted.intersection(node.output):
                 found.append(node)
-                wanted.update(_reads(node))
+                wanted.update(reads_of(node))
         return found[::-1]
 
     def _opsets(self) -> list[onnx.OperatorSetIdProto]:
@@ -167,11 +167,11 @@ class PartBuilder:
 
 def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:
     """A copy of a node that reads other tensors, its subgraphs included."""
-    if not any(name in names for name in _reads(node)):
+    if not any(name in names for name in reads_of(node)):
         return node
     copy = onnx.NodeProto()
     copy.CopyFrom(node)
-    _rename_reads(copy, names)
+    _renamereads_of(copy, names)
     return copy
 
 
@@ -188,23 +188,24 @@ def _is_random(node: Node) -> bool:
     return node.op.startswith("Random") or node.op in ("Multinomial", "Bernoulli")
 
 
-def _reads(node: onnx.NodeProto) -> Collection[str]:
+def reads_of(node: onnx.NodeProto) -> Collection[str]:
+    """Every tensor a node depends on, subgraphs included."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
-            names.extend(name for inner in body.node for name in _reads(inner))
+            names.extend(name for inner in body.node for name in reads_of(inner))
             names.extend(output.name for output in body.output)
     return names
 
 
-def _rename_reads(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+def _renamereads_of(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
     for slot, name in enumerate(node.input):
         if name in names:
             node.input[slot] = names[name]
     for attribute in node.attribute:
         for body in (attribute.g, *attribute.graphs):
             for inner in body.node:
-                _rename_reads(inner, names)
+                _renamereads_of(inner, names)
             for output in body.output:
                 if output.name in names:
                     output.name = names[output.name]

@@ -13,9 +13,11 @@ its command. Then the code that uses it, a test, and a line in the changelog.
 from qdebug.options.compare import CompareCommandOptions, CompareOptions
 from qdebug.options.entry import Option, options_of, takes
 from qdebug.options.evaluate import EvaluateCommandOptions, EvaluateOptions
+from qdebug.options.export import ExportOptions
 from qdebug.options.extract import ExtractOptions
 from qdebug.options.preprocess import PreprocessOptions
-from qdebug.options.shared import ConfigOptions, GateOptions
+from qdebug.options.quantize import QuantizeOptions
+from qdebug.options.shared import ConfigOptions, GateOptions, QuantOptions
 
 __all__ = [
     "CompareCommandOptions",
@@ -23,10 +25,13 @@ __all__ = [
     "ConfigOptions",
     "EvaluateCommandOptions",
     "EvaluateOptions",
+    "ExportOptions",
     "ExtractOptions",
     "GateOptions",
     "Option",
     "PreprocessOptions",
+    "QuantOptions",
+    "QuantizeOptions",
     "config_options",
     "options_of",
     "takes",

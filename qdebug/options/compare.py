@@ -24,6 +24,7 @@ from qdebug.options.shared import (
     JsonOptions,
     MachineOptions,
     ProviderOptions,
+    QuantOptions,
     WriteOptions,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, InputOptions):
+class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, QuantOptions, InputOptions):
     """All that ``qdebug.compare`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

@@ -17,6 +17,7 @@ from qdebug.options.shared import (
     QUANT,
     InputOptions,
     MachineOptions,
+    QuantOptions,
     WriteOptions,
 )
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ExtractOptions(WriteOptions, MachineOptions, InputOptions):
+class ExtractOptions(WriteOptions, MachineOptions, QuantOptions, InputOptions):
     """All that ``qdebug.extract`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

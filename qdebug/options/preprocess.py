@@ -14,12 +14,13 @@ from qdebug.options.shared import (
     GateOptions,
     InputOptions,
     JsonOptions,
+    QuantOptions,
     WriteOptions,
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessOptions(WriteOptions, JsonOptions, GateOptions):
+class PreprocessOptions(WriteOptions, JsonOptions, GateOptions, QuantOptions):
     """What ``qdebug preprocess`` takes besides its action and its operands."""
 
     preprocess: str | None = like(InputOptions, "preprocess", "the pipeline that is right")
@@ -50,7 +51,11 @@ class PreprocessOptions(WriteOptions, JsonOptions, GateOptions):
         group=MODELS,
     )
     quant_model: str | None = option(
-        None, "its twin", "--quant", kind=values.text("QUANT"), group=MODELS
+        None,
+        "its twin, or a toolchain's file that says how it is quantized",
+        "--quant",
+        kind=values.text("QUANT"),
+        group=MODELS,
     )
     output: str | None = option(
         None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdebug.options import values
@@ -23,7 +24,10 @@ GROUPS = (INPUT, MODELS, MEASURED, VERDICT, OUTPUT)
 PYTHON_ONLY = values.OBJECT
 """How an option is read that has no flag and no key."""
 FLOAT = entry("the float ONNX model", kind=values.text("FLOAT"))
-QUANT = entry("its quantized twin", kind=values.text("QUANT"))
+QUANT = entry(
+    "its quantized twin: an ONNX graph, or the file in which a toolchain says how it quantizes",
+    kind=values.text("QUANT"),
+)
 INPUTS = entry(
     "what both run on: pictures, folders, globs, list files, tensor files, or NAME=path",
     kind=values.text("INPUT"),
@@ -74,6 +78,34 @@ class InputOptions(Checked):
         kind=values.COUNT,
         group=INPUT,
         key=True,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantOptions(Checked):
+    """What goes with a toolchain's file that is given as QUANT."""
+
+    quant_format: str | None = option(
+        None,
+        "format of a toolchain's file given as QUANT, for instance cali_table; default: "
+        "recognized by its content",
+        "--quant-format",
+        kind=values.FORMAT,
+        group=MODELS,
+    )
+    qtable: str | Path | None = option(
+        None,
+        "the toolchain's second table: layers it keeps in float, or in 16 bits",
+        "--qtable",
+        kind=values.text("FILE"),
+        group=MODELS,
+    )
+    names: str | Path | None = option(
+        None,
+        "the toolchain's own optimized float graph, or another file of it that tells its names",
+        "--names",
+        kind=values.text("FILE"),
+        group=MODELS,
     )
 
 

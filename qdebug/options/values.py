@@ -141,6 +141,29 @@ def _vendor(value: Any) -> str:
     return known_vendor(_text(value))
 
 
+def _format(value: Any) -> str:
+    from qdebug.vendors.quant_files import known_format
+
+    return known_format(_text(value))
+
+
+_METHODS = ("max", "mse", "kl")
+
+
+def _method(value: Any) -> str:
+    """A way to choose ranges; percentiles in per cent of the values that are to lie inside."""
+    given = _text(value)
+    name, equals, share = given.partition("=")
+    if name == "percentile":
+        number = _number(share) if equals else 99.99
+        if number is None or not 50 < number <= 100:
+            raise ValueError(f"{share!r} is not a percentile between 50 and 100")
+        return f"percentile={number:g}"
+    if given not in _METHODS:
+        raise ValueError(f"{given!r} is not one of {', '.join(_METHODS)}, percentile=99.99")
+    return given
+
+
 def _parse_shape(given: str) -> tuple[int, ...]:
     parts = [part.strip() for part in re.split(r"[x,]", given.strip("[]() ").lower())]
     if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
@@ -233,6 +256,10 @@ SPEC = Kind(str, _spec, {"anyOf": [_TEXT_SCHEMA, {"type": "object"}]}, "SPEC")
 """A preprocessing spec: its text, a preset, the name of a TOML file, or a table."""
 VENDOR = Kind(_vendor, _vendor, _TEXT_SCHEMA, "NAME")
 """A toolchain, see ``known_vendor``."""
+FORMAT = Kind(_format, _format, {}, "FORMAT")
+"""A format of a toolchain's file, see ``known_format``."""
+METHOD = Kind(_method, _method, {}, "METHOD")
+"""How the ranges of a calibration are chosen."""
 SHAPE = Kind(_parse_shape, _shape, {}, "SHAPE")
 """``1,3,640,640`` or ``1x3x640x640``."""
 LIMIT = Kind(_parse_limit, _as_it_is, {}, "METRIC=VALUE")

@@ -64,6 +64,43 @@ class ToolInfo:
 
 
 @dataclass(frozen=True)
+class UnplacedEntry:
+    """An entry of encodings that says nothing about the twin."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RestInfo:
+    """What becomes of tensors that no entry of the encodings speaks of."""
+
+    reason: str
+    tensors: int
+
+
+@dataclass(frozen=True)
+class EncodingsInfo:
+    """The encodings that a quant graph was made of."""
+
+    origin: str
+    """File they came from, without its folder."""
+    form: str
+    """What kind of file it is, in words."""
+    toolchain: str
+    """Name of the toolchain that wrote it, as ``--vendor`` takes it; empty for qdebug's own."""
+    entries: int
+    placed: int
+    """Entries whose tensor, weight or node was found in the float graph."""
+    unplaced: tuple[UnplacedEntry, ...] = ()
+    """Entries without a place, and those with one that the toolchain does not use."""
+    rest: tuple[RestInfo, ...] = ()
+    """The tensors without an entry, by what becomes of them."""
+    notes: tuple[str, ...] = ()
+    """What the twin cannot show, one sentence each."""
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """One of the two graphs."""
 
@@ -78,6 +115,8 @@ class ModelInfo:
     """Intermediate and output tensors."""
     detail: str = ""
     """One phrase on the quantization: ``uint8 activations, int8 weights per channel``."""
+    encodings: EncodingsInfo | None = None
+    """Where a toolchain's file was given instead of a graph: what was made of it."""
 
 
 @dataclass(frozen=True)
@@ -328,7 +367,9 @@ class Evidence:
     boxes         ``{"sample": str, "image": str, "float": [box], "quant": [box]}``, a box being
                   ``{"xyxy": [x1, y1, x2, y2], "label": str, "score": number, "match": str}`` with
                   coordinates in 0..1 of the picture, ``match`` one of ``kept|lost|new``
-    code          ``{"language": str, "text": str}``
+    code          ``{"language": str, "text": str}``; a setting that keeps layers in float adds
+                  ``"keep": [float tensor]``, one that gives another range ``"range": {"tensor":
+                  str, "low": number, "high": number}``
     ============  ================================================================================
     """
 

@@ -12,6 +12,7 @@ import difflib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from qdebug.run.model import Evidence
 from qdebug.vendors import registry
@@ -101,7 +102,8 @@ def keep_in_float(layers: Sequence[FloatLayer], vendor: str | None = None) -> li
         vendor: one toolchain, by its name or an alias; None, or one that is not known, for all.
     """
     settings = [(advice, advice.keep(layers)) for _, advice in advices(vendor)]
-    return [_code(x.keep_title, x.language, text) for x, text in settings if text]
+    tensors = [layer.tensor for layer in layers]
+    return [_code(x.keep_title, x.language, text, keep=tensors) for x, text in settings if text]
 
 
 def calibrate_again(item: BetterRange, vendor: str | None = None) -> list[Evidence]:
@@ -111,8 +113,14 @@ def calibrate_again(item: BetterRange, vendor: str | None = None) -> list[Eviden
         item: the tensor and its better range.
         vendor: one toolchain, by its name or an alias; None, or one that is not known, for all.
     """
+    better = {"tensor": item.layer.tensor, "low": item.low, "high": item.high}
     return [
-        _code(f"{toolchain.title}: another range", x.settings_language, x.calibrate(item))
+        _code(
+            f"{toolchain.title}: another range",
+            x.settings_language,
+            x.calibrate(item),
+            range=better,
+        )
         for toolchain, x in advices(vendor)
     ]
 
@@ -147,5 +155,5 @@ def advices(name: str | None = None) -> list[tuple[Vendor, Advice]]:
     return registry.loaded("advice", [one] if one else None)
 
 
-def _code(title: str, language: str, text: str) -> Evidence:
-    return Evidence("code", title, {"language": language, "text": text})
+def _code(title: str, language: str, text: str, **fix: Any) -> Evidence:
+    return Evidence("code", title, {"language": language, "text": text, **fix})

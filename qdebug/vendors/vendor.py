@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import resolve_name
 from typing import Any, Literal, get_args
 
-Part = Literal["dialect", "advice"]
+Part = Literal["dialect", "advice", "encodings"]
 """What qdebug can know of a toolchain."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -29,6 +29,8 @@ class Vendor:
             Those that leave it out come last, by name.
         dialect: a `qdebug.vendors.dialect.Dialect`, how it writes preprocessing.
         advice: a `qdebug.vendors.advice.Advice`, its words for a fix.
+        encodings: a `qdebug.vendors.encodings.ToolchainEncodings`, its files that say how a network
+            is quantized, and its arithmetic.
     """
 
     package: str
@@ -38,6 +40,7 @@ class Vendor:
     place: int = 1000
     dialect: str | None = None
     advice: str | None = None
+    encodings: str | None = None
 
     def has(self, part: Part) -> bool:
         """Whether it has the part."""

@@ -165,7 +165,7 @@ class WhatIf:
 
     @cached_property
     def _reference(self) -> list[dict[str, Array]]:
-        session = Session(self.float_graph.path, self.float_graph, self.settings[0].deployed)
+        session = Session(self.float_graph.whole, self.float_graph, self.settings[0].deployed)
         names = list(self.outputs)
         return [
             {n: np.array(v, np.float32) for n, v in session.run(feeds[0], names).items()}

@@ -7,6 +7,7 @@ from collections import Counter
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
+from qdebug.reporters.encodings_words import sentences
 from qdebug.run.model import ModelInfo, PreprocessInfo, Run, Unpaired
 from qdebug.vocabulary.numbers import plural
 
@@ -62,7 +63,10 @@ def _model(side: str, model: ModelInfo, look: Look) -> list[Text]:
     lead = _LEAD.format(side)
     name = look.cut(model.file, look.width - len(lead))
     first = look.line((lead, "dim"), (name, "bold"))
-    return [first, *look.items(" " * len(lead), facts)]
+    lines = [first, *look.items(" " * len(lead), facts)]
+    if model.encodings is None:
+        return lines
+    return [*lines, *(line for text in sentences(model.encodings) for line in _row("", text, look))]
 
 
 def _input(run: Run, look: Look) -> list[Text]:

@@ -1,0 +1,179 @@
+"""``qdebug.export``: encodings, and the fixes of a run, as a toolchain's own file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from qdebug.comparison.sides import quant_request
+from qdebug.encodings.application import BEFORE
+from qdebug.encodings.extraction import extract_encodings
+from qdebug.encodings.model import Encoding, Encodings, Entry
+from qdebug.encodings.placing import Names
+from qdebug.encodings.source import Source
+from qdebug.errors import UsageError
+from qdebug.graph.load import load_graph
+from qdebug.graph.model import Graph
+from qdebug.graph.operators import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qdebug.options import ExportOptions, takes
+from qdebug.run.atomic import write_whole
+from qdebug.run.model import Layer, QuantInfo, Run
+from qdebug.run.store import load_run
+from qdebug.vendors import registry
+from qdebug.vendors.advice import BetterRange, FloatLayer
+from qdebug.vendors.encodings import Change, ToolchainEncodings, Writer, Written
+from qdebug.vendors.quant_files import (
+    is_onnx,
+    load_quant,
+    names_graph,
+    read_graph,
+)
+
+_RUN_SUFFIXES = (".qdrun", ".zip", ".html", ".htm")
+_OUT_OF_PLACE = ("Constant", "Identity")
+
+
+@takes(ExportOptions)
+def export(options: ExportOptions) -> Written:
+    """Write encodings, and what a run found to change, as a toolchain's file.
+
+    Raises:
+        QdebugError: bad input, or something that the toolchain cannot be told.
+    """
+    output = Path(options.output)
+    part = _part(options.vendor)
+    writer = _writer(part, options.form, output)
+    if output.exists() and not options.force:
+        raise UsageError(f"{output} exists already", "use --force to replace it")
+    change = _named(_change(options), options, part)
+    written = writer.write(change)
+    write_whole(output, written.content)
+    return written
+
+
+def _part(name: str) -> ToolchainEncodings:
+    vendor = registry.toolchain(name, "encodings")
+    able = [v.name for v, p in registry.loaded("encodings") if p.writers]
+    part: ToolchainEncodings | None = registry.load(vendor, "encodings") if vendor else None
+    if part is None or not part.writers:
+        raise UsageError(f"no file of {name!r} can be written", f"known: {', '.join(able)}")
+    return part
+
+
+def _writer(part: ToolchainEncodings, form: str | None, output: Path) -> Writer:
+    """The writer of a name, else the one that a file of that name belongs to, else the usual."""
+    if form is not None:
+        found = next((writer for writer in part.writers if writer.name == form), None)
+        if found is None:
+            known = ", ".join(f"{writer.name} ({writer.title})" for writer in part.writers)
+            raise UsageError(f"it has no file {form!r}", f"--as takes one of {known}")
+        return found
+    named = (w for w in part.writers if any(output.name.endswith(s) for s in w.suffixes))
+    return next(named, part.writers[0])
+
+
+def _change(options: ExportOptions) -> Change:
+    path = Path(options.source)
+    if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
+        return of_run(load_run(path))
+    if options.quant_format is None and is_onnx(path):
+        return of_graph(read_graph(path).graph)
+    if options.float_model is None:
+        raise UsageError(
+            f"{path.name} is neither a run nor a graph",
+            "a toolchain's file goes with its float model: give --float FLOAT",
+        )
+    request = replace(quant_request(options, path), names=None)
+    return of_graph(load_quant(request, load_graph(Path(options.float_model))).graph)
+
+
+def of_graph(graph: Graph) -> Change:
+    """Everything that a quantized graph says; it asks for no change."""
+    quantizers = QUANTIZE_OPS | DEQUANTIZE_OPS
+    layers = tuple(
+        FloatLayer(node.label, node.op, node.outputs[0].removesuffix(BEFORE))
+        for node in graph.nodes
+        if node.op not in quantizers and node.op not in _OUT_OF_PLACE
+    )
+    return Change(extract_encodings(graph), layers, model=graph)
+
+
+def of_run(run: Run) -> Change:
+    """What a run knows of the quantization, and what its findings say to change."""
+    layers = {x.float_tensor: FloatLayer(x.name, x.op, x.float_tensor) for x in run.layers}
+    entries = tuple(_entries(run.layers))
+    encodings = Encodings(entries, origin=run.models.quant.file)
+    keep: dict[str, None] = {}
+    ranges: dict[str, BetterRange] = {}
+    for finding in run.findings:
+        if finding.status not in ("fail", "warn"):
+            continue
+        for item in finding.evidence:
+            keep |= dict.fromkeys(t for t in item.data.get("keep", ()) if t in layers)
+            better = item.data.get("range")
+            if better and better["tensor"] in layers:
+                tensor, low, high = better["tensor"], float(better["low"]), float(better["high"])
+                ranges[tensor] = BetterRange(layers[tensor], low, high, clips=False)
+    ordered = tuple(layer for tensor, layer in layers.items() if tensor in keep)
+    return Change(encodings, tuple(layers.values()), ordered, tuple(ranges.values()))
+
+
+def _entries(layers: Iterable[Layer]) -> Iterator[Entry]:
+    for layer in layers:
+        if layer.quant is not None:
+            yield Entry(layer.float_tensor, _encoding(layer.quant))
+
+
+def _encoding(quant: QuantInfo) -> Encoding:
+    return Encoding.linear(
+        quant.dtype,
+        np.asarray(quant.scale, np.float32),
+        np.asarray(quant.zero_point, np.int64),
+        quant.axis,
+    )
+
+
+def _named(change: Change, options: ExportOptions, part: ToolchainEncodings) -> Change:
+    """The change in the names of the toolchain's own graph, or with its file to be changed."""
+    if options.names is None:
+        return change
+    path = Path(options.names)
+    graph = names_graph(path)
+    if graph is None:
+        return replace(change, base=Source.read(path))
+    names = Names(graph, part.rules)
+
+    def found(layer: FloatLayer) -> FloatLayer | None:
+        place = names.find(layer.tensor) or names.find(layer.node)
+        node = graph.producer.get(place[0]) if place else None
+        return FloatLayer(node.label, node.op, place[0]) if node and place else None
+
+    by_tensor = {layer.tensor: found(layer) for layer in change.layers}
+    missing = [layer.node for layer in change.keep if by_tensor.get(layer.tensor) is None]
+    if missing:
+        raise UsageError(
+            f"{path.name} has no node or tensor for {missing[0]!r}",
+            "give the graph that the toolchain made of this float model",
+        )
+    keep = [by_tensor[layer.tensor] for layer in change.keep]
+    return replace(
+        change,
+        encodings=Encodings(tuple(_renamed(change.encodings, names))),
+        layers=tuple(FloatLayer(n.label, n.op, n.outputs[0]) for n in graph.nodes),
+        keep=tuple(layer for layer in keep if layer is not None),
+        ranges=tuple(
+            replace(item, layer=layer)
+            for item in change.ranges
+            if (layer := by_tensor.get(item.layer.tensor)) is not None
+        ),
+    )
+
+
+def _renamed(encodings: Encodings, names: Names) -> Iterator[Entry]:
+    for entry in encodings.entries:
+        place = names.find(entry.name)
+        if place is not None:
+            yield replace(entry, name=place[0])

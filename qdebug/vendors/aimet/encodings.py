@@ -1,0 +1,38 @@
+"""AIMET: encodings as JSON, which are qdebug's own file, too."""
+
+from __future__ import annotations
+
+from qdebug.encodings.aimet import Version, is_aimet, read_aimet, write_aimet
+from qdebug.encodings.model import Encodings
+from qdebug.encodings.rules import Rules
+from qdebug.encodings.source import Source
+from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+
+
+def read(source: Source, beside: Beside) -> Encodings:
+    """Read encodings of any version; names are those of the exported ONNX model."""
+    del beside
+    return read_aimet(source)
+
+
+def _writer(version: Version) -> Writer:
+    def write(change: Change) -> Written:
+        older = version != "2.0.0"
+        lost = [e for e in change.encodings.entries if older and (e.readers or e.kind == "node")]
+        notes = (f"{len(lost)} entries for single readers or nodes have no form in it",)
+        return Written(write_aimet(change.encodings, version), notes if lost else ())
+
+    return Writer(f"encodings-{version}", f"AIMET encodings {version}", (), write)
+
+
+_NEWEST = _writer("2.0.0")
+
+ENCODINGS = ToolchainEncodings(
+    formats=(Format("encodings", "AIMET encodings", is_aimet, read),),
+    writers=(
+        Writer("encodings", _NEWEST.title, (".json", ".encodings"), _NEWEST.write),
+        _writer("1.0.0"),
+        _writer("0.6.1"),
+    ),
+    rules=Rules(rest="stays float: AIMET quantizes what has an entry"),
+)

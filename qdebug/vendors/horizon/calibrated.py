@@ -1,0 +1,144 @@
+"""Horizon's calibrated ONNX graph: ``HzCalibration`` and its kin as standard operators.
+
+Source: graphs that hmct 1.1.0 wrote, held against hmct's own executor: the expanded graph gives
+every tensor of MobileNetV2 with difference 0.0 where ONNX Runtime optimizes nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from qdebug.encodings.opsets import opset_of
+from qdebug.errors import ModelError
+from qdebug.graph.model import Graph, Node
+from qdebug.graph.shapes import infer_types
+
+OPERATORS = frozenset({"HzCalibration", "HzHardSwish", "HzChannelShuffle"})
+_TYPES = {"int8": np.int8, "uint8": np.uint8, "int16": np.int16}
+_OPSET = 21
+_MOVED = {"Split": "split", "Squeeze": "axes", "Unsqueeze": "axes", "ReduceSum": "axes"}
+
+
+def expand(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
+    """Replace Horizon's operators; changes and returns the model.
+
+    Args:
+        model: the calibrated model, of opset 10 or 11.
+        folder: where its external weights lie.
+
+    Raises:
+        ModelError: an operator has a type or an attribute that is not known, or the graph is the
+            integer one, which runs on the device only.
+    """
+    return _Expansion(model, folder).run()
+
+
+class _Expansion:
+    """One graph on its way to standard operators."""
+
+    def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
+        self.model = model
+        self.graph = Graph(model, folder / "calibrated", "")
+        self.graph.types = infer_types(self.graph)
+        self.nodes: list[onnx.NodeProto] = []
+
+    def run(self) -> onnx.ModelProto:
+        """The whole graph."""
+        steps = {
+            "HzCalibration": self._calibration,
+            "HzHardSwish": self._hard_swish,
+            "HzChannelShuffle": self._shuffle,
+        }
+        for node in self.graph.nodes:
+            if node.op in steps:
+                steps[node.op](node)
+            elif node.domain not in ("", "ai.onnx"):
+                raise ModelError(
+                    f"{node.op} {node.label!r} is an operator of Horizon's that is not known",
+                    "give the calibrated model (*_calibrated_model.onnx)",
+                )
+            else:
+                self._plain(node)
+        del self.model.graph.node[:]
+        self.model.graph.node.extend(self.nodes)
+        del self.model.graph.value_info[:]
+        del self.model.opset_import[:]
+        self.model.opset_import.append(helper.make_opsetid("", _OPSET))
+        self.model.ir_version = max(self.model.ir_version, 10)
+        return self.model
+
+    def _calibration(self, node: Node) -> None:
+        """Quantize and dequantize; an equalized input is read with one scale."""
+        attributes, out = node.attributes, node.outputs[0]
+        qtype = str(attributes.get("qtype", "int8"))
+        if qtype not in _TYPES or "scales" not in attributes:
+            raise ModelError(
+                f"HzCalibration {node.label!r} quantizes to {qtype}, which is not known",
+                "give the model as hmct calibrated it to int8, uint8 or int16",
+            )
+        scales = np.asarray(attributes["scales"], np.float32)
+        axis: dict[str, Any] = {"axis": int(attributes.get("axis", 1))}
+        if scales.size == 1:
+            scales, axis = scales.reshape(()), {}
+        scale = self._constant(f"{out}_scale", scales)
+        zero = self._constant(f"{out}_zero_point", np.zeros(scales.shape, _TYPES[qtype]))
+        codes = f"{out}_QuantizeLinear_Output"
+        self._emit("QuantizeLinear", [node.inputs[0], scale, zero], codes, **axis)
+        if "dequantize_scale" in attributes:
+            one = np.float32(np.asarray(attributes["dequantize_scale"]).reshape(-1)[0])
+            scale = self._constant(f"{out}_dequantize_scale", one)
+            zero = self._constant(f"{out}_dequantize_zero_point", np.zeros((), _TYPES[qtype]))
+            axis = {}
+        self._emit("DequantizeLinear", [codes, scale, zero], out, **axis)
+
+    def _hard_swish(self, node: Node) -> None:
+        """``x * clip(x + 3, 0, 6) / 6``, rounded in this order."""
+        x, out = node.inputs[0], node.outputs[0]
+        three, zero, six = (
+            self._constant(f"{out}_{name}", np.float32(value))
+            for name, value in (("three", 3), ("zero", 0), ("six", 6))
+        )
+        self._emit("Add", [x, three], f"{out}_moved")
+        self._emit("Clip", [f"{out}_moved", zero, six], f"{out}_gate")
+        self._emit("Mul", [x, f"{out}_gate"], f"{out}_product")
+        self._emit("Div", [f"{out}_product", six], out)
+
+    def _shuffle(self, node: Node) -> None:
+        """Reshape to groups, exchange, reshape back."""
+        shape = self.graph.type_of(node.inputs[0]).shape
+        layout = str(node.attributes.get("data_format", "NCHW"))
+        if shape is None or len(shape) != 4 or not isinstance(shape[1], int) or layout != "NCHW":
+            raise ModelError(
+                f"the channels that HzChannelShuffle {node.label!r} mixes are not known"
+            )
+        groups, channels, out = int(node.attributes["group"]), shape[1], node.outputs[0]
+        # 0 keeps a dimension; height and width go together while channels are exchanged.
+        apart = np.asarray([0, groups, channels // groups, -1], np.int64)
+        self._emit("Shape", [node.inputs[0]], f"{out}_shape")
+        self._emit("Reshape", [node.inputs[0], self._constant(f"{out}_apart", apart)], f"{out}_in")
+        self._emit("Transpose", [f"{out}_in"], f"{out}_exchanged", perm=[0, 2, 1, 3])
+        self._emit("Reshape", [f"{out}_exchanged", f"{out}_shape"], out)
+
+    def _plain(self, node: Node) -> None:
+        """A standard operator as opset 13 and later have it."""
+        name = _MOVED.get(node.op)
+        before = opset_of(self.model) < 13
+        if name is not None and before and name in node.attributes:
+            values = np.asarray(node.attributes[name], np.int64)
+            kept = [a for a in node.proto.attribute if a.name != name]
+            del node.proto.attribute[:]
+            node.proto.attribute.extend(kept)
+            node.proto.input.append(self._constant(f"{node.outputs[0]}_{name}", values))
+        self.nodes.append(node.proto)
+
+    def _constant(self, name: str, value: Any) -> str:
+        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def _emit(self, op: str, inputs: list[str], out: str, **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(op, inputs, [out], f"{out}_{op}", **attributes))

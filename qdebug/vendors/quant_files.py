@@ -1,0 +1,283 @@
+"""Reading what is given as the quant model: an ONNX graph, or a toolchain's file."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from qdebug.encodings.application import Application, apply_encodings
+from qdebug.encodings.model import Encodings
+from qdebug.encodings.placing import Placement
+from qdebug.encodings.source import Source
+from qdebug.errors import EncodingsError, ModelError, UsageError
+from qdebug.graph.load import file_states, load_graph
+from qdebug.graph.model import Graph
+from qdebug.graph.shapes import infer_types
+from qdebug.graph.validity import name_of
+from qdebug.run.model import EncodingsInfo, RestInfo, UnplacedEntry
+from qdebug.vendors import registry
+from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
+from qdebug.vendors.vendor import Vendor
+
+LEAST_PLACED = 0.5
+"""Share of the entries about tensors that must find their place (by judgement: with fewer, most of
+the twin would be float, and its accuracy nobody's)."""
+_ONNX_SUFFIX = ".onnx"
+
+
+@dataclass(frozen=True)
+class QuantRequest:
+    """What says how the network is quantized.
+
+    Attributes:
+        path: the quant model: an ONNX graph or a toolchain's file.
+        form: name of its format; None to recognize it.
+        second: a second table of the toolchain.
+        names: the toolchain's own optimized graph, or another file of it that tells names.
+    """
+
+    path: Path
+    form: str | None = None
+    second: Path | None = None
+    names: Path | None = None
+
+
+@dataclass(frozen=True)
+class QuantModel:
+    """The quant side of a comparison.
+
+    Attributes:
+        graph: the quantized graph, as it was read or as it was made of encodings.
+        info: what was made of a toolchain's file; None for a graph.
+    """
+
+    graph: Graph
+    info: EncodingsInfo | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Encodings as they were read from a file, and who wrote it."""
+
+    encodings: Encodings
+    vendor: Vendor
+    form: Format
+    part: ToolchainEncodings
+    source: Source
+
+
+def load_quant(request: QuantRequest, float_graph: Graph) -> QuantModel:
+    """Read the quant model, or make it of a toolchain's file.
+
+    Raises:
+        ModelError: a graph cannot be read.
+        EncodingsError: the file is of no known format, unusable, or of another model.
+        UsageError: an option does not fit the file.
+    """
+    if _is_graph(request):
+        for option, value in (("--qtable", request.second), ("--names", request.names)):
+            if value is not None:
+                raise UsageError(
+                    f"{option} goes with a toolchain's table, and {request.path.name} is a graph"
+                )
+        return read_graph(request.path)
+    reading = read_file(request, float_graph)
+    base = names_graph(request.names) or float_graph
+    rules = reading.form.rules or reading.part.rules
+    made = apply_encodings(base.proto, reading.encodings, rules, base.folder)
+    _check_share(made, reading, base)
+    return QuantModel(
+        _made_graph(made.model, request, reading.source, base),
+        encodings_info(made, reading.encodings, reading.form.title, rules.notes),
+    )
+
+
+def read_file(request: QuantRequest, float_graph: Graph) -> Reading:
+    """Read a toolchain's file as encodings in its own names.
+
+    Raises:
+        EncodingsError: it is of no known format, or unusable.
+    """
+    source = Source.read(request.path)
+    vendor, part, form = _format_of(source, request.form)
+    beside = Beside(
+        float_graph,
+        Source.read(request.second) if request.second is not None else None,
+        _names_source(request.names),
+    )
+    encodings = form.read(source, beside)
+    named = Encodings(encodings.entries, vendor.name, form.name, source.name, encodings.notes)
+    return Reading(named, vendor, form, part, source)
+
+
+def names_graph(names: Path | None) -> Graph | None:
+    """The graph that ``--names`` gives; None where it gives none, or another file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    if names is None or not is_onnx(names):
+        return None
+    return read_graph(names).graph
+
+
+def encodings_info(
+    made: Application, encodings: Encodings, title: str, notes: Sequence[str] = ()
+) -> EncodingsInfo:
+    """What a run says of encodings that were applied."""
+    rest = Counter(item.reason for item in made.rest)
+    return EncodingsInfo(
+        origin=encodings.origin,
+        form=title,
+        toolchain=encodings.toolchain,
+        entries=len(made.placements),
+        placed=made.placed,
+        unplaced=tuple(
+            UnplacedEntry(item.entry.name, item.reason)
+            for item in made.placements
+            if not item.is_used
+        ),
+        rest=tuple(RestInfo(reason, count) for reason, count in rest.most_common()),
+        notes=(*encodings.notes, *notes),
+    )
+
+
+def formats() -> list[tuple[Vendor, ToolchainEncodings, Format]]:
+    """Every format that some toolchain's folder reads."""
+    known: list[tuple[Vendor, ToolchainEncodings]] = registry.loaded("encodings")
+    return [(vendor, part, form) for vendor, part in known for form in part.formats]
+
+
+def known_format(text: str) -> str:
+    """The name of a format that there is.
+
+    Raises:
+        ValueError: there is none of that name; names the nearest, or all.
+    """
+    names = [form.name for _, _, form in formats()]
+    if text in names:
+        return text
+    near = difflib.get_close_matches(text, names, n=1)
+    told = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    raise ValueError(f"there is no format {text!r}; {told}")
+
+
+def _is_graph(request: QuantRequest) -> bool:
+    """Whether the quant model is to be read as an ONNX graph, with its own words on what is wrong.
+
+    ONNX files begin with their IR version, field 1 of the protocol buffer: with byte 8.
+    """
+    path = request.path
+    if request.form is not None:
+        return False
+    unusable = not path.is_file() or path.stat().st_size == 0
+    return unusable or is_onnx(path)
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is to be read as an ONNX graph: by its name, or as it begins."""
+    return path.suffix == _ONNX_SUFFIX or _is_protobuf(path)
+
+
+def _is_protobuf(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(1) == b"\x08"
+    except OSError:
+        return True
+
+
+def _names_source(names: Path | None) -> Source | None:
+    return Source.read(names) if names is not None and not is_onnx(names) else None
+
+
+def read_graph(path: Path) -> QuantModel:
+    """An ONNX graph; one with a toolchain's own quantization operators is expanded."""
+    graph = load_graph(path)
+    ops = {node.op for node in graph.nodes}
+    known: list[tuple[Vendor, ToolchainEncodings]] = registry.loaded("encodings")
+    for vendor, part in known:
+        if part.expand is None or not ops & part.operators:
+            continue
+        expanded = part.expand(graph.proto, graph.folder)
+        made = Graph(expanded, path, graph.sha256, graph.files, is_made=True)
+        made.types = infer_types(made)
+        return QuantModel(made, _expanded_info(path, vendor, part, expanded))
+    return QuantModel(graph)
+
+
+def _expanded_info(
+    path: Path, vendor: Vendor, part: ToolchainEncodings, model: onnx.ModelProto
+) -> EncodingsInfo:
+    pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    return EncodingsInfo(path.name, part.graph_title, vendor.name, pairs, pairs)
+
+
+def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncodings, Format]:
+    known = formats()
+    if name is not None:
+        return next(item for item in known if item[2].name == known_format(name))
+    found = [item for item in known if item[2].recognize(source)]
+    if len(found) == 1:
+        return found[0]
+    if not found and source.text is None:
+        load_graph(source.path)  # says of what kind a binary file is
+    names = ", ".join(form.name for _, _, form in found or known)
+    if found:
+        raise EncodingsError(
+            f"{source.path} may be of more than one format", f"say which: --quant-format {names}"
+        )
+    raise EncodingsError(
+        f"{source.path} is neither an ONNX model nor a table of a known toolchain",
+        f"if it is one, name its format: --quant-format, one of {names}",
+    )
+
+
+def _check_share(made: Application, reading: Reading, base: Graph) -> None:
+    """Refuse a table most of whose names are not in the model."""
+    asked = [item for item in made.placements if item.entry.kind == "tensor"]
+    asked = asked or list(made.placements)
+    missing = [item for item in asked if item.target is None]
+    if len(asked) - len(missing) >= LEAST_PLACED * len(asked):
+        return
+    first = missing[0]
+    line = first.entry.line
+    place = f"{reading.source.name}, line {line}" if line is not None else reading.source.name
+    count = f"{len(asked) - len(missing)} of {len(asked)} entries"
+    raise EncodingsError(
+        f"{place}: {name_of(first.entry.name)} is not in {base.path.name}, which has a place for "
+        f"{count} only",
+        _cause(missing),
+    )
+
+
+def _cause(missing: Sequence[Placement]) -> str:
+    """The likeliest reason why a table's names are not in the model."""
+    if all(item.reason != "no tensor has that name" for item in missing):
+        return f"the table is of another model: {missing[0].reason}"
+    return (
+        "it is the table of another model, or of one exported or optimized otherwise: give that "
+        "float model, or the toolchain's optimized graph with --names"
+    )
+
+
+def _made_graph(
+    model: onnx.ModelProto, request: QuantRequest, source: Source, base: Graph
+) -> Graph:
+    files = file_states(*_files(request)) | dict(base.files)
+    graph = Graph(model, request.path, source.sha256, files, folder=base.folder, is_made=True)
+    graph.types = infer_types(graph)
+    if not graph.outputs:
+        raise ModelError(f"{base.path.name} has no outputs")
+    return graph
+
+
+def _files(request: QuantRequest) -> Iterator[Path]:
+    yield request.path
+    if request.second is not None:
+        yield request.second

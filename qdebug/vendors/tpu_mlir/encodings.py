@@ -1,0 +1,162 @@
+"""TPU-MLIR: the calibration table, the quantization table and the lowered text.
+
+Source: files that TPU-MLIR 1.30.2 wrote; its arithmetic was held against its own tensors: fed with
+them, every Conv of MobileNetV2 gives its codes exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from qdebug.encodings.model import Encoding, Encodings, Entry
+from qdebug.encodings.rules import Rules
+from qdebug.encodings.source import Source
+from qdebug.encodings.weights import Coded, symmetric
+from qdebug.graph.model import Node
+from qdebug.graph.validity import name_of
+from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
+from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
+from qdebug.vendors.tpu_mlir.merge import merge_linear
+from qdebug.vendors.tpu_mlir.writing import writers
+
+_MODES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+_OTHER_SECTIONS = ("#int4_th", "#asym")
+"""What follows these lines repeats the names with thresholds for other types."""
+_LEAST_SCALE = 1e-5
+_PER_TENSOR = ("Gemm", "MatMul")
+
+
+def is_cali_table(source: Source) -> bool:
+    """Whether a file is a calibration table: by its heading, else by its rows."""
+    if "op_name" in source.head and "threshold" in source.head:
+        return True
+    rows = [line.split() for _, line in source.lines()]
+    return bool(rows) and all(map(_is_row, rows))
+
+
+def _is_row(words: list[str]) -> bool:
+    if len(words) != 4:
+        return False
+    try:
+        threshold, low, high = map(float, words[1:])
+    except ValueError:
+        return False
+    return low <= high and threshold >= 0 and low <= 0
+
+
+def is_qtable(source: Source) -> bool:
+    """Whether a file is a quantization table."""
+    return "op_name" in source.head and "quantize_mode" in source.head
+
+
+def read_cali_table(source: Source, beside: Beside) -> Encodings:
+    """Read a calibration table, and the quantization table beside it.
+
+    A tensor whose smallest value is not below zero has unsigned codes and ``threshold / 255`` for a
+    step, any other one signed codes and ``threshold / 127``; zero point 0.
+    """
+    entries, notes = [], []
+    for number, line in enumerate((source.text or "").splitlines(), 1):
+        if line.strip().startswith(_OTHER_SECTIONS):
+            notes.append(f"what follows line {number} is for other types and is not read")
+            break
+        if line.strip() and not line.lstrip().startswith("#"):
+            entries.append(_tensor(source, number, line.split()))
+    if beside.second is not None:
+        floats, left = _kept(beside.second)
+        entries += floats
+        notes += left
+    return Encodings(source.checked(entries), notes=tuple(notes))
+
+
+def _tensor(source: Source, number: int, words: list[str]) -> Entry:
+    if len(words) != 4:
+        raise source.fault(
+            f"a row has {len(words)} columns, not name, threshold, min and max",
+            number,
+            "the table is cut off, or was edited by hand",
+        )
+    whose = f"of {name_of(words[0])}"
+    threshold, low, high = (
+        source.number(text, f"the {what} {whose}", number)
+        for text, what in zip(words[1:], ("threshold", "min", "max"), strict=True)
+    )
+    if threshold <= 0:
+        raise source.fault(f"the threshold {whose} is {threshold:g}; it must be above zero", number)
+    if low > high:
+        raise source.fault(f"the min {whose} is above its max", number)
+    unsigned = low >= 0
+    step = np.float32(threshold / (255 if unsigned else 127))
+    return Entry(words[0], Encoding.linear("uint8" if unsigned else "int8", step), line=number)
+
+
+def _kept(source: Source) -> tuple[list[Entry], list[str]]:
+    """Layers that a quantization table keeps in float, and what else it says."""
+    entries, others = [], 0
+    for number, line in source.lines():
+        words = line.split()
+        if len(words) != 2:
+            raise source.fault(f"a row has {len(words)} columns, not name and mode", number)
+        name, mode = words
+        if mode in _MODES:
+            entries.append(Entry(name, Encoding(_MODES[mode]), "node", line=number))
+        elif mode != "INT8":
+            others += 1
+    notes = (
+        [f"{others} layers of {source.name} have a mode that is not simulated"] if others else []
+    )
+    return list(source.checked(entries)) if entries else [], notes
+
+
+def read_qtable(source: Source, beside: Beside) -> Encodings:
+    """Refuse a quantization table alone: it has no thresholds."""
+    del beside
+    raise source.fault(
+        "a quantization table says which layers stay float, and no thresholds",
+        hint=f"give the calibration table as QUANT, and this one as --qtable {source.name}",
+    )
+
+
+def quantize_weight(weight: npt.NDArray[np.float32], node: Node, axis: int) -> Coded:
+    """TPU-MLIR's codes of a weight: one scale an output channel, of a matrix one for all."""
+    rule = symmetric(
+        rounding="away",
+        per_channel=node.op not in _PER_TENSOR,
+        least=_LEAST_SCALE,
+        precision=np.float64,
+    )
+    return rule(weight, node, axis)
+
+
+def spelled(tensor: str, op: str) -> tuple[str, ...]:
+    """How TPU-MLIR names a tensor: with the operator that makes it."""
+    return (f"{tensor}_{op}",) if op else (tensor,)
+
+
+RULES = Rules(
+    simplify=True,
+    weights=quantize_weight,
+    rounding="away",
+    integer_bias=True,
+    fuses=frozenset({"Relu", "Clip"}),
+    spelled=spelled,
+    suffixes=(r"_[A-Z][A-Za-z0-9]*",),
+    rewrite=merge_linear,
+    rest="stays float here: TPU-MLIR's table has no entry for it",
+    notes=(
+        "TPU-MLIR rounds its sums half up after a multiplier and a shift; here they are rounded "
+        "half to even: single codes differ",
+        "what a quantization table keeps in F16 or BF16 is computed in float32 here",
+    ),
+)
+
+ENCODINGS = ToolchainEncodings(
+    formats=(
+        Format("cali_table", "TPU-MLIR calibration table", is_cali_table, read_cali_table),
+        Format("qtable", "TPU-MLIR quantization table", is_qtable, read_qtable),
+        Format("tpu-mlir", "TPU-MLIR lowered text", is_lowered, read_lowered),
+    ),
+    writers=tuple(writers()),
+    rules=RULES,
+)

@@ -1,0 +1,80 @@
+"""TPU-MLIR: a calibration table with other thresholds, and the quantization table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qdebug.encodings.model import Encoding
+from qdebug.encodings.source import Source
+from qdebug.errors import UsageError
+from qdebug.vendors.encodings import Change, Writer, Written
+
+_HEADING = "# op_name    threshold    min    max"
+
+
+def write_qtable(change: Change) -> Written:
+    """The layers to keep in float, one row each; TPU-MLIR takes F32, F16, BF16 and INT8."""
+    if not change.keep:
+        raise UsageError(
+            "nothing is to be kept in float: a quantization table says nothing else",
+            "for other ranges, write the calibration table: --as cali_table",
+        )
+    rows = [f"{layer.tensor}_{layer.op} F16" for layer in change.keep]
+    return Written(("\n".join(["# op_name   quantize_mode", *rows]) + "\n").encode())
+
+
+def write_cali_table(change: Change) -> Written:
+    """The thresholds of all tensors, or a given table with those changed that shall be."""
+    if change.base is not None:
+        return _changed(change, change.base)
+    rows, left = [], 0
+    for entry in change.encodings.entries:
+        row = _row(change, entry.name, entry.encoding) if entry.kind == "tensor" else ""
+        rows += [row] if row else []
+        left += not row and entry.kind == "tensor"
+    if not rows:
+        raise UsageError(
+            "no range is known that a calibration table could hold",
+            "give a run or a graph with 8-bit ranges, one scale for each tensor",
+        )
+    notes = (
+        [f"{left} tensors with 16 bits or a scale for each channel are left out"] if left else []
+    )
+    return Written("\n".join([_HEADING, *rows, ""]).encode(), tuple(notes))
+
+
+def _row(change: Change, tensor: str, encoding: Encoding) -> str:
+    """A row; empty where TPU-MLIR's symmetric 8 bits cannot hold the encoding."""
+    layer = change.layer_of(tensor)
+    if not encoding.is_linear or encoding.bits != 8 or encoding.quantizer().scale.ndim:
+        return ""
+    low, high = encoding.quantizer().real_range
+    name = f"{tensor}_{layer.op}" if layer is not None else tensor
+    low = 0.0 if low >= 0 else low
+    return f"{name} {max(abs(low), abs(high)):.7f} {low:.7f} {high:.7f}"
+
+
+def _changed(change: Change, base: Source) -> Written:
+    """The table as it is, but for the thresholds of some rows; without any, byte for byte."""
+    wanted = {f"{x.layer.tensor}_{x.layer.op}": max(abs(x.low), abs(x.high)) for x in change.ranges}
+    text = base.text
+    if text is None:
+        raise base.fault("it is no calibration table")
+    missing = set(wanted) - {line.split()[0] for _, line in base.lines()}
+    lines = text.splitlines(keepends=True)
+    content = "".join(_with_threshold(line, wanted) for line in lines)
+    notes = tuple(f"the table has no row for {name}" for name in sorted(missing))
+    return Written(content.encode() if wanted else base.content, notes)
+
+
+def _with_threshold(line: str, wanted: dict[str, float]) -> str:
+    words = line.split()
+    if len(words) != 4 or words[0] not in wanted:
+        return line
+    return line.replace(f" {words[1]} ", f" {wanted[words[0]]:.7f} ", 1)
+
+
+def writers() -> Iterator[Writer]:
+    """What TPU-MLIR can be given."""
+    yield Writer("qtable", "TPU-MLIR quantization table", ("qtable", "qtable.txt"), write_qtable)
+    yield Writer("cali_table", "TPU-MLIR calibration table", ("cali_table",), write_cali_table)
