@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from qdebug.comparison.layers import INPUT
 from qdebug.comparison.sides import quant_request
 from qdebug.encodings.application import BEFORE
 from qdebug.encodings.extraction import extract_encodings
+from qdebug.encodings.matching import encodings_in_float_names
 from qdebug.encodings.model import Encoding, Encodings, Entry
 from qdebug.encodings.placing import Names
 from qdebug.encodings.source import Source
@@ -45,11 +48,10 @@ def export(options: ExportOptions) -> Written:
     """
     output = Path(options.output)
     part = _part(options.vendor)
-    writer = _writer(part, options.form, output)
+    able = _writers(part, options.form, output)
     if output.exists() and not options.force:
         raise UsageError(f"{output} exists already", "use --force to replace it")
-    change = _named(_change(options), options, part)
-    written = writer.write(change)
+    written = _written(able, _named(_change(options), options, part))
     write_whole(output, written.content)
     return written
 
@@ -63,47 +65,75 @@ def _part(name: str) -> ToolchainEncodings:
     return part
 
 
-def _writer(part: ToolchainEncodings, form: str | None, output: Path) -> Writer:
-    """The writer of a name, else the one that a file of that name belongs to, else the usual."""
+def _writers(part: ToolchainEncodings, form: str | None, output: Path) -> Sequence[Writer]:
+    """The writer of a name, else the one that a file of that name belongs to, else all."""
     if form is not None:
-        found = next((writer for writer in part.writers if writer.name == form), None)
-        if found is None:
+        found = [writer for writer in part.writers if writer.name == form]
+        if not found:
             known = ", ".join(f"{writer.name} ({writer.title})" for writer in part.writers)
             raise UsageError(f"it has no file {form!r}", f"--as takes one of {known}")
         return found
-    named = (w for w in part.writers if any(output.name.endswith(s) for s in w.suffixes))
-    return next(named, part.writers[0])
+    named = [w for w in part.writers if any(output.name.endswith(s) for s in w.suffixes)]
+    return named[:1] or part.writers
+
+
+def _written(able: Sequence[Writer], change: Change) -> Written:
+    """What the first of some writers makes that can say the change; else the first's refusal."""
+    first, *others = able
+    try:
+        return first.write(change)
+    except UsageError:
+        if not others:
+            raise
+        with suppress(UsageError):
+            return _written(others, change)
+        raise
 
 
 def _change(options: ExportOptions) -> Change:
     path = Path(options.source)
     if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
         return of_run(load_run(path))
+    given = options.float_model
+    float_graph = load_graph(Path(given)) if given is not None else None
     if options.quant_format is None and is_onnx(path):
-        return of_graph(read_graph(path).graph)
-    if options.float_model is None:
+        return of_graph(read_graph(path).graph, float_graph)
+    if float_graph is None:
         raise UsageError(
             f"{path.name} is neither a run nor a graph",
             "a toolchain's file goes with its float model: give --float FLOAT",
         )
     request = replace(quant_request(options, path), names=None)
-    return of_graph(load_quant(request, load_graph(Path(options.float_model))).graph)
+    return of_graph(load_quant(request, float_graph).graph, float_graph)
 
 
-def of_graph(graph: Graph) -> Change:
-    """Everything that a quantized graph says; it asks for no change."""
+def of_graph(graph: Graph, float_graph: Graph | None = None) -> Change:
+    """Everything that a quantized graph says; it asks for no change.
+
+    Args:
+        graph: quantized.
+        float_graph: what it was made from, whose names are then used.
+    """
+    if float_graph is not None:
+        encodings = encodings_in_float_names(graph, float_graph)
+        return Change(encodings, _layers(float_graph), model=graph)
+    return Change(extract_encodings(graph), _layers(graph), model=graph)
+
+
+def _layers(graph: Graph) -> tuple[FloatLayer, ...]:
     quantizers = QUANTIZE_OPS | DEQUANTIZE_OPS
-    layers = tuple(
-        FloatLayer(node.label, node.op, node.outputs[0].removesuffix(BEFORE))
+    return tuple(
+        FloatLayer(node.label, node.op, tensor.removesuffix(BEFORE))
         for node in graph.nodes
+        for tensor in filter(None, node.outputs)
         if node.op not in quantizers and node.op not in _OUT_OF_PLACE
     )
-    return Change(extract_encodings(graph), layers, model=graph)
 
 
 def of_run(run: Run) -> Change:
     """What a run knows of the quantization, and what its findings say to change."""
-    layers = {x.float_tensor: FloatLayer(x.name, x.op, x.float_tensor) for x in run.layers}
+    made = (layer for layer in run.layers if layer.op != INPUT)
+    layers = {x.float_tensor: FloatLayer(x.name, x.op, x.float_tensor) for x in made}
     entries = tuple(_entries(run.layers))
     encodings = Encodings(entries, origin=run.models.quant.file)
     keep: dict[str, None] = {}
@@ -162,7 +192,7 @@ def _named(change: Change, options: ExportOptions, part: ToolchainEncodings) -> 
     return replace(
         change,
         encodings=Encodings(tuple(_renamed(change.encodings, names))),
-        layers=tuple(FloatLayer(n.label, n.op, n.outputs[0]) for n in graph.nodes),
+        layers=_layers(graph),
         keep=tuple(layer for layer in keep if layer is not None),
         ranges=tuple(
             replace(item, layer=layer)

@@ -133,7 +133,7 @@ class _FloatAnswers:
 
     @cached_property
     def _session(self) -> Session:
-        return Session(self._graph.path, self._graph, SessionSettings().deployed)
+        return Session(self._graph.whole, self._graph, SessionSettings().deployed)
 
     def _recognize(self, specs: Sequence[PreprocessSpec]) -> Task | None:
         if len(self._graph.inputs) != 1:

@@ -18,9 +18,10 @@ from qdebug.encodings.model import Encoding, Encodings, Entry
 from qdebug.encodings.placing import Placement, fused_into, place
 from qdebug.encodings.rest import Rest, left_over
 from qdebug.encodings.rules import DECLARED, Rules
-from qdebug.encodings.weights import Coded, code, output_axis
+from qdebug.encodings.weights import Coded, code, output_axis, rounded
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.operators import WEIGHTED
+from qdebug.graph.qparams import code_range
 from qdebug.graph.rewrite import reads_of, renamed
 from qdebug.graph.shapes import infer_types
 from qdebug.graph.simplify import simplified
@@ -294,8 +295,8 @@ class _Twin:
             return tensor
         steps = read_with.astype(np.float64) * weight.scale.astype(np.float64)
         encoding = Encoding.linear("int32", steps, 0, 0)
-        codes = code(value, encoding.quantizer(0), self.rules.rounding)
-        return self._stored(tensor, node.label, Coded(codes, encoding))
+        codes = np.clip(rounded(value / steps, self.rules.rounding), *code_range("int32"))
+        return self._stored(tensor, node.label, Coded(codes.astype(np.int64), encoding))
 
     def _stored(self, tensor: str, tag: str, coded: Coded) -> str:
         """The dequantized constant; made once for each way in which it is read."""

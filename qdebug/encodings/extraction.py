@@ -14,7 +14,7 @@ from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import code_range, linear_quantizer, make_quantizer, qonnx_quantizer
 from qdebug.graph.walk import walk
 
-_CODES = "_quantized"
+CODES = "_quantized"
 """What ONNX Runtime appends to the name of a tensor or weight that holds codes."""
 
 
@@ -124,7 +124,7 @@ class _Extraction:
 
     def _weight(self, codes: str, quantizer: Quantizer | None) -> Iterator[Entry]:
         if quantizer is not None:
-            yield Entry(codes.removesuffix(_CODES), Encoding.of(quantizer), "weight")
+            yield Entry(codes.removesuffix(CODES), Encoding.of(quantizer), "weight")
 
     def _fake(self, node: Node) -> Iterator[Entry]:
         quantizer = qonnx_quantizer(self.constants, node)
@@ -145,7 +145,7 @@ class _Extraction:
         if places.out_scale >= 0 and inputs[places.out_scale]:
             quantizer = self._given(node, places.out_scale, places.out_zero, 1)
             if quantizer is not None:
-                yield Entry(node.outputs[0].removesuffix(_CODES), Encoding.of(quantizer))
+                yield Entry(node.outputs[0].removesuffix(CODES), Encoding.of(quantizer))
 
     def _given(self, node: Node, scale: int, zero: int, axis: int) -> Quantizer | None:
         inputs = (*node.inputs, *[""] * 12)

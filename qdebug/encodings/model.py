@@ -101,6 +101,24 @@ class Encoding:
             self.block_size,
         )
 
+    def over(self, low: float, high: float, bits: int | None = None) -> Encoding:
+        """An encoding for another range, of the same signedness and symmetry; one scale.
+
+        Args:
+            low: smallest value that it has to hold; taken as zero where it is above.
+            high: largest; likewise.
+            bits: width of its codes; the same by default.
+        """
+        sign = "u" if self.dtype.startswith("u") else ""
+        dtype = f"{sign}int{bits or self.bits}"
+        first, last = code_range(dtype)
+        low, high = min(low, 0.0), max(high, 0.0)
+        if self.zero_point is not None and not self.zero_point.any():
+            reach = high if sign and low >= 0 else max(-low, high)
+            return Encoding.linear(dtype, reach / last or 1.0)
+        scale = (high - low) / (last - first) or 1.0
+        return Encoding.linear(dtype, scale, round(first - low / scale))
+
     def __eq__(self, other: object) -> bool:
         """Whether type, axis and every number are the same."""
         if not isinstance(other, Encoding):

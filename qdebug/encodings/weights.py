@@ -61,13 +61,17 @@ def code(
     """
     precision = precision or (np.float64 if quantizer.dtype == "int32" else np.float32)
     scale, zero = spread(quantizer, values)
-    steps = values.astype(precision) / scale.astype(precision)
-    if rounding == "even":
-        whole = np.rint(steps)
-    else:
-        whole = np.sign(steps) * np.floor(np.abs(steps) + precision(0.5))
+    whole = rounded(values.astype(precision) / scale.astype(precision), rounding)
     clipped: Array = np.clip(np.nan_to_num(whole) + zero, quantizer.low, quantizer.high)
     return clipped.astype(np.int64)
+
+
+def rounded(steps: Array, rounding: Rounding) -> Array:
+    """Whole numbers next to real ones."""
+    if rounding == "even":
+        return np.rint(steps)
+    away: Array = np.sign(steps) * np.floor(np.abs(steps) + steps.dtype.type(0.5))
+    return away
 
 
 def spread(quantizer: Quantizer, values: Array) -> tuple[Array, Array]:

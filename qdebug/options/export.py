@@ -38,7 +38,8 @@ class ExportOptions(WriteOptions, QuantOptions):
     )
     float_model: str | Path | None = option(
         None,
-        "the float model, where SOURCE is a toolchain's file",
+        "the float model: whose names are used where SOURCE is a graph; needed where it is a "
+        "toolchain's file",
         "--float",
         kind=values.text("FLOAT"),
         group=MODELS,

@@ -6,6 +6,7 @@ import shlex
 
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import SHOWN
+from qdebug.reporters.encodings_words import sentences
 from qdebug.run.model import Limit, ModelInfo, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import number
@@ -60,6 +61,7 @@ def reproduce_facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("float model", _model(run.models.float)),
         ("quant model", _model(run.models.quant)),
+        *(("encodings", text) for text in sentences(run.models.quant.encodings)),
         ("float input", f"{run.preprocess.float.spec} ({run.preprocess.float.origin})"),
         ("quant input", f"{run.preprocess.quant.spec} ({run.preprocess.quant.origin})"),
         *(("assumed", note) for note in run.preprocess.float.notes + run.preprocess.quant.notes),

@@ -8,7 +8,7 @@ float graph (`qdebug.encodings.placing`) and written into it with the toolchain'
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -78,6 +78,20 @@ class Change:
     ranges: tuple[BetterRange, ...] = ()
     base: Source | None = None
     model: Graph | None = None
+
+    def changed(self) -> Encodings:
+        """The encodings after the change: tensors to keep get 16 bits over their own range."""
+        ranges = {item.layer.tensor: (item.low, item.high) for item in self.ranges}
+        wide = {layer.tensor for layer in self.keep}
+        entries = []
+        for entry in self.encodings.entries:
+            encoding = entry.encoding
+            eight = encoding.is_linear and encoding.bits < 16 and entry.kind == "tensor"
+            if eight and (entry.name in ranges or entry.name in wide):
+                span = ranges.get(entry.name) or encoding.quantizer(0).real_range
+                encoding = encoding.over(*span, bits=16 if entry.name in wide else None)
+            entries.append(replace(entry, encoding=encoding))
+        return replace(self.encodings, entries=tuple(entries))
 
     def layer_of(self, tensor: str) -> FloatLayer | None:
         """The layer that makes a tensor; None for an input, or a tensor that is not known."""

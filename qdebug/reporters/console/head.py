@@ -64,8 +64,6 @@ def _model(side: str, model: ModelInfo, look: Look) -> list[Text]:
     name = look.cut(model.file, look.width - len(lead))
     first = look.line((lead, "dim"), (name, "bold"))
     lines = [first, *look.items(" " * len(lead), facts)]
-    if model.encodings is None:
-        return lines
     return [*lines, *(line for text in sentences(model.encodings) for line in _row("", text, look))]
 
 

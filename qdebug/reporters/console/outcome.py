@@ -13,6 +13,7 @@ from qdebug.reporters.console.findings import code_to_paste
 from qdebug.reporters.console.head import ORIGINS
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.console.verdict import given_limits
+from qdebug.reporters.encodings_words import sentences
 from qdebug.reporters.ranking import causes, channel_db, convicting_layer, seen_findings
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import input_failed
@@ -30,6 +31,8 @@ _TOLD = "task-effect"
 """The finding that the headline tells already, where a task is known."""
 _CAPTION = "error, of the worst channel; taller is worse"
 _WHY, _FIX, _OTHERS = 3, 3, 2
+_ENCODINGS = 4
+"""Lines on a toolchain's file; all with ``-v``."""
 
 
 def headline(run: Run, look: Look) -> list[Text]:
@@ -184,7 +187,13 @@ def _input(run: Run, look: Look) -> list[Text]:
         lines += _row("", f"quant model: {_pipeline(other)}", look)
     files = f"{run.models.float.file}, {run.models.quant.file}"
     count = plural(len(run.samples), "sample")
-    return [*lines, *_row("", f"{files}; {count}", look)]
+    return [*lines, *_row("", f"{files}; {count}", look), *_encodings(run, look)]
+
+
+def _encodings(run: Run, look: Look) -> list[Text]:
+    """What was made of a toolchain's file."""
+    text = "; ".join(sentences(run.models.quant.encodings))
+    return _at_most(_ENCODINGS, _row("quant", text, look), look) if text else []
 
 
 def _pipeline(info: PreprocessInfo) -> str:

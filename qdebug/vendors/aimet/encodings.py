@@ -17,10 +17,14 @@ def read(source: Source, beside: Beside) -> Encodings:
 
 def _writer(version: Version) -> Writer:
     def write(change: Change) -> Written:
-        older = version != "2.0.0"
-        lost = [e for e in change.encodings.entries if older and (e.readers or e.kind == "node")]
-        notes = (f"{len(lost)} entries for single readers or nodes have no form in it",)
-        return Written(write_aimet(change.encodings, version), notes if lost else ())
+        encodings = change.changed()
+        lost = [x for x in encodings.entries if x.readers or x.kind == "node"]
+        notes = []
+        if lost and version != "2.0.0":
+            notes.append(f"{len(lost)} entries for single readers or nodes have no form in it")
+        if change.keep:
+            notes.append(f"{len(change.keep)} tensors get 16 bits over their own range")
+        return Written(write_aimet(encodings, version), tuple(notes))
 
     return Writer(f"encodings-{version}", f"AIMET encodings {version}", (), write)
 

@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("ort",),
     place=10,
     advice=".advice:ADVICE",
+    encodings=".encodings:ENCODINGS",
 )

@@ -19,10 +19,14 @@ from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
 from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
 from qdebug.vendors.tpu_mlir.merge import merge_linear
 from qdebug.vendors.tpu_mlir.writing import writers
+from qdebug.vocabulary.numbers import plural
 
 _MODES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
 _OTHER_SECTIONS = ("#int4_th", "#asym")
 """What follows these lines repeats the names with thresholds for other types."""
+_CUT = 0.5
+"""A threshold below this share of the largest value is told (by judgement: it costs a bit less than
+it wins only where what is cut off is rare)."""
 _LEAST_SCALE = 1e-5
 _PER_TENSOR = ("Gemm", "MatMul")
 
@@ -63,11 +67,29 @@ def read_cali_table(source: Source, beside: Beside) -> Encodings:
             break
         if line.strip() and not line.lstrip().startswith("#"):
             entries.append(_tensor(source, number, line.split()))
+    notes = [*_cut(source), *notes]
     if beside.second is not None:
         floats, left = _kept(beside.second)
         entries += floats
         notes += left
     return Encodings(source.checked(entries), notes=tuple(notes))
+
+
+def _cut(source: Source) -> list[str]:
+    """How far the thresholds cut into the ranges that calibration saw: the table holds both."""
+    shares = []
+    for _, line in source.lines():
+        words = line.split()
+        if _is_row(words):
+            threshold, low, high = map(float, words[1:])
+            reach = max(-low, high)
+            if reach > 0 and threshold < _CUT * reach:
+                shares.append((threshold / reach, words[0], threshold, reach))
+    if not shares:
+        return []
+    worst = ", ".join(f"{name} at {at:.3g} of {of:.3g}" for _, name, at, of in sorted(shares)[:3])
+    count = plural(len(shares), "threshold lies", "thresholds lie")
+    return [f"{count} below half of what calibration saw, lowest of all: {worst}"]
 
 
 def _tensor(source: Source, number: int, words: list[str]) -> Entry:
@@ -143,11 +165,10 @@ RULES = Rules(
     spelled=spelled,
     suffixes=(r"_[A-Z][A-Za-z0-9]*",),
     rewrite=merge_linear,
-    rest="stays float here: TPU-MLIR's table has no entry for it",
+    rest="is a part of what TPU-MLIR computes as one layer; float here",
     notes=(
         "TPU-MLIR rounds its sums half up after a multiplier and a shift; here they are rounded "
         "half to even: single codes differ",
-        "what a quantization table keeps in F16 or BF16 is computed in float32 here",
     ),
 )
 

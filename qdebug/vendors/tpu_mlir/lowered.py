@@ -7,7 +7,7 @@ the text is right.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from qdebug.encodings.model import Encoding, Encodings, Entry
@@ -18,7 +18,7 @@ _LOCATION = re.compile(r'^(#loc\d+) = loc\((?:"((?:[^"\\]|\\.)*)"|fused\[(.*)\])
 _OPERATION = re.compile(
     r'^\s*(%\S+) = "(tp[up]|top)\.(\w+)"\((.*?)\)(.*) -> (.*?)(?: loc\((#loc\d+)\))?\s*$'
 )
-_QUANTIZED = re.compile(r"!quant\.uniform<([iu])(\d+):f32, ([0-9.eE+-]+)(?::(-?\d+))?>")
+QUANTIZED = re.compile(r"!quant\.uniform<([iu])(\d+):f32, ([0-9.eE+-]+)(?::(-?\d+))?>")
 _TENSOR = re.compile(r"tensor<[^<>]*?(?:<[^<>]*(?:<[^<>]*>[^<>]*)*>)?[^<>]*>")
 _HALF = {"f16": "float16", "bf16": "bfloat16"}
 
@@ -109,8 +109,10 @@ def read_lowered(source: Source, beside: Beside) -> Encodings:
                 _take(entries, name, item.types[0] if item.types else "", item.line)
             else:
                 requantized += "quant.uniform" in item.text and bool(
-                    _QUANTIZED.search(item.types[0])
+                    QUANTIZED.search(item.types[0])
                 )
+        elif item.dialect == "tpu" and _is_copy(item, entries):
+            requantized += 1
         elif item.dialect == "tpu":
             for name, kind in zip(item.names, item.types, strict=False):
                 _take(entries, name, kind, item.line)
@@ -118,8 +120,14 @@ def read_lowered(source: Source, beside: Beside) -> Encodings:
     return Encodings(source.checked(list(entries.values())), notes=notes if requantized else ())
 
 
+def _is_copy(item: Operation, entries: Mapping[str, Entry]) -> bool:
+    """Whether a result is another one with a new scale for one reader: ``PRODUCER_to_READER``."""
+    source, marker, _ = item.names[0].partition("_to_")
+    return bool(marker) and source in entries
+
+
 def _take(entries: dict[str, Entry], name: str, kind: str, line: int) -> None:
-    found = _QUANTIZED.search(kind)
+    found = QUANTIZED.search(kind)
     if found is not None:
         sign, bits, scale, zero = found.groups()
         dtype = f"{'u' if sign == 'u' else ''}int{bits}"

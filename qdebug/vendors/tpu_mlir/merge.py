@@ -37,7 +37,8 @@ def _partner(graph: Graph, node: Node, names: set[str]) -> Node | None:
     second = readers[0] if lone else None
     if second is None or not _is_pointwise(graph, second) or second.inputs[0] != node.outputs[0]:
         return None
-    return second if f"{second.outputs[0]}_Conv" in names else None
+    after = [second, *graph.readers.get(second.outputs[0], [])]
+    return second if any(f"{x.outputs[0]}_{x.op}" in names for x in after) else None
 
 
 def _is_pointwise(graph: Graph, node: Node) -> bool:
@@ -54,24 +55,29 @@ def _is_pointwise(graph: Graph, node: Node) -> bool:
 
 def _merge(model: onnx.ModelProto, graph: Graph, first: Node, second: Node) -> None:
     one, two = (_matrix(graph, node) for node in (first, second))
-    weight = (two @ one).astype(np.float32)[:, :, None, None]
-    bias = (two @ _bias(graph, first, one.shape[0]) + _bias(graph, second, two.shape[0])).astype(
-        np.float32
-    )
+    weight = np.zeros((two.shape[0], one.shape[1]), np.float32)
+    bias = np.zeros(two.shape[0], np.float32)
+    inner = _bias(graph, first, one.shape[0])
+    # Summed in float32 one after the other: another order gives other codes.
+    for at in range(one.shape[0]):
+        weight = weight + two[:, at : at + 1] * one[at : at + 1]
+        bias = bias + two[:, at] * inner[at]
+    bias = bias + _bias(graph, second, two.shape[0])
     stem = second.outputs[0]
-    for name, value in ((f"{stem}_merged_weight", weight), (f"{stem}_merged_bias", bias)):
+    parts = {f"{stem}_merged_weight": weight[:, :, None, None], f"{stem}_merged_bias": bias}
+    for name, value in parts.items():
         model.graph.initializer.append(numpy_helper.from_array(value, name))
     del second.proto.input[:]
-    second.proto.input.extend([first.inputs[0], f"{stem}_merged_weight", f"{stem}_merged_bias"])
+    second.proto.input.extend([first.inputs[0], *parts])
     model.graph.node.remove(first.proto)
 
 
 def _matrix(graph: Graph, node: Node) -> Array:
     value = graph.constant(node.inputs[1])
     assert value is not None
-    return value[:, :, 0, 0].astype(np.float64)
+    return value[:, :, 0, 0]
 
 
 def _bias(graph: Graph, node: Node, size: int) -> Array:
     value = graph.constant(node.inputs[2]) if len(node.inputs) > 2 else None
-    return np.zeros(size) if value is None else value.astype(np.float64)
+    return np.zeros(size, np.float32) if value is None else value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from qdebug.encodings.model import Encoding
 from qdebug.encodings.source import Source
@@ -28,7 +29,7 @@ def write_cali_table(change: Change) -> Written:
     if change.base is not None:
         return _changed(change, change.base)
     rows, left = [], 0
-    for entry in change.encodings.entries:
+    for entry in replace(change, keep=()).changed().entries:
         row = _row(change, entry.name, entry.encoding) if entry.kind == "tensor" else ""
         rows += [row] if row else []
         left += not row and entry.kind == "tensor"
@@ -48,10 +49,12 @@ def _row(change: Change, tensor: str, encoding: Encoding) -> str:
     layer = change.layer_of(tensor)
     if not encoding.is_linear or encoding.bits != 8 or encoding.quantizer().scale.ndim:
         return ""
-    low, high = encoding.quantizer().real_range
+    quantizer = encoding.quantizer()
+    low, high = quantizer.real_range
+    # With zero point 0 a threshold is the largest code's value; -128 reaches a step further.
+    reach = high if not int(quantizer.zero_point) else max(abs(low), abs(high))
     name = f"{tensor}_{layer.op}" if layer is not None else tensor
-    low = 0.0 if low >= 0 else low
-    return f"{name} {max(abs(low), abs(high)):.7f} {low:.7f} {high:.7f}"
+    return f"{name} {reach:.7f} {min(low, 0.0):.7f} {high:.7f}"
 
 
 def _changed(change: Change, base: Source) -> Written:

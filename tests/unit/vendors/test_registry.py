@@ -111,7 +111,8 @@ def test_no_folder_imports_another_s() -> None:
 
 
 def test_the_manual_is_made_of_the_folders_words() -> None:
-    texts = [(ROOT / "docs" / page).read_text() for page in ("toolchains.md", "preprocessing.md")]
+    pages = ("toolchains.md", "preprocessing.md", "encodings.md")
+    texts = [(ROOT / "docs" / page).read_text() for page in pages]
     asked = {heading for text in texts for heading in manual.headings(text)}
     page = manual.page()
     for vendor in registry.toolchains():
@@ -121,6 +122,7 @@ def test_the_manual_is_made_of_the_folders_words() -> None:
             assert {"Preprocessing", "Keep layers in float", "Another range"} <= words.keys()
             assert f"`{vendor.name}`" in page
         assert vendor.has("dialect") == ("Dialect" in words)
+        assert vendor.has("encodings") == ("Encodings" in words)
     assert "<!--" not in page
     assert "\n|---|---|---|\n| ONNX Runtime | your" in page
 

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
-from qdebug.encodings import Encoding
+from qdebug.comparison.export import of_graph
+from qdebug.encodings import Encoding, Encodings, Entry
 from qdebug.encodings.source import Source
-from qdebug.errors import EncodingsError
+from qdebug.errors import EncodingsError, UsageError
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
-from qdebug.vendors.encodings import Beside
+from qdebug.vendors.advice import BetterRange, FloatLayer
+from qdebug.vendors.encodings import Beside, Change
 from qdebug.vendors.quant_files import QuantRequest, load_quant
 from qdebug.vendors.tpu_mlir.encodings import is_cali_table, read_cali_table, read_qtable
+from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
+from qdebug.vendors.tpu_mlir.merge import merge_linear
+from qdebug.vendors.tpu_mlir.replay import replay, steps
+from qdebug.vendors.tpu_mlir.writing import write_cali_table, write_qtable
 from tests.support.graphs import float_model
+from tests.support.nets import NetBuilder
+from tests.support.running import run_tensors
+
+HALF = Encoding.linear("int8", 0.5)
 
 TABLE = """\
 # mlir version: v1.30.2-20260831 cali version 1.0
@@ -107,3 +119,133 @@ def test_a_table_of_another_model_is_refused_with_its_first_name(
     with pytest.raises(EncodingsError, match="has a place for 2 of 6 entries only") as caught:
         load_quant(QuantRequest(path), graph)
     assert "another model" in str(caught.value.hint)
+
+
+LOWERED = """\
+#loc = loc(unknown)
+module @net attributes {module.chip = "bm1684x", module.state = "TPU_LOWERED"} {
+  func.func @main(%arg0: tensor<1x3x8x8xf32> loc(unknown)) -> tensor<1x4xf32> {
+    %1 = "top.Input"(%arg0) {channel_format = "nchw"} : (tensor<1x3x8x8xf32>) -> \
+tensor<1x3x8x8x!quant.calibrated<f32<-1.0:1.0>>> loc(#loc1)
+    %2 = "tpu.Cast"(%1) {with_scale = true} : (tensor<1x3x8x8x!quant.calibrated<f32<-1.0:1.0>>>) \
+-> tensor<1x3x8x8x!quant.uniform<i8:f32, 0.0078125>> loc(#loc2)
+    %5 = "tpu.Conv2D"(%2, %3, %4) {dilations = [1, 1], do_relu = true, group = 1 : i64, \
+multiplier = [3], pads = [0, 0, 0, 0], round_mode = #tpu<round_mode HalfUp>, rshift = [2], \
+strides = [1, 1]} : (tensor<1x3x8x8x!quant.uniform<i8:f32, 0.0078125>>) -> \
+tensor<1x8x8x8x!quant.uniform<u8:f32, 0.0125>> loc(#loc3)
+    %6 = "tpu.Add"(%5, %5) {do_relu = false, multipliers = [9, 1], rshifts = [3, 0]} : \
+(tensor<1x8x8x8x!quant.uniform<u8:f32, 0.0125>>) -> \
+tensor<1x8x8x8x!quant.uniform<i8:f32, 0.02:3>> loc(#loc4)
+    %7:2 = "tpu.Split"(%6) {axis = 1} : (tensor<1x8x8x8x!quant.uniform<i8:f32, 0.02>>) -> \
+(tensor<1x4x8x8x!quant.uniform<i8:f32, 0.02>>, tensor<1x4x8x8xf16>) loc(#loc5)
+  }
+}
+#loc1 = loc("images")
+#loc2 = loc("imagest2_Relu_si8")
+#loc3 = loc("t2_Relu")
+#loc4 = loc("t3_Add")
+#loc5 = loc(fused["a_Split", "b_Split"])
+"""
+
+
+def test_the_lowered_text_says_what_runs(graph: Graph) -> None:
+    text = source(LOWERED, "net_tpu.mlir")
+    assert is_lowered(text)
+    found = {e.name: e for e in read_lowered(text, Beside(graph)).entries}
+    assert {name: e.encoding for name, e in found.items()} == {
+        "images": Encoding.linear("int8", 0.0078125),
+        "t2_Relu": Encoding.linear("uint8", 0.0125),
+        "t3_Add": Encoding.linear("int8", 0.02, 3),
+        "a_Split": Encoding.linear("int8", 0.02),
+        "b_Split": Encoding("float16"),
+    }
+    assert found["b_Split"].kind == "node"
+
+
+def test_layers_are_replayed_in_integers() -> None:
+    known = steps(source(LOWERED))
+    conv, add = known["t2_Relu"], known["t3_Add"]
+    assert (conv.operands[0], conv.dtype, conv.rounding) == (
+        "imagest2_Relu_si8",
+        "uint8",
+        "half_up",
+    )
+    codes = np.asarray([-1, 1, 2, 90]).reshape(1, 1, 2, 2)
+    weight = np.ones((1, 1, 1, 1), np.int64)
+    made = replay(conv, [codes], weight, np.asarray([1]))
+    assert made is not None
+    # (code + 1) * 3 >> 2, halves up, nothing below zero.
+    assert made.ravel().tolist() == [0, 2, 2, 68]
+    both = replay(add, [codes, codes])
+    assert both is not None
+    assert both.ravel().tolist() == [-2, 2, 4, 127]
+    assert replay(known["a_Split"], [codes]) is None
+
+
+def change(graph: Graph, **parts: Any) -> Change:
+    base = of_graph(graph)
+    return Change(base.encodings, base.layers, **parts)
+
+
+def test_a_table_is_written_back_byte_for_byte_or_with_one_threshold(graph: Graph) -> None:
+    table = source(TABLE.replace("\n", "\r\n"))
+    assert write_cali_table(change(graph, base=table)).content == table.content
+    layer = FloatLayer("relu1", "Relu", "t2")
+    better = (BetterRange(layer, 0.0, 3.25, clips=True),)
+    written = write_cali_table(change(graph, base=table, ranges=better)).content.decode()
+    assert "t2_Relu 3.2500000 0.0000000 4.0000000\r\n" in written
+    assert written.replace("3.2500000", "2.5000000") == table.text
+    gone = BetterRange(FloatLayer("x", "Relu", "x"), 0.0, 1.0, clips=True)
+    notes = write_cali_table(change(graph, base=table, ranges=(gone,))).notes
+    assert notes == ("the table has no row for x_Relu",)
+
+
+def test_what_is_written_is_read_again(graph: Graph, tmp_path: Path) -> None:
+    path = tmp_path / "cali"
+    path.write_text(TABLE)
+    made = load_quant(QuantRequest(path), graph).graph
+    parts = change(made)
+    names = Change(parts.encodings, change(graph).layers)
+    again = read_cali_table(source(write_cali_table(names).content.decode()), Beside(graph))
+    first = read_cali_table(source(TABLE), Beside(graph))
+    assert {e.name for e in again.entries} == {e.name for e in first.entries}
+    for entry in again.entries:
+        wanted = next(e for e in first.entries if e.name == entry.name).encoding
+        assert entry.encoding.dtype == wanted.dtype
+        assert entry.encoding.scale == pytest.approx(wanted.scale, rel=1e-6)
+
+
+def test_the_quantization_table_names_tensors_with_their_operators(graph: Graph) -> None:
+    layer = FloatLayer("relu1", "Relu", "t2")
+    written = write_qtable(change(graph, keep=(layer,))).content.decode()
+    assert written == "# op_name   quantize_mode\nt2_Relu F16\n"
+    with pytest.raises(UsageError, match="nothing is to be kept"):
+        write_qtable(change(graph))
+
+
+def test_two_linear_convs_are_one(tmp_path: Path) -> None:
+    net = NetBuilder(0)
+    x = net.input("x", (1, 3, 4, 4))
+    first = net.conv(x, 3, 5, k=1)
+    model = net.model(net.conv(first, 5, 2, k=1))
+    out = model.graph.output[0].name
+    names = Encodings((Entry("x", Encoding.linear("int8", 0.1)), Entry(f"{out}_Conv", HALF)))
+    feeds = {"x": np.random.default_rng(1).normal(0, 1, (1, 3, 4, 4)).astype(np.float32)}
+    before = run_tensors(model, feeds, [out])[out]
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    merged = merge_linear(copy, names)
+    assert [n.op_type for n in merged.graph.node] == ["Conv"]
+    assert np.allclose(run_tensors(merged, feeds, [out])[out], before, atol=1e-5)
+    kept = Encodings((*names.entries, Entry(f"{first}_Conv", HALF)))
+    copy.CopyFrom(model)
+    assert len(merge_linear(copy, kept).graph.node) == 2
+
+
+def test_thresholds_far_below_what_was_seen_are_told(graph: Graph) -> None:
+    cut = TABLE.replace("t4_Relu 3.0000000", "t4_Relu 0.3000000")
+    (note,) = read_cali_table(source(cut), Beside(graph)).notes
+    assert note == (
+        "1 threshold lies below half of what calibration saw, lowest of all: t4_Relu at 0.3 of 3"
+    )
+    assert read_cali_table(source(TABLE), Beside(graph)).notes == ()
