@@ -48,12 +48,15 @@ class SessionSettings:
         provider: a key of ``PROVIDERS``.
         arena: keep ONNX Runtime's memory arena between runs; faster, but each session holds on
             to its peak.
+        reordered: run the declared simulation with all optimizations of the floating-point part.
+            Sums come in another order, so the last bits differ; 1.2 to 1.7 times as fast.
     """
 
     declared: bool = True
     threads: int = 0
     provider: str = "cpu"
     arena: bool = True
+    reordered: bool = False
 
     @property
     def deployed(self) -> SessionSettings:
@@ -114,6 +117,12 @@ class Session:
             return onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
             raise explain_ort_error(self._graph, str(error)) from error
+
+    def value(self, array: Array) -> Any:
+        """ONNX Runtime's own value of an array, to be fed more than once."""
+        import onnxruntime
+
+        return _as_value(onnxruntime, array)
 
     def output_types(self) -> dict[str, str]:
         """ONNX Runtime's type of each output, for instance ``tensor(float)``."""
@@ -197,7 +206,8 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     if settings.declared:
         # Threads that spin between runs would take the processor from the metrics.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.graph_optimization_level = levels.ORT_ENABLE_BASIC
+        level = levels.ORT_ENABLE_ALL if settings.reordered else levels.ORT_ENABLE_BASIC
+        options.graph_optimization_level = level
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     else:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL

@@ -124,6 +124,37 @@ class PartBuilder:
         domain = _MICROSOFT if wide else ""
         return self.emit(op, [tensor, scale, zero], f"{PREFIX}{tag}", domain, **attributes)
 
+    def switchable(self, tensor: str, tag: str) -> tuple[str, tuple[str, str, str, str]]:
+        """Add a quantizer whose parameters are graph inputs.
+
+        The values are cut to an interval, then go through 16-bit codes: with an interval of 256
+        steps that is what an 8-bit quantizer does, bit by bit.
+
+        Args:
+            tensor: float32.
+            tag: makes the names of added tensors unique.
+
+        Returns:
+            The quantized tensor, and the scalar inputs: low end, high end and scale (float32),
+            zero point (uint16).
+        """
+        kinds = {"low": TensorProto.FLOAT, "high": TensorProto.FLOAT, "scale": TensorProto.FLOAT}
+        kinds["zero_point"] = TensorProto.UINT16
+        low, high, scale, zero = (
+            self.add_input(f"{PREFIX}{tag}/{name}", kind, []) for name, kind in kinds.items()
+        )
+        self._wide = True
+        cut = self.emit("Clip", [tensor, low, high], f"{PREFIX}{tag}/cut")
+        codes = self.emit("QuantizeLinear", [cut, scale, zero], f"{PREFIX}{tag}/q", _MICROSOFT)
+        real = self.emit("DequantizeLinear", [codes, scale, zero], f"{PREFIX}{tag}/dq", _MICROSOFT)
+        return real, (low, high, scale, zero)
+
+    def settle(self, values: Mapping[str, Array]) -> None:
+        """Turn graph inputs that were added before into constants."""
+        self._inputs = [item for item in self._inputs if item.name not in values]
+        for name, value in values.items():
+            self.constant(name, value)
+
     def build(self) -> onnx.ModelProto:
         """The model, with only the nodes its outputs need and the constants these read.
 

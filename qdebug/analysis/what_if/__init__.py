@@ -9,7 +9,13 @@ model's in its place, a range by another Q/DQ pair.
 from __future__ import annotations
 
 from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part
-from qdebug.analysis.what_if.replacing import in_quant_layout
+from qdebug.analysis.what_if.replacing import (
+    clip_bounds,
+    dequantized,
+    emit_activation,
+    folded_activation,
+    in_quant_layout,
+)
 from qdebug.analysis.what_if.runs import SAMPLES, WhatIf
 
 __all__ = [
@@ -20,5 +26,9 @@ __all__ = [
     "Outcome",
     "Part",
     "WhatIf",
+    "clip_bounds",
+    "dequantized",
+    "emit_activation",
+    "folded_activation",
     "in_quant_layout",
 ]

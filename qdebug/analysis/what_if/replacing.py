@@ -76,7 +76,7 @@ class Replacements:
         if any(self.float_layers.can_be_written(at) for at in change.computed):
             return True
         weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
-        return any(_dequantized(self.quant_graph, tensor) for tensor in weights)
+        return any(dequantized(self.quant_graph, tensor) for tensor in weights)
 
     def all(
         self, change: Change, builder: PartBuilder, renames: Mapping[str, str]
@@ -98,13 +98,14 @@ class Replacements:
 
     def _activation(self, at: int, change: Change, builder: PartBuilder) -> Replacement:
         pair, quantizer = self.pairs[at], change.quantizers.get(at)
-        folded, tag = self._folded(pair), f"what-if/{at}"
+        folded = folded_activation(self.float_graph, self.quant_graph, pair)
+        tag = f"what-if/{at}"
         raw = _given_value(at) if at in change.given | change.computed else pair.raw
         new = raw if folded is None else f"{PREFIX}{tag}/activation"
 
         def emit() -> None:
             if folded is not None:
-                _emit_activation(self.float_graph, folded, raw, tag, builder)
+                emit_activation(self.float_graph, folded, raw, tag, builder)
             if quantizer is not None:
                 codes = builder.quantization("QuantizeLinear", new, quantizer, f"{tag}/q")
                 builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
@@ -141,7 +142,7 @@ class Replacements:
         return Replacement([pair.raw], pair.raw, copy, emit)
 
     def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> Replacement | None:
-        readings = _dequantized(self.quant_graph, weight.quant_tensor)
+        readings = dequantized(self.quant_graph, weight.quant_tensor)
         value = in_quant_layout(weight, self.quant_graph) if readings else None
         if value is None:
             return None
@@ -152,17 +153,18 @@ class Replacements:
         """What stands for a pair's tensor behind its quantizers."""
         if pair.raw_form.quantizer is not None:
             return []
-        return _dequantized(self.quant_graph, pair.raw)
+        return dequantized(self.quant_graph, pair.raw)
 
-    def _folded(self, pair: Pair) -> Node | None:
-        """The float activation that the quant graph leaves to the Q/DQ pair, if any."""
-        maker = self.float_graph.producer.get(pair.float_tensor)
-        source = self.quant_graph.producer.get(pair.raw)
-        if maker is None or maker.op not in CLIPPING:
-            return None
-        if source is not None and source.op in CLIPPING | {"FusedConv"}:
-            return None
-        return maker
+
+def folded_activation(float_graph: Graph, quant_graph: Graph, pair: Pair) -> Node | None:
+    """The float activation that the quant graph leaves to the Q/DQ pair, if any."""
+    maker = float_graph.producer.get(pair.float_tensor)
+    source = quant_graph.producer.get(pair.raw)
+    if maker is None or maker.op not in CLIPPING:
+        return None
+    if source is not None and source.op in CLIPPING | {"FusedConv"}:
+        return None
+    return maker
 
 
 def in_quant_layout(weight: WeightPair, graph: Graph) -> Array | None:
@@ -188,7 +190,7 @@ def _is_transposed(weight: WeightPair, graph: Graph) -> bool:
     return float((stored * value.T).sum()) > float((stored * value).sum())
 
 
-def _dequantized(graph: Graph, raw: str) -> list[str]:
+def dequantized(graph: Graph, raw: str) -> list[str]:
     """Tensors that stand for ``raw`` after quantization, whatever the number of its Q/DQ pairs."""
     codes = [node.outputs[0] for node in _readers(graph, raw) if node.op in QUANTIZE_OPS]
     codes += [raw] if raw in graph.initializers else []
@@ -206,7 +208,16 @@ def _readers(graph: Graph, tensor: str) -> list[Node]:
     return [node for node in graph.consumer_nodes(tensor) if node.inputs[0] == tensor]
 
 
-def _emit_activation(graph: Graph, node: Node, value: str, tag: str, builder: PartBuilder) -> str:
+def emit_activation(graph: Graph, node: Node, value: str, tag: str, builder: PartBuilder) -> str:
+    """Add the node of an activation that a quantizer stands for.
+
+    Args:
+        graph: the float graph, which the node is of.
+        node: a ``Relu`` or ``Clip``.
+        value: what it is applied to, a tensor of the builder's graph.
+        tag: makes the names of added tensors unique.
+        builder: of the graph that gets it.
+    """
     name = f"{PREFIX}{tag}/activation"
     if node.op == "Relu":
         return builder.emit("Relu", [value], name)
