@@ -1,0 +1,153 @@
+"""What every step of a search does: measuring a plan, judging it, noting it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from qdebug.cure.network import Config
+from qdebug.cure.plan import GIVEN, UNKNOWN, Found, Plan, to_db
+from qdebug.cure.predict import Prediction, Settings
+from qdebug.cure.proof import Proof
+from qdebug.cure.setting import FREE
+from qdebug.cure.sites import expanded
+from qdebug.run.tuning import Cure, CureKind, Measured, Trial
+
+_TASK_MARGIN = 0.02
+"""A task's number may fall so much where the loss falls: F1 on ten photos moves by 0.03 to 0.05 by
+itself."""
+
+
+class Trials:
+    """A plan, and the trials that led to it.
+
+    Args:
+        prediction: of any configuration.
+        proof: the held-out pictures.
+        bits: of a unit at the higher precision, 16 or ``FREE``.
+        target: what the task's number (or else the SQNR) has to reach.
+        note: told what is being done.
+    """
+
+    def __init__(
+        self,
+        prediction: Prediction,
+        proof: Proof,
+        bits: int,
+        target: float,
+        note: Callable[[str], None],
+    ) -> None:
+        self.units, self.prediction = prediction.units, prediction
+        self.proof, self.target = proof, target
+        self.wide = prediction.wide(bits)
+        self.bits, self.note = bits, note
+        self.found = Found()
+        self._floors: dict[str, float] = {}
+        self.plan = Plan(GIVEN, prediction.given, frozenset(), GIVEN)
+        self.given = self.measured = self.ceiling = UNKNOWN
+
+    def settings(self, plan: Plan) -> Settings:
+        """The setting of each unit under a plan."""
+        return tuple(
+            self.wide[at] if at in plan.units else setting for at, setting in enumerate(plan.base)
+        )
+
+    def config(self, plan: Plan) -> Config:
+        """The setting of each site under a plan."""
+        return expanded(self.units, self.settings(plan))
+
+    @property
+    def wide_config(self) -> Config:
+        """Every site at the higher precision."""
+        return expanded(self.units, self.wide)
+
+    def macs(self, units: Iterable[int]) -> float:
+        """Share of the multiplications at the higher precision."""
+        return float(min(sum(self.units[at].macs for at in units), 1.0))
+
+    def reached(self, measured: Measured) -> bool:
+        """Whether a measurement meets the target."""
+        value = measured.sqnr_db if measured.task is None else measured.task
+        return value >= self.target
+
+    @property
+    def _bits_text(self) -> str:
+        return "floating point" if self.bits == FREE else f"{self.bits} bits"
+
+    def _try(self, step: str, name: str, plan: Plan, predicted: float | None = None) -> Measured:
+        self.note(name)
+        measured = self.proof.measure(self.config(plan), plan.numbers)
+        if predicted is None and plan.numbers in self._floors:
+            predicted = self._predicted(plan)
+        trial = Trial(
+            step, name, predicted, measured, self._names(plan.units), self.macs(plan.units)
+        )
+        if trial not in self.found.tried:
+            self.found.tried.append(trial)
+        return measured
+
+    def _propose(
+        self,
+        kind: CureKind,
+        title: str,
+        plan: Plan,
+        *,
+        forced: bool = False,
+        refused: str = "",
+        units: Iterable[int] | None = None,
+    ) -> None:
+        """Accept a plan, or say why not."""
+        before, predicted = self.measured, self._predicted(self.plan)
+        after = self._try(kind, title, plan)
+        accepted, reason = self._judged(before, after)
+        accepted, reason = (False, refused) if refused else (accepted, reason)
+        accepted, reason = (True, "asked for") if forced else (accepted, reason)
+        changed = plan.units - self.plan.units if units is None else units
+        self.found.cures.append(
+            Cure(
+                kind,
+                title,
+                self._names(changed),
+                to_db(predicted) - to_db(self._predicted(plan)),
+                to_db(before.loss) - to_db(after.loss),
+                before.task,
+                after.task,
+                self.macs(changed),
+                accepted,
+                reason,
+            )
+        )
+        if accepted:
+            self.plan, self.measured = plan, after
+
+    def _judged(self, before: Measured, after: Measured) -> tuple[bool, str]:
+        """Whether a change is better on the held-out pictures, and why."""
+        gain = to_db(before.loss) - to_db(after.loss)
+        if not after.loss < before.loss:
+            return False, f"the loss on held-out pictures rises by {-gain:.1f} dB"
+        tasks = before.task, after.task
+        if tasks[0] is not None and tasks[1] is not None and tasks[1] < tasks[0] - _TASK_MARGIN:
+            name = self.proof.judge.name
+            return False, f"{name} on held-out pictures falls to {tasks[1]:.3f}"
+        return True, f"the loss on held-out pictures falls by {gain:.1f} dB"
+
+    def _predicted(self, plan: Plan) -> float:
+        """Loss of the activations, and what remains with all of them at 16 bits."""
+        return self.prediction.total(self.settings(plan)) + self._floor(plan.numbers)
+
+    def _floor(self, numbers: str) -> float:
+        if numbers not in self._floors:
+            measured = self._try(
+                "ceiling", f"16-bit activations, {numbers}", self._all_wide(numbers)
+            )
+            self._floors[numbers] = measured.loss
+        return self._floors[numbers]
+
+    def _all_wide(self, numbers: str) -> Plan:
+        return Plan("wide", self.wide, frozenset(range(len(self.units))), numbers)
+
+    def _with(self, name: str, base: Settings) -> Plan:
+        return replace(self.plan, ranges=name, base=base)
+
+    def _names(self, units: Iterable[int]) -> tuple[str, ...]:
+        return tuple(self.units[at].label for at in sorted(units))

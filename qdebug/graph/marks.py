@@ -1,0 +1,22 @@
+"""What qdebug writes into the metadata of models that it repairs, so that it knows them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+_CORRECTED_BIASES = "qdebug.corrected_biases"
+
+
+def mark_of_corrected(tensors: Iterable[str]) -> tuple[str, str]:
+    """Key and value of the metadata that names the biases which were corrected."""
+    return _CORRECTED_BIASES, json.dumps(sorted(tensors))
+
+
+def corrected_biases(metadata: Mapping[str, str]) -> frozenset[str]:
+    """Biases of a model that differ from the float model's on purpose."""
+    try:
+        found = json.loads(metadata.get(_CORRECTED_BIASES, "[]"))
+    except ValueError:
+        return frozenset()
+    return frozenset(map(str, found)) if isinstance(found, list) else frozenset()

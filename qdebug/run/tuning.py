@@ -1,0 +1,138 @@
+"""What a tuning found, kept with the run of the tuned model (``NAME.qdtune``).
+
+Losses are ``L`` of `docs/tune.md`: the task's weighted squared error at the outputs, a mean over
+pictures; dB are taken of it. Every number that decides was measured on pictures that nothing was
+chosen on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+CureKind = Literal["bits", "bias", "ranges"]
+Outcome = Literal["tuned", "nothing-to-win", "out-of-reach", "not-resolution"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A configuration, measured on the held-out pictures."""
+
+    loss: float
+    sqnr_db: float
+    """Of what the loss is taken at, over all held-out pictures."""
+    task: float | None = None
+    """The task's deciding number; null where no task is known."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was tried."""
+
+    step: str
+    """``given``, ``ceiling``, ``bits``, ``bias``, ``ranges`` or ``ladder``."""
+    name: str
+    predicted: float | None
+    """Loss to be expected from the histograms; null where none was predicted."""
+    measured: Measured | None
+    """Null where nothing but the prediction was made."""
+    units: tuple[str, ...] = ()
+    """What has 16 bits, or floating point, in it."""
+    macs: float = 0.0
+    """Share of the multiplications that read such a tensor, 0..1."""
+
+
+@dataclass(frozen=True)
+class Cure:
+    """One change, accepted or refused on the held-out pictures."""
+
+    kind: CureKind
+    title: str
+    units: tuple[str, ...]
+    """Names of the nodes it is about; empty where it is about all of them."""
+    predicted_db: float | None
+    """Change of the loss that was predicted, dB; positive is better."""
+    measured_db: float
+    """The same, measured."""
+    task_before: float | None
+    task_after: float | None
+    macs: float
+    """What it costs: share of the multiplications at the higher precision, 0..1."""
+    accepted: bool
+    reason: str
+    float_equivalent: bool = True
+    """False where the float model itself would have to be changed (corrected biases)."""
+
+    @property
+    def is_foretold(self) -> bool:
+        """Whether prediction and measurement agree within 3 dB."""
+        return (
+            self.predicted_db is None or abs(self.predicted_db - self.measured_db) <= AGREEMENT_DB
+        )
+
+
+AGREEMENT_DB = 3.0
+"""Predictions are linear; beyond this the record says that they failed. The prototype's accepted
+steps stayed within it."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Quality for a number of units at the higher precision."""
+
+    added: int
+    """Units beyond the broken ones."""
+    units: tuple[str, ...]
+    order: str
+    """What they were ranked by: ``share`` or ``share per MAC``."""
+    macs: float
+    predicted: float
+    measured: Measured
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class MethodResult:
+    """One way to choose ranges."""
+
+    method: str
+    predicted: float
+    """Loss of the activations, all at 8 bits, and of the weights."""
+    measured: Measured | None
+    """Null where it was not verified."""
+    chosen: bool = False
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """The whole of a tuning."""
+
+    outcome: Outcome
+    verdict: str
+    """One sentence."""
+    loss: str
+    """What is summed up, for people."""
+    task: str
+    """Name of the task's deciding number; empty where no task is known."""
+    searched: int
+    """Pictures that the search looked at."""
+    held_out: int
+    """Pictures that decided."""
+    given: Measured
+    tuned: Measured
+    ceiling: Measured
+    """All activations at 16 bits, and what rounding took from the weights given back."""
+    target: str = ""
+    """What had to be reached."""
+    cures: tuple[Cure, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    methods: tuple[MethodResult, ...] = ()
+    tried: tuple[Trial, ...] = ()
+    inferences: Mapping[str, int] | None = None
+    """Runs of whole graphs by kind: ``float``, ``configured``, ``reverse``."""
+    stopped: str = ""
+    """Why the search ended early; empty where it did not."""
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] | None = None
+    """What was written beside the record: kind to file name."""
