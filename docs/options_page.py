@@ -15,6 +15,7 @@ from qdebug.options import (
     ExtractOptions,
     Option,
     PreprocessOptions,
+    TuneOptions,
     options_of,
 )
 from qdebug.options.shared import GROUPS
@@ -23,9 +24,10 @@ PAGE = "options.md"
 _SECTIONS: dict[str, tuple[type, ...]] = {
     "qdebug compare": (CompareOptions, CompareCommandOptions),
     "qdebug extract": (ExtractOptions, ConfigOptions),
+    "qdebug tune": (TuneOptions, ConfigOptions),
     "qdebug preprocess": (PreprocessOptions,),
 }
-_FUNCTIONS = (CompareOptions, ExtractOptions)
+_FUNCTIONS = (CompareOptions, ExtractOptions, TuneOptions)
 """What Python functions take; the commands of both read the configuration."""
 _HEAD = """# Options
 

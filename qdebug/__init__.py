@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from qdebug.comparison.export import export
     from qdebug.comparison.extract import extract
     from qdebug.comparison.quantize import quantize
+    from qdebug.comparison.tune import tune
     from qdebug.errors import QdebugError
     from qdebug.evaluation.evaluate import evaluate
     from qdebug.preprocess import PreprocessSpec
@@ -36,6 +37,7 @@ _HOMES = {
     "export": "qdebug.comparison.export",
     "extract": "qdebug.comparison.extract",
     "quantize": "qdebug.comparison.quantize",
+    "tune": "qdebug.comparison.tune",
     "load_run": "qdebug.run.store",
     "Run": "qdebug.run.model",
     "Layer": "qdebug.run.model",
@@ -57,6 +59,7 @@ __all__ = [
     "extract",
     "load_run",
     "quantize",
+    "tune",
 ]
 
 

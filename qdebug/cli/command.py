@@ -17,6 +17,7 @@ COMMANDS = {
     "browse": "qdebug.cli.browse:BrowseCommand",
     "report": "qdebug.cli.report:ReportCommand",
     "diff": "qdebug.cli.diff:DiffCommand",
+    "tune": "qdebug.cli.tune:TuneCommand",
     "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
     "extract": "qdebug.cli.extract:ExtractCommand",
     "quantize": "qdebug.cli.quantize:QuantizeCommand",

@@ -137,14 +137,27 @@ def _hand_over(run: Run, args: argparse.Namespace, destination: Path) -> None:
         return
     if args.json is not None:
         written.append(write_file(Path(args.json), run_to_json(run), args.force))
-    summary.show(run, args, written=written, next_commands=_next_commands(args, destination))
+    summary.show(run, args, written=written, next_commands=_next_commands(run, args, destination))
     if args.browse:
         run.browse()
 
 
-def _next_commands(args: argparse.Namespace, destination: Path) -> list[str]:
-    run = shlex.quote(destination.as_posix())
-    commands = [f"qdebug browse {run}"]
+def _next_commands(run: Run, args: argparse.Namespace, destination: Path) -> list[str]:
+    from qdebug.run.kinds import KINDS
+
+    name = shlex.quote(destination.as_posix())
+    commands = [f"qdebug browse {name}"]
     if args.html is None:
-        commands.append(f"qdebug report {run} -o report.html")
+        commands.append(f"qdebug report {name} -o report.html")
+    failed = {finding.slug for finding in run.findings if finding.status in ("fail", "warn")}
+    if any(KINDS[slug].tuned for slug in failed if slug in KINDS):
+        commands.append(_tune_command(args))
     return commands
+
+
+def _tune_command(args: argparse.Namespace) -> str:
+    """The command that tries what the findings advise."""
+    spec = ["-p", str(args.preprocess)] if args.preprocess is not None else []
+    tuned = f"{Path(args.quant_model).stem}_tuned.onnx"
+    words = [args.float_model, args.quant_model, *args.inputs, *spec, "-o", tuned]
+    return shlex.join(["qdebug", "tune", *map(str, words)])

@@ -60,6 +60,7 @@ from qdebug.run.model import (
     UnpairedSides,
 )
 from qdebug.run.store import MemoryWriter, RunWriter
+from qdebug.run.tuning import Tuning
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
@@ -77,10 +78,10 @@ def compare(options: CompareOptions) -> Run:
     writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
     sides = load_sides(options)
     with writer:
-        return _Comparison(options, sides, writer, options.progress or Silent()).run()
+        return Comparison(options, sides, writer, options.progress or Silent()).run()
 
 
-class _Comparison:
+class Comparison:
     """One comparison on its way from the request to the run."""
 
     def __init__(
@@ -100,9 +101,17 @@ class _Comparison:
         self.notes: list[str] = []
         self.input_findings: tuple[Finding, ...] = ()
         self.fed_picture: npt.NDArray[np.uint8] | None = None
+        self.tuning: Tuning | None = None
 
-    def run(self) -> Run:
-        samples = samples_of(self.request, (self.float, self.quant))
+    def run(self, samples: Sequence[Sample] | None = None, tuning: Tuning | None = None) -> Run:
+        """Compare.
+
+        Args:
+            samples: what both run on; None for those of the request.
+            tuning: how the quant model was made, for the run.
+        """
+        self.tuning = tuning
+        samples = samples or samples_of(self.request, (self.float, self.quant))
         first = self._feeds(samples[0])
         fed = Path(self.request.fed) if self.request.fed is not None else None
         gate = InputGate((self.float, self.quant), samples[0], fed)
@@ -315,6 +324,7 @@ class _Comparison:
             timing=self._timing(runs.deployed.seconds_per_sample),
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
+            tuning=self.tuning,
         )
         return self.writer.commit(run, make_arrays([layer.stats for layer in context.joined]))
 

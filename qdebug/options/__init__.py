@@ -3,8 +3,9 @@
 A field of a class of options is the whole entry: the name (the Python parameter, and the key in
 ``qdebug.toml`` where there is one), the type, the default, the flags, the help, how a value is
 read. From the fields come the arguments of the commands (``cli/arguments.py``), the keys of the
-configuration and their schema (``config.py``), the signatures of ``qdebug.compare`` and
-``qdebug.extract`` (``takes``), and the page of all options (``docs/options_page.py``).
+configuration and their schema (``config.py``), the signatures of ``qdebug.compare``,
+``qdebug.extract`` and ``qdebug.tune`` (``takes``), and the page of all options
+(``docs/options_page.py``).
 
 To add one, write its field: in ``shared.py`` where several commands have it, else in the file of
 its command. Then the code that uses it, a test, and a line in the changelog.
@@ -18,6 +19,7 @@ from qdebug.options.extract import ExtractOptions
 from qdebug.options.preprocess import PreprocessOptions
 from qdebug.options.quantize import QuantizeOptions
 from qdebug.options.shared import ConfigOptions, GateOptions, QuantOptions
+from qdebug.options.tune import TuneOptions
 
 __all__ = [
     "CompareCommandOptions",
@@ -32,6 +34,7 @@ __all__ = [
     "PreprocessOptions",
     "QuantOptions",
     "QuantizeOptions",
+    "TuneOptions",
     "config_options",
     "options_of",
     "takes",

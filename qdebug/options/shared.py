@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 INPUT = "input"
 MODELS = "models"
 MEASURED = "what is measured"
+TUNED = "what is tuned"
 VERDICT = "verdict"
 OUTPUT = "output"
-GROUPS = (INPUT, MODELS, MEASURED, VERDICT, OUTPUT)
+GROUPS = (INPUT, MODELS, MEASURED, TUNED, VERDICT, OUTPUT)
 """Headings of a help text, in its order."""
 
 PYTHON_ONLY = values.OBJECT

@@ -225,6 +225,36 @@ def _as_it_is(value: Any) -> Any:
 _TEXT_SCHEMA: Json = {"type": "string", "minLength": 1}
 _COUNT_SCHEMA: Json = {"type": "integer", "minimum": 1}
 
+
+def _budget(given: Any) -> str:
+    """``12`` or ``macs=2%``, as it was written."""
+    text = str(given)
+    name, equals, share = text.partition("=")
+    if not equals and text.isascii() and text.isdigit():
+        return text
+    percent = _number(share.removesuffix("%")) if share.endswith("%") else None
+    if name != "macs" or percent is None or not 0 <= percent <= 100:
+        raise ValueError(f"{given!r} is neither a number of units nor macs=2%")
+    return text
+
+
+_UNITS = {"s": 1.0, "sec": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def _duration(given: Any) -> float:
+    """Seconds of ``60s``, ``5min`` or ``1h``; a plain number is seconds."""
+    text = str(given).strip().lower()
+    unit = text.lstrip("0123456789.")
+    seconds = _number(text[: len(text) - len(unit)])
+    if seconds is None or not 0 < seconds < math.inf or (unit and unit not in _UNITS):
+        raise ValueError(f"{given!r} is not a time such as 60s or 5min")
+    return seconds * _UNITS.get(unit, 1.0)
+
+
+BUDGET = Kind(_budget, _budget, {}, "N")
+"""How many units may be given more bits."""
+DURATION = Kind(_duration, _duration, {}, "TIME")
+"""A time, in seconds."""
 COUNT = Kind(_parse_count, _count, _COUNT_SCHEMA, "N")
 """A whole number from 1."""
 NATURAL = Kind(_natural, _natural, {"type": "integer", "minimum": 0}, "N")

@@ -34,6 +34,7 @@ class MarkdownReporter(Reporter):
         """The text; it ends in a newline."""
         parts = [
             _head(run),
+            _tuning(run),
             *(_scores(result) for result in run.datasets),
             _outputs(run),
             _findings(run),
@@ -89,6 +90,19 @@ def _head(run: Run) -> list[str]:
         f"- {plural(len(run.samples), 'sample')}, {plural(len(run.layers), 'layer')} compared; "
         f"input: {code(specs[0])}{same}",
     ]
+
+
+def _tuning(run: Run) -> list[str]:
+    """What a tuning came to, in the record of one."""
+    tuning = run.tuning
+    if tuning is None:
+        return []
+    lines = [f"### Tuned: {escaped(tuning.verdict)}", ""]
+    for cure in tuning.cures:
+        word = "done" if cure.accepted else f"refused, {escaped(cure.reason)}"
+        units = f" ({', '.join(map(code, cure.units[:_OUTPUTS]))})" if cure.units else ""
+        lines.append(f"- {escaped(cure.title)}{units}: {cure.measured_db:+.1f} dB, {word}")
+    return lines
 
 
 def _scores(result: DatasetResult) -> list[str]:

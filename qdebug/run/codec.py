@@ -21,6 +21,7 @@ import numpy as np
 from qdebug.errors import RunError
 from qdebug.metrics.entry import KEY
 from qdebug.run.decoding import (
+    LEFT_OUT,
     MisfitError,
     field_hints,
     is_required,
@@ -122,8 +123,12 @@ def _stored_names(cls: Any) -> tuple[str, ...] | None:
 
 @functools.cache
 def _left_out_names(cls: Any) -> tuple[str, ...]:
-    """Metrics that may not have been measured; a run keeps the fields it was written with."""
-    return tuple(f.name for f in json_fields(cls) if KEY in f.metadata and not is_required(f))
+    """What may not have been measured; a run keeps the fields it was written with."""
+    return tuple(
+        f.name
+        for f in json_fields(cls)
+        if LEFT_OUT in f.metadata or (KEY in f.metadata and not is_required(f))
+    )
 
 
 def _encode_float(value: float) -> float | str:

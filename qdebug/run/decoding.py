@@ -18,6 +18,8 @@ from typing import Any, Literal, Union
 import msgspec
 
 _Number = float | Literal["inf", "-inf", "nan"]
+LEFT_OUT = "left_out"
+"""Marks a field, in its metadata, that is not stored where it is None."""
 _EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`(?P<rest>.*)")
 _INVALID = "Invalid enum value "
 _LACKS = re.compile(r"Object missing required field `(?P<name>.+)`")

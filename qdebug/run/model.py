@@ -20,7 +20,9 @@ from qdebug.metrics.metric import SHOWN
 from qdebug.metrics.metric import ErrorMetrics as ErrorMetrics  # noqa: PLC0414 - part of the model
 from qdebug.run.arrays import RunArrays
 from qdebug.run.dataset_scores import DatasetResult
+from qdebug.run.decoding import LEFT_OUT
 from qdebug.run.files import MemoryFiles, RunFiles
+from qdebug.run.tuning import Tuning
 
 SCHEMA = "qdebug.run/1"
 
@@ -474,6 +476,8 @@ class Run:
     task: TaskResult | None = None
     notes: tuple[str, ...] = ()
     """Sentences about how the run was made, for instance the memory plan."""
+    tuning: Tuning | None = field(default=None, metadata={LEFT_OUT: True})
+    """How the quant model was tuned, where ``qdebug tune`` made it; absent in other runs."""
     datasets: tuple[DatasetResult, ...] = ()
     """Scores against labels, where ``qdebug evaluate`` made the run."""
     files: RunFiles = field(

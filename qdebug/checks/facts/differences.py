@@ -21,6 +21,7 @@ from qdebug.checks.facts.weights import (
     weight_rows,
     weight_steps,
 )
+from qdebug.graph.marks import corrected_biases
 from qdebug.graph.pairs import WeightPair
 from qdebug.metrics.sqnr import rows_db
 
@@ -66,8 +67,11 @@ class WeightDifference:
 def differences(context: CheckContext) -> list[WeightDifference]:
     """Weights and biases that differ beyond rounding, in execution order."""
     layers = context.once(layers_of_nodes)
+    on_purpose = corrected_biases(context.quant_graph.metadata)
     found = []
     for pair in context.pairing.weights:
+        if pair.quant_tensor in on_purpose:
+            continue
         if len(channels_at_limit(context, pair)):
             continue
         difference = _difference(context, pair, layers.get(pair.node))

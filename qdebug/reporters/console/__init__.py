@@ -19,6 +19,7 @@ from qdebug.reporters.console import (
     head,
     layers,
     outcome,
+    tuning,
     unmatched,
     verdict,
 )
@@ -58,13 +59,15 @@ def render(run: Run, look: Look, options: Options | None = None) -> Text:
     chosen = options or Options()
     end = [] if chosen.quiet else _end(look, chosen)
     scores = datasets.section(run, look, chosen.verbose)
+    tuned = tuning.section(run, look, chosen.verbose)
     if not chosen.verbose:
         if chosen.quiet:
             told = [*outcome.why(run, look), *outcome.others(run, look)]
-            return join([outcome.headline(run, look), scores, told])
-        return join(outcome.summary(run, look, scores, end))
+            return join([tuned, outcome.headline(run, look), scores, told])
+        return join([tuned, *outcome.summary(run, look, scores, end)])
     return join(
         [
+            tuned,
             outcome.headline(run, look),
             outcome.why(run, look),
             head.section(run, look),

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters import text
-from qdebug.reporters.html import network
+from qdebug.reporters.html import network, tuning
 from qdebug.reporters.html.cards import Card, build_cards
 from qdebug.reporters.html.embed import OMITTED, Embedded, embed
 from qdebug.reporters.html.evidence import evidence_html, table
@@ -128,6 +128,9 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "first_bad": first_bad(run),
         "limit": limit,
         "input": input_check(run, pictures),
+        "tuning": run.tuning,
+        "tuning_curve": tuning.curve_figure(run.tuning) if run.tuning else None,
+        "measured": tuning.measured_text,
         "network": network.network_figure(run) if run.layers else None,
         "entering": [
             (layer, named[layer.index][1] if layer.index in named else None)

@@ -36,6 +36,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="no tensor holds parts of very different range under one scale",
         cause=60,
+        tuned=True,
     ),
     Kind(
         "QD302",
@@ -46,6 +47,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         cause=100,
         follows_input=True,
         begins_with_worst=True,
+        tuned=True,
     ),
     Kind(
         "QD303",
@@ -56,6 +58,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         cause=110,
         follows_input=True,
         begins_with_worst=True,
+        tuned=True,
     ),
     # Where an output dies in its own quantizer, that is the cause: it uses few codes, because none
     # is left. Where it dies upstream, it is a symptom.
@@ -67,6 +70,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         passed="no output is dead in the quant run only",
         cause=80,
         symptom=True,
+        tuned=True,
     ),
     Kind(
         "QD305",
@@ -185,6 +189,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="the outputs are good enough: no layer stands out",
         symptom=True,
+        tuned=True,
     ),
     Kind(
         "QD602",

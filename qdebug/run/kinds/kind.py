@@ -15,6 +15,7 @@ from qdebug.run.model import (
     Severity,
 )
 
+_TUNE = "`qdebug tune` tries this and proves it on pictures held out."
 _SEVERITY: dict[FindingStatus, Severity] = {"fail": "error", "error": "error", "warn": "warning"}
 
 
@@ -51,6 +52,7 @@ class Kind:
         explains: a failing one makes every finding of these families meaningless.
         spoils_behind: findings of these families at its layers, or behind them, follow from it: the
             values there are others.
+        tuned: ``qdebug tune`` tries the advice, and measures what it wins.
         begins_with_worst: the first of its layers is the one that matters; a cause that names
             that one explains the finding.
     """
@@ -68,6 +70,7 @@ class Kind:
     explains: tuple[Family, ...] = ()
     spoils_behind: tuple[Family, ...] = ()
     begins_with_worst: bool = False
+    tuned: bool = False
 
     @property
     def is_effect(self) -> bool:
@@ -92,6 +95,8 @@ class Kind:
         confidence: Confidence = "medium",
     ) -> Finding:
         """A finding of this kind; its severity follows from the status."""
+        if self.tuned and advice and status in ("fail", "warn"):
+            advice = f"{advice} {_TUNE}"
         return Finding(
             id=self.id,
             slug=self.slug,

@@ -1,0 +1,252 @@
+"""``qdebug tune``: what it repairs, what it refuses, and what bad requests lead to."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+import qdebug
+from qdebug.cure.proof import Proof
+from qdebug.run.tuning import Tuning
+from tests.functional.conftest import Cli
+from tests.support import pictures
+from tests.support.graphs import SPEC
+
+SAMPLES = Path(__file__).parents[2] / "sample_models"
+DETECTOR = ("-p", "letterbox 320 pad 114 | rgb | /255 | nchw", "--threads", "1")
+CLASSIFIER = SAMPLES / "classifier"
+OBJECTS = (str(SAMPLES / "pictures/objects"), "--threads", "1")
+
+
+@pytest.fixture
+def shots(here: Path) -> Path:
+    """The working directory with six more photos in ``shots``, and a range that is too wide."""
+    model = onnx.load(here / "quant.onnx")
+    (scale,) = (t for t in model.graph.initializer if t.name == "t2_s")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(600 / 255), "t2_s"))
+    onnx.save(model, here / "quant.onnx")
+    onnx.save(model, here / "old.onnx")
+    folder = here / "shots"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(pictures.scene(number)).save(folder / f"{number}.png")
+    return here
+
+
+def tuning_of(record: Path) -> Tuning:
+    found = qdebug.load_run(record).tuning
+    assert found is not None
+    return found
+
+
+def tiny(cli: Cli, *extra: str) -> Any:
+    return cli("tune", "float.onnx", "quant.onnx", "shots", "-p", SPEC, "-o", "t.onnx", *extra)
+
+
+def test_a_detector_that_finds_nothing_is_repaired(cli: Cli, tmp_path: Path) -> None:
+    """Pixels and scores under one scale: nothing but more bits for the tensor that mixes them."""
+    output = tmp_path / "tuned.onnx"
+    models = [str(SAMPLES / "detector" / name) for name in ("float.onnx", "int8_naive.onnx")]
+    scenes = str(SAMPLES / "pictures/scenes")
+    result = cli("tune", *models, scenes, "-o", str(output), *DETECTOR)
+    assert result.code == 0, result.err
+    assert "Tuned" in result.out
+    found = tuning_of(tmp_path / "tuned.qdtune")
+    assert (found.outcome, found.task) == ("tuned", "f1")
+    assert found.given.task == 0
+    assert found.tuned.task is not None
+    assert found.tuned.task > 0.9
+    bits = next(cure for cure in found.cures if cure.kind == "bits" and cure.accepted)
+    assert any("Concat" in unit for unit in bits.units)
+    assert bits.macs < 0.05
+    run = qdebug.compare(models[0], output, scenes, preprocess=DETECTOR[1], threads=1)
+    assert run.task is not None
+    assert run.task.numbers["f1"] > 0.9
+    kinds = {p.dtype for p in (layer.quant for layer in run.layers) if p is not None}
+    assert "int16" in kinds  # signed, as the given codes are
+
+
+def test_the_record_goes_wherever_a_run_goes(shots: Path, cli: Cli) -> None:
+    assert tiny(cli).code in (0, 1)
+    assert "Ways to choose ranges" in cli("show", "t.qdtune").out
+    for name in ("r.html", "r.md", "r.json"):
+        assert cli("report", "t.qdtune", "-o", name).code == 0
+    assert "How it was tuned" in (shots / "r.html").read_text()
+    assert "### Tuned" in (shots / "r.md").read_text()
+    assert json.loads((shots / "r.json").read_text())["tuning"]["given"]["loss"] > 0
+    assert qdebug.load_run(shots / "r.html").tuning == tuning_of(shots / "t.qdtune")
+    assert cli("compare", "float.onnx", "quant.onnx", "shots", "-p", SPEC).code in (0, 1)
+    assert cli("diff", "quant.qdrun", "t.qdtune").code in (0, 1)
+
+
+def test_two_runs_give_the_same(shots: Path, cli: Cli) -> None:
+    tiny(cli)
+    first = tuning_of(shots / "t.qdtune"), (shots / "t.onnx").read_bytes()
+    tiny(cli, "--force")
+    assert (tuning_of(shots / "t.qdtune"), (shots / "t.onnx").read_bytes()) == first
+
+
+def test_a_sound_model_has_nothing_to_win(cli: Cli, tmp_path: Path) -> None:
+    models = [str(CLASSIFIER / name) for name in ("float.onnx", "int8.onnx")]
+    output = tmp_path / "tuned.onnx"
+    result = cli("tune", *models, *OBJECTS, "-o", str(output), "-q")
+    assert result.code == 0
+    assert "nothing to win" in " ".join(result.out.split())
+    found = tuning_of(tmp_path / "tuned.qdtune")
+    assert not [cure for cure in found.cures if cure.accepted]
+    assert output.read_bytes() == Path(models[1]).read_bytes()
+
+
+def test_wrong_weights_are_refused_by_name(cli: Cli, tmp_path: Path) -> None:
+    models = [str(CLASSIFIER / name) for name in ("float.onnx", "int8_weight_rolled.onnx")]
+    result = cli("tune", *models, *OBJECTS, "-o", str(tmp_path / "tuned.onnx"), "-q")
+    assert result.code == 1
+    told = " ".join(result.out.split())
+    assert "the fault is not resolution; weight-mismatch says what it is" in told
+    assert not (tmp_path / "tuned.onnx").exists()
+    assert tuning_of(tmp_path / "tuned.qdtune").outcome == "not-resolution"
+
+
+def test_methods_are_all_measured_when_asked(shots: Path, cli: Cli) -> None:
+    tiny(cli, "--methods")
+    found = tuning_of(shots / "t.qdtune").methods
+    assert {"KL", "SYMKL", "JSD", "ADMM", "ACIQ Gauss", "MSE", "MAX", "G2"} <= {
+        m.method for m in found
+    }
+    assert all(m.measured is not None for m in found)
+
+
+def test_the_user_names_what_gets_more_bits(shots: Path, cli: Cli) -> None:
+    tiny(cli, "--keep", "relu1", "--after", "pool", "--fallback", "float", "--budget", "0")
+    (kept,) = [c for c in tuning_of(shots / "t.qdtune").cures if c.reason == "asked for"]
+    assert set(kept.units) == {"relu1", "pool"}
+    tensors = {node.input[0] for node in onnx.load("t.onnx").graph.node if "Quant" in node.op_type}
+    assert "t5" not in tensors
+
+
+@pytest.mark.parametrize("budget", ["0", "1", "macs=0%"])
+def test_a_budget_is_kept(shots: Path, cli: Cli, budget: str) -> None:
+    tiny(cli, "--budget", budget)
+    curve = tuning_of(shots / "t.qdtune").curve
+    (chosen,) = (point for point in curve if point.chosen)
+    if budget.isdigit():
+        assert chosen.added <= int(budget)
+    else:
+        assert chosen.macs == curve[0].macs
+
+
+def test_ctrl_c_keeps_what_was_found_and_is_taken_up_again(
+    shots: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, calls = Proof._measure, []
+
+    def interrupted(self: Proof, *args: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 5:
+            raise KeyboardInterrupt
+        return whole(self, *args)
+
+    monkeypatch.setattr(Proof, "_measure", interrupted)
+    result = tiny(cli)
+    assert result.code == 130
+    assert "t.qdtune hold what was found so far" in result.err
+    assert tuning_of(shots / "t.qdtune").stopped == "interrupted"
+    onnx.checker.check_model("t.onnx")
+    done = len(calls) - 1
+    monkeypatch.setattr(Proof, "_measure", whole)
+    tiny(cli, "--force")
+    again = tuning_of(shots / "t.qdtune")
+    assert not again.stopped
+    (shots / "t.onnx").unlink()
+    tiny(cli, "--force")
+    fresh = tuning_of(shots / "t.qdtune")
+    assert fresh.cures == again.cures
+    assert fresh.inferences is not None
+    assert again.inferences is not None
+    assert fresh.inferences["configured"] == again.inferences["configured"] + 2 * done
+
+
+def test_time_ends_the_search(shots: Path, cli: Cli) -> None:
+    tiny(cli, "--time", "0.001s")
+    assert "time allowed" in tuning_of(shots / "t.qdtune").stopped
+    assert (shots / "t.onnx").exists()
+
+
+def test_a_user_measures_the_task(shots: Path, cli: Cli) -> None:
+    (shots / "mine.py").write_text(
+        "def measure(f, q):\n    return {'apart': float(abs(f['scores'] - q['scores']).max())}\n"
+    )
+    assert tiny(cli, "--task", "mine.py:measure").code in (0, 1)
+
+
+def test_compared_at_a_tensor_inside(shots: Path, cli: Cli) -> None:
+    tiny(cli, "--compare-at", "t4:2,scores")
+    assert "t4, scores" in tuning_of(shots / "t.qdtune").loss
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--limit", "3"], "3 pictures are too few to tune on"),
+        (["--compare-at", "nowhere"], "have no tensor 'nowhere' in common"),
+        (["--keep", "conv9"], "the float model has no node 'conv9'"),
+        (["--between", "pool:conv1"], "no way leads from 'pool' to 'conv1'"),
+        (["--between", "pool"], "is not A:B"),
+        (["--budget", "some"], "neither a number of units nor macs=2%"),
+        (["--time", "soon"], "is not a time such as 60s"),
+        (["--task", "juggling"], "there is no task 'juggling'"),
+        (["-o", "t.tflite"], "the repaired model is ONNX"),
+        (["-o", "quant.onnx", "--force"], "that is one of the models given"),
+        (["-o", "old.onnx"], "old.onnx exists already"),
+    ],
+)
+def test_bad_requests_get_one_sentence(
+    shots: Path, cli: Cli, extra: list[str], message: str
+) -> None:
+    result = tiny(cli, *extra)
+    assert result.code == 2
+    assert message in result.err
+    assert "hint:" in result.err or "usage:" in result.err
+    assert "Traceback" not in result.err
+    assert not list(shots.glob("*.qdtune"))
+
+
+def test_pictures_without_signal_are_refused(shots: Path, cli: Cli) -> None:
+    for number in range(5):
+        np.save(f"same_{number}.npy", np.full((1, 3, 16, 16), 0.5, np.float32))
+    files = [f"same_{number}.npy" for number in range(5)]
+    result = cli("tune", "float.onnx", "quant.onnx", *files, "-o", "t.onnx")
+    assert result.code == 2
+    assert "they hold no signal" in result.err
+
+
+@pytest.mark.parametrize(
+    ("quant", "message"),
+    [("dynamic.onnx", "found while it runs"), ("float.onnx", "it holds no quantizers")],
+)
+def test_models_without_switchable_quantizers(
+    cli: Cli, tmp_path: Path, quant: str, message: str
+) -> None:
+    models = [str(SAMPLES / "detector" / name) for name in ("float.onnx", quant)]
+    scenes = str(SAMPLES / "pictures/scenes")
+    result = cli("tune", *models, scenes, "-o", str(tmp_path / "t.onnx"), *DETECTOR)
+    assert result.code == 2
+    assert message in result.err
+
+
+def test_operators_on_codes_are_written_out(cli: Cli, tmp_path: Path) -> None:
+    models = [str(SAMPLES / "detector" / name) for name in ("float.onnx", "int8_qoperator.onnx")]
+    scenes, output = str(SAMPLES / "pictures/scenes"), tmp_path / "t.onnx"
+    keep = next(n.name for n in onnx.load(models[0]).graph.node if n.op_type == "Conv")
+    result = cli("tune", *models, scenes, "-o", str(output), *DETECTOR, "--keep", keep)
+    assert result.code == 0, result.err
+    assert "written out as QDQ" in result.out
+    kinds = {node.op_type for node in onnx.load(output).graph.node}
+    assert "QuantizeLinear" in kinds
+    assert not any(kind.startswith("QLinear") for kind in kinds)
