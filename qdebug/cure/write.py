@@ -16,7 +16,7 @@ from qdebug.cure.setting import FREE, Setting
 from qdebug.cure.sites import Site, Weight
 from qdebug.graph.marks import mark_of_corrected
 from qdebug.graph.model import Graph
-from qdebug.graph.rewrite import reads, renamed
+from qdebug.graph.rewrite import reads_of, renamed
 
 Array = npt.NDArray[Any]
 _MICROSOFT = "com.microsoft"
@@ -228,7 +228,7 @@ class _Writer:
         nodes = _needed(nodes, [o.name for o in graph.output])
         del graph.node[:]
         graph.node.extend(nodes)
-        read = {name for node in nodes for name in reads(node)} | {o.name for o in graph.output}
+        read = {name for node in nodes for name in reads_of(node)} | {o.name for o in graph.output}
         _keep(graph.initializer, lambda t: t.name in read)
         made = {name for node in nodes for name in node.output}
         _keep(graph.value_info, lambda v: v.name in made and v.name not in self.stale)
@@ -242,7 +242,7 @@ def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onn
     for node in reversed(nodes):
         if wanted & set(node.output):
             kept.append(node)
-            wanted.update(reads(node))
+            wanted.update(reads_of(node))
     return kept[::-1]
 
 
