@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -19,9 +18,10 @@ from qdebug.errors import QdebugError
 from qdebug.graph.model import Graph
 from qdebug.preprocess import ImpliedSpec, ModelInput, PreprocessSpec, prepare_file
 from qdebug.preprocess.arguments import picture_files
-from qdebug.preprocess.graph_front import read_front
-from qdebug.preprocess.implied import ending
-from qdebug.preprocess.infer import Habit, infer
+from qdebug.preprocess.graph_front import GraphFront, read_front
+from qdebug.preprocess.implied import ending, order_told
+from qdebug.preprocess.infer import Habit, Normalization, Told, infer
+from qdebug.preprocess.normalization import recognize, roughly_equal
 
 Array = npt.NDArray[Any]
 
@@ -71,14 +71,12 @@ def inferred_spec(
     """
     item = inputs[0]
     files = _pictures(given)
-    if not files or not _is_float(item) or item.size is None or assumed.spec is None:
+    if not files or item.size is None or assumed.spec is None:
         return assumed
     fronts = [
         read_front(graph.proto, one.name, str(graph.folder))
         for graph, one in zip(graphs, inputs, strict=True)
     ]
-    if fronts[0].normalizes:
-        return dataclasses.replace(assumed, origin="inferred")
     answers = _FloatAnswers(graphs[0], item, files)
     found = infer(
         item,
@@ -86,9 +84,42 @@ def inferred_spec(
         answers.habit(assumed.spec),
         answers.quality,
         ending(item),
+        _told(item, fronts[0]),
     )
     notes = (*found.evidence, f'say it with -p "{found.spec}"')
     return ImpliedSpec(found.spec, "inferred", notes, found.doubts)
+
+
+def _told(item: ModelInput, front: GraphFront) -> Told:
+    """What the float graph tells of its input by the data type and by its own arithmetic."""
+    order = order_told(front)
+    by_means = f", as {order.upper()} by the means in the graph" if order else ""
+    if not _is_float(item):
+        fed = "pixels minus 128 are" if item.dtype == "int8" else "pixels are"
+        why = f"the input takes {item.dtype}: {fed} fed{by_means}"
+        return Told(Normalization(f"{item.dtype} pixels", ""), order, why)
+    left = _left_to_do(front, "gray" if item.channels == 1 else "rgb")
+    if left is None:
+        return Told(order=order, why=f"the channels are fed{by_means}" if order else "")
+    why = f"the graph itself {front.describe()}, so {left.name} is fed{by_means}"
+    return Told(left, order, why)
+
+
+def _left_to_do(front: GraphFront, color: str) -> Normalization | None:
+    """What makes a normalization that people use of what the graph computes itself.
+
+    None where it computes nothing, or where its numbers may as well be learned, as those of a
+    BatchNormalization behind the input are: then nothing is told of what stands outside.
+    """
+    if not front.normalizes:
+        return None
+    fitting = []
+    for left in (Normalization("0..255", ""), Normalization("0..1", "/255")):
+        outside = PreprocessSpec.parse(" | ".join(filter(None, (color, left.text, "nchw"))))
+        together = front.behind(outside).affine
+        if recognize(together) is not None and not roughly_equal(outside.affine, together):
+            fitting.append(left)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _is_float(item: ModelInput) -> bool:

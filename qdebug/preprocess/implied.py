@@ -86,13 +86,22 @@ def _without_normalization(
     if not pixels and any(front.offset):
         bare = _insert(bare, (Scale(255.0, divide=True),))
     fed = "0..1" if bare.affine.gain[0] < 1 else "0..255"
-    order = _order_behind(front)
-    if order is None:
+    order, color = _order_behind(front), order_told(front)
+    if color is None:
         return bare, (f"the graph itself {front.describe()}, so {fed} is fed",)
-    color: Literal["rgb", "bgr"] = "bgr" if (order == "rgb") == front.reversed else "rgb"
     steps = tuple(Color(color) if isinstance(step, Color) else step for step in bare.steps)
-    told = f"{fed} is fed, as {color.upper()}: its means are ImageNet's in {order.upper()} order"
+    told = (
+        f"{fed} is fed, as {color.upper()}: its means are ImageNet's in {str(order).upper()} order"
+    )
     return PreprocessSpec(steps), (f"the graph itself {front.describe()}, so {told}",)
+
+
+def order_told(front: GraphFront) -> Literal["rgb", "bgr"] | None:
+    """Order in which the channels are fed, by the graph's own means; None where they don't tell."""
+    order = _order_behind(front)
+    if order is None or not front.reversed:
+        return order
+    return "bgr" if order == "rgb" else "rgb"
 
 
 def _order_behind(front: GraphFront) -> Literal["rgb", "bgr"] | None:

@@ -5,7 +5,7 @@ the head) and what the float model answers on the given pictures are evidence. E
 pipeline is taken only as far as the evidence separates it; the rest is named as doubtful.
 """
 
-from qdebug.preprocess.infer.candidates import Habit
-from qdebug.preprocess.infer.decide import Inference, infer
+from qdebug.preprocess.infer.candidates import Habit, Normalization
+from qdebug.preprocess.infer.decide import Inference, Told, infer
 
-__all__ = ["Habit", "Inference", "infer"]
+__all__ = ["Habit", "Inference", "Normalization", "Told", "infer"]

@@ -30,6 +30,11 @@ class Normalization:
         """In the order of the tensor's channels."""
         return self.mirrored if order == "bgr" and self.mirrored else self.text
 
+    def doubled(self) -> Normalization:
+        """The same with all values twice as large."""
+        texts = (" | ".join(filter(None, (t, "*2"))) for t in (self.text, self.written("bgr")))
+        return Normalization(f"twice {self.name}", *texts)
+
     @property
     def affine(self) -> Affine:
         """Gain and offset from pixels."""

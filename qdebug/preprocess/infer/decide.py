@@ -32,7 +32,7 @@ _GAP = 0.12
 """Relative distance of a calibrated range from a normalization's whole range up to which it is that
 one: pictures hardly ever lack both ends. As in the check of the calibrated range."""
 _LEAST_COVER = 0.45
-"""A range that was cut (percentile, entropy) holds at least this share of the whole one. By
+"""A range that was cut (percentile, entropy) holds at least this share of either end. By
 judgement; below it two conventions may explain a range."""
 _ONE, _SEVERAL, _ENOUGH = 0.67, 0.58, 3
 """Share of both qualities that the better pipeline must have: twice the other's on one picture,
@@ -53,6 +53,21 @@ class Inference:
     spec: PreprocessSpec
     evidence: tuple[str, ...]
     doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Told:
+    """Parts of the pipeline that the float graph's input and first nodes tell.
+
+    Attributes:
+        normalization: what they leave to be done; None where it has to be inferred.
+        order: of the channels; None where they do not tell.
+        why: one sentence.
+    """
+
+    normalization: Normalization | None = None
+    order: Order | None = None
+    why: str = ""
 
 
 @dataclass
@@ -79,8 +94,9 @@ def infer(
     habit: Habit,
     quality: Quality,
     ending: str,
+    told: Told | None = None,
 ) -> Inference:
-    """Infer the pipeline of a picture input of floats.
+    """Infer the pipeline of a picture input.
 
     Args:
         item: the input; its size is fixed.
@@ -88,15 +104,18 @@ def infer(
         habit: how such a head is usually fed.
         quality: runs the float model.
         ending: layout and data type, as a spec has them.
+        told: parts that the float graph itself tells.
 
     Raises:
         UsageError: nothing decides the normalization; its hint has the likeliest lines.
     """
     assert item.size is not None
     case = _Case(item, item.size, habit, quality, ending)
-    order: Order = "gray" if item.channels == 1 else habit.order
-    normalization = _normalization(case, quantizer, order)
-    if order != "gray":
+    told = told or Told()
+    case.evidence += [told.why] if told.why else []
+    order: Order = "gray" if item.channels == 1 else told.order or habit.order
+    normalization = told.normalization or _normalization(case, quantizer, order)
+    if order != "gray" and told.order is None:
         order = _order(case, normalization, order)
     geometry = _geometry(case, normalization, order)
     spec = case.spec(normalization, order, geometry)
@@ -119,7 +138,7 @@ def _normalization(case: _Case, quantizer: Quantizer | None, order: Order) -> No
         {n: case.spec(n, order, case.habit.geometry) for n in candidates},
         [n for n in usual if n in candidates],
     )
-    if best is None:
+    if best is None or not _is_scale_right(case, best, order):
         likeliest = _surest(case, {n: case.spec(n, order, case.habit.geometry) for n in candidates})
         if likeliest is None or likeliest not in usual:
             raise _unknown(case, [*[n for n in usual if n in candidates], *candidates], order)
@@ -130,6 +149,17 @@ def _normalization(case: _Case, quantizer: Quantizer | None, order: Order) -> No
         return likeliest
     case.evidence.append(f"the float model answers surest with {best.name}")
     return best
+
+
+def _is_scale_right(case: _Case, normalization: Normalization, order: Order) -> bool:
+    """Whether twice the values make the float model less sure on every picture.
+
+    Logits of a network without biases grow with its input, so that *any* network is surest with
+    the largest values; only one that was trained on a scale answers worse beyond it.
+    """
+    doubled = case.quality(case.spec(normalization.doubled(), order, case.habit.geometry))
+    own = case.quality(case.spec(normalization, order, case.habit.geometry))
+    return all(more < one for one, more in zip(own, doubled, strict=True) if one or more)
 
 
 def _fitting(quantizer: Quantizer) -> list[Normalization]:
@@ -161,7 +191,9 @@ def _is_cut(quantizer: Quantizer, span: tuple[float, float]) -> bool:
         held = max(abs(quantizer.low), abs(quantizer.high))
         return _LEAST_COVER * reach <= held <= (1 + _GAP) * reach
     inside = quantizer.low >= ends[0] - _GAP * width and quantizer.high <= ends[1] + _GAP * width
-    return inside and quantizer.high - quantizer.low >= _LEAST_COVER * width
+    # Values on both sides of a mean are cut on both sides: a range that begins at 0 has none.
+    holds = quantizer.low <= _LEAST_COVER * ends[0] and quantizer.high >= _LEAST_COVER * ends[1]
+    return inside and holds
 
 
 def _groups(candidates: Sequence[Normalization]) -> list[Normalization]:

@@ -9,8 +9,8 @@ import pytest
 from qdebug.errors import UsageError
 from qdebug.preprocess.calibration import full_range
 from qdebug.preprocess.graph_front.front import Quantizer
-from qdebug.preprocess.infer import Habit, infer
-from qdebug.preprocess.infer.candidates import NORMALIZATIONS, Normalization
+from qdebug.preprocess.infer import Habit, Normalization, Told, infer
+from qdebug.preprocess.infer.candidates import NORMALIZATIONS
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.normalization import difference_in_codes
 from qdebug.preprocess.spec import PreprocessSpec
@@ -18,6 +18,7 @@ from qdebug.preprocess.steps import Color
 
 ITEM = ModelInput("input", "float32", (1, 3, 96, 128))
 HABIT = Habit("test head", "rgb", "resize {w}x{h} cv2 linear", ("0..1",))
+PIXELS = Habit("test head", "rgb", "resize {w}x{h} cv2 linear", ("0..255",))
 SAME_CODES = 1.5
 
 
@@ -104,3 +105,31 @@ def test_gray_has_no_order() -> None:
     found = infer(item, Quantizer(0.0, 1.0, False), HABIT, silent, "nchw")
     assert "gray" in str(found.spec)
     assert not any("RGB" in doubt for doubt in found.doubts)
+
+
+def test_a_range_that_begins_at_zero_is_no_cut_mean_and_std() -> None:
+    """0..2 lies within CLIP's range, but values on both sides of a mean are cut on both sides."""
+    with pytest.raises(UsageError, match="the pipeline is not known"):
+        infer(ITEM, Quantizer(0.0, 2.0, False), HABIT, silent, "nchw")
+
+
+def test_a_network_that_is_surer_of_all_that_is_larger_tells_no_scale() -> None:
+    def contrast(spec: PreprocessSpec) -> float:
+        return max(spec.affine.gain)
+
+    def trained_on_pixels(spec: PreprocessSpec) -> float:
+        return 1.0 - abs(contrast(spec) - 1.0)
+
+    with pytest.raises(UsageError, match="the pipeline is not known"):
+        infer(ITEM, None, HABIT, lambda spec: [min(contrast(spec), 9.0) ** 2] * 3, "nchw")
+    found = infer(ITEM, None, PIXELS, answering(trained_on_pixels), "nchw")
+    assert full_range(found.spec.affine)[1] > 100
+
+
+def test_what_the_graph_tells_is_not_asked_again() -> None:
+    told = Told(Normalization("0..255", ""), "bgr", "the graph computes mean and std")
+    found = infer(ITEM, None, HABIT, silent, "nchw", told)
+    assert str(found.spec).endswith("bgr | nchw")
+    assert found.evidence == ("the graph computes mean and std",)
+    assert not any("RGB" in doubt for doubt in found.doubts)
+    assert any("how pictures are placed" in doubt for doubt in found.doubts)
