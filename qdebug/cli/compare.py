@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from qdebug.run.model import Limit, Run
 
 _STDOUT = "-"
+_OWN_TASK = """\
+a task of your own, --task depth.py:measure, gets both models' outputs of a sample, float32 by name:
+  # depth.py
+  def measure(float_outputs, quant_outputs):
+      f, q = float_outputs["depth"], quant_outputs["depth"]
+      error = abs(f - q).mean()
+      return {"depth_error": float(error)}"""
 
 
 class CompareCommand:
@@ -41,6 +48,7 @@ class CompareCommand:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
         add_options(parser, CompareOptions, CompareCommandOptions)
+        parser.epilog = "\n\n".join(filter(None, (parser.epilog, _OWN_TASK)))
 
     def run(self, args: argparse.Namespace) -> int:
         """Compare, tell, and judge."""

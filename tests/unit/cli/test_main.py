@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import errno
 import logging
+import textwrap
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qdebug import __version__
+from qdebug.analysis.tasks.user import user_task
 from qdebug.cli import command, main
 from qdebug.cli.command import COMMANDS, help_text, load_command
 from qdebug.cli.parser import command_parser, main_help
@@ -204,3 +208,15 @@ def test_the_log_is_shown_with_debug_only(
     assert main(["logging", *arguments]) == 0
     assert capsys.readouterr().err == err
     assert not logging.getLogger("qdebug").handlers
+
+
+def test_the_task_of_ones_own_in_the_help_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = command_parser("compare").format_help()
+    block = textwrap.dedent(text[text.index("  # depth.py\n") :])
+    (tmp_path / "depth.py").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    outputs = [{"depth": np.full((1, 2), value, np.float32)} for value in (3.0, 1.0)]
+    effect = user_task("depth.py:measure").judge(*outputs)
+    assert effect.facts == {"depth_error": 2.0}
