@@ -147,6 +147,11 @@ def _inlined(proto: onnx.ModelProto, path: Path) -> onnx.ModelProto:
     return inlined
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether a file's name is that of a model in a known format other than ONNX."""
+    return path.suffix.lower() in _FOREIGN
+
+
 def _not_onnx(path: Path, content: bytes) -> ModelError:
     start = content[:64]
     if start.startswith(b"version https://git-lfs"):

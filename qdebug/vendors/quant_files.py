@@ -15,7 +15,7 @@ from qdebug.encodings.model import Encodings
 from qdebug.encodings.placing import Placement
 from qdebug.encodings.source import Source
 from qdebug.errors import EncodingsError, ModelError, UsageError
-from qdebug.graph.load import file_states, load_graph
+from qdebug.graph.load import file_states, is_foreign, load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.shapes import infer_types
 from qdebug.graph.validity import name_of
@@ -225,8 +225,8 @@ def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncod
     found = [item for item in known if item[2].recognize(source)]
     if len(found) == 1:
         return found[0]
-    if not found and source.text is None:
-        load_graph(source.path)  # says of what kind a binary file is
+    if not found and (source.text is None or is_foreign(source.path)):
+        load_graph(source.path)  # says of what kind the file is, and how to export it
     names = ", ".join(form.name for _, _, form in found or known)
     if found:
         raise EncodingsError(
