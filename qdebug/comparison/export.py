@@ -92,10 +92,10 @@ def _written(able: Sequence[Writer], change: Change) -> Written:
 
 def _change(options: ExportOptions) -> Change:
     path = Path(options.source)
-    if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
-        return of_run(load_run(path))
     given = options.float_model
     float_graph = load_graph(Path(given)) if given is not None else None
+    if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
+        return replace(of_run(load_run(path)), float_graph=float_graph)
     if options.quant_format is None and is_onnx(path):
         return of_graph(read_graph(path).graph, float_graph)
     if float_graph is None:
@@ -116,7 +116,7 @@ def of_graph(graph: Graph, float_graph: Graph | None = None) -> Change:
     """
     if float_graph is not None:
         encodings = encodings_in_float_names(graph, float_graph)
-        return Change(encodings, _layers(float_graph), model=graph)
+        return Change(encodings, _layers(float_graph), model=graph, float_graph=float_graph)
     return Change(extract_encodings(graph), _layers(graph), model=graph)
 
 

@@ -272,7 +272,8 @@ class _Twin:
         value = self._value(tensor)
         quantizer = encoding.quantizer(output_axis(node, value.ndim) if slot else None)
         settled = Encoding.of(quantizer)
-        return self._stored(tensor, "", Coded(code(value, quantizer, self.rules.rounding), settled))
+        codes = code(value, quantizer, self.rules.rounding, per_unit=encoding.per_unit)
+        return self._stored(tensor, "", Coded(codes, settled))
 
     def _ruled(self, node: Node, slot: int, tensor: str) -> str:
         """A weight without an entry, by the toolchain's rule."""

@@ -35,6 +35,8 @@ class Encoding:
         narrow: whether the smallest code of a signed type is left out, as ``-128``.
         dequantize_scale: float32 ``[]``: the one scale to read codes with that were written with
             ``scale`` of each channel, where a toolchain evened channels out.
+        per_unit: float32, shaped like ``scale``: codes a unit, where a toolchain multiplies a
+            weight with these in place of dividing it by ``scale``: half steps differ.
     """
 
     dtype: str
@@ -44,6 +46,7 @@ class Encoding:
     block_size: int = 0
     narrow: bool = False
     dequantize_scale: npt.NDArray[np.float32] | None = None
+    per_unit: npt.NDArray[np.float32] | None = None
 
     @classmethod
     def linear(
@@ -124,7 +127,7 @@ class Encoding:
         if not isinstance(other, Encoding):
             return NotImplemented
         plain = ("dtype", "axis", "block_size", "narrow")
-        arrays = ("scale", "zero_point", "dequantize_scale")
+        arrays = ("scale", "zero_point", "dequantize_scale", "per_unit")
         return all(getattr(self, n) == getattr(other, n) for n in plain) and all(
             _same(getattr(self, n), getattr(other, n)) for n in arrays
         )
@@ -142,6 +145,8 @@ class Entry:
         kind: what the name is the name of.
         readers: labels of the nodes that read the quantized value; empty where all do.
         line: of the file, from 1; None where there is none.
+        homeless: why a reader that had to look into the graph found no place for it; empty where
+            it found one, or did not look.
     """
 
     name: str
@@ -149,6 +154,7 @@ class Entry:
     kind: Kind = "tensor"
     readers: tuple[str, ...] = ()
     line: int | None = field(default=None, compare=False)
+    homeless: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,10 @@ def place(graph: Graph, encodings: Encodings, rules: Rules) -> tuple[Placement, 
     found higher up the ladder is used.
     """
     names = Names(graph, rules)
-    placed = [_placed(names, entry) for entry in encodings.entries]
+    placed = [
+        Placement(entry, None, reason=entry.homeless) if entry.homeless else _placed(names, entry)
+        for entry in encodings.entries
+    ]
     placed = _without_rivals(placed)
     with_entry = frozenset(p.target for p in placed if p.target and p.entry.kind == "tensor")
     ignored = dict(_fused(graph, rules, with_entry))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -48,7 +48,11 @@ def output_axis(node: Node, rank: int) -> int:
 
 
 def code(
-    values: Array, quantizer: Quantizer, rounding: Rounding = "even", precision: Any = None
+    values: Array,
+    quantizer: Quantizer,
+    rounding: Rounding = "even",
+    precision: Any = None,
+    per_unit: Array | None = None,
 ) -> npt.NDArray[np.int64]:
     """Codes of values: ``saturate(round(value / scale) + zero_point)``.
 
@@ -58,10 +62,15 @@ def code(
         rounding: of half a step.
         precision: type in which the quotient is computed; None for float32, and float64 for codes
             of 32 bits, which float32 does not hold.
+        per_unit: codes a unit, shaped like the scale: values are multiplied with these instead.
     """
     precision = precision or (np.float64 if quantizer.dtype == "int32" else np.float32)
     scale, zero = spread(quantizer, values)
-    whole = rounded(values.astype(precision) / scale.astype(precision), rounding)
+    steps = values.astype(precision) / scale.astype(precision)
+    if per_unit is not None:
+        wide, _ = spread(replace(quantizer, scale=per_unit), values)
+        steps = values.astype(precision) * wide.astype(precision)
+    whole = rounded(steps, rounding)
     clipped: Array = np.clip(np.nan_to_num(whole) + zero, quantizer.low, quantizer.high)
     return clipped.astype(np.int64)
 

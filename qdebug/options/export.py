@@ -39,7 +39,7 @@ class ExportOptions(WriteOptions, QuantOptions):
     float_model: str | Path | None = option(
         None,
         "the float model: whose names are used where SOURCE is a graph; needed where it is a "
-        "toolchain's file",
+        "toolchain's file, and where a toolchain's names keep nothing of ONNX's (ncnn)",
         "--float",
         kind=values.text("FLOAT"),
         group=MODELS,

@@ -70,6 +70,7 @@ class Change:
         ranges: tensors that are to have another range.
         base: a file of the toolchain's own that is to be changed, where ``--names`` gave it.
         model: the quantized graph, where one was given.
+        float_graph: the float model, where ``--float`` gave it.
     """
 
     encodings: Encodings
@@ -78,6 +79,7 @@ class Change:
     ranges: tuple[BetterRange, ...] = ()
     base: Source | None = None
     model: Graph | None = None
+    float_graph: Graph | None = None
 
     def changed(self) -> Encodings:
         """The encodings after the change: tensors to keep get 16 bits over their own range."""

@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("aipp", "atc"),
     place=80,
     dialect=".dialect:DIALECT",
+    encodings=".encodings:ENCODINGS",
 )

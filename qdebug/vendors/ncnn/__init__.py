@@ -9,4 +9,5 @@ VENDOR = Vendor(
     place=70,
     dialect=".dialect:DIALECT",
     advice=".advice:ADVICE",
+    encodings=".encodings:ENCODINGS",
 )

@@ -8,4 +8,5 @@ VENDOR = Vendor(
     title="OpenVINO",
     place=90,
     dialect=".dialect:DIALECT",
+    encodings=".encodings:ENCODINGS",
 )

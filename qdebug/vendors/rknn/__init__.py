@@ -10,4 +10,5 @@ VENDOR = Vendor(
     place=50,
     dialect=".dialect:DIALECT",
     advice=".advice:ADVICE",
+    encodings=".encodings:ENCODINGS",
 )

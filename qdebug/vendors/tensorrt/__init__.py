@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("trt",),
     place=20,
     advice=".advice:ADVICE",
+    encodings=".encodings:ENCODINGS",
 )
