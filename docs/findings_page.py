@@ -1,4 +1,4 @@
-"""A hook of mkdocs: the list of findings and their navigation, made from the kinds.
+"""A hook of mkdocs: the list of findings, made from the kinds.
 
 Nothing of it is kept in the repository, so that a new kind needs its page and nothing here.
 """
@@ -23,19 +23,6 @@ cost at the output. What all fixes have in common stands in
 def page() -> str:
     """The text of the list: a table a family."""
     return "\n".join([_HEAD, *map(_section, Family)])
-
-
-def navigation() -> list[dict[str, str]]:
-    """The entries of the site's section on findings."""
-    pages = [{f"{kind.id} {kind.slug}": kind.page} for kind in KINDS.values()]
-    return [{"All findings": LIST}, *pages]
-
-
-def on_config(config: Any) -> Any:
-    """Fill the section ``Findings`` of the navigation."""
-    section = next(entry for entry in config.nav if "Findings" in entry)
-    section["Findings"] = navigation()
-    return config
 
 
 def on_files(files: Any, *, config: Any) -> Any:

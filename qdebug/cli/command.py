@@ -25,6 +25,7 @@ COMMANDS = {
     "explain": "qdebug.cli.explain:ExplainCommand",
     "env": "qdebug.cli.env:EnvCommand",
     "schema": "qdebug.cli.schema:SchemaCommand",
+    "completion": "qdebug.cli.completion:CompletionCommand",
 }
 """Class of each command, imported when it is used. The order is that of ``qdebug --help``."""
 

@@ -1,4 +1,4 @@
-"""The layers as CSV, one row a layer, for spreadsheets and scripts.
+"""The layers as one flat table, a row a layer: as CSV for spreadsheets, and for pandas.
 
 Numbers have nine significant digits; infinities are ``inf`` and ``-inf``, undefined numbers
 ``nan``, and what was not measured is empty. A text that a spreadsheet would take for a formula is
@@ -11,13 +11,17 @@ import csv as writer
 import dataclasses
 import io
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from qdebug.errors import UsageError
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters.base import Reporter
 from qdebug.run.model import Layer, LocalError, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import shape
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LOCAL = tuple(field.name for field in dataclasses.fields(LocalError))
@@ -51,6 +55,19 @@ COLUMNS: dict[str, Callable[[Layer], Any]] = {
     "reason": lambda layer: layer.reason,
 }
 """Columns by name, in order."""
+_NUMBERS = frozenset(
+    (
+        *(f"accumulated_{name}" for name in METRICS),
+        *(f"local_{name}" for name in _LOCAL),
+        *(f"sensitivity_{metric.name}" for metric in LEAD),
+        "clipped",
+        "codes_used",
+        "worst_channel",
+        "worst_channel_sqnr_db",
+        "weight_sqnr_db",
+    )
+)
+"""Columns of numbers that may be missing."""
 
 
 class CsvReporter(Reporter):
@@ -66,6 +83,24 @@ class CsvReporter(Reporter):
         for layer in run.layers:
             table.writerow([_cell(get(layer)) for get in COLUMNS.values()])
         return buffer.getvalue()
+
+    def frame(self, run: Run) -> pd.DataFrame:
+        """The same columns as a table of pandas, indexed by the layers' number.
+
+        What was not measured is NaN; columns of numbers are float64 also where none was measured,
+        so that tables of several runs stack.
+
+        Raises:
+            UsageError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UsageError("to_pandas needs pandas", 'pip install "qdebug[pandas]"') from error
+        columns = {name: [get(layer) for layer in run.layers] for name, get in COLUMNS.items()}
+        numeric = [name for name in columns if name in _NUMBERS]
+        table = pd.DataFrame(columns).astype(dict.fromkeys(numeric, "float64"))
+        return table.set_index("index")
 
 
 def _cell(value: Any) -> str:

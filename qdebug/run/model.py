@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import SHOWN
@@ -23,6 +23,9 @@ from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.decoding import LEFT_OUT
 from qdebug.run.files import MemoryFiles, RunFiles
 from qdebug.run.tuning import Tuning
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = "qdebug.run/1"
 
@@ -535,6 +538,16 @@ class Run:
         from qdebug.plugins import load_plugin
 
         return load_plugin("reporters", "html").write(self, Path(path), force=force)  # type: ignore[no-any-return]
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The layers as a table of pandas, one row a layer, columns as in the CSV report.
+
+        Raises:
+            UsageError: pandas is not installed (``pip install "qdebug[pandas]"``).
+        """
+        from qdebug.plugins import load_plugin
+
+        return load_plugin("reporters", "csv").frame(self)
 
     def browse(self) -> None:
         """Open the terminal browser on this run."""

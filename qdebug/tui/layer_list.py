@@ -7,11 +7,13 @@ import numpy.typing as npt
 
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters.ranking import convicting_layer
+from qdebug.run import modules
 from qdebug.run.filter import Filter, parse_filter
 from qdebug.run.model import Layer
+from qdebug.run.modules import Module
 from qdebug.tui import outline
 from qdebug.tui.context import Session
-from qdebug.tui.outline import Module, OutlineRow
+from qdebug.tui.outline import OutlineRow
 from qdebug.vocabulary.states import BROKEN
 
 IntArray = npt.NDArray[np.int64]
@@ -128,7 +130,7 @@ class LayerList:
             mask &= marked
         self.rows = self._ordered(np.flatnonzero(mask))
         if self.tree:
-            self._root = outline.build(self.session.run.layers, sorted(self.rows.tolist()))
+            self._root = modules.build(self.session.run.layers, sorted(self.rows.tolist()))
             self.outline = outline.rows(self._root, self.folded)
 
     def set_filter(self, text: str) -> None:

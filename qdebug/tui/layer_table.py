@@ -10,12 +10,13 @@ from rich.style import Style
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters import heights
 from qdebug.run.model import Layer
+from qdebug.run.modules import Module
 from qdebug.tui import charts
 from qdebug.tui.context import Look
 from qdebug.tui.detail.view import layer_glyph
 from qdebug.tui.layer_list import LayerList
 from qdebug.tui.lines import status_glyph
-from qdebug.tui.outline import Module, leaf
+from qdebug.tui.outline import leaf
 from qdebug.tui.table import Cell, Column, LineTable
 from qdebug.vocabulary.numbers import decibel, narrow, percent
 

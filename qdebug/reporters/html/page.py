@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters import text
-from qdebug.reporters.html import network, tuning
+from qdebug.reporters.html import modules, network, tuning
 from qdebug.reporters.html.cards import Card, build_cards
 from qdebug.reporters.html.embed import OMITTED, Embedded, embed
 from qdebug.reporters.html.evidence import evidence_html, table
@@ -132,6 +132,8 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "tuning_curve": tuning.curve_figure(run.tuning) if run.tuning else None,
         "measured": tuning.measured_text,
         "network": network.network_figure(run) if run.layers else None,
+        "picture": modules.network_picture(run, with_card) if run.layers else None,
+        "legend": modules.legend(),
         "entering": [
             (layer, named[layer.index][1] if layer.index in named else None)
             for layer in ranked

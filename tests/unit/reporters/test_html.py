@@ -132,7 +132,7 @@ class TestPage:
     def test_figures_have_names_and_presentation_attributes(self, page: Page) -> None:
         figures = [given for tag, given in page.elements if tag == "svg" and given.get("role")]
         assert len(figures) > 10
-        assert all(given["role"] == "img" and given["aria-label"] for given in figures)
+        assert all(given["role"] in ("img", "group") and given["aria-label"] for given in figures)
         shapes = [given for tag, given in page.elements if tag in ("path", "line", "rect")]
         assert all("fill" in given or "stroke" in given for given in shapes)
 

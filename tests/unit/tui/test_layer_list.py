@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from qdebug.run import modules
 from qdebug.run.filter import FilterError
 from qdebug.run.model import Run
 from qdebug.tui import outline
@@ -127,7 +128,7 @@ def test_folding_hides_the_inside_and_jumping_unfolds_it(layers: LayerList, run:
 def test_an_outline_joins_modules_that_hold_one_module(run: Run) -> None:
     names = ("/a/b/c/Conv", "/a/b/c/Relu", "/d/Add", "plain", "x.y.z")
     layers = [dataclasses.replace(run.layers[0], name=name) for name in names]
-    root = outline.build(layers, range(len(layers)))
+    root = modules.build(layers, range(len(layers)))
     labels = [
         (line.depth, line.module.label if line.module else "") for line in outline.rows(root, set())
     ]

@@ -175,7 +175,53 @@
     figure.addEventListener("click", (event) => { location.hash = `layer-${at(event).index}`; });
   };
 
+  /* ---- the modules: which layer is under the pointer ---- */
+  const NODE = 14;
+  const nodesOf = (figure) =>
+    [...figure.querySelectorAll("path[data-layers]")].flatMap((path) => {
+      const indices = path.dataset.layers.split(" ").map(Number);
+      return [...path.getAttribute("d").matchAll(/M(\d+) (\d+)/g)].map(([, x, y], i) => ({ index: indices[i], x: Number(x), y: Number(y) }));
+    });
+  const upgradeModules = (run) => {
+    const readout = byId("module-readout");
+    for (const figure of document.querySelectorAll("svg.module")) {
+      const nodes = nodesOf(figure);
+      const under = (event) => {
+        const frame = figure.getBoundingClientRect();
+        const scale = figure.viewBox.baseVal.width / frame.width;
+        const [x, y] = [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
+        const node = nodes.find((one) => x >= one.x && x <= one.x + NODE && y >= one.y && y <= one.y + NODE);
+        return node && run.layers[node.index];
+      };
+      const title = document.createElementNS("http://www.w3.org/2000/svg", "title");
+      figure.prepend(title);
+      figure.addEventListener("pointermove", (event) => {
+        const layer = under(event);
+        figure.classList.toggle("over", Boolean(layer));
+        title.textContent = layer ? `#${layer.index} ${visible(layer.name)} ${visible(layer.op)}: accumulated ${decibel(field("sqnr")(layer))}, local ${decibel(field("local")(layer))} dB` : "";
+        readout.textContent = title.textContent;
+      });
+      figure.addEventListener("click", (event) => {
+        const layer = under(event);
+        if (layer) location.hash = `layer-${layer.index}`;
+      });
+    }
+  };
+
   /* ---- buttons ---- */
+  const copyCode = () => {
+    if (!navigator.clipboard) return;
+    for (const block of document.querySelectorAll("pre")) {
+      const button = make("button", { type: "button", className: "copy", title: "Copy this code" }, "Copy");
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(block.textContent);
+        button.textContent = "Copied";
+      });
+      const frame = make("div", { className: "coded" });
+      block.replaceWith(frame);
+      frame.append(block, button);
+    }
+  };
   const markdownOf = (finding) =>
     [`**${finding.id} ${finding.slug}**: ${finding.title}`, "", `- seen: ${finding.seen}`, finding.advice && `- do: ${finding.advice}`]
       .filter((line) => line !== "").join("\n");
@@ -207,6 +253,7 @@
   };
 
   const start = async () => {
+    copyCode();
     followHash([], null);
     if (typeof DecompressionStream === "undefined") return;
     const text = await readRun();
@@ -218,6 +265,7 @@
     addButtons(run, text);
     if (entries.length) upgradeTable(run, entries);
     upgradeFigure(run);
+    upgradeModules(run);
     window.addEventListener("hashchange", () => followHash(entries, run));
     followHash(entries, run);
     document.documentElement.dataset.ready = String(Math.round(performance.now()));
