@@ -49,6 +49,10 @@ class TuneCommand:
         written = [path for path in (Path(args.output), record) if path.exists()]
         name = shlex.quote(record.as_posix())
         commands = [f"qdebug browse {name}", f"qdebug report {name} -o report.html"]
+        if args.vendor is not None and Path(args.output).exists():
+            words = ["export", str(args.output), "--vendor", args.vendor]
+            words += ["--float", str(args.float_model), "-o", f"{Path(args.output).stem}.FILE"]
+            commands.append(f"qdebug {' '.join(map(shlex.quote, words))}")
         summary.show(run, args, written=written, next_commands=commands)
         return exit_code(run)
 
@@ -73,5 +77,10 @@ def _tune(args: argparse.Namespace, config: Config) -> Run:
 
 
 def is_model(name: str) -> bool:
-    """Whether the first INPUT is the quantized twin."""
-    return Path(name).suffix.lower() == ".onnx"
+    """Whether the first INPUT is the quantized twin, or a toolchain's file that stands for it."""
+    from qdebug.preprocess.decode import IMAGE_SUFFIXES
+    from qdebug.preprocess.tensor_files import TENSOR_SUFFIXES
+
+    suffix = Path(name).suffix.lower()
+    is_input = suffix in IMAGE_SUFFIXES | TENSOR_SUFFIXES | {".txt"}
+    return suffix == ".onnx" or (Path(name).is_file() and not is_input)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.compare import Comparison
 from qdebug.comparison.outputs import quant_output_names
+from qdebug.comparison.quantize import quantize
 from qdebug.comparison.sides import Side, feeds_of, load_sides, pair_sides, samples_of
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.tune_request import (
@@ -122,6 +124,8 @@ class _Tuning:
         self.fault = ""
         self.asked = False
         self.needed: int | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="qdebug-tune-")
+        self._calibrated: Path | None = None
 
     def run(self) -> Run:
         """Search, write, and record."""
@@ -142,16 +146,31 @@ class _Tuning:
             journal_file.unlink(missing_ok=True)
         if stopped == _INTERRUPTED:
             raise KeyboardInterrupt(kept)
+        self._folder.cleanup()
         return run
 
     # -- before the search ---------------------------------------------------------------------
 
     def _quant_model(self) -> Path:
-        if self.request.quant_model is None:
-            raise UsageError(
-                "no quantized model is given", "qdebug tune FLOAT QUANT INPUT... -o tuned.onnx"
-            )
-        return Path(self.request.quant_model)
+        if self.request.quant_model is not None:
+            return Path(self.request.quant_model)
+        if self._calibrated is None:
+            self._calibrated = self._calibrate()
+        return self._calibrated
+
+    def _calibrate(self) -> Path:
+        """The twin to begin from where none is given: minimum and maximum over the pictures."""
+        request = self.request
+        twin = Path(self._folder.name) / f"{Path(request.float_model).stem}_minmax.onnx"
+        self.progress.note("no QUANT is given: it begins from minimum and maximum of the pictures")
+        quantize(
+            request.float_model,
+            twin,
+            calibrate=request.inputs,
+            method="max",
+            preprocess=request.preprocess,
+        )
+        return twin
 
     def _as_compared(self, quant_model: Path) -> CompareOptions:
         request = self.request
@@ -410,7 +429,11 @@ class _Tuning:
         self.progress.stage(WRITING)
         plan, network = search.plan, material.network
         if search.is_as_given and not has_external_data(network.quant_graph):
-            write_whole(self.output, network.quant_graph.path.read_bytes())
+            given = network.quant_graph.whole
+            if isinstance(given, Path):
+                write_whole(self.output, given.read_bytes())
+            else:  # a toolchain's file was given: the twin it stands for
+                save_model(given, self.output)
         else:
             numbers = search.proof.numbers(plan.numbers)
             save_model(tuned_model(network, search.config(plan), numbers), self.output)

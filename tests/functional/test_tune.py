@@ -250,3 +250,23 @@ def test_operators_on_codes_are_written_out(cli: Cli, tmp_path: Path) -> None:
     kinds = {node.op_type for node in onnx.load(output).graph.node}
     assert "QuantizeLinear" in kinds
     assert not any(kind.startswith("QLinear") for kind in kinds)
+
+
+def test_a_table_is_a_quantized_model_and_none_begins_from_the_pictures(
+    cli: Cli, sample_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    reference = str(sample_models / "classifier" / "float.onnx")
+    pictures = str(sample_models / "pictures" / "objects")
+    spec = "resize 96x96 | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
+    begun = cli("tune", reference, pictures, "-p", spec, "-o", "begun.onnx")
+    assert begun.code == 0
+    onnx.checker.check_model(onnx.load("begun.onnx"))
+    exported = cli("export", "begun.onnx", "--vendor", "tpu_mlir", "--float", reference,
+                   "-o", "begun_cali_table")  # fmt: skip
+    assert exported.code == 0
+    tuned = cli("tune", reference, "begun_cali_table", pictures, "-p", spec, "-o", "tuned.onnx",
+                "--vendor", "tpu_mlir")  # fmt: skip
+    assert tuned.code == 0
+    assert "qdebug export tuned.onnx --vendor tpu-mlir" in " ".join(tuned.out.split())
+    onnx.checker.check_model(onnx.load("tuned.onnx"))
