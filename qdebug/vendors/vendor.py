@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import resolve_name
 from typing import Any, Literal, get_args
 
-Part = Literal["dialect", "advice", "encodings"]
+Part = Literal["dialect", "advice", "encodings", "dumps"]
 """What qdebug can know of a toolchain."""
 PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -29,6 +29,7 @@ class Vendor:
             Those that leave it out come last, by name.
         dialect: a `qdebug.vendors.dialect.Dialect`, how it writes preprocessing.
         advice: a `qdebug.vendors.advice.Advice`, its words for a fix.
+        dumps: a `qdebug.vendors.dumps.DumpFormat`, how its programs dump tensors.
         encodings: a `qdebug.vendors.encodings.ToolchainEncodings`, its files that say how a network
             is quantized, and its arithmetic.
     """
@@ -40,6 +41,7 @@ class Vendor:
     place: int = 1000
     dialect: str | None = None
     advice: str | None = None
+    dumps: str | None = None
     encodings: str | None = None
 
     def has(self, part: Part) -> bool:

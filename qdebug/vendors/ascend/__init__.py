@@ -9,5 +9,6 @@ VENDOR = Vendor(
     aliases=("aipp", "atc"),
     place=80,
     dialect=".dialect:DIALECT",
+    dumps=".dumps:DUMPS",
     encodings=".encodings:ENCODINGS",
 )

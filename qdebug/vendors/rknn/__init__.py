@@ -10,5 +10,6 @@ VENDOR = Vendor(
     place=50,
     dialect=".dialect:DIALECT",
     advice=".advice:ADVICE",
+    dumps=".dumps:DUMPS",
     encodings=".encodings:ENCODINGS",
 )

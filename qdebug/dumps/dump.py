@@ -1,0 +1,52 @@
+"""What a dump is: named tensors, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class DumpTensor:
+    """One tensor of a dump.
+
+    Attributes:
+        name: as the dump has it; never a path.
+        read: gives the values; shape and dtype as stored, a flat array where no shape is known.
+        says: tensor or node of the ONNX graph that the toolchain's own map names; None where only
+            the name tells.
+        scale: what a code is worth where the dump says it, ``real = (code - zero_point) * scale``.
+        zero_point: the code of zero.
+    """
+
+    name: str
+    read: Callable[[], Array]
+    says: str | None = None
+    scale: float | None = None
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
+class Dump:
+    """The tensors of one input.
+
+    Attributes:
+        name: of the file or folder.
+        title: for people: ``a folder of .npy files``, ``TPU-MLIR npz``.
+        tensors: in the order of the dump.
+        suffixes: regular expressions of what the toolchain appends to ONNX names, outermost first.
+        fused: names that the toolchain's map knows and does not dump.
+        notes: what was odd, one sentence each.
+    """
+
+    name: str
+    title: str
+    tensors: tuple[DumpTensor, ...]
+    suffixes: tuple[str, ...] = ()
+    fused: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = field(default=())
