@@ -22,12 +22,15 @@ class Check:
         run: yields findings, made with ``found``; none means passed.
         applies: whether the check makes sense here, None for always; a string is the reason why
             it does not.
+        wanted: whether the check belongs to a run of this kind at all; where it does not, it
+            leaves no finding.
         passed: title and text of a pass, where it depends on how much was looked at.
     """
 
     kind: Kind
     run: Callable[[CheckContext], Iterable[Finding]]
     applies: Callable[[CheckContext], str | None] = field(default=lambda _context: None)
+    wanted: Callable[[CheckContext], bool] = field(default=lambda _context: True)
     passed: Callable[[CheckContext], tuple[str, str]] | None = None
 
     def found(
@@ -59,6 +62,8 @@ def run_check(check: Check, context: CheckContext) -> list[Finding]:
     """Findings of one check: what it found, or that it passed, does not apply or crashed."""
     kind = check.kind
     try:
+        if not check.wanted(context):
+            return []
         reason = check.applies(context)
         if reason is not None:
             return [kind.found("not_applicable", kind.passed, reason)]

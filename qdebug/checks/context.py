@@ -13,6 +13,7 @@ import numpy.typing as npt
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import Change, WhatIf
+from qdebug.board import BoardOutcome
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing
@@ -104,6 +105,7 @@ class CheckContext:
         layer_limits: the user's limits on single layers.
         ceiling: the 16-bit model, None where it was not asked for.
         input_findings: what the input gate has found.
+        board: the board beside both models; None where no dump was given.
     """
 
     float_graph: Graph
@@ -119,6 +121,7 @@ class CheckContext:
     layer_limits: Sequence[LayerLimit] = ()
     ceiling: Ceiling | None = None
     input_findings: Sequence[Finding] = ()
+    board: BoardOutcome | None = None
     _known: dict[Callable[[CheckContext], Any], Any] = field(
         default_factory=dict, repr=False, compare=False
     )

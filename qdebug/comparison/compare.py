@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -25,6 +26,7 @@ from qdebug.capture.session import SessionSettings
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import run_checks
+from qdebug.comparison.board import Board, with_board
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
@@ -119,7 +121,9 @@ class Comparison:
         self.fed_picture = gate.fed_picture()
         pairing = self._pair(first)
         expansion = expand(self.quant.graph)
-        with self._capture(pairing, first, len(samples)) as capture:
+        with contextlib.ExitStack() as stack:
+            board = self._open_board(pairing, stack)
+            capture = stack.enter_context(self._capture(pairing, first, len(samples)))
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
             outputs = OutputRuns(
@@ -131,11 +135,15 @@ class Comparison:
                 self.request.ceiling,
             )
             kept = KeptTensors(self.writer, self.request.keep_tensors)
-            self._run_samples(samples, capture, outputs, kept)
+            self._run_samples(samples, capture, outputs, kept, board)
+            rerun = self._recapture(pairing, samples[:1])
+            on_board = board.finish(capture, samples[0], self.settings[1], rerun) if board else None
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
+        layers = with_board(layers, on_board) if on_board is not None else layers
         self.progress.stage("checking")
         context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
+        context = dataclasses.replace(context, board=on_board)
         findings = run_checks(context)
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         context = dataclasses.replace(
@@ -148,6 +156,15 @@ class Comparison:
         pairing = pair_sides((self.float, self.quant), (self.settings[0], self.settings[1]), first)
         self.notes.extend(pairing.notes)
         return pairing
+
+    def _open_board(self, pairing: Pairing, stack: contextlib.ExitStack) -> Board | None:
+        given = self.request.board
+        if given is None:
+            return None
+        again = Path(self.request.board_again) if self.request.board_again is not None else None
+        sides = self.float, self.quant
+        board = Board(Path(given), again, self.request.board_vendor, sides, pairing)
+        return stack.enter_context(board)
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
         return Capture(
@@ -170,6 +187,7 @@ class Comparison:
         capture: Capture,
         outputs: OutputRuns,
         kept: KeptTensors,
+        board: Board | None,
     ) -> None:
         size = next((item.size for item in self.float.contract.inputs if item.size), None)
         self.progress.stage("running both models", len(samples))
@@ -181,6 +199,8 @@ class Comparison:
             def sink(at: int, side: str, value: Array) -> None:
                 outputs.receive(at, side, value)
                 kept.add(number, at, side, value)  # noqa: B023
+                if board is not None:
+                    board.receive(number, at, side, value)  # noqa: B023
 
             capture.add_sample(*feeds, sink)
             outputs.finish_sample(number, feeds, shown_sample(sample, self.infos[-1], size))
@@ -324,6 +344,7 @@ class Comparison:
             timing=self._timing(runs.deployed.seconds_per_sample),
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
+            board=context.board.info if context.board is not None else None,
             tuning=self.tuning,
         )
         return self.writer.commit(run, make_arrays([layer.stats for layer in context.joined]))

@@ -50,6 +50,28 @@ class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, QuantOptions
         kind=values.text("FILE"),
         group=INPUT,
     )
+    board: str | Path | None = option(
+        None,
+        "what a device, a simulator or another runtime computed for the first input: a file or "
+        "folder of tensors",
+        "--board",
+        kind=values.text("DUMP"),
+        group=INPUT,
+    )
+    board_again: str | Path | None = option(
+        None,
+        "a second dump of the same input, to see whether the board repeats itself",
+        "--board-again",
+        kind=values.text("DUMP"),
+        group=INPUT,
+    )
+    board_vendor: str | None = option(
+        None,
+        "toolchain that wrote DUMP, or plain; found out by default",
+        "--board-vendor",
+        kind=values.text("NAME"),
+        group=INPUT,
+    )
     local: bool = option(
         True,
         "measure the local error of every layer: without it, no source and no victim is told",

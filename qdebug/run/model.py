@@ -19,6 +19,7 @@ from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import SHOWN
 from qdebug.metrics.metric import ErrorMetrics as ErrorMetrics  # noqa: PLC0414 - part of the model
 from qdebug.run.arrays import RunArrays
+from qdebug.run.board_results import BoardInfo, BoardLayer
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.decoding import LEFT_OUT
 from qdebug.run.files import MemoryFiles, RunFiles
@@ -320,6 +321,8 @@ class Layer:
     """Codes the data type offers."""
     kept: bool = False
     """Whether the run holds this layer's values, in files named by ``tensor_file``."""
+    board: BoardLayer | None = field(default=None, metadata={LEFT_OUT: True})
+    """The layer on the board; absent where no dump was given."""
 
 
 @dataclass(frozen=True)
@@ -479,6 +482,8 @@ class Run:
     task: TaskResult | None = None
     notes: tuple[str, ...] = ()
     """Sentences about how the run was made, for instance the memory plan."""
+    board: BoardInfo | None = field(default=None, metadata={LEFT_OUT: True})
+    """The dump of a board, where one was given with ``--board``; absent otherwise."""
     tuning: Tuning | None = field(default=None, metadata={LEFT_OUT: True})
     """How the quant model was tuned, where ``qdebug tune`` made it; absent in other runs."""
     datasets: tuple[DatasetResult, ...] = ()

@@ -33,7 +33,7 @@ _HIDDEN_EVIDENCE: Mapping[Kind, str] = {"images": "images", "values": "histogram
 _FIXED_FIELDS = frozenset(
     "schema status gate metric direction origin state role op id slug severity confidence kind "
     "format dtype paired_by sha256 spec version command path image thumb thumb_quant thumb_fed "
-    "source".split()
+    "source layout mapped_by scale_from".split()
 )
 _WORD = re.compile(r"[\w./:-]+")
 _BEHIND = frozenset(".:-_")
@@ -95,8 +95,12 @@ def _names(run: Run) -> Iterator[str]:
         yield from (layer.name, layer.float_tensor, layer.quant_tensor)
         if layer.weight is not None:
             yield from (layer.weight.tensor, layer.weight.quant_tensor)
+        if layer.board is not None and layer.board.tensor:
+            yield layer.board.tensor
     yield from (output.name for output in run.outputs)
     yield from (tensor.tensor for tensor in (*run.unpaired.float, *run.unpaired.quant))
+    if run.board is not None:
+        yield from (name for name, _ in run.board.unmapped)
 
 
 def _structured(names: Iterator[str]) -> dict[str, str]:
@@ -113,8 +117,12 @@ def _flat(run: Run) -> dict[str, str]:
     aliases: dict[str, str] = {}
     for side, tensors in (("float", run.unpaired.float), ("quant", run.unpaired.quant)):
         aliases |= {item.tensor: f"unpaired-{side}-{i}" for i, item in enumerate(tensors)}
+    unmapped = run.board.unmapped if run.board is not None else ()
+    aliases |= {tensor: f"board-{i}" for i, (tensor, _) in enumerate(unmapped)}
     for layer in reversed(run.layers):
         name = f"layer-{layer.index}"
+        if layer.board is not None and layer.board.tensor:
+            aliases[layer.board.tensor] = f"{name}.board"
         if layer.weight is not None:
             aliases[layer.weight.tensor] = f"{name}.weight"
             aliases[layer.weight.quant_tensor] = f"{name}.weight.quant"
@@ -128,6 +136,8 @@ def _flat(run: Run) -> dict[str, str]:
 
 def _file_aliases(run: Run) -> dict[str, str]:
     aliases = {sample.name: f"sample-{i:03}" for i, sample in enumerate(run.samples)}
+    if run.board is not None:
+        aliases[run.board.name] = "board"
     return aliases | {run.models.quant.file: "quant.onnx", run.models.float.file: "float.onnx"}
 
 

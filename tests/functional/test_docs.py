@@ -33,7 +33,7 @@ from qdebug.vendors.reference import resolve_spec
 from qdebug.vendors.registry import toolchains
 from tests.conftest import ROOT
 from tests.functional.conftest import Cli
-from tests.support import labelled
+from tests.support import dumps, labelled
 
 DOCS = ROOT / "docs"
 LIST, OPTIONS = "findings/index.md", "options.md"
@@ -75,6 +75,9 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert spec is not None
     np.save(folder / "board.npy", prepare_file(folder / "shots" / "ball.jpg", spec).tensor)
     cone = folder / "shots" / "cone.jpg"
+    pipeline = f"resize 96x96 cv2 linear | rgb | {IMAGENET} | nchw"
+    dump = dumps.simulated(folder / "float.onnx", folder / "int8.onnx", cone, pipeline)
+    dumps.write_npz(dump, folder / "dump.npz")
     fed = {"reference.npy": f"rgb | {IMAGENET} | nchw", "device.npy": "bgr | /255 | nhwc"}
     for name, rest in fed.items():
         made_by = PreprocessSpec.parse(f"resize 96x96 | {rest}")

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.encodings_words import sentences
+from qdebug.run.board_results import BoardInfo
 from qdebug.run.model import ModelInfo, PreprocessInfo, Run, Unpaired
 from qdebug.vocabulary.numbers import plural
 
@@ -39,6 +40,8 @@ def section(run: Run, look: Look) -> list[Text]:
     lines += _input(run, look)
     if run.layers or not run.datasets:
         lines += _pairs(run, look)
+    if run.board is not None:
+        lines += _board(run.board, look)
     return [*lines, *(line for note in run.notes for line in _row("note", note, look))]
 
 
@@ -82,6 +85,13 @@ def _pipeline(label: str, info: PreprocessInfo, look: Look) -> list[Text]:
     for doubt in info.doubts:
         lines += _row("", f"doubtful: {doubt}", look)
     return lines
+
+
+def _board(board: BoardInfo, look: Look) -> list[Text]:
+    """The dump, and how much of it has a layer."""
+    mapped = f"{board.mapped} of {plural(board.tensors, 'tensor')} mapped to layers"
+    lines = _row("board", f"{board.name}, {board.title}: {mapped}", look)
+    return [*lines, *(line for note in board.notes for line in _row("", note, look))]
 
 
 def _pairs(run: Run, look: Look) -> list[Text]:

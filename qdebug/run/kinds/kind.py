@@ -28,6 +28,7 @@ class Family(Enum):
     WEIGHTS = "Weights"
     NUMERICS = "Numerics and error"
     OUTPUT = "Reading of the output"
+    BOARD = "The board"
     QUALITY = "Quality of the run"
 
 

@@ -14,11 +14,13 @@ from qdebug.checks.registry import built_in_checks
 from qdebug.comparison import input_gate
 from qdebug.run.gates import GATES
 from qdebug.run.kinds import KINDS, Family, Kind
+from qdebug.run.kinds.board import BOARD_KINDS
 from qdebug.run.kinds.checks import CHECK_KINDS
 from qdebug.run.kinds.input import INPUT_KINDS
 from qdebug.run.pages import MANUAL
 
-EVERY = (*INPUT_KINDS, *CHECK_KINDS)
+OF_CHECKS = sorted((*CHECK_KINDS, *BOARD_KINDS), key=lambda kind: kind.id)
+EVERY = (*INPUT_KINDS, *OF_CHECKS)
 
 
 def repeated(values: list[object]) -> list[object]:
@@ -45,8 +47,8 @@ def test_only_the_quality_of_the_run_has_no_gate() -> None:
 
 
 def test_every_kind_of_a_check_is_raised_by_one_check_and_passes_under_a_title() -> None:
-    assert [check.kind for check in built_in_checks()] == list(CHECK_KINDS)
-    assert [kind.slug for kind in CHECK_KINDS if not kind.passed] == []
+    assert [check.kind for check in built_in_checks()] == OF_CHECKS
+    assert [kind.slug for kind in OF_CHECKS if not kind.passed] == []
 
 
 def test_every_kind_of_the_input_is_raised_by_the_check_of_the_input() -> None:

@@ -1,0 +1,79 @@
+"""``board-layer``: one layer of the board computes something else than the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from qdebug.checks.check import Check
+from qdebug.checks.context import CheckContext
+from qdebug.checks.facts import board
+from qdebug.run.board_results import BoardLayer
+from qdebug.run.kinds import KINDS
+from qdebug.run.model import Finding
+
+_ROUNDS_DOWN = (-0.65, -0.35)
+"""Mean difference, in steps, of a layer that rounds down where the simulation rounds to nearest:
+half a step."""
+
+
+def _applies(context: CheckContext) -> str | None:
+    ends = {item[0].at for item in (*board.inputs(context), *board.outputs(context))}
+    if any(joined.at not in ends for joined, _ in board.on_board(context)):
+        return _unmeasured(context)
+    return (
+        "nothing but inputs and outputs is in the dump; dump all tensors to tell where the board "
+        "leaves the simulation"
+    )
+
+
+def _unmeasured(context: CheckContext) -> str | None:
+    assert context.board is not None
+    if board.is_other_table(context):
+        return (
+            "the board was built from other ranges than the simulation, so no layer computes the "
+            "same; compare with the model that was quantized from the board's own table"
+        )
+    if context.board.left and not board.measured(context):
+        return (
+            "the board leaves the simulation, and the inputs of no layer where it does are in the "
+            "dump as values or in codes of a known scale; dump all tensors, the model's input too"
+        )
+    return None
+
+
+def _run(context: CheckContext) -> Iterator[Finding]:
+    wrong = board.own_differences(context)
+    if not wrong or board.is_other_build(context) or board.is_other_input(context):
+        return
+    joined, layer = wrong[0]
+    assert layer.own is not None
+    others = f" {len(wrong) - 1} further layers do so too." if len(wrong) > 1 else ""
+    guessed = layer.mapped_by == "values"  # another layer of the like may be meant
+    yield LAYER.found(
+        "warn" if guessed else "fail",
+        f"{joined.name} ({joined.record.op}) computes something else on the board",
+        f"Fed with the board's own inputs, the simulated layer and the board's agree to "
+        f"{layer.own.sqnr_db:.1f} dB{_told(layer)}. It is the first such layer.{others}",
+        f"Look at how the toolchain computes `{joined.name}`: rounding, saturation, the width of "
+        "sums, the scale it really uses, padding. `qdebug extract` cuts the layer out for its "
+        "makers.",
+        layers=[item[0].at for item in wrong],
+        evidence=[board.table(wrong)],
+        confidence="medium" if guessed else "high",
+    )
+
+
+def _told(layer: BoardLayer) -> str:
+    """What differs, as far as a factor and an offset tell it."""
+    parts = []
+    if layer.own_steps is not None:
+        parts.append(f"{layer.own_steps:.1f} steps of its quantizer in the mean")
+    if layer.own_gain is not None and abs(layer.own_gain - 1) > board.MOST_GAIN:
+        parts.append(f"its values are {layer.own_gain:.3f} times the simulation's")
+    offset = layer.own_offset_steps
+    if offset is not None and _ROUNDS_DOWN[0] <= offset <= _ROUNDS_DOWN[1]:
+        parts.append("half a step lower in the mean: it rounds down")
+    return f", {', '.join(parts)}" if parts else ""
+
+
+LAYER = Check(KINDS["board-layer"], _run, _applies, wanted=board.given)

@@ -1,0 +1,159 @@
+"""Facts about the board beside the simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from qdebug.checks.context import CheckContext, JoinedLayer
+from qdebug.run.board_results import BoardLayer
+from qdebug.run.model import ErrorMetrics, Evidence
+
+On = tuple[JoinedLayer, BoardLayer]
+"""A layer, and the same on the board."""
+
+MOST_STEPS = 1.5
+"""Root mean square, in steps, up to which a layer's own difference is arithmetic: toolchains round
+half away or down, and rescale by a multiplier and a shift (TPU-MLIR's of 7 bits: up to 1 %), which
+moves single codes by one."""
+MOST_GAIN = 0.015
+"""A layer's own result may be this much larger or smaller, as a share: TPU-MLIR's Add rescales each
+input by a multiplier that is up to 1 % off."""
+LEAST_DB = 30.0
+"""The same for a layer without a quantizer, as SQNR: far below float16's noise of one operation. By
+judgement."""
+_MOST_SHARE, _FEWEST_BUILD = 0.5, 4
+"""Where more of the layers than this share, and so many at least, compute something else, it is
+another model. By judgement."""
+_LEAST_INPUT_DB = 30.0
+"""An 8-bit input has 40 dB and more; one resized by another library 30 to 45 (the benches of the
+input check)."""
+_UNLIKE, _FEWEST_UNLIKE = 0.8, 4
+"""Share of the tensors, and their number, that are alike nothing in a dump of another input. By
+judgement."""
+_ROWS = 8
+
+
+def given(context: CheckContext) -> bool:
+    """Whether a dump was given."""
+    return context.board is not None
+
+
+def on_board(context: CheckContext) -> Iterator[On]:
+    """The layers that were compared on the board, in execution order."""
+    assert context.board is not None
+    for joined in context.joined:
+        layer = context.board.layers.get(joined.at)
+        if layer is not None and layer.state in ("compared", "not_alike"):
+            yield joined, layer
+
+
+def inputs(context: CheckContext) -> list[On]:
+    """The model's inputs in the dump."""
+    names = set(context.float_graph.inputs)
+    return [item for item in on_board(context) if item[0].pair.float_tensor in names]
+
+
+def outputs(context: CheckContext) -> list[On]:
+    """The model's outputs in the dump."""
+    names = set(context.float_graph.outputs)
+    return [item for item in on_board(context) if item[0].pair.float_tensor in names]
+
+
+def other_inputs(context: CheckContext) -> list[On]:
+    """The model's inputs that are others in the dump than what the models were fed."""
+    return [
+        item
+        for item in inputs(context)
+        if item[1].against_quant is not None and item[1].against_quant.sqnr_db < _LEAST_INPUT_DB
+    ]
+
+
+def unlike(context: CheckContext) -> list[On]:
+    """The tensors that are alike nothing in either model, where nearly all are."""
+    layers = list(on_board(context))
+    found = [item for item in layers if item[1].state == "not_alike"]
+    return found if len(found) >= max(_FEWEST_UNLIKE, _UNLIKE * len(layers)) else []
+
+
+def is_other_input(context: CheckContext) -> bool:
+    """Whether the dump is of another input, so that even how its tensors lie is not known."""
+    return bool(unlike(context)) and (not inputs(context) or bool(other_inputs(context)))
+
+
+def measured(context: CheckContext) -> list[On]:
+    """Layers whose inputs are in the dump too."""
+    return [item for item in on_board(context) if item[1].own is not None]
+
+
+def own_differences(context: CheckContext) -> list[On]:
+    """Layers that compute something else than the simulation from the same inputs."""
+    return [item for item in measured(context) if differs(item[1])]
+
+
+def differs(layer: BoardLayer) -> bool:
+    """Whether a layer's own difference is more than another arithmetic explains."""
+    if layer.own is None:
+        return False
+    if layer.own_gain is not None and abs(layer.own_gain - 1) > MOST_GAIN:
+        return True
+    if layer.own_steps is None:
+        return layer.own.sqnr_db < LEAST_DB
+    return layer.own_steps > MOST_STEPS
+
+
+def other_steps(context: CheckContext) -> list[On]:
+    """Layers whose values lie on another grid on the board than in the simulation."""
+    return [item for item in _with_steps(context) if _on_other_grid(context, item)]
+
+
+def is_other_table(context: CheckContext) -> bool:
+    """Whether the board was built from other ranges: nothing of a layer's own is known then."""
+    count, others = len(_with_steps(context)), len(other_steps(context))
+    return others >= _FEWEST_BUILD and others > _MOST_SHARE * count
+
+
+def _with_steps(context: CheckContext) -> list[On]:
+    assert context.board is not None
+    steps = context.board.steps
+    return [i for i in on_board(context) if i[1].step is not None and i[0].at in steps]
+
+
+def _on_other_grid(context: CheckContext, item: On) -> bool:
+    assert context.board is not None
+    assert item[1].step is not None
+    ratio = item[1].step / context.board.steps[item[0].at]
+    return abs(ratio - 1) > MOST_GAIN
+
+
+def is_other_build(context: CheckContext) -> bool:
+    """Whether most layers compute something else."""
+    count, wrong = len(list(on_board(context))), len(own_differences(context))
+    return wrong >= _FEWEST_BUILD and wrong > _MOST_SHARE * count
+
+
+def table(items: Sequence[On]) -> Evidence:
+    """Layers with their distances."""
+    rows = [
+        [
+            f"#{joined.at} {joined.name or joined.pair.float_tensor}",
+            joined.record.op,
+            _db(layer.against_quant),
+            _db(layer.against_float),
+            _db(joined.record.accumulated),
+            _db(layer.own),
+        ]
+        for joined, layer in items[:_ROWS]
+    ]
+    columns = [
+        "layer",
+        "op",
+        "board to simulation, dB",
+        "board to float, dB",
+        "simulation to float, dB",
+        "its own, dB",
+    ]
+    return Evidence("table", "SQNR of the layers on the board", {"columns": columns, "rows": rows})
+
+
+def _db(metrics: ErrorMetrics | None) -> float | None:
+    return None if metrics is None else round(metrics.sqnr_db, 1)

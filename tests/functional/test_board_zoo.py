@@ -1,0 +1,94 @@
+"""Dumps that the vendors' own programs wrote, beside a model of another toolchain."""
+
+from __future__ import annotations
+
+import csv
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import qdebug
+from qdebug.run.model import Finding, Run
+
+SPEC = "rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
+
+
+def _compare(zoo: Path, dump: Path) -> Run:
+    models = zoo / "mobilenetv2"
+    photo = zoo / "vendor" / "tpu_mlir" / "mobilenetv2" / "test.png"
+    return qdebug.compare(
+        models / "float.onnx", models / "quant_qdq_minmax_pc.onnx", photo, preprocess=SPEC,
+        board=dump, task="none",
+    )  # fmt: skip
+
+
+def _findings(run: Run) -> dict[str, Finding]:
+    return {found.slug: found for found in run.findings if found.slug.startswith("board-")}
+
+
+def _cosines(run: Run) -> dict[str, float]:
+    """Board against float, by tensor of the float model."""
+    return {
+        layer.float_tensor: layer.board.against_float.cosine
+        for layer in run.layers
+        if layer.board is not None and layer.board.against_float is not None
+    }
+
+
+def test_tpu_mlir(zoo: Path) -> None:
+    folder = zoo / "vendor" / "tpu_mlir" / "mobilenetv2"
+    run = _compare(zoo, folder / "mobilenetv2_int8_tpu_outputs.npz")
+    assert run.board is not None
+    assert (run.board.mapped, run.board.tensors) == (63, 65)
+    with (folder / "mobilenetv2_compare.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, skipinitialspace=True))
+    theirs = {row["name"].rpartition("_")[0]: float(row["sim_cos"]) for row in rows}
+    ours = _cosines(run)
+    both = set(ours) & set(theirs)
+    assert len(both) > 50
+    assert {name: ours[name] for name in both} == pytest.approx(
+        {name: theirs[name] for name in both}, abs=2e-5
+    )
+    finding = _findings(run)
+    assert (
+        finding["board-build"].title == "The board was built from other ranges than the simulation"
+    )
+    assert finding["board-layer"].status == "not_applicable"
+
+
+def test_rknn(zoo: Path, tmp_path: Path) -> None:
+    folder = zoo / "vendor" / "rknn" / "mobilenetv2"
+    with tarfile.open(folder / "snapshot.tar.xz") as archive:
+        for member in archive.getmembers():
+            if member.isfile():
+                place = tmp_path / member.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                stream = archive.extractfile(member)
+                assert stream is not None
+                place.write_bytes(stream.read())
+    name = "map_name_to_file.txt"
+    (tmp_path / "snapshot" / name).write_bytes((folder / name).read_bytes())
+    run = _compare(zoo, tmp_path / "snapshot")
+    assert run.board is not None
+    assert (run.board.title, run.board.mapped) == ("RKNN snapshot, simulator", 25)
+    assert run.board.tensors == 29
+    assert _cosines(run)["317"] == pytest.approx(0.99996, abs=1e-5)
+    assert not [found for found in _findings(run).values() if found.status == "fail"]
+
+
+def test_horizon(zoo: Path) -> None:
+    folder = zoo / "vendor" / "hmct" / "mobilenetv2"
+    run = _compare(zoo, folder / "mobilenetv2_quantized_model_tensors.npz")
+    assert run.board is not None
+    assert run.board.mapped == 41
+    layouts = {x.board.layout[:4] for x in run.layers if x.board is not None and x.board.scale}
+    assert layouts == {"NHWC", "NCHW"}
+    assert not [found for found in _findings(run).values() if found.status == "fail"]
+
+
+def test_ncnn_blobs_are_told_by_their_values(zoo: Path) -> None:
+    run = _compare(zoo, zoo / "vendor" / "ncnn" / "mobilenetv2" / "mobilenetv2_int8_blobs.npz")
+    assert run.board is not None
+    assert run.board.mapped >= 30
+    assert not [found for found in _findings(run).values() if found.status == "fail"]
