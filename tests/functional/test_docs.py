@@ -111,6 +111,13 @@ def here(compared: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return compared
 
 
+def unexpected(err: str) -> list[str]:
+    """Lines on stderr that do not tell the progress, which a slow machine is told."""
+    told = ("qdebug: error", "qdebug: warning")
+    lines = err.splitlines()
+    return [x for x in lines if not x.startswith("qdebug: ") or x.startswith(told)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_runs(page: str, here: Path, cli: Cli) -> None:
@@ -118,7 +125,7 @@ def test_every_command_runs(page: str, here: Path, cli: Cli) -> None:
         words = shlex.split(command.partition(" >> ")[0])[1:]
         result = cli(*words)
         assert result.code in (0, 1), (command, result.err)
-        assert result.err == "", command
+        assert not unexpected(result.err), command
 
 
 @pytest.mark.slow
