@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -119,17 +120,30 @@ def _limits(flags: Sequence[Limit], config: Config) -> list[Limit] | None:
 
 
 def portable(command_line: Sequence[str]) -> tuple[str, ...]:
-    """The command without this machine's folders: an absolute path keeps its last part."""
+    """The command without this machine's folders: an absolute path keeps its last part.
+
+    A path may be glued to its option (``-o/runs/a``, ``--json=/runs/a.json``), to a name
+    (``images=/shots/a.png``, ``vendor:/nets/a``) or have a function behind it
+    (``/metrics/own.py:f1``).
+    """
     return tuple(_shortened(word) for word in command_line)
 
 
+_GLUED = re.compile(
+    r"(?P<front>(?:-[A-Za-z]|--[a-z-]+=)?(?:[^\s/\\]*[=:])?)(?P<path>.+)", re.DOTALL
+)
+"""An option, a name before ``=`` or ``:``, and what may be a path behind them."""
+
+
 def _shortened(word: str) -> str:
-    option, equals, value = word.partition("=")
-    path = Path(value if equals else word)
-    is_place = path.is_absolute() and (path.exists() or path.parent != Path(path.anchor))
-    if not is_place:
+    found = _GLUED.fullmatch(word)
+    if found is None:
         return word
-    return f"{option}={path.name}" if equals else path.name
+    path = Path(found["path"])
+    if not path.is_absolute():
+        return word
+    is_place = path.exists() or path.parent != Path(path.anchor)
+    return f"{found['front']}{path.name}" if is_place else word
 
 
 def _hand_over(run: Run, args: argparse.Namespace, destination: Path) -> None:

@@ -488,6 +488,9 @@ class Run:
     """How the quant model was tuned, where ``qdebug tune`` made it; absent in other runs."""
     datasets: tuple[DatasetResult, ...] = ()
     """Scores against labels, where ``qdebug evaluate`` made the run."""
+    mentioned: tuple[str, ...] | None = field(default=None, metadata={LEFT_OUT: True})
+    """Names of nodes, tensors and classes that stand in texts and in no field of their own, so
+    that redacting finds them; absent in runs of earlier versions."""
     files: RunFiles = field(
         default_factory=MemoryFiles, compare=False, repr=False, metadata={"json": False}
     )

@@ -9,6 +9,7 @@ whoever has them, and nothing to others.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,19 @@ import numpy.typing as npt
 from qdebug.errors import RunError, UsageError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.files import RUN_JSON, RunFiles
-from qdebug.run.model import Evidence, Finding, InputStats, Layer, Run, SampleInfo
+from qdebug.run.mentioned import WORD, heads
+from qdebug.run.model import (
+    TASK_PREFIX,
+    Evidence,
+    Finding,
+    InputStats,
+    Layer,
+    ModelInfo,
+    Origin,
+    Run,
+    SampleInfo,
+    TaskResult,
+)
 
 Kind = Literal["names", "paths", "images", "values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -31,12 +44,23 @@ REMOVED = "(removed)"
 _HIDDEN_FILES: Mapping[Kind, str] = {"images": "thumbs/", "values": "tensors/"}
 _HIDDEN_EVIDENCE: Mapping[Kind, str] = {"images": "images", "values": "histogram"}
 _FIXED_FIELDS = frozenset(
-    "schema status gate metric direction origin state role op id slug severity confidence kind "
+    "schema status gate metric direction state role op id slug severity confidence kind "
     "format dtype paired_by sha256 spec version command path image thumb thumb_quant thumb_fed "
-    "source layout mapped_by scale_from".split()
+    "source match language form layout mapped_by scale_from".split()
 )
-_WORD = re.compile(r"[\w./:-]+")
-_BEHIND = frozenset(".:-_")
+_FUNCTION = "user:function"
+_NUMBERED_CLASS = re.compile(r"class \d+")
+_LONG_OPTION = re.compile(r"--[a-z][a-z-]*")
+_SHORT_OPTION = re.compile(r"-[A-Za-z]")
+_DATA_KEYS = frozenset(
+    "text columns rows items edges series marks labels values unit label path sample image float "
+    "quant xyxy score match language keep range tensor low high".split()
+)
+"""Keys that the forms of evidence prescribe: no names, whatever a tensor is called."""
+_NAME_COLUMNS = frozenset("layer node tensor constant name scale output".split())
+"""Columns of evidence that hold names; runs of earlier versions have them nowhere else."""
+_KNOWN_ORIGINS = frozenset(("default", "model", "predictions", *get_args(Origin)))
+"""What ``origin`` may say beside the name of a file."""
 _MEASURED = frozenset("min max mean smallest largest from to".split())
 """Columns of evidence that hold values of tensors."""
 
@@ -59,18 +83,24 @@ def redact(run: Run, kinds: Collection[Kind], *, structured: bool = False) -> Ru
 
     Args:
         run: the run; it is not changed.
-        kinds: what to take out. ``names``: layers, tensors, inputs and outputs. ``paths``: files
-            and the command line. ``images``: pictures. ``values``: kept tensors, histograms and
-            what was the smallest, largest or mean value of a tensor.
+        kinds: what to take out. ``names``: layers, tensors, inputs, outputs, classes, a task
+            function of the user's and the numbers it returns, what produced the models.
+            ``paths``: files and the command line. ``images``: pictures. ``values``: kept tensors,
+            histograms and what was the smallest, largest or mean value of a tensor.
         structured: give every part of a hierarchical name its own alias, so that
             ``/model.22/cv2/Conv`` and ``/model.22/cv3/Conv`` still show what they share.
     """
     aliases: dict[str, str] = {}
     if "names" in kinds:
-        aliases |= _structured(_names(run)) if structured else _flat(run)
+        aliases |= _class_aliases(run)
+        aliases |= _structured(field_names(run), _other_names(run)) if structured else _flat(run)
+        aliases |= _task_aliases(run)
+        aliases |= {model.producer: REMOVED for model in _models(run) if model.producer}
     if "paths" in kinds:
         aliases |= _file_aliases(run)
     replaced: Run = _Replacer(aliases)(run)
+    if "names" in kinds:
+        replaced = _without_task_function(replaced, aliases)
     if "paths" in kinds:
         replaced = dataclasses.replace(replaced, command=_bare_command(run))
     if "images" in kinds:
@@ -87,7 +117,7 @@ def redact(run: Run, kinds: Collection[Kind], *, structured: bool = False) -> Ru
     )
 
 
-def _names(run: Run) -> Iterator[str]:
+def field_names(run: Run) -> Iterator[str]:
     """Names of tensors and nodes in execution order; some come more than once."""
     for sample in run.samples:
         yield from (stats.name for stats in sample.inputs)
@@ -103,18 +133,92 @@ def _names(run: Run) -> Iterator[str]:
         yield from (name for name, _ in run.board.unmapped)
 
 
-def _structured(names: Iterator[str]) -> dict[str, str]:
+def _other_names(run: Run) -> Iterator[str]:
+    """Names that only texts, tables and records of the run speak of."""
+    yield from run.mentioned or ()
+    for model in _models(run):
+        if model.encodings is not None:
+            yield from (entry.name for entry in model.encodings.unplaced)
+    for finding in run.findings:
+        for evidence in finding.evidence:
+            yield from _names_in_evidence(evidence)
+    if run.tuning is not None:
+        for item in (*run.tuning.cures, *run.tuning.curve, *run.tuning.tried):
+            yield from item.units
+
+
+def _names_in_evidence(evidence: Evidence) -> Iterator[str]:
+    data = evidence.data
+    if evidence.kind == "table":
+        at = [i for i, column in enumerate(data["columns"]) if column in _NAME_COLUMNS]
+        cells = (row[i] for row in data["rows"] for i in at if i < len(row))
+        yield from (cell for cell in cells if isinstance(cell, str))
+    elif evidence.kind == "code":
+        yield from data.get("keep", ())
+        if "range" in data:
+            yield data["range"]["tensor"]
+
+
+def _models(run: Run) -> tuple[ModelInfo, ModelInfo]:
+    return run.models.float, run.models.quant
+
+
+def _class_aliases(run: Run) -> dict[str, str]:
+    """Aliases of what the models or a data set call the things they tell apart."""
+    found: dict[str, None] = {}
+    for finding in run.findings:
+        for data in (item.data for item in finding.evidence if item.kind == "boxes"):
+            boxes = (*data.get("float", ()), *data.get("quant", ()))
+            found |= dict.fromkeys(str(box["label"]) for box in boxes)
+    samples = run.task.per_sample if run.task is not None else ()
+    changed = (picture.facts for result in run.datasets for picture in result.changed)
+    for facts in (*samples, *changed):
+        texts = {key: value for key, value in facts.items() if isinstance(value, str)}
+        found |= dict.fromkeys(value for key, value in texts.items() if key != "sample")
+    named = (name for name in found if not _NUMBERED_CLASS.fullmatch(name))
+    return {name: f"class-{i}" for i, name in enumerate(named)}
+
+
+def _is_function(task: TaskResult | None) -> bool:
+    """Whether a function of the user's judged, ``module:function``."""
+    return task is not None and ":" in task.kind
+
+
+def _task_aliases(run: Run) -> dict[str, str]:
+    if run.task is None or not _is_function(run.task):
+        return {}
+    numbers = {name: f"number-{i}" for i, name in enumerate(run.task.numbers)}
+    limits = {f"{TASK_PREFIX}{name}": f"{TASK_PREFIX}{alias}" for name, alias in numbers.items()}
+    return {run.task.kind: _FUNCTION} | numbers | limits
+
+
+def _without_task_function(run: Run, aliases: Mapping[str, str]) -> Run:
+    if run.task is None or not _is_function(run.task):
+        return run
+    limits = tuple(
+        dataclasses.replace(limit, metric=aliases.get(limit.metric, limit.metric))
+        for limit in run.verdict.limits
+    )
+    return dataclasses.replace(
+        run,
+        task=dataclasses.replace(run.task, kind=_FUNCTION),
+        verdict=dataclasses.replace(run.verdict, limits=limits),
+    )
+
+
+def _structured(*names: Iterator[str]) -> dict[str, str]:
     parts: dict[str, str] = {}
     return {
         name: "/".join(
             parts.setdefault(part, f"n{len(parts)}") if part else "" for part in name.split("/")
         )
-        for name in names
+        for name in itertools.chain(*names)
     }
 
 
 def _flat(run: Run) -> dict[str, str]:
-    aliases: dict[str, str] = {}
+    others = dict.fromkeys(_other_names(run))
+    aliases = {name: f"name-{i}" for i, name in enumerate(others)}
     for side, tensors in (("float", run.unpaired.float), ("quant", run.unpaired.quant)):
         aliases |= {item.tensor: f"unpaired-{side}-{i}" for i, item in enumerate(tensors)}
     unmapped = run.board.unmapped if run.board is not None else ()
@@ -135,23 +239,37 @@ def _flat(run: Run) -> dict[str, str]:
 
 
 def _file_aliases(run: Run) -> dict[str, str]:
-    aliases = {sample.name: f"sample-{i:03}" for i, sample in enumerate(run.samples)}
+    origins = (limit.origin for limit in run.verdict.limits)
+    aliases = {origin: "configuration" for origin in origins if origin not in _KNOWN_ORIGINS}
+    for number, result in enumerate(run.datasets):
+        aliases |= {row.model: f"model-{i}" for i, row in enumerate(result.rows)}
+        pictures = dict.fromkeys(picture.name for picture in result.changed)
+        aliases |= {name: f"picture-{i:03}" for i, name in enumerate(pictures)}
+        aliases[result.name] = f"dataset-{number}"
+    if run.tuning is not None:
+        aliases |= {file: kind for kind, file in (run.tuning.files or {}).items()}
+    for model in _models(run):
+        if model.encodings is not None:
+            aliases[model.encodings.origin] = "encodings"
     if run.board is not None:
         aliases[run.board.name] = "board"
+    aliases |= {sample.name: f"sample-{i:03}" for i, sample in enumerate(run.samples)}
     return aliases | {run.models.quant.file: "quant.onnx", run.models.float.file: "float.onnx"}
 
 
 def _bare_command(run: Run) -> tuple[str, ...]:
     """The command with its options, but without what they were given."""
     kept = {"qdebug", *run.command[1:2], run.preprocess.float.spec, run.preprocess.quant.spec}
-    words = []
-    for word in run.command:
-        option, sign, _ = word.partition("=")
-        if word in kept or (word.startswith("-") and not sign):
-            words.append(word)
-        else:
-            words.append(f"{option}={REMOVED}" if sign and option.startswith("-") else REMOVED)
-    return tuple(words)
+    return tuple(word if word in kept else _bare_word(word) for word in run.command)
+
+
+def _bare_word(word: str) -> str:
+    option, sign, _ = word.partition("=")
+    if _LONG_OPTION.fullmatch(option):
+        return f"{option}={REMOVED}" if sign else option
+    if _SHORT_OPTION.match(word):
+        return word if len(word) == 2 else f"{word[:2]}{REMOVED}"
+    return REMOVED
 
 
 class _Replacer:
@@ -165,7 +283,7 @@ class _Replacer:
     def __init__(self, aliases: Mapping[str, str]) -> None:
         self._aliases = aliases
         inside = [name for name in aliases if name and not name.isdigit()]
-        words = {name for name in inside if _WORD.fullmatch(name)}
+        words = {name for name in inside if WORD.fullmatch(name)}
         self._words = words
         self._odd = sorted(set(inside) - words, key=len, reverse=True)
 
@@ -175,10 +293,13 @@ class _Replacer:
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self._dataclass(value)
         if isinstance(value, Mapping):
-            return {self._aliases.get(key, key): self._item(key, value[key]) for key in value}
+            return {self._key(key): self._item(key, value[key]) for key in value}
         if isinstance(value, (tuple, list)):
             return type(value)(self(item) for item in value)
         return value
+
+    def _key(self, key: str) -> str:
+        return key if key in _DATA_KEYS else self._aliases.get(key, key)
 
     def _dataclass(self, value: Any) -> Any:
         changes = {
@@ -189,6 +310,8 @@ class _Replacer:
         return dataclasses.replace(value, **changes)
 
     def _item(self, key: str, value: Any) -> Any:
+        if key == "origin" and value in _KNOWN_ORIGINS:
+            return value
         return value if key in _FIXED_FIELDS and isinstance(value, (str, tuple)) else self(value)
 
     def _text(self, text: str) -> str:
@@ -197,19 +320,14 @@ class _Replacer:
         for name in self._odd:
             if name in text:
                 text = text.replace(name, self._aliases[name])
-        return _WORD.sub(self._word, text) if self._words else text
+        return WORD.sub(self._word, text) if self._words else text
 
     def _word(self, found: re.Match[str]) -> str:
-        """A known name at the beginning of a word, with what stands behind it.
-
-        In running text that is a full stop or a colon; in a toolchain's setting it is what the
-        toolchain makes of the name, ``NAME:fp16`` or ``NAME_Conv``.
-        """
+        """A known name at the beginning of a word, with what stands behind it."""
         word = found.group()
-        ends = (len(word), *(end for end in range(len(word) - 1, 0, -1) if word[end] in _BEHIND))
-        for end in ends:
-            if word[:end] in self._words:
-                return self._aliases[word[:end]] + word[end:]
+        for head in heads(word):
+            if head in self._words:
+                return self._aliases[head] + word[len(head) :]
         return word
 
 

@@ -44,7 +44,7 @@ def user_task(text: str) -> Task:
     if not callable(function):
         raise UsageError(f"--task: {place} has no function {name!r}", "write MODULE:FUNCTION")
     return Task(
-        kind=text,
+        kind=f"{Path(place).name if place.endswith('.py') else place}:{name}",
         form="a user's function",
         judge=_Judge(text, function),
         total=_means,

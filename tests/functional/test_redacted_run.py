@@ -1,0 +1,139 @@
+"""A real run, made with names and paths like no other, tells none of them once it is redacted."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+from PIL import Image
+
+from qdebug.cli.compare import portable
+from qdebug.run.redact import KINDS, redact
+from qdebug.run.store import load_run, run_to_json
+from tests.functional.conftest import Cli
+from tests.support import graphs, pictures
+
+MARK = "zqx"
+"""Stands in every name and folder that the runs here are made of, and in no word of qdebug's."""
+TASK = """
+def zqx_measure(reference, test):
+    return {"zqx_error": 0.25}
+"""
+
+
+def _renamed(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the mark in every name it has."""
+    graph = model.graph
+    for node in graph.node:
+        node.name = f"{MARK}_node_{node.name}"
+        for names in (node.input, node.output):
+            names[:] = [f"{MARK}/{name}" for name in names]
+    for item in (*graph.initializer, *graph.input, *graph.output):
+        item.name = f"{MARK}/{item.name}"
+    graph.name = f"{MARK} net"
+    model.producer_name, model.producer_version = f"{MARK}Tool", "7"
+    classes = {0: f"{MARK}cat", 1: f"{MARK} traffic light", 2: f"{MARK}dog", 3: f"{MARK}cow"}
+    onnx.helper.set_model_props(model, {"names": str(classes), "author": f"{MARK} works"})
+    return model
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with everything that a comparison can be given, all of marked names."""
+    folder = tmp_path / f"{MARK}_client" / f"{MARK}_project"
+    folder.mkdir(parents=True)
+    for name, model in (("float", graphs.float_model()), ("int8", graphs.qdq_model())):
+        (folder / f"{MARK}_{name}.onnx").write_bytes(_renamed(model).SerializeToString())
+    for number in range(3):
+        picture = Image.fromarray(pictures.scene(number))
+        picture.save(folder / f"{MARK}_shot_{number}.png")
+    (folder / f"{MARK}_conf.toml").write_text('[limits]\n"cosine" = 0.999999\n')
+    (folder / f"{MARK}_task.py").write_text(TASK)
+    (folder / f"{MARK}_spec.toml").write_text(f'spec = "{graphs.SPEC}"\n')
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+def _compared(place: Path, cli: Cli, *options: str) -> Path:
+    shots = sorted(map(str, place.glob("*.png")))
+    models = [str(place / f"{MARK}_{name}.onnx") for name in ("float", "int8")]
+    output = place / f"{MARK}.qdrun"
+    done = cli("compare", *models, *shots, "-q", "-o", str(output), "--force", *options)
+    assert output.is_dir(), done.err
+    return output
+
+
+def _texts(value: object, place: str = "") -> Iterator[tuple[str, str]]:
+    """Every text of a JSON value, keys too, with where it stands."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield place, key
+            yield from _texts(item, f"{place}.{key}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item, f"{place}[]")
+
+
+@pytest.mark.parametrize("structured", [False, True])
+@pytest.mark.parametrize("task", ["auto", "function"])
+def test_nothing_it_was_made_of_is_told(place: Path, cli: Cli, task: str, structured: bool) -> None:
+    options = ["-p", graphs.SPEC, "--config", str(place / f"{MARK}_conf.toml")]
+    if task == "function":
+        options += ["--task", f"{place / f'{MARK}_task.py'}:{MARK}_measure"]
+    output = _compared(place, cli, *options)
+    told = json.loads((output / "run.json").read_text())
+    assert any(MARK in text for where, text in _texts(told) if where.startswith(".findings"))
+    bare = run_to_json(redact(load_run(output), KINDS, structured=structured))
+    assert [(where, text) for where, text in _texts(json.loads(bare)) if MARK in text] == []
+
+
+def test_a_node_without_a_layer_is_known_to_be_a_name(place: Path, cli: Cli) -> None:
+    run = load_run(_compared(place, cli, "-p", graphs.SPEC))
+    assert run.mentioned is not None
+    assert set(run.mentioned).isdisjoint({layer.name for layer in run.layers})
+    risk = next(f for f in run.findings if f.slug == "int16-saturation-risk" and f.evidence)
+    assert any(MARK in row[0] for row in risk.evidence[0].data["rows"])
+    old = dataclasses.replace(run, mentioned=None)
+    rows = redact(old, ["names"]).findings[run.findings.index(risk)].evidence[0].data["rows"]
+    assert not any(MARK in row[0] for row in rows)
+
+
+def test_no_folder_of_this_machine_stands_in_a_run(place: Path, cli: Cli) -> None:
+    shutil.copy(place / f"{MARK}_spec.toml", place / "spec.toml")
+    output = _compared(
+        place, cli, "-p", str(place / "spec.toml"),
+        "--task", f"{place / f'{MARK}_task.py'}:{MARK}_measure",
+        "--config", str(place / f"{MARK}_conf.toml"),
+        f"--html={place / 'page.html'}",
+    )  # fmt: skip
+    told = json.loads((output / "run.json").read_text())
+    folders = (f"{MARK}_client", f"{MARK}_project", str(place.parent.parent))
+    assert [item for item in _texts(told) if any(name in item[1] for name in folders)] == []
+
+
+@pytest.mark.parametrize(
+    ("word", "kept"),
+    [
+        ("/a/b/net.onnx", "net.onnx"),
+        ("-o/a/b/run", "-orun"),
+        ("--json=/a/b/r.json", "--json=r.json"),
+        ("--input=images=/a/b/x.npy", "--input=images=x.npy"),
+        ("images=/a/b/x.npy", "images=x.npy"),
+        ("openvino:/a/b/net", "openvino:net"),
+        ("-popenvino:/a/b/net", "-popenvino:net"),
+        ("/a/b/own.py:f1", "own.py:f1"),
+        ("letterbox 640 | /255 | nchw", "letterbox 640 | /255 | nchw"),
+        ("/255 | nchw", "/255 | nchw"),
+        ("shots/a.png", "shots/a.png"),
+        ("-o", "-o"),
+    ],
+)
+def test_an_absolute_path_keeps_its_last_part(word: str, kept: str) -> None:
+    assert portable([word]) == (kept,)
