@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from qdebug import interrupts
 from qdebug.cli import terminal
 from qdebug.errors import ExitCode, QdebugError
+from qdebug.vocabulary.names import visible
 
 _LONGEST = 1000
 """Characters of a message; a name of a hundred thousand is no help."""
@@ -55,21 +56,13 @@ def _guarded(work: Callable[[], int], debug: bool) -> int:
 
 def tell(message: str) -> None:
     """One line on stderr: ``qdebug: MESSAGE``."""
-    _write(f"qdebug: {printable(message)}\n")
-
-
-def printable(text: str) -> str:
-    """The text on one line, with control characters as escapes.
-
-    No file name can forge a line or drive the terminal.
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    _write(f"qdebug: {visible(message)}\n")
 
 
 def _tell_error(message: str, hint: str | None) -> None:
     tell(f"error: {shortened(message)}")
     if hint:
-        _write(f"hint: {printable(shortened(hint))}\n")
+        _write(f"hint: {visible(shortened(hint))}\n")
 
 
 def shortened(text: str) -> str:

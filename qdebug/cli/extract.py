@@ -59,15 +59,15 @@ def _extract(args: argparse.Namespace, config: Config) -> Extraction:
 
 def _told(found: Extraction) -> str:
     """The result in a few lines."""
-    from qdebug.cli.diagnostics import printable
     from qdebug.comparison.extract_readme import format_db
+    from qdebug.vocabulary.names import visible
 
     replayed = "not compared" if found.replayed is None else format_db(found.replayed.sqnr_db)
     folder = shlex.quote(found.folder.as_posix())
     whole = format_db(found.local.sqnr_db)
     samples = f"{found.samples} sample{'s' if found.samples > 1 else ''}"
     lines = [
-        f"{printable(found.layer)} ({found.op}), {samples}",
+        f"{visible(found.layer)} ({found.op}), {samples}",
         f"local SQNR  {whole} in the whole models, {replayed} in the parts",
     ]
     if not found.faithful:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from qdebug.cli.diagnostics import printable, tell
+from qdebug.cli.diagnostics import tell
 from qdebug.progress import Progress, Silent
+from qdebug.vocabulary.names import visible
 
 if TYPE_CHECKING:
     import rich.progress
@@ -76,7 +77,7 @@ class BarProgress:
         """A new stage begins."""
         if self._task is not None:
             self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(printable(title), total=total)
+        self._task = self._bar.add_task(visible(title), total=total)
 
     def advance(self, steps: int = 1) -> None:
         """Some steps are done."""
@@ -86,7 +87,7 @@ class BarProgress:
     def note(self, message: str) -> None:
         """A detail, told above the bar with ``-v``."""
         if self._verbose:
-            self._bar.console.print(f"qdebug: {printable(message)}", markup=False, highlight=False)
+            self._bar.console.print(f"qdebug: {visible(message)}", markup=False, highlight=False)
 
 
 def _bar() -> rich.progress.Progress:

@@ -95,7 +95,7 @@ def _change(options: ExportOptions) -> Change:
     given = options.float_model
     float_graph = load_graph(Path(given)) if given is not None else None
     if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
-        return replace(of_run(load_run(path)), float_graph=float_graph)
+        return replace(of_run(load_run(path, as_stored=True)), float_graph=float_graph)
     if options.quant_format is None and is_onnx(path):
         return of_graph(read_graph(path).graph, float_graph)
     if float_graph is None:

@@ -12,6 +12,7 @@ import onnx
 from qdebug._version import __version__
 from qdebug.metrics.metric import METRICS
 from qdebug.run.model import ErrorMetrics, LocalError, ModelInfo
+from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import cosine, number, percent
 
 README = "README.md"
@@ -228,7 +229,7 @@ Samples:
 
 def code(text: str) -> str:
     """Text as Markdown code on one line, whatever it holds."""
-    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    plain = visible(text)
     fence = "`"
     while fence in plain:
         fence += "`"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv as writer
 import dataclasses
 import io
+import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from qdebug.vocabulary.numbers import shape
 if TYPE_CHECKING:
     import pandas as pd
 
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@")
 _LOCAL = tuple(field.name for field in dataclasses.fields(LocalError))
 
 
@@ -109,7 +110,9 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.9g}"
     text = visible(value)
-    is_formula = isinstance(value, str) and text.startswith(_FORMULA_STARTS)
+    # Spreadsheets skip spaces, and some take the full-width forms for the plain ones.
+    begins = unicodedata.normalize("NFKC", text).lstrip()
+    is_formula = isinstance(value, str) and begins.startswith(_FORMULA_STARTS)
     return f"'{text}" if is_formula else text
 
 

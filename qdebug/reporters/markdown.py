@@ -186,8 +186,8 @@ def _foot(run: Run) -> list[str]:
         code(shell_command(run.command)),
         "",
         f"qdebug {escaped(tool.version)}, onnxruntime {escaped(tool.onnxruntime)}, "
-        f"{escaped(tool.cpu)}; sha256 {run.models.float.sha256[:12]} and "
-        f"{run.models.quant.sha256[:12]}",
+        f"{escaped(tool.cpu)}; sha256 {escaped(run.models.float.sha256[:12])} and "
+        f"{escaped(run.models.quant.sha256[:12])}",
     ]
 
 

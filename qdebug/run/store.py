@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +17,7 @@ from qdebug import collector
 from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.atomic import moved_aside
+from qdebug.run.clean import cleaned, hostile_characters, may_hide
 from qdebug.run.codec import decode, decode_parts, encode
 from qdebug.run.files import (
     RUN_JSON,
@@ -31,7 +31,6 @@ from qdebug.run.folder import FolderWriter
 from qdebug.run.model import SCHEMA, Run
 
 SUFFIX = ".qdrun"
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def run_to_json(run: Run, *, compact: bool = False) -> str:
@@ -43,8 +42,10 @@ def run_to_json(run: Run, *, compact: bool = False) -> str:
     """
     form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
     text = json.dumps(encode(run), sort_keys=True, ensure_ascii=False, allow_nan=False, **form)
-    # A file name that is not UTF-8 reaches Python with lone surrogates, which UTF-8 cannot hold.
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text) + "\n"
+    # What drives a terminal, and lone surrogates (of a file name that is not UTF-8).
+    escapes = {ord(c): json.dumps(c)[1:-1] for c in hostile_characters(text)}
+    escapes |= {0x7F: "\\u007f"} if "\x7f" in text else {}
+    return (text.translate(escapes) if escapes else text) + "\n"
 
 
 def run_from_json(text: str | bytes, files: RunFiles | None = None) -> Run:
@@ -78,8 +79,13 @@ def _split(text: str | bytes) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def load_run(path: str | Path) -> Run:
+def load_run(path: str | Path, *, as_stored: bool = False) -> Run:
     """Load a run from a ``.qdrun`` directory, its zip, or an HTML report.
+
+    Args:
+        path: where it is.
+        as_stored: give texts as they are, to find names in a model; otherwise control and
+            direction characters are spelled out, so that any text can be shown.
 
     Raises:
         RunError: nothing there, not a run, damaged, or of an unknown major schema version.
@@ -92,7 +98,8 @@ def load_run(path: str | Path) -> Run:
             content.decode()
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name}: {RUN_JSON} is not UTF-8") from error
-    return run_from_json(content, files)
+    run = run_from_json(content, files)
+    return cleaned(run) if not as_stored and may_hide(content) else run  # type: ignore[no-any-return]
 
 
 class RunWriter(FolderWriter):

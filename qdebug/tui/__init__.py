@@ -24,9 +24,10 @@ def browse(run: Run) -> None:
     Raises:
         UsageError: there is no terminal to draw on.
     """
+    from qdebug.run.clean import cleaned
     from qdebug.tui.start import open_browser
 
-    open_browser(run=run)
+    open_browser(run=cleaned(run))
 
 
 def browse_paths(paths: Sequence[Path], *, ascii_only: bool | None = None) -> None:

@@ -15,26 +15,17 @@ from rich.style import Style
 from rich.text import Text
 
 from qdebug.tui.glyphs import Glyphs
+from qdebug.vocabulary import names
 from qdebug.vocabulary.names import ascii_text
 
-# C0, DEL, C1, zero-width and bidirectional controls, line separators, surrogates, variation marks.
-_UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufe00-\ufe0f\ufeff"
-    "\ud800-\udfff]"
-)
-_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-
-
-def _escape(match: re.Match[str]) -> str:
-    character = match.group()
-    code = ord(character)
-    return _SHORT.get(character) or (f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}")
+_VARIATION = re.compile("[\ufe00-\ufe0f]")
+"""Marks that change how wide the character before them is drawn."""
 
 
 @lru_cache(maxsize=8192)
 def visible(text: str, ascii_only: bool = False) -> str:
     """The text with every character that has no glyph of its own written as an escape."""
-    seen = _UNSEEN.sub(_escape, text)
+    seen = _VARIATION.sub(lambda mark: f"\\u{ord(mark.group()):04x}", names.visible(text))
     return ascii_text(seen) if ascii_only else seen
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from qdebug.errors import RunError, UsageError
 from qdebug.run import atomic
+from qdebug.run.clean import cleaned
 from qdebug.run.files import DirectoryFiles
 from qdebug.run.model import Run
 from qdebug.run.store import (
@@ -88,13 +89,15 @@ class TestRoundTrip:
     def test_hostile_names(self, tmp_path: Path) -> None:
         hostile = synthetic_run(40, samples=26, hostile_names=True)
         save(hostile, tmp_path / "[a] b.qdrun")
-        assert load_run(tmp_path / "[a] b.qdrun").samples == hostile.samples
+        path = tmp_path / "[a] b.qdrun"
+        assert load_run(path, as_stored=True).samples == hostile.samples
+        assert load_run(path).samples == cleaned(hostile).samples
 
     def test_a_file_name_that_is_not_utf8(self, run: Run, tmp_path: Path) -> None:
         name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
         odd = dataclasses.replace(run, notes=(name, "\\udce9 spelled out"))
         save(odd, tmp_path / "net.qdrun")
-        loaded = load_run(tmp_path / "net.qdrun")
+        loaded = load_run(tmp_path / "net.qdrun", as_stored=True)
         assert loaded.notes == odd.notes
         assert same(loaded, odd)
 
