@@ -84,6 +84,6 @@ def _peak_mib() -> float:
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    results = Path(sys.argv[1])
-    for text in sys.argv[4:]:
-        _run(Path(sys.argv[2]), int(sys.argv[3]), int(text), results)
+    results, base, seed, numbers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
+    for text in numbers:  # a case puts its own arguments in sys.argv
+        _run(base, int(seed), int(text), results)
