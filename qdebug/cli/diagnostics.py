@@ -79,7 +79,7 @@ def _explain(error: Exception) -> tuple[str, str | None]:
         return "the machine has too little memory for this", "try a smaller --max-memory or --limit"
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror}", None
+        return f"{place}{error.strerror}", "check the path, its rights and the room on the disk"
     kind = type(error).__name__
     return f"internal error ({kind}: {error})", "run again with --debug and report the traceback"
 

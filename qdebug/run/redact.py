@@ -34,6 +34,7 @@ from qdebug.run.model import (
     SampleInfo,
     TaskResult,
 )
+from qdebug.run.tuning import Tuning
 
 Kind = Literal["names", "paths", "images", "values"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -143,8 +144,14 @@ def _other_names(run: Run) -> Iterator[str]:
         for evidence in finding.evidence:
             yield from _names_in_evidence(evidence)
     if run.tuning is not None:
-        for item in (*run.tuning.cures, *run.tuning.curve, *run.tuning.tried):
-            yield from item.units
+        for units in _tuned_units(run.tuning):
+            yield from units
+
+
+def _tuned_units(tuning: Tuning) -> Iterator[tuple[str, ...]]:
+    yield from (cure.units for cure in tuning.cures)
+    yield from (point.units for point in tuning.curve)
+    yield from (trial.units for trial in tuning.tried)
 
 
 def _names_in_evidence(evidence: Evidence) -> Iterator[str]:

@@ -99,7 +99,7 @@ def load_run(path: str | Path, *, as_stored: bool = False) -> Run:
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name}: {RUN_JSON} is not UTF-8") from error
     run = run_from_json(content, files)
-    return cleaned(run) if not as_stored and may_hide(content) else run  # type: ignore[no-any-return]
+    return cleaned(run) if not as_stored and may_hide(content) else run
 
 
 class RunWriter(FolderWriter):

@@ -269,7 +269,7 @@ def _sign(kind: str, path: str, fill: str) -> Markup:
 
 
 def _link(layer: Layer, corner: tuple[int, int]) -> Markup:
-    name = f"#{layer.index} {visible(layer.name)}, {layer.op}"
+    name = f"#{layer.index} {visible(layer.name)}, {visible(layer.op)}"
     told = f"{name}: accumulated {decibel(accumulated_db(layer))} dB"
     area = svg.tag(
         "rect", svg.tag("title", told), x=corner[0], y=corner[1], width=_NODE, height=_NODE,
