@@ -77,7 +77,8 @@ def tune(options: TuneOptions) -> Run:
     check_task_name(options.task)
     output = Path(options.output)
     _check_output(output, options)
-    return _Tuning(options, output, options.progress or Silent()).run()
+    with tempfile.TemporaryDirectory(prefix="qdebug-tune-") as folder:
+        return _Tuning(options, output, Path(folder), options.progress or Silent()).run()
 
 
 def record_of(output: Path) -> Path:
@@ -112,8 +113,11 @@ class _Material:
 class _Tuning:
     """One tuning on its way from the request to the record."""
 
-    def __init__(self, request: TuneOptions, output: Path, progress: Progress) -> None:
+    def __init__(
+        self, request: TuneOptions, output: Path, folder: Path, progress: Progress
+    ) -> None:
         self.request, self.output, self.progress = request, output, progress
+        self._folder = folder
         self.settings = SessionSettings(threads=request.threads or 0)
         self.fast = dataclasses.replace(self.settings, reordered=True)
         self.begun = False
@@ -124,7 +128,6 @@ class _Tuning:
         self.fault = ""
         self.asked = False
         self.needed: int | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="qdebug-tune-")
         self._calibrated: Path | None = None
 
     def run(self) -> Run:
@@ -146,7 +149,6 @@ class _Tuning:
             journal_file.unlink(missing_ok=True)
         if stopped == _INTERRUPTED:
             raise KeyboardInterrupt(kept)
-        self._folder.cleanup()
         return run
 
     # -- before the search ---------------------------------------------------------------------
@@ -161,7 +163,7 @@ class _Tuning:
     def _calibrate(self) -> Path:
         """The twin to begin from where none is given: minimum and maximum over the pictures."""
         request = self.request
-        twin = Path(self._folder.name) / f"{Path(request.float_model).stem}_minmax.onnx"
+        twin = self._folder / f"{Path(request.float_model).stem}_minmax.onnx"
         self.progress.note("no QUANT is given: it begins from minimum and maximum of the pictures")
         quantize(
             request.float_model,
@@ -169,6 +171,10 @@ class _Tuning:
             calibrate=request.inputs,
             method="max",
             preprocess=request.preprocess,
+            shape=request.shape,
+            dtype=request.dtype,
+            limit=request.limit,
+            threads=request.threads,
         )
         return twin
 

@@ -54,7 +54,9 @@ class TuneOptions(WriteOptions, MachineOptions, InputOptions):
     )
     task: str = like(CompareOptions, "task", "how outputs are judged, as for qdebug compare")
     vendor: str | None = like(
-        CompareOptions, "vendor", "toolchain whose files are written too, and whose limits hold"
+        CompareOptions,
+        "vendor",
+        "toolchain whose export command is told, and in whose words advice is written",
     )
     budget: str | None = option(
         None,

@@ -70,10 +70,10 @@ def _work(base: Path, seed: int, numbers: Sequence[int], results: Path) -> str:
             seen, since = size, time.monotonic()
         elif time.monotonic() - since > 2 * SECONDS:
             process.kill()
-            process.wait()
+            process.communicate()
             return f"hung for {2 * SECONDS:.0f} s"
-    assert process.stderr is not None
-    last = process.stderr.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+    _, said = process.communicate()
+    last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
     return f"the process ended with {process.returncode} {' '.join(last)}"
 
 
