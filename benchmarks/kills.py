@@ -35,6 +35,8 @@ COMMANDS = {
 }
 ENDED = frozenset((0, 1))
 INTERRUPTED = 130
+_PYTHON_BEGINS_S = 0.1
+"""By judgement: before its own first lines run, no program can answer a signal."""
 PATIENCE_S = 60.0
 """By judgement: a command here takes about a second."""
 
@@ -79,7 +81,9 @@ def _broken_output(folder: Path, name: str) -> Iterator[str]:
         yield f"{output.name} is damaged: {error}"
 
 
-def _after_signal(folder: Path, name: str, number: int, code: int, err: str) -> Iterator[str]:
+def _after_signal(
+    folder: Path, name: str, number: int, code: int, err: str, after: float
+) -> Iterator[str]:
     yield from _broken_output(folder, name)
     if "Traceback" in err or "internal error" in err:
         yield f"internal: {err[-300:]!r}"
@@ -87,7 +91,7 @@ def _after_signal(folder: Path, name: str, number: int, code: int, err: str) -> 
         return
     if code not in (*ENDED, INTERRUPTED, -number):
         yield f"exit code {code}: {err[-300:]!r}"
-    if code == -number:
+    if code == -number and after > _PYTHON_BEGINS_S:
         yield "ended by the signal, without a word"
     if code == INTERRUPTED and "qdebug: interrupted" not in err:
         yield f"said {err[-300:]!r}"
@@ -122,7 +126,7 @@ def _one(base: Path, place: Path, name: str, number: int, after: float) -> tuple
         process.send_signal(number)
         _, err = process.communicate(timeout=PATIENCE_S)
     code = process.returncode
-    wrong = list(_after_signal(place, name, number, code, err.decode("utf-8", "replace")))
+    wrong = list(_after_signal(place, name, number, code, err.decode("utf-8", "replace"), after))
     wrong += _after_rerun(place, name)
     shutil.rmtree(place)
     return "done before" if code in ENDED else "interrupted", wrong
