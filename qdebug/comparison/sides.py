@@ -15,7 +15,7 @@ from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.infer import inferred_spec
 from qdebug.comparison.slips import check_pair, check_places
-from qdebug.errors import PairingError, UsageError
+from qdebug.errors import ModelError, PairingError, UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
@@ -211,6 +211,8 @@ def _inputs(graph: Graph) -> tuple[ModelInput, ...]:
 
 def _model_input(graph: Graph, name: str) -> ModelInput:
     known = graph.type_of(name)
+    if known.elem_type == onnx.TensorProto.UNDEFINED:
+        raise ModelError(f"{graph.path.name} does not say which type its input {name!r} has")
     dtype = str(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(known.elem_type)))
     return ModelInput(name, dtype, known.shape or ())
 

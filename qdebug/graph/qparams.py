@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ _FLOAT_RANGES = {
     "float8e5m2fnuz": 57344,
     "float4e2m1": 6,
 }
+_INTEGER = re.compile(r"u?int\d+")
 
 
 class ConstantSource(Protocol):
@@ -52,7 +54,7 @@ def make_quantizer(
         axis: channel axis that applies if the scale is not a single number.
 
     Returns:
-        None where the scale is computed while running.
+        None where the scale is computed while running, or the type holds no codes.
     """
     scales = constants.value(scale)
     if scales is None:
@@ -64,6 +66,8 @@ def make_quantizer(
         dtype = constants.graph.type_of(zero_point).dtype
     else:
         zero = np.zeros(scales.shape, np.int64)
+    if dtype not in _FLOAT_RANGES and not _INTEGER.fullmatch(dtype):
+        return None  # a zero point of another type is none
     scales = scales.astype(np.float32)
     if scales.size == 1:
         scales, axis = scales.reshape(()), None

@@ -248,6 +248,9 @@ def _operator_faults(
         bodies = list(_bodies(node))
         for body in bodies:
             yield from _operator_faults(body.node, context)
+        if not isinstance(node.op_type, str) or not isinstance(node.domain, str):
+            yield f"{_node_name(node)}: the operator's name is not UTF-8"
+            continue
         # With a body, the check would need the names around the node, which were checked already.
         if bodies or node.op_type in _LEFT or not _is_known(node, context):
             continue

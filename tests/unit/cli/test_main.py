@@ -136,7 +136,10 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> type[_Failing]:
         (
             OSError(errno.ENOSPC, "No space left on device", "x.json"),
             2,
-            ["qdebug: error: x.json: No space left on device"],
+            [
+                "qdebug: error: x.json: No space left on device",
+                "hint: check the path, its rights and the room on the disk",
+            ],
         ),
         (
             MemoryError(),
