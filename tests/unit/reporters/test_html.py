@@ -174,7 +174,8 @@ class TestHostileNames:
         odd = dataclasses.replace(run, samples=samples)
         path = html.write(odd, tmp_path / "r.html")
         assert "caf\\udce9.png" in path.read_text(encoding="utf-8")
-        assert load_run(path).samples[0].name == "caf\udce9.png"
+        assert load_run(path).samples[0].name == "caf\\udce9.png"
+        assert load_run(path, as_stored=True).samples[0].name == "caf\udce9.png"
 
     @pytest.mark.parametrize("attack", ["</script><b>", "<!--<script>", "]]>", "'\"onload=x"])
     def test_evidence_cannot_break_out(self, run: Run, attack: str) -> None:
