@@ -165,7 +165,7 @@ class TestHostileNames:
         self, hostile: Run, tmp_path: Path
     ) -> None:
         html.write(hostile, tmp_path / "r.html")
-        loaded = load_run(tmp_path / "r.html")
+        loaded = load_run(tmp_path / "r.html", as_stored=True)
         assert [x.name for x in loaded.layers] == [x.name for x in hostile.layers]
         assert [x.name for x in loaded.samples] == [x.name for x in hostile.samples]
 
