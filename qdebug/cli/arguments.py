@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdebug.errors import QdebugError, UsageError
@@ -14,6 +15,9 @@ from qdebug.options.shared import GROUPS
 if TYPE_CHECKING:
     from qdebug.config import Config
     from qdebug.preprocess import ImpliedSpec
+
+STDOUT = "-"
+"""As the name of a file: standard output."""
 
 
 def add_options(parser: argparse.ArgumentParser, *owners: type) -> None:
@@ -101,3 +105,22 @@ def _pipeline(option: Option, text: str, config: Config) -> ImpliedSpec | str:
     except QdebugError as error:
         raise UsageError(f"{config.name}: {option.name}: {error.message}", error.hint) from error
     return dataclasses.replace(given, origin="file", notes=(config.name, *given.notes))
+
+
+def check_free(files: Mapping[str, str | None], force: bool) -> None:
+    """Refuse files to write that could only fail after all the work.
+
+    Args:
+        files: what is to be written, by the option that says so; None and ``-`` write no file.
+        force: whether what is there is replaced.
+
+    Raises:
+        UsageError: a folder is in the way, or a file that is to stay.
+    """
+    for option, file in files.items():
+        if file in (None, STDOUT):
+            continue
+        if Path(file).is_dir():
+            raise UsageError(f"{option}: {file} is a folder", "give the name of a file")
+        if Path(file).exists() and not force:
+            raise UsageError(f"{option}: {file} exists already", "use --force to replace it")

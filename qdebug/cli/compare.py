@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qdebug.cli import summary, terminal
-from qdebug.cli.arguments import add_options, settled
+from qdebug.cli.arguments import STDOUT, add_options, check_free, settled
 from qdebug.cli.progress import progress_on_stderr
 from qdebug.cli.settings import read_config
 from qdebug.errors import ExitCode, UsageError
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from qdebug.config import Config
     from qdebug.run.model import Limit, Run
 
-_STDOUT = "-"
 _OWN_TASK = """\
 a task of your own, --task depth.py:measure, gets both models' outputs of a sample, float32 by name:
   # depth.py
@@ -80,15 +79,9 @@ def _destination(args: argparse.Namespace) -> Path:
 
 def _check_requests(args: argparse.Namespace) -> None:
     """Refuse what could only fail after all the work."""
-    if args.browse and args.json == _STDOUT:
+    if args.browse and args.json == STDOUT:
         raise UsageError("--browse and --json - both want the terminal", "write --json FILE")
-    for option, file in (("--json", args.json), ("--html", args.html)):
-        if file in (None, _STDOUT):
-            continue
-        if Path(file).is_dir():
-            raise UsageError(f"{option}: {file} is a folder", "give the name of a file")
-        if Path(file).exists() and not args.force:
-            raise UsageError(f"{option}: {file} exists already", "use --force to replace it")
+    check_free({"--json": args.json, "--html": args.html}, args.force)
 
 
 def _compare(args: argparse.Namespace, config: Config, destination: Path) -> Run:
@@ -154,7 +147,7 @@ def _hand_over(run: Run, args: argparse.Namespace, destination: Path) -> None:
     written = [destination]
     if args.html is not None:
         written.append(run.to_html(args.html, force=args.force))
-    if args.json == _STDOUT:
+    if args.json == STDOUT:
         terminal.write(run_to_json(run))
         return
     if args.json is not None:

@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qdebug.cli import summary, terminal
-from qdebug.cli.arguments import add_options, settled
+from qdebug.cli.arguments import STDOUT, add_options, check_free, settled
 from qdebug.cli.progress import progress_on_stderr
 from qdebug.cli.settings import read_config
-from qdebug.errors import UsageError
 from qdebug.options import EvaluateCommandOptions, EvaluateOptions
 
 if TYPE_CHECKING:
     from qdebug.config import Config
     from qdebug.run.model import Run
-
-_STDOUT = "-"
 
 
 class EvaluateCommand:
@@ -47,12 +44,12 @@ class EvaluateCommand:
 
         config = read_config(args.config)
         destination = _destination(args)
-        _check_files(args)
+        check_free({"--json": args.json, "--changed": args.changed}, args.force)
         run = _evaluate(args, config, destination)
         written = [destination]
         if args.changed is not None:
             written.append(write_file(Path(args.changed), _worst_list(run, args), args.force))
-        if args.json == _STDOUT:
+        if args.json == STDOUT:
             terminal.write(run_to_json(run))
             return run.exit_code
         if args.json is not None:
@@ -67,17 +64,6 @@ def _destination(args: argparse.Namespace) -> Path:
     if args.output is not None:
         return Path(args.output)
     return default_destination(Path(args.models[-1]).name, Path(), ".qdeval")
-
-
-def _check_files(args: argparse.Namespace) -> None:
-    """Refuse what could only fail after all the work."""
-    for option, file in (("--json", args.json), ("--changed", args.changed)):
-        if file in (None, _STDOUT):
-            continue
-        if Path(file).is_dir():
-            raise UsageError(f"{option}: {file} is a folder", "give the name of a file")
-        if Path(file).exists() and not args.force:
-            raise UsageError(f"{option}: {file} exists already", "use --force to replace it")
 
 
 def _evaluate(args: argparse.Namespace, config: Config, destination: Path) -> Run:

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from qdebug.datasets.dataset import Dataset, LabelledPicture
-from qdebug.datasets.files import check_some, missing, pictures_below, read_text, repeated
+from qdebug.datasets.files import check_some, located, pictures_below, read_text
 from qdebug.errors import InputError
 
 FOLDERS, TABLE = "a folder a class", "a table of labels"
@@ -64,7 +64,8 @@ def read_class_table(file: Path, images: Path | None = None) -> Dataset:
             )
         found.append((row[name_at].strip(), int(label)))
     check_some(found, file.name)
-    return _located(file, found, images)
+    folders = [images] if images is not None else [file.parent / "images", file.parent]
+    return Dataset(file.name, TABLE, "classification", located(file, found, folders))
 
 
 def _rows(file: Path) -> list[list[str]]:
@@ -90,22 +91,3 @@ def _columns(rows: list[list[str]], file: Path) -> tuple[int, int] | None:
             "one has to be 'file', another one 'label'",
         )
     return None
-
-
-def _located(file: Path, found: list[tuple[str, int]], images: Path | None) -> Dataset:
-    twice = repeated(name for name, _ in found)
-    if twice:
-        raise InputError(f"{file.name} lists {twice[0]} twice", "one line for each picture")
-    folders = [images] if images is not None else [file.parent / "images", file.parent]
-    places = {
-        name: next((f / name for f in folders if (f / name).is_file()), None) for name, _ in found
-    }
-    lacking = [name for name, place in places.items() if place is None]
-    if lacking:
-        raise missing(lacking, len(found), file.name, str(folders[0]))
-    pictures = tuple(
-        LabelledPicture(name, place, label)
-        for name, label in found
-        if (place := places[name]) is not None
-    )
-    return Dataset(file.name, TABLE, "classification", pictures)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from qdebug.bounds import check_unpacked
+from qdebug.datasets.dataset import LabelledPicture
 from qdebug.errors import InputError
 from qdebug.preprocess.arguments import natural_key
 from qdebug.preprocess.decode import IMAGE_SUFFIXES
@@ -83,3 +84,32 @@ def missing(names: Sequence[str], total: int, where: str, folder: str) -> InputE
 def repeated(names: Iterable[str]) -> list[str]:
     """What occurs more than once, in order."""
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def located(
+    file: Path, labels: Sequence[tuple[str, int | str]], folders: Sequence[Path]
+) -> tuple[LabelledPicture, ...]:
+    """The pictures that a list of labels names.
+
+    Args:
+        file: the list.
+        labels: names of pictures with their labels.
+        folders: where the pictures may be, the first one that has a picture counts.
+
+    Raises:
+        InputError: a picture is listed twice, or is not there.
+    """
+    twice = repeated(name for name, _ in labels)
+    if twice:
+        raise InputError(f"{file.name} lists {twice[0]} twice", "one line for each picture")
+    places = {
+        name: next((f / name for f in folders if (f / name).is_file()), None) for name, _ in labels
+    }
+    lacking = [name for name, place in places.items() if place is None]
+    if lacking:
+        raise missing(lacking, len(labels), file.name, str(folders[0]))
+    return tuple(
+        LabelledPicture(name, place, label)
+        for name, label in labels
+        if (place := places[name]) is not None
+    )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qdebug.datasets.dataset import Dataset, LabelledPicture
-from qdebug.datasets.files import check_some, missing, read_text, repeated
+from qdebug.datasets.dataset import Dataset
+from qdebug.datasets.files import check_some, located, read_text
 from qdebug.errors import InputError
 
 FORM = "a list of texts"
@@ -39,19 +39,5 @@ def read_text_list(file: Path, images: Path | None = None) -> Dataset:
             )
         found.append((name.strip(), text.rstrip("\r")))
     check_some(found, file.name)
-    twice = repeated(name for name, _ in found)
-    if twice:
-        raise InputError(f"{file.name} lists {twice[0]} twice", "one line for each picture")
     folders = [images] if images is not None else [file.parent, file.parent / "images"]
-    places = {
-        name: next((f / name for f in folders if (f / name).is_file()), None) for name, _ in found
-    }
-    lacking = [name for name, place in places.items() if place is None]
-    if lacking:
-        raise missing(lacking, len(found), file.name, str(folders[0]))
-    pictures = tuple(
-        LabelledPicture(name, place, text)
-        for name, text in found
-        if (place := places[name]) is not None
-    )
-    return Dataset(file.name, FORM, "text", pictures)
+    return Dataset(file.name, FORM, "text", located(file, found, folders))
