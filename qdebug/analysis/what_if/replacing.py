@@ -35,12 +35,14 @@ class Replacement:
         raw: tensor that it is made of.
         new: what they read instead.
         emit: adds the nodes that make ``new``, once ``raw`` is there.
+        needs: tensors of the quant graph that these nodes read.
     """
 
     readings: Sequence[str]
     raw: str
     new: str
     emit: Callable[[], None]
+    needs: tuple[str, ...] = ()
 
 
 class Replacements:
@@ -100,7 +102,8 @@ class Replacements:
         pair, quantizer = self.pairs[at], change.quantizers.get(at)
         folded = folded_activation(self.float_graph, self.quant_graph, pair)
         tag = f"what-if/{at}"
-        raw = _given_value(at) if at in change.given | change.computed else pair.raw
+        is_given = at in change.given | change.computed
+        raw = _given_value(at) if is_given else pair.raw
         new = raw if folded is None else f"{PREFIX}{tag}/activation"
 
         def emit() -> None:
@@ -111,7 +114,8 @@ class Replacements:
                 builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
 
         read = new if quantizer is None else f"{PREFIX}{tag}/dq"
-        return Replacement(self.readings(pair), pair.raw, read, emit)
+        needs = () if is_given else (pair.raw,)
+        return Replacement(self.readings(pair), pair.raw, read, emit, needs)
 
     def _float_value(self, at: int, builder: PartBuilder) -> Replacement:
         """The float run's value where the layer's result was."""
@@ -139,7 +143,8 @@ class Replacements:
             held = builder.encode(made, pair.raw_form, kind, shape, tag)
             builder.emit("Identity", [held], copy)
 
-        return Replacement([pair.raw], pair.raw, copy, emit)
+        needs = tuple(self.pairs[source].read for source in sorted(self.float_layers.sources(at)))
+        return Replacement([pair.raw], pair.raw, copy, emit, needs)
 
     def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> Replacement | None:
         readings = dequantized(self.quant_graph, weight.quant_tensor)

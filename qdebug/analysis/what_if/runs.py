@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
@@ -10,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import helper
 
 from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part, gain_at
-from qdebug.analysis.what_if.replacing import Replacements, given_input
+from qdebug.analysis.what_if.kept import KeptTensors, reached_nodes
+from qdebug.analysis.what_if.replacing import Replacement, Replacements, given_input
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for
@@ -22,6 +25,7 @@ from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pairing
 from qdebug.graph.rewrite import PartBuilder
 from qdebug.graph.shapes import infer_types
+from qdebug.graph.walk import walk
 from qdebug.metrics.moments import Moments, include, measure
 from qdebug.quantities import DEFAULT_MEMORY
 
@@ -31,6 +35,10 @@ Feeds = Mapping[str, Array]
 SAMPLES = 4
 """The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
 judgement."""
+
+
+KEPT_SHARE = 2
+"""Of the memory allowed, the part that tensors may take that are kept: one in so many."""
 
 
 class WhatIf:
@@ -66,6 +74,7 @@ class WhatIf:
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Outcome | None] = {}
         self.undone = Change()
+        self._max_memory = max_memory
 
     def on_top_of(self, undone: Change) -> WhatIf:
         """The same runs with a change made before any other, and gains taken against it."""
@@ -118,7 +127,8 @@ class WhatIf:
         new = {c.key: c for c in made if c.key not in known}
         if len(new) < 2 or self._side_by_side < 2:
             return
-        _ = self._reference, self._axes, self._types  # before several threads ask for them
+        # Before several threads ask for them.
+        _ = self._reference, self._axes, self._types, self._kept_values
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
             found = pool.map(lambda c: self._tried(c, count, self._shared), new.values())
             for key, outcome in zip(new, found, strict=True):
@@ -196,40 +206,82 @@ class WhatIf:
         values = self._fetcher.values(list(names.values()), feeds) if names else {}
         return {given_input(at): np.asarray(values[n], np.float32) for at, n in names.items()}
 
+    @cached_property
+    def _kept_values(self) -> list[dict[str, Any]]:
+        """What is kept of each sample, by quant tensor."""
+        feeds = [quant for _, quant in self.feeds]
+        budget = self._max_memory // KEPT_SHARE
+        return KeptTensors(self.quant_graph, self.settings[1], feeds, budget).values
+
     def _run(self, change: Change, count: int, settings: SessionSettings) -> Outcome:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
-        session = Session(builder.build(), self.quant_graph, settings)
+        model = builder.build()
+        session = Session(model, self.quant_graph, settings) if model.graph.output else None
         moments: dict[str, Moments] = {}
         alone: list[dict[str, Moments]] = []
-        for feeds, reference in list(zip(self.feeds, self._reference, strict=True))[:count]:
-            values = session.run({**feeds[1], **self._given(change, feeds[0])})
+        for number in range(self._taken(count)):
+            feeds, kept = self.feeds[number], self._kept_values[number]
+            given = self._given(change, feeds[0])
+            found = session.run({**feeds[1], **kept, **given}) if session is not None else {}
             alone.append({})
-            for name in where:
-                f, q = reference[name], values[where[name]].astype(np.float32, copy=False)
+            for name, tensor in where.items():
+                f, q = self._reference[number][name], found.get(tensor, kept.get(tensor))
                 axis = self._axes.get(name)
-                part = measure(f, np.reshape(q, f.shape), axis if f.ndim > 1 else None)
+                q = np.reshape(np.asarray(q, np.float32), f.shape)
+                part = measure(f, q, axis if f.ndim > 1 else None)
                 alone[-1][name] = part
                 include(moments, name, part)
         return Outcome(moments, tuple(alone))
 
     def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:
-        """Emit the changed graph; where each compared output is found in it."""
+        """Emit what a change reaches; where each compared output is found, in it or kept."""
         graph = self.quant_graph
         renames: dict[str, str] = {}
         replaced = self.replacements.all(change, builder, renames)
         renames.update({tensor: r.new for r in replaced for tensor in r.readings})
-        after: dict[str, list[Callable[[], None]]] = {}
-        for replacement in replaced:
-            after.setdefault(replacement.raw, []).append(replacement.emit)
-        for name in graph.inputs:
-            known = graph.type_of(name)
-            builder.add_input(name, known.elem_type, known.shape)
-        _emit_all(after, [*graph.inputs, *graph.initializers])
-        for node in graph.nodes:
-            builder.add_nodes([node], renames)
-            _emit_all(after, node.outputs)
-        return {name: self._output(name, renames, builder) for name in self.outputs}
+        reached = reached_nodes(graph, renames)
+        changed = {name for index in reached for name in graph.nodes[index].outputs} | set(renames)
+        kept = {f: q for f, q in self.outputs.items() if self._is_kept(f, q) and q not in changed}
+        open_ones = [q for f, q in self.outputs.items() if f not in kept]
+        wanted = [name for index in reached for name in graph.nodes[index].reads]
+        wanted += [*open_ones, *(name for r in replaced for name in r.needs)]
+        before = self._before([name for name in wanted if name not in changed], builder)
+        due = deque(sorted(((self._due(r), r.emit) for r in replaced), key=lambda item: item[0]))
+        for index in sorted(reached | before):
+            while due and due[0][0] < index:
+                due.popleft()[1]()
+            builder.add_nodes([graph.nodes[index]], renames)
+        for _, emit in due:
+            emit()
+        made = {f: self._output(f, renames, builder) for f in self.outputs if f not in kept}
+        return {**kept, **made}
+
+    def _is_kept(self, float_name: str, quant_name: str) -> bool:
+        form = self._forms.get(float_name)
+        return quant_name in self._kept_values[0] and (form is None or form.perm is None)
+
+    def _due(self, replacement: Replacement) -> int:
+        """Index of the last node that a replacement waits for."""
+        makers = map(self.quant_graph.producer.get, (replacement.raw, *replacement.needs))
+        return max((node.index for node in makers if node is not None), default=-1)
+
+    def _before(self, wanted: Sequence[str], builder: PartBuilder) -> set[int]:
+        """Nodes that unchanged tensors need, back to what is kept, which becomes a model input."""
+        graph, kept = self.quant_graph, self._kept_values[0]
+        found = walk(wanted, lambda name: () if name in kept else graph.sources(name))
+        nodes: set[int] = set()
+        for name in dict.fromkeys([*graph.inputs, *found]):
+            if name in kept:
+                value = kept[name]
+                kind = helper.np_dtype_to_tensor_dtype(value.dtype)
+                builder.add_input(name, kind, [None] * value.ndim)
+            elif name in graph.producer:
+                nodes.add(graph.producer[name].index)
+            elif name in graph.inputs:
+                known = graph.type_of(name)
+                builder.add_input(name, known.elem_type, known.shape)
+        return nodes
 
     def _output(self, name: str, renames: Mapping[str, str], builder: PartBuilder) -> str:
         quant_name = self.outputs[name]
