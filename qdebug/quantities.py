@@ -7,8 +7,12 @@ import re
 _DECIMAL = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
-DEFAULT_MEMORY = 1 << 30
-"""Bytes of captured tensors held at once where nobody says how many (by judgement)."""
+DEFAULT_MEMORY = 256 << 20
+"""Bytes of tensors held at once where nobody says how many: more makes nothing faster (the rows by
+cap of ``docs/benchmarks.md``)."""
+LOCAL_SAMPLES = 4
+"""Samples that local error is measured on. It is a property of the layer: further samples move next
+to no role (``docs/benchmarks.md``)."""
 
 
 def parse_size(text: str) -> int:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from qdebug.analysis.what_if import in_quant_layout
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.capture.shapes import types_for
+from qdebug.capture.state import is_nonfinite
 from qdebug.capture.stats import Range
 from qdebug.errors import QdebugError
 from qdebug.graph.model import Graph, Node, TensorType
@@ -38,12 +39,13 @@ from qdebug.graph.pairs import Pairing, WeightPair
 from qdebug.graph.qparams import dequantize, linear_quantizer
 from qdebug.graph.regions import Region, Regions
 from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.metrics.moments import Moments, measure
 from qdebug.metrics.sqnr import level_db
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
-HELD = 1 << 26
+HELD = 1 << 24
 """Elements of float tensors held at once."""
 _HALF_STEP = 0.51
 """Rounding moves a constant by half a step; float32 arithmetic by a little more."""
@@ -200,20 +202,35 @@ class OperatorTest:
     def _error(
         self, at: int, values: Mapping[str, Array], found: Array, exact: bool
     ) -> OperatorError | None:
-        f = np.asarray(values[self.pairs[at].float_tensor], np.float64)
-        q = np.asarray(found, np.float64)
-        if f.size != q.size or not np.isfinite(f).all() or not np.isfinite(q).all():
+        f = np.asarray(values[self.pairs[at].float_tensor], np.float32)
+        if f.size != found.size:
+            return None
+        q = np.asarray(found, np.float32).reshape(f.shape)
+        whole = measure(f, q)
+        if is_nonfinite(whole):
             return None
         limits = Range.of(self.pairs[at].quantizer)
-        q = q.reshape(f.shape)
-        cut = (f, q) if limits is None else [np.clip(v, limits.low, limits.high) for v in (f, q)]
-        left = level_db(float(np.mean(f * f)), float(np.mean((cut[1] - cut[0]) ** 2)))
-        if self._clips(at):
-            f, q = cut
-        apart = np.abs(q - f)
+        cut = whole if limits is None else _measured_within(limits, f, q, whole)
+        counted = cut if self._clips(at) else whole
         step = limits.step if limits is not None and limits.step > 0 else 0.0
-        peak = float(apart.max(initial=0.0)) / step if step else float("inf")
-        return OperatorError(float(np.mean(f * f)), float(np.mean(apart**2)), exact, peak, left)
+        peak = float(counted.max_abs_e[0]) / step if step else float("inf")
+        (signal, error), (_, left) = _mean_squares(counted), _mean_squares(cut)
+        cut_db = level_db(_mean_squares(whole)[0], left)
+        return OperatorError(signal, error, exact, peak, cut_db)
+
+
+def _measured_within(limits: Range, f: Array, q: Array, whole: Moments) -> Moments:
+    """Both values cut to what a quantizer can represent."""
+    low, high = min(whole.min_f[0], whole.min_q[0]), max(whole.max_f[0], whole.max_q[0])
+    if low >= limits.low and high <= limits.high:
+        return whole
+    return measure(np.clip(f, limits.low, limits.high), np.clip(q, limits.low, limits.high))
+
+
+def _mean_squares(moments: Moments) -> tuple[float, float]:
+    """Of the float value and of the error."""
+    count = max(float(moments.n[0]), 1)
+    return float(moments.ff[0]) / count, float(moments.ee[0]) / count
 
 
 class _FloatForm:

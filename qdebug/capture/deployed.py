@@ -72,8 +72,8 @@ class DeployedOutputs:
         """
         start = time.perf_counter()
         names = list(dict.fromkeys(self.outputs.values()))
-        float_values = self._float.run(feeds[0], list(self.outputs), release=True)
-        quant_values = self._quant.run(feeds[1], names, release=True)
+        float_values = self._float.run(feeds[0], list(self.outputs))
+        quant_values = self._quant.run(feeds[1], names)
         self._seconds.append(time.perf_counter() - start)
         for name, quant_name in self.outputs.items():
             f, q = _real(float_values[name]), _real(quant_values[quant_name])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
-from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.session import Session, SessionSettings, release_memory
 from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
@@ -35,6 +35,9 @@ Observer = Callable[[range, Feeds, Mapping[int, Array], Mapping[int, Array]], No
 """Receives a segment's positions, the float graph's tensors known when it began, and the float
 and local values of its pairs. It must keep none of them."""
 
+PIECE = 128 << 20
+"""Bytes of tensors captured at once, where the cap allows more: the same memory is used again and
+again, and part of it is still in the cache. ``docs/benchmarks.md`` has the times by size."""
 _FLOAT_BYTES = 4
 _ALIGNMENT = 64 // _FLOAT_BYTES
 
@@ -156,6 +159,7 @@ class Capture:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._stages.clear()
         self._scratch = Scratch(), Scratch()
+        release_memory()
 
     def __enter__(self) -> Capture:
         return self
@@ -163,13 +167,21 @@ class Capture:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def add_sample(self, float_feeds: Feeds, quant_feeds: Feeds, sink: Sink | None = None) -> None:
+    def add_sample(
+        self,
+        float_feeds: Feeds,
+        quant_feeds: Feeds,
+        sink: Sink | None = None,
+        *,
+        local: bool = True,
+    ) -> None:
         """Run one sample through both graphs and include it in the statistics.
 
         Args:
             float_feeds: inputs of the float graph.
             quant_feeds: inputs of the quant graph.
             sink: receives every captured value.
+            local: measure local error on this sample too, where the settings ask for any.
 
         Raises:
             ModelError: a run failed.
@@ -179,19 +191,25 @@ class Capture:
         held: dict[int, Array] = {}
         for number in range(len(self.plan.segments)):
             stage = self._stage(number)
-            self._run_stage(stage, (float_feeds, quant_feeds), carried, held, sink)
+            values = self._run_sides(stage, (float_feeds, quant_feeds), carried, sink)
+            if self.settings.local and local:
+                later = self._needed_later(stage)
+                held.update({at: values[at] for at in later if at in values})
+                if stage.local is not None:
+                    reached = {**float_feeds, **carried[0]}
+                    self._run_local(stage, stage.local, {**held, **values}, quant_feeds, reached)
+                for at in held.keys() & set(stage.positions):
+                    held[at] = held[at].copy()  # its scratch memory is about to be reused
             self._release(stage, carried, held)
-        if len(self.plan.segments) > 1:  # memory is short, and what comes next needs some too
-            self._scratch = Scratch(), Scratch()
 
-    def _run_stage(
+    def _run_sides(
         self,
         stage: _Stage,
         feeds: tuple[Feeds, Feeds],
         carried: tuple[dict[str, Any], dict[str, Any]],
-        held: dict[int, Array],
         sink: Sink | None,
-    ) -> None:
+    ) -> dict[int, Array]:
+        """Measure the accumulated error of a segment; the float values of its pairs."""
         float_values = self._run_part(
             stage, stage.float_part, stage.float_session, {**feeds[0], **carried[0]}, 0, carried[0]
         )
@@ -199,22 +217,23 @@ class Capture:
             stage, stage.quant_part, stage.quant_session, {**feeds[1], **carried[1]}, 1, carried[1]
         )
         self._each(stage.positions, self._measure, float_values, quant_values, sink)
-        quant_values.clear()
-        held.update(
-            {at: float_values[at] for at in self._needed_later(stage) if at in float_values}
-        )
-        if stage.local is not None:
-            known = {**held, **float_values}
-            inputs = {n: known[at] for n, at in stage.local.float_inputs.items() if at in known}
-            local_values = self._run_part(
-                stage, stage.local, stage.local_session, {**feeds[1], **inputs}, 1, {}
-            )
-            self._each(list(local_values), self._measure_local, float_values, local_values)
-            if self._observer is not None:
-                reached = {**feeds[0], **carried[0]}
-                self._observer(stage.positions, reached, float_values, local_values)
-        for at in held.keys() & set(stage.positions):
-            held[at] = held[at].copy()  # its scratch memory is about to be reused
+        return float_values
+
+    def _run_local(
+        self,
+        stage: _Stage,
+        part: Part,
+        known: Mapping[int, Array],
+        feeds: Feeds,
+        reached: Feeds,
+    ) -> None:
+        """Measure the local error of a segment, fed with the float values that are known."""
+        inputs = {n: known[at] for n, at in part.float_inputs.items() if at in known}
+        local_values = self._run_part(stage, part, stage.local_session, {**feeds, **inputs}, 1, {})
+        self._each(list(local_values), self._measure_local, known, local_values)
+        if self._observer is not None:
+            here = {at: known[at] for at in stage.positions if at in known}
+            self._observer(stage.positions, reached, here, local_values)
 
     def _run_part(
         self,
@@ -342,7 +361,7 @@ class Capture:
             )
         ]
         # The rest is for what ONNX Runtime needs between the captured tensors.
-        cap = self.settings.max_memory // 8 * 7
+        cap = min(self.settings.max_memory // 8 * 7, PIECE)
         return plan_segments([2 * size for size in sizes], carried, cap)
 
     def _stage(self, number: int) -> _Stage:
@@ -377,13 +396,7 @@ class Capture:
     def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> Session | None:
         if not part.model.graph.output:
             return None
-        # Every segment's session would hold on to its own arena.
-        arena = len(self.plan.segments) == 1
-        session = Session(
-            part.model,
-            graph,
-            SessionSettings(settings.declared, settings.threads, settings.provider, arena),
-        )
+        session = Session(part.model, graph, settings)
         part.model.Clear()  # the session has its own copy of the weights
         return session
 

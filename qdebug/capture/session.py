@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import onnx
+from onnx import helper
 
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
@@ -46,8 +48,6 @@ class SessionSettings:
             executed as written. False runs as deployed: all optimizations.
         threads: intra-op threads, 0 for ONNX Runtime's own choice.
         provider: a key of ``PROVIDERS``.
-        arena: keep ONNX Runtime's memory arena between runs; faster, but each session holds on
-            to its peak.
         reordered: run the declared simulation with all optimizations of the floating-point part.
             Sums come in another order, so the last bits differ; 1.2 to 1.7 times as fast.
     """
@@ -55,7 +55,6 @@ class SessionSettings:
     declared: bool = True
     threads: int = 0
     provider: str = "cpu"
-    arena: bool = True
     reordered: bool = False
 
     @property
@@ -66,7 +65,7 @@ class SessionSettings:
 
 _SIDE_BY_SIDE = 4
 """Runs that may go on at once, at most: each takes the memory of a plain inference."""
-_MEMORY_EACH = 1 << 28
+_MEMORY_EACH = 1 << 27
 """Bytes of the memory allowed for each of them."""
 
 
@@ -106,13 +105,14 @@ class Session:
         source = str(model) if isinstance(model, Path) else model.SerializeToString()
         options = _options(graph, settings)
         self._session = self._open(source, options, _providers(settings))
-        self._has_arena = settings.arena and settings.provider == "cpu"
+        self._on_cpu = settings.provider == "cpu"
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
 
     def _open(self, source: str | bytes, options: Any, providers: list[Any]) -> Any:
         import onnxruntime
 
+        _share_arena()
         try:
             return onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
@@ -144,7 +144,7 @@ class Session:
             outputs: the outputs to compute; None for all.
             buffers: arrays that outputs are written to, of exactly their shape and dtype. Others
                 are allocated by ONNX Runtime and are valid as long as the result is.
-            release: give the session's memory back after, because the next run is far off.
+            release: give memory that is not in use back after, because the next run is far off.
 
         Returns:
             Arrays by output name; what is not a tensor comes as ONNX Runtime's own value.
@@ -166,7 +166,7 @@ class Session:
             else:
                 binding.bind_output(name, "cpu")
         try:
-            self._session.run_with_iobinding(binding, _run_options(release and self._has_arena))
+            self._session.run_with_iobinding(binding, _run_options(release and self._on_cpu))
         except Exception as error:
             raise explain_ort_error(self._graph, str(error)) from error
         values = dict(zip(names, binding.get_outputs(), strict=True))
@@ -179,6 +179,34 @@ def available_providers() -> list[str]:
 
     present = onnxruntime.get_available_providers()
     return [name for name, provider in PROVIDERS.items() if provider in present]
+
+
+def release_memory() -> None:
+    """Give back the memory that ONNX Runtime holds on to between the runs of all sessions."""
+    one = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    other = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])
+    nodes = [helper.make_node("Identity", ["x"], ["y"])]
+    graph = helper.make_graph(nodes, "nothing", [one], [other])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    session = Session(model, Graph(model, Path(), "", is_made=True), SessionSettings(threads=1))
+    session.run({"x": np.zeros(1, np.float32)}, release=True)
+
+
+@functools.cache
+def _share_arena() -> None:
+    """Let all sessions of this process share one arena.
+
+    A comparison opens many sessions that run in turn. With an arena each, every one would hold on
+    to its peak; with none, the system would clear the same memory anew for every run.
+    """
+    import onnxruntime
+
+    kind = onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR
+    memory = onnxruntime.OrtMemoryInfo("Cpu", kind, 0, onnxruntime.OrtMemType.DEFAULT)
+    # No limit of its own; blocks that double in size, so that later tensors fit into earlier
+    # ones; the other two values are ONNX Runtime's defaults.
+    config = onnxruntime.OrtArenaCfg(0, 0, -1, -1)
+    onnxruntime.create_and_register_allocator(memory, config)
 
 
 def _as_value(onnxruntime: Any, array: Any) -> Any:
@@ -200,7 +228,7 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
-    options.enable_cpu_mem_arena = settings.arena
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = settings.threads
     levels = onnxruntime.GraphOptimizationLevel
     if settings.declared:

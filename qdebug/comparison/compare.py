@@ -50,6 +50,7 @@ from qdebug.graph.pairs import Pairing
 from qdebug.options import CompareOptions, takes
 from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent
+from qdebug.quantities import LOCAL_SAMPLES
 from qdebug.run.mentioned import mentioned
 from qdebug.run.model import (
     SCHEMA,
@@ -181,7 +182,7 @@ class Comparison:
 
     def _capture_settings(self) -> CaptureSettings:
         return CaptureSettings(
-            self.settings[0], self.settings[1], self.request.max_memory, self.request.local
+            self.settings[0], self.settings[1], self.request.max_memory, bool(self.request.local)
         )
 
     def _run_samples(
@@ -194,6 +195,10 @@ class Comparison:
     ) -> None:
         size = next((item.size for item in self.float.contract.inputs if item.size), None)
         self.progress.stage("running both models", len(samples))
+        local = self._local_samples(len(samples))
+        if 0 < len(local) < len(samples):
+            some = f"{len(local)} of {len(samples)} samples, spread over them"
+            self.notes.append(f"local error: measured on {some} (--local all: on every one)")
         for number, sample in enumerate(samples):
             interrupts.check()
             feeds = self._feeds(sample)
@@ -205,11 +210,19 @@ class Comparison:
                 if board is not None:
                     board.receive(number, at, side, value)  # noqa: B023
 
-            capture.add_sample(*feeds, sink)
+            capture.add_sample(*feeds, sink, local=number in local)
             outputs.finish_sample(number, feeds, shown_sample(sample, self.infos[-1], size))
             if number == 0 and len(samples) >= _MANY:
                 self._tell_time(len(samples))
             self.progress.advance()
+
+    def _local_samples(self, count: int) -> frozenset[int]:
+        """Numbers of the samples that local error is measured on: spread over all of them."""
+        if not self.request.local:
+            return frozenset()
+        if self.request.local == "all" or count <= LOCAL_SAMPLES:
+            return frozenset(range(count))
+        return frozenset(round(at) for at in np.linspace(0, count - 1, LOCAL_SAMPLES))
 
     def _tell_time(self, samples: int) -> None:
         """Say how long many samples will take, measured on the first."""
@@ -349,6 +362,7 @@ class Comparison:
             notes=tuple(self.notes),
             board=context.board.info if context.board is not None else None,
             tuning=self.tuning,
+            local_samples=len(self._local_samples(len(self.infos))) or None,
         )
         graphs = (self.float.graph, self.quant.graph, context.quant_graph)
         spoken = (run.findings, run.notes, run.unpaired, run.task, run.verdict, run.preprocess)

@@ -381,7 +381,7 @@ class _Tuning:
             network.float_graph,
             tensors,
             loss.tensors,
-            dataclasses.replace(self.settings, arena=False),
+            self.settings,
             max_memory=self.request.max_memory,
         )
         pictures = (

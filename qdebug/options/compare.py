@@ -27,6 +27,7 @@ from qdebug.options.shared import (
     QuantOptions,
     WriteOptions,
 )
+from qdebug.quantities import LOCAL_SAMPLES
 
 if TYPE_CHECKING:
     from qdebug.limits import LayerLimit
@@ -72,11 +73,12 @@ class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, QuantOptions
         kind=values.text("NAME"),
         group=INPUT,
     )
-    local: bool = option(
+    local: bool | str = option(
         True,
-        "measure the local error of every layer: without it, no source and no victim is told",
+        f"measure the local error of every layer, on {LOCAL_SAMPLES} samples or on all of them; "
+        "without it, no source and no victim is told",
         "--local",
-        kind=values.SWITCH,
+        kind=values.LOCAL,
         group=MEASURED,
         key=True,
     )

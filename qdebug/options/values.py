@@ -112,12 +112,18 @@ def _switch(value: Any) -> bool:
     return value
 
 
-def _sensitivity(value: Any) -> bool | str:
-    if isinstance(value, bool) or value == "exact":
-        return value if isinstance(value, bool) else "exact"
-    if value in ("on", "off"):
-        return bool(value == "on")
-    raise ValueError(f"{value!r} is neither true nor false nor 'exact'")
+def _switch_or(word: str) -> Kind:
+    """On, off, or one word that says how."""
+
+    def read(value: Any) -> bool | str:
+        if isinstance(value, bool) or value == word:
+            return value if isinstance(value, bool) else word
+        if value in ("on", "off"):
+            return bool(value == "on")
+        raise ValueError(f"{value!r} is neither true nor false nor {word!r}")
+
+    schema: Json = {"enum": [True, False, word]}
+    return Kind(read, read, schema, f"[{word}]", may_stand_alone=True)
 
 
 def _size(value: Any) -> int:
@@ -263,14 +269,10 @@ SHARE = Kind(_share, _share, {"type": "number", "minimum": 0, "maximum": 1}, "SH
 """A number from 0 to 1."""
 SWITCH = Kind(bool, _switch, {"type": "boolean"}, "")
 """On or off."""
-SENSITIVITY = Kind(
-    _sensitivity,
-    _sensitivity,
-    {"enum": [True, False, "exact"]},
-    "[exact]",
-    may_stand_alone=True,
-)
+SENSITIVITY = _switch_or("exact")
 """On, off, or the word ``exact``."""
+LOCAL = _switch_or("all")
+"""On, off, or the word ``all``."""
 SIZE = Kind(
     parse_size, _size, {"anyOf": [_TEXT_SCHEMA, _COUNT_SCHEMA]}, "SIZE", show=format_exact_size
 )

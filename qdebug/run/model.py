@@ -486,6 +486,8 @@ class Run:
     """The dump of a board, where one was given with ``--board``; absent otherwise."""
     tuning: Tuning | None = field(default=None, metadata={LEFT_OUT: True})
     """How the quant model was tuned, where ``qdebug tune`` made it; absent in other runs."""
+    local_samples: int | None = field(default=None, metadata={LEFT_OUT: True})
+    """Number of samples that ``layers[].local`` is measured on; absent where it is not."""
     datasets: tuple[DatasetResult, ...] = ()
     """Scores against labels, where ``qdebug evaluate`` made the run."""
     mentioned: tuple[str, ...] | None = field(default=None, metadata={LEFT_OUT: True})

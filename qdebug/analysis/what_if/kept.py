@@ -23,7 +23,7 @@ from qdebug.graph.rewrite import PartBuilder, constants_of
 from qdebug.graph.walk import walk
 
 Feeds = Mapping[str, npt.NDArray[Any]]
-_BYTES = {
+_BYTES: dict[int, int] = {
     TensorProto.FLOAT: 4,
     TensorProto.FLOAT16: 2,
     TensorProto.UINT8: 1,

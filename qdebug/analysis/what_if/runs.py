@@ -206,6 +206,11 @@ class WhatIf:
         values = self._fetcher.values(list(names.values()), feeds) if names else {}
         return {given_input(at): np.asarray(values[n], np.float32) for at, n in names.items()}
 
+    @property
+    def kept_names(self) -> frozenset[str]:
+        """Tensors of the quant graph that are not computed again where a change leaves them."""
+        return frozenset(self._kept_values[0])
+
     @cached_property
     def _kept_values(self) -> list[dict[str, Any]]:
         """What is kept of each sample, by quant tensor."""

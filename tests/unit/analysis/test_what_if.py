@@ -12,6 +12,7 @@ import pytest
 from qdebug.analysis.what_if import Change, Part, WhatIf
 from qdebug.capture.session import SessionSettings
 from qdebug.graph.pairs import Quantizer
+from qdebug.graph.rewrite import PartBuilder
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair
 from tests.support.running import direct_sqnr, run_tensors
 
@@ -76,6 +77,46 @@ def test_side_by_side_is_one_by_one(pair: LoadedPair, memory: int) -> None:
     together.run_ahead(changes)
     for change in changes:
         assert output_db(together, pair, change) == output_db(alone, pair, change)
+
+
+def test_what_is_kept_changes_no_number(pair: LoadedPair) -> None:
+    """Runs that begin at kept tensors against runs of the whole graph: every kind of change."""
+    short, whole = what_if(pair), what_if(pair, max_memory=1)
+    assert short.kept_names
+    assert not whole.kept_names
+    free = [at for at in range(len(pair.pairing.pairs)) if short.can_free(at)]
+    nodes = [weight.node for weight in pair.pairing.weights]
+    chosen = free[:: len(free) // 4]
+    changes = [Change(), Change(weights=frozenset(nodes[-2:]))]
+    for at in chosen:
+        place = frozenset({at})
+        changes += [Change(free=place), Change(given=place), Change(computed=place)]
+    changes.append(Change(free=frozenset(chosen[:2]), weights=frozenset(nodes[-1:])))
+    changes.append(changes[-1].on_top_of(Change(given=frozenset({chosen[-1]}))))
+    possible = [change for change in changes if whole.outcome(change) is not None]
+    assert len(possible) >= len(changes) - 2  # the input has no float layer
+    for change in possible:
+        expected = output_db(whole, pair, change)
+        assert output_db(short, pair, change) == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_change_near_the_end_runs_little(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    build = PartBuilder.build
+
+    def counted(builder: PartBuilder) -> onnx.ModelProto:
+        model = build(builder)
+        ran.append(len(model.graph.node))
+        return model
+
+    runs = what_if(pair)
+    runs.outcome(Change())  # what is kept is kept now
+    monkeypatch.setattr(PartBuilder, "build", counted)
+    for change in last_layers(runs, pair, 2):
+        runs.outcome(change)
+    assert max(ran) < len(pair.quant_graph.nodes) / 5
 
 
 def test_what_was_run_ahead_is_not_run_again(

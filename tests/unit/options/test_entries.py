@@ -154,7 +154,7 @@ def test_the_schema_says_what_the_entries_say() -> None:
 
 def test_help_tells_defaults_once() -> None:
     text = " ".join(command_parser("compare").format_help().split())
-    for shown in ("(default 1GiB)", "(default cpu)", "(default error)", "(default on)"):
+    for shown in ("as 512MiB (default 256MiB)", "(default cpu)", "(default error)", "(default on)"):
         assert text.count(shown) == 1
 
 
