@@ -146,13 +146,22 @@ def predicted_error(
     values: Distribution, low: float, high: float, codes: int
 ) -> tuple[float, float]:
     """Mean squared error by clipping and by rounding, for a range of so many codes."""
+    clipping, rounding = _predicted_errors(values, np.array([[low, high]]), codes)
+    return float(clipping[0]), float(rounding[0])
+
+
+def _predicted_errors(
+    values: Distribution, ranges: Float64Array, codes: int
+) -> tuple[Float64Array, Float64Array]:
+    """The two errors for each of some ranges, float64 ``[ranges, 2]``."""
+    low, high = ranges[:, :1], ranges[:, 1:]
     step = (high - low) / max(codes - 1, 1)
     count = max(float(values.counts.sum()), 1.0)
     beyond = np.maximum(values.centers - high, low - values.centers)
     outside = beyond > step / 2
-    inside = max(float(values.counts[~outside].sum()) - values.zeros, 0.0)
-    clipping = float(values.counts[outside] @ beyond[outside] ** 2) / count
-    return clipping, step * step / 12 * inside / count
+    inside = np.maximum(~outside @ values.counts - values.zeros, 0.0)
+    clipping = np.where(outside, beyond, 0.0) ** 2 @ values.counts / count
+    return clipping, step[:, 0] ** 2 / 12 * inside / count
 
 
 def predicted_sqnr(values: Distribution, low: float, high: float, codes: int) -> float:
@@ -190,8 +199,8 @@ def _span(low: float, high: float, symmetric: bool) -> tuple[float, float]:
 
 
 def _least_error(values: Distribution, codes: int, low: float, high: float) -> tuple[float, float]:
-    shares = [float(share) for share in _SHRINK]
-    best = min(shares, key=lambda s: sum(predicted_error(values, s * low, s * high, codes)))
+    errors = sum(_predicted_errors(values, np.outer(_SHRINK, (low, high)), codes))
+    best = float(_SHRINK[np.argmin(errors)])
     return best * low, best * high
 
 

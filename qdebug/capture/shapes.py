@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy.typing as npt
 
@@ -13,6 +14,7 @@ from qdebug.graph.rewrite import PREFIX, PartBuilder, constants_of
 from qdebug.graph.shapes import infer_types
 
 Array = npt.NDArray[Any]
+_Signature = tuple[tuple[str, tuple[int, ...]], ...]
 
 
 def types_for(
@@ -27,7 +29,25 @@ def types_for(
     Raises:
         ModelError: ONNX Runtime cannot run the graph.
     """
-    types = infer_types(graph, {n: feeds[n].shape for n in graph.inputs if n in feeds})
+    shapes = {n: feeds[n].shape for n in graph.inputs if n in feeds}
+    known = _KNOWN.setdefault(graph, {})
+    signature = tuple(sorted(shapes.items()))
+    if signature not in known:
+        known[signature] = _found(graph, shapes, feeds, settings)
+    return dict(known[signature])
+
+
+_KNOWN: WeakKeyDictionary[Graph, dict[_Signature, dict[str, TensorType]]] = WeakKeyDictionary()
+"""The types of graphs by the shapes of their inputs: many ask for the same."""
+
+
+def _found(
+    graph: Graph,
+    shapes: Mapping[str, tuple[int, ...]],
+    feeds: Mapping[str, Array],
+    settings: SessionSettings,
+) -> dict[str, TensorType]:
+    types = infer_types(graph, shapes)
     constant = constants_of(graph)
     open_ones = [
         name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,20 +20,32 @@ LOW_SIGNAL_STEPS = 0.5
 
 def error_metrics(moments: Moments) -> ErrorMetrics:
     """All built-in metrics over all rows; NaN throughout where a value is not finite."""
-    total = moments.total()
-    if is_nonfinite(total):
-        return ErrorMetrics(**dict.fromkeys(METRICS, math.nan))
-    return ErrorMetrics(**{name: float(m.compute(total)[0]) for name, m in METRICS.items()})
+    return all_error_metrics([moments])[0]
 
 
-def local_error(moments: Moments, clipped_ee: float) -> LocalError:
+def all_error_metrics(many: Sequence[Moments]) -> list[ErrorMetrics]:
+    """The metrics of each of many tensors; see ``error_metrics``."""
+    if not many:
+        return []
+    totals = Moments(np.concatenate([moments.total().table for moments in many]))
+    bad = (totals.nonfinite_f + totals.nonfinite_q) > 0
+    columns = [np.where(bad, math.nan, m.compute(totals)).tolist() for m in METRICS.values()]
+    return [
+        ErrorMetrics(**dict(zip(METRICS, row, strict=True))) for row in zip(*columns, strict=True)
+    ]
+
+
+def local_error(
+    moments: Moments, clipped_ee: float, metrics: ErrorMetrics | None = None
+) -> LocalError:
     """Local metrics, split at the representable range.
 
     Args:
         moments: of the float value and of the quant layer fed with float inputs.
         clipped_ee: part of ``sum e^2`` from float values outside the representable range.
+        metrics: over the moments, where they are known already.
     """
-    metrics = error_metrics(moments)
+    metrics = metrics or error_metrics(moments)
     count = max(float(moments.n.sum()), 1)
     clipping = clipped_ee / count
     rounding = max(metrics.mse - clipping, 0.0)

@@ -8,7 +8,14 @@ import numpy as np
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.capture.deployed import DeployedOutputs
-from qdebug.capture.state import SILENT_SHARE, classify, error_metrics, local_error, worst_channels
+from qdebug.capture.state import (
+    SILENT_SHARE,
+    all_error_metrics,
+    classify,
+    error_metrics,
+    local_error,
+    worst_channels,
+)
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing, Quantizer, WeightPair
@@ -17,7 +24,9 @@ from qdebug.metrics.metric import sqnr_db
 from qdebug.metrics.moments import Moments, measure
 from qdebug.run.arrays import BINS, RunArrays
 from qdebug.run.model import (
+    ErrorMetrics,
     Layer,
+    LocalError,
     OutputResult,
     QuantInfo,
     SampleInfo,
@@ -43,6 +52,8 @@ def make_layers(
         for source in sources:
             downstream.setdefault(source, []).append(at)
     weights = {pair.node: pair for pair in pairing.weights if pair.role == "weight"}
+    accumulated = _metrics_of([stat.accumulated for stat in stats])
+    local = _metrics_of([stat.local for stat in stats])
     layers = []
     for at, (pair, stat) in enumerate(zip(pairing.pairs, stats, strict=True)):
         node = float_graph.producer.get(pair.float_tensor)
@@ -60,27 +71,39 @@ def make_layers(
                 weight=_weight_error(weight) if weight is not None else None,
                 inputs=tuple(upstream[at]),
                 outputs=tuple(downstream.get(at, ())),
+                accumulated=accumulated[at],
+                local=_local(stat, local[at]),
                 **_numbers(stat, samples),  # type: ignore[arg-type]
             )
         )
     return layers
 
 
+def _metrics_of(many: Sequence[Moments | None]) -> list[ErrorMetrics | None]:
+    """The metrics of many layers, in one go; None where nothing was measured."""
+    found = iter(all_error_metrics([moments for moments in many if moments is not None]))
+    return [None if moments is None else next(found) for moments in many]
+
+
+def _local(stat: LayerStats, metrics: ErrorMetrics | None) -> LocalError | None:
+    if stat.accumulated is None or stat.local is None or metrics is None:
+        return None
+    return local_error(stat.local, stat.local_clipped_ee, metrics)
+
+
 def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, object]:
-    """The measured fields of a layer."""
+    """The measured fields of a layer that are no metrics."""
     moments = stat.accumulated
     if moments is None:
         reason = stat.mismatch or "the tensor holds nothing"
-        empty = ("accumulated", "local", "sensitivity", "clipped", "codes_used")
+        empty = ("sensitivity", "clipped", "codes_used")
         unknown = dict.fromkeys((*empty, "worst_channel", "worst_sample"))
         return {**unknown, "state": "not_compared", "reason": reason}
     total = moments.total()
     state, reason_or_none = classify(moments, stat.range.step if stat.range else None)
-    by_sample = [float(sqnr_db(part)[0]) for part in stat.per_sample]
+    by_sample = _by_sample(stat.per_sample)
     channels = worst_channels(moments, KEPT_CHANNELS) if len(moments) > 1 else ()
     return {
-        "accumulated": error_metrics(moments),
-        "local": local_error(stat.local, stat.local_clipped_ee) if stat.local else None,
         "sensitivity": None,
         "clipped": stat.clipped / max(float(total.n[0]), 1) if stat.range else None,
         "codes_used": int(stat.codes.sum()) if stat.range else None,
@@ -95,6 +118,13 @@ def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, objec
         "state": state,
         "reason": reason_or_none or _lengths(stat),
     }
+
+
+def _by_sample(parts: Sequence[Moments]) -> list[float]:
+    if not parts:
+        return []
+    found: list[float] = sqnr_db(Moments(np.concatenate([m.table for m in parts]))).tolist()
+    return found
 
 
 def _lengths(stat: LayerStats) -> str | None:

@@ -38,7 +38,7 @@ class TensorType:
         """Lower-case ONNX name of the element type, for instance ``float`` or ``int8``."""
         return str(onnx.TensorProto.DataType.Name(self.elem_type)).lower()
 
-    @property
+    @cached_property
     def fixed_shape(self) -> tuple[int, ...] | None:
         """The shape, where every dimension is a number."""
         if self.shape is None or not all(isinstance(dim, int) for dim in self.shape):

@@ -24,7 +24,6 @@ from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pairing
 from qdebug.graph.rewrite import PartBuilder
-from qdebug.graph.shapes import infer_types
 from qdebug.graph.walk import walk
 from qdebug.metrics.moments import Moments, include, measure
 from qdebug.quantities import DEFAULT_MEMORY
@@ -184,8 +183,7 @@ class WhatIf:
 
     @cached_property
     def _axes(self) -> Mapping[str, int]:
-        shapes = {name: value.shape for name, value in self.feeds[0][0].items()}
-        return channel_axes(self.float_graph, infer_types(self.float_graph, shapes))
+        return channel_axes(self.float_graph, self._types)
 
     @cached_property
     def _types(self) -> Mapping[str, TensorType]:
