@@ -17,6 +17,7 @@ from qdebug.analysis.calibration import Distribution, Spread, quantizer_for, thr
 from qdebug.analysis.entropy import entropy_range
 from qdebug.capture.fetch import CHUNK, Fetcher
 from qdebug.capture.session import SessionSettings
+from qdebug.comparison.cutting import cut_float
 from qdebug.comparison.sides import Feeds, float_side, quant_request
 from qdebug.encodings.application import apply_encodings
 from qdebug.encodings.model import Encoding, Encodings, Entry
@@ -71,8 +72,13 @@ def quantize(options: QuantizeOptions) -> EncodingsInfo:
             "quantize needs either a toolchain's file or pictures",
             "give --from FILE or --calibrate PICTURES",
         )
-    graph = load_graph(Path(options.float_model))
-    made = _from_file(options, graph) if options.source is not None else _calibrated(options, graph)
+    whole = load_graph(Path(options.float_model))
+    cut = cut_float(whole, options.outputs)
+    graph = cut.graph if cut is not None else whole
+    if options.source is not None:
+        made = _from_file(options, graph, whole)
+    else:
+        made = _calibrated(options, graph)
     write_whole(path, _complete(made).SerializeToString())
     return made.info
 
@@ -88,8 +94,8 @@ def _complete(made: Quantized) -> onnx.ModelProto:
     return made.model
 
 
-def _from_file(options: QuantizeOptions, graph: Graph) -> Quantized:
-    quant = load_quant(quant_request(options, str(options.source)), graph)
+def _from_file(options: QuantizeOptions, graph: Graph, whole: Graph) -> Quantized:
+    quant = load_quant(quant_request(options, str(options.source)), graph, whole)
     if quant.info is None:
         raise UsageError(
             f"{options.source} is a quantized graph already", "give it to qdebug compare as it is"

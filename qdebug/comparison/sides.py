@@ -13,6 +13,7 @@ import onnx
 
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
+from qdebug.comparison.cutting import load_ends
 from qdebug.comparison.infer import inferred_spec
 from qdebug.comparison.slips import check_pair, check_places
 from qdebug.errors import ModelError, PairingError, UsageError
@@ -33,8 +34,8 @@ from qdebug.preprocess import (
     quant_side,
 )
 from qdebug.preprocess.graph_front import read_front
-from qdebug.run.model import EncodingsInfo, ModelInfo, PreprocessInfo
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.run.model import CutInfo, EncodingsInfo, ModelInfo, PreprocessInfo
+from qdebug.vendors.quant_files import QuantRequest
 from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
@@ -54,10 +55,12 @@ class Side:
     preprocess: PreprocessInfo
     encodings: EncodingsInfo | None = None
     """Of what the graph was made, where a toolchain's file was given."""
+    cut: CutInfo | None = None
+    """What was cut off of it."""
 
     def describe(self) -> ModelInfo:
         """What a run says of the model."""
-        return replace(describe(self.graph), encodings=self.encodings)
+        return replace(describe(self.graph), encodings=self.encodings, cut=self.cut)
 
 
 def load_sides(options: PairOptions) -> tuple[Side, Side]:
@@ -72,9 +75,9 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     slips = isinstance(options, CompareOptions) and options.refuse_slips
     if slips:
         check_places((str(options.float_model), str(options.quant_model)), arguments_of(options))
-    float_graph = load_graph(Path(options.float_model))
-    quant = load_quant(quant_request(options, options.quant_model), float_graph)
-    quant_graph = quant.graph
+    request = quant_request(options, options.quant_model)
+    ends = load_ends(load_graph(Path(options.float_model)), request, options.outputs)
+    float_graph, quant_graph = ends.graphs
     if slips:
         check_pair((float_graph, quant_graph), arguments_of(options))
     float_inputs, quant_inputs = _inputs(float_graph), _inputs(quant_graph)
@@ -93,8 +96,14 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
         options.quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )
     return (
-        Side(float_graph, Contract(float_inputs, chosen.spec), _info(chosen)),
-        Side(quant_graph, Contract(quant_inputs, other.spec), _info(other), quant.info),
+        Side(float_graph, Contract(float_inputs, chosen.spec), _info(chosen), cut=ends.cuts[0]),
+        Side(
+            quant_graph,
+            Contract(quant_inputs, other.spec),
+            _info(other),
+            ends.quant.info,
+            ends.cuts[1],
+        ),
     )
 
 

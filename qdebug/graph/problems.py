@@ -89,12 +89,13 @@ def unsupported_ops(graph: Graph) -> list[UnsupportedOp]:
     """Operators ONNX Runtime cannot run, in order of first use, each once."""
     found: dict[tuple[str, str], list[Node]] = {}
     for node in graph.nodes:
-        if not _runs(node.op, node.domain):
+        if not is_known(node.op, node.domain):
             found.setdefault((node.domain, node.op), []).append(node)
     return [_unsupported(nodes) for nodes in found.values()]
 
 
-def _runs(op: str, domain: str) -> bool:
+def is_known(op: str, domain: str) -> bool:
+    """Whether ONNX Runtime has an operator."""
     if domain in ("", "ai.onnx"):
         return op in _LEGACY_OPS or _is_standard(op)
     return domain in _RUNTIME_DOMAINS

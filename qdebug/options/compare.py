@@ -19,6 +19,7 @@ from qdebug.options.shared import (
     QUANT,
     VERDICT,
     ConfigOptions,
+    CutOptions,
     GateOptions,
     InputOptions,
     JsonOptions,
@@ -36,7 +37,9 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CompareOptions(WriteOptions, ProviderOptions, MachineOptions, QuantOptions, InputOptions):
+class CompareOptions(
+    WriteOptions, ProviderOptions, MachineOptions, CutOptions, QuantOptions, InputOptions
+):
     """All that ``qdebug.compare`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

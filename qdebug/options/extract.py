@@ -15,6 +15,7 @@ from qdebug.options.shared import (
     OUTPUT,
     PYTHON_ONLY,
     QUANT,
+    CutOptions,
     InputOptions,
     MachineOptions,
     QuantOptions,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class ExtractOptions(WriteOptions, MachineOptions, QuantOptions, InputOptions):
+class ExtractOptions(WriteOptions, MachineOptions, CutOptions, QuantOptions, InputOptions):
     """All that ``qdebug.extract`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

@@ -15,6 +15,7 @@ from qdebug.options.shared import (
     MEASURED,
     OUTPUT,
     PYTHON_ONLY,
+    CutOptions,
     InputOptions,
     MachineOptions,
     QuantOptions,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class QuantizeOptions(WriteOptions, QuantOptions):
+class QuantizeOptions(WriteOptions, CutOptions, QuantOptions):
     """All that ``qdebug.quantize`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

@@ -111,6 +111,20 @@ class QuantOptions(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CutOptions(Checked):
+    """How far models are taken."""
+
+    outputs: str | None = option(
+        None,
+        "tensors or nodes of FLOAT, separated by commas, to take both models up to; default: all "
+        "that ONNX Runtime can run: a vendor's own layers at the end are cut off",
+        "--outputs",
+        kind=values.text("NAME,..."),
+        group=MODELS,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineOptions(Checked):
     """What of the machine may be used."""
 

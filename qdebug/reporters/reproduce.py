@@ -6,7 +6,7 @@ import shlex
 
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import SHOWN
-from qdebug.reporters.encodings_words import sentences
+from qdebug.reporters.encodings_words import model_rows
 from qdebug.run.model import Limit, ModelInfo, Run
 from qdebug.vocabulary.names import visible
 from qdebug.vocabulary.numbers import number
@@ -54,6 +54,9 @@ def shell_command(command: tuple[str, ...]) -> str:
     return visible(shlex.join(command))
 
 
+_SIDES = {"both": "both models", "float": "float graph", "quant": "quant graph"}
+
+
 def reproduce_facts(run: Run) -> list[tuple[str, str]]:
     """Versions, hashes and settings, as pairs of name and value."""
     tool, timing = run.tool, run.timing
@@ -61,7 +64,7 @@ def reproduce_facts(run: Run) -> list[tuple[str, str]]:
     return [
         ("float model", _model(run.models.float)),
         ("quant model", _model(run.models.quant)),
-        *(("encodings", text) for text in sentences(run.models.quant.encodings)),
+        *((_SIDES[side], text) for side, text in model_rows(run.models)),
         ("float input", f"{run.preprocess.float.spec} ({run.preprocess.float.origin})"),
         ("quant input", f"{run.preprocess.quant.spec} ({run.preprocess.quant.origin})"),
         *(("assumed", note) for note in run.preprocess.float.notes + run.preprocess.quant.notes),

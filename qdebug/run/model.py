@@ -107,6 +107,22 @@ class EncodingsInfo:
 
 
 @dataclass(frozen=True)
+class CutInfo:
+    """What was cut off a graph, so that the rest could be compared."""
+
+    outputs: tuple[str, ...]
+    """Tensors where it was cut, and outputs that it kept: what is compared as outputs."""
+    operators: tuple[str, ...]
+    """Operators that ONNX Runtime does not have among those that were cut off."""
+    nodes: int
+    """Nodes that were cut off."""
+    layers: int = 0
+    """Those of them that have weights."""
+    inputs: tuple[str, ...] = ()
+    """Inputs that nothing reads any more."""
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """One of the two graphs."""
 
@@ -123,6 +139,8 @@ class ModelInfo:
     """One phrase on the quantization: ``uint8 activations, int8 weights per channel``."""
     encodings: EncodingsInfo | None = None
     """Where a toolchain's file was given instead of a graph: what was made of it."""
+    cut: CutInfo | None = None
+    """Where the graph was cut off: what is missing of it."""
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,8 @@ def _other_names(run: Run) -> Iterator[str]:
     for model in _models(run):
         if model.encodings is not None:
             yield from (entry.name for entry in model.encodings.unplaced)
+        if model.cut is not None:
+            yield from (*model.cut.outputs, *model.cut.inputs)
     for finding in run.findings:
         for evidence in finding.evidence:
             yield from _names_in_evidence(evidence)

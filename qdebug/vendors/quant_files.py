@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
 
 from qdebug.encodings.application import Application, apply_encodings
 from qdebug.encodings.model import Encodings
-from qdebug.encodings.placing import Placement
+from qdebug.encodings.placing import Names, Placement
 from qdebug.encodings.source import Source
 from qdebug.errors import EncodingsError, ModelError, UsageError
 from qdebug.graph.load import file_states, is_foreign, load_graph
@@ -27,6 +27,7 @@ from qdebug.vendors.vendor import Vendor
 LEAST_PLACED = 0.5
 """Share of the entries about tensors that must find their place (by judgement: with fewer, most of
 the twin would be float, and its accuracy nobody's)."""
+CUT_OFF = "it is of what was cut off"
 _ONNX_SUFFIX = ".onnx"
 
 
@@ -54,10 +55,12 @@ class QuantModel:
     Attributes:
         graph: the quantized graph, as it was read or as it was made of encodings.
         info: what was made of a toolchain's file; None for a graph.
+        base: the float graph that encodings were written into; None for a graph.
     """
 
     graph: Graph
     info: EncodingsInfo | None = None
+    base: Graph | None = None
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,15 @@ class Reading:
     source: Source
 
 
-def load_quant(request: QuantRequest, float_graph: Graph) -> QuantModel:
+def load_quant(
+    request: QuantRequest, float_graph: Graph, whole: Graph | None = None
+) -> QuantModel:
     """Read the quant model, or make it of a toolchain's file.
+
+    Args:
+        request: what was given.
+        float_graph: the float model.
+        whole: that model with what was cut off of it; entries may speak of that.
 
     Raises:
         ModelError: a graph cannot be read.
@@ -90,11 +100,25 @@ def load_quant(request: QuantRequest, float_graph: Graph) -> QuantModel:
     base = names_graph(request.names) or float_graph
     rules = reading.form.rules or reading.part.rules
     made = apply_encodings(base.proto, reading.encodings, rules, base.folder)
+    if whole is not None and whole is not float_graph:
+        made = _without_cut(made, Names(whole, rules))
     _check_share(made, reading, base)
     return QuantModel(
         _made_graph(made.model, request, reading.source, base),
         encodings_info(made, reading.encodings, reading.form.title, rules.notes),
+        base,
     )
+
+
+def _without_cut(made: Application, names: Names) -> Application:
+    """The placements; of entries that speak of what was cut off, that is said."""
+    placements = tuple(
+        replace(item, reason=CUT_OFF)
+        if item.target is None and names.label(item.entry.name) is not None
+        else item
+        for item in made.placements
+    )
+    return replace(made, placements=placements)
 
 
 def read_file(request: QuantRequest, float_graph: Graph) -> Reading:
@@ -241,9 +265,9 @@ def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncod
 def _check_share(made: Application, reading: Reading, base: Graph) -> None:
     """Refuse a table most of whose names are not in the model."""
     asked = [item for item in made.placements if item.entry.kind == "tensor"]
-    asked = asked or list(made.placements)
+    asked = [x for x in asked or made.placements if x.reason != CUT_OFF]
     missing = [item for item in asked if item.target is None]
-    if len(asked) - len(missing) >= LEAST_PLACED * len(asked):
+    if not asked or len(asked) - len(missing) >= LEAST_PLACED * len(asked):
         return
     first = missing[0]
     line = first.entry.line

@@ -7,7 +7,7 @@ from collections import Counter
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.encodings_words import sentences
+from qdebug.reporters.encodings_words import model_sentences
 from qdebug.run.board_results import BoardInfo
 from qdebug.run.model import ModelInfo, PreprocessInfo, Run, Unpaired
 from qdebug.vocabulary.numbers import plural
@@ -67,7 +67,7 @@ def _model(side: str, model: ModelInfo, look: Look) -> list[Text]:
     name = look.cut(model.file, look.width - len(lead))
     first = look.line((lead, "dim"), (name, "bold"))
     lines = [first, *look.items(" " * len(lead), facts)]
-    return [*lines, *(line for text in sentences(model.encodings) for line in _row("", text, look))]
+    return [*lines, *(line for text in model_sentences(model) for line in _row("", text, look))]
 
 
 def _input(run: Run, look: Look) -> list[Text]:

@@ -13,7 +13,7 @@ from qdebug.reporters.console.findings import code_to_paste
 from qdebug.reporters.console.head import ORIGINS
 from qdebug.reporters.console.look import STATUS_STYLES, Look
 from qdebug.reporters.console.verdict import given_limits
-from qdebug.reporters.encodings_words import sentences
+from qdebug.reporters.encodings_words import model_rows
 from qdebug.reporters.ranking import causes, channel_db, convicting_layer, seen_findings
 from qdebug.reporters.text import accumulated_db, local_db
 from qdebug.run.gates import input_failed
@@ -191,9 +191,15 @@ def _input(run: Run, look: Look) -> list[Text]:
 
 
 def _encodings(run: Run, look: Look) -> list[Text]:
-    """What was made of a toolchain's file."""
-    text = "; ".join(sentences(run.models.quant.encodings))
-    return _at_most(_ENCODINGS, _row("quant", text, look), look) if text else []
+    """What was cut off, and what was made of a toolchain's file."""
+    told: dict[str, list[str]] = {}
+    for side, text in model_rows(run.models):
+        told.setdefault(side, []).append(text)
+    return [
+        line
+        for side, texts in told.items()
+        for line in _at_most(_ENCODINGS, _row(side, "; ".join(texts), look), look)
+    ]
 
 
 def _pipeline(info: PreprocessInfo) -> str:
