@@ -13,10 +13,13 @@ from qdebug.encodings.rules import Rules
 from qdebug.encodings.source import Source
 from qdebug.encodings.weights import symmetric
 from qdebug.errors import UsageError
+from qdebug.graph.operators import WEIGHTED
 from qdebug.graph.validity import name_of
+from qdebug.vendors.ascend.deployed import OPERATORS, expand
 from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
 from qdebug.vendors.prototxt import Message, parse, quoted
 from qdebug.vendors.readers import Reads, once
+from qdebug.vocabulary.numbers import plural
 
 _TYPES = {"INT8": "int8", "INT16": "int16"}
 
@@ -59,26 +62,68 @@ def _record(source: Source, record: Message, reads: Reads) -> Iterator[Entry]:
 
 
 def write_cfg(change: Change) -> Written:
-    """AMCT's configuration with the layers that it is to skip."""
-    if not change.keep:
+    """AMCT's configuration: layers that it is to skip, and layers that it is not to cut.
+
+    A range is not said by its ends. AMCT searches it between two multiples of the largest value: a
+    tensor that has to hold more than it does is searched from that value on.
+    """
+    searched, left = _searched(change)
+    if not change.keep and not searched:
         raise UsageError(
-            "nothing is to be kept in float: there is nothing to write",
-            "AMCT takes no range of a tensor; it searches for one (ifmr_quantize)",
+            "nothing is to be kept in float, and AMCT takes no range: it searches for one",
+            "where a tensor has to hold more, its readers are told so: give the float model, "
+            "--float FLOAT",
         )
     rows = [f"skip_layers : {quoted(layer.node)}" for layer in change.keep]
+    rows += [_override(name) for name in searched]
     notes = ["add these lines to calibration.cfg; a layer that AMCT fuses keeps its first name"]
-    if change.ranges:
-        notes.append(f"{len(change.ranges)} better ranges are left out: AMCT takes none")
+    if left:
+        notes.append(
+            f"{plural(left, 'better range is', 'better ranges are')} left out: AMCT can be told "
+            "not to cut what a layer reads, and nothing else of a range"
+        )
     return Written(("\n".join(rows) + "\n").encode(), tuple(notes))
+
+
+def _searched(change: Change) -> tuple[list[str], int]:
+    """Products that read a tensor with too small a range, and how many ranges are left out."""
+    graph, found, left = change.float_graph, dict[str, None](), 0
+    known = {e.name: e.encoding for e in change.encodings.entries if e.kind == "tensor"}
+    skipped = {layer.node for layer in change.keep}
+    for item in change.ranges:
+        encoding = known.get(item.layer.tensor)
+        readers = graph.readers.get(item.layer.tensor, []) if graph is not None else []
+        names = [n.label for n in readers if n.op in WEIGHTED and n.label not in skipped]
+        if encoding is None or not encoding.is_linear or not names:
+            left += 1
+            continue
+        low, high = encoding.quantizer(0).real_range
+        if item.low < low or item.high > high:
+            found |= dict.fromkeys(names)
+        else:
+            left += 1
+    return list(found), left
+
+
+def _override(name: str) -> str:
+    search = "search_range_start : 1.0 search_range_end : 1.3 search_step : 0.01"
+    shares = "max_percentile : 1.0 min_percentile : 1.0"
+    return (
+        f"override_layer_configs : {{ layer_name : {quoted(name)} calibration_config : {{ "
+        f"arq_quantize : {{ channel_wise : true }} ifmr_quantize : {{ {search} {shares} }} }} }}"
+    )
 
 
 ENCODINGS = ToolchainEncodings(
     formats=(Format("amct-record", "AMCT record", is_record, read_record),),
-    writers=(Writer("cfg", "AMCT skip_layers", (".cfg",), write_cfg),),
+    writers=(Writer("cfg", "AMCT calibration.cfg", (".cfg",), write_cfg),),
     rules=Rules(
         simplify=True,
         weights=symmetric("int8"),
         rest="stays float: AMCT quantizes what a product reads",
         notes=("held against the manual only: no tensors of the vendor's program were at hand",),
     ),
+    operators=OPERATORS,
+    expand=expand,
+    graph_title="Ascend AMCT deploy model",
 )

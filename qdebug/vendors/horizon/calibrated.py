@@ -6,6 +6,7 @@ every tensor of MobileNetV2 with difference 0.0 where ONNX Runtime optimizes not
 
 from __future__ import annotations
 
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -48,29 +49,37 @@ class _Expansion:
         self.nodes: list[onnx.NodeProto] = []
 
     def run(self) -> onnx.ModelProto:
-        """The whole graph."""
+        """The whole graph. Other operators of Horizon's stay: detection behind the network."""
         steps = {
             "HzCalibration": self._calibration,
             "HzHardSwish": self._hard_swish,
             "HzChannelShuffle": self._shuffle,
         }
+        self._check(steps)
         for node in self.graph.nodes:
             if node.op in steps:
                 steps[node.op](node)
-            elif node.domain not in ("", "ai.onnx"):
-                raise ModelError(
-                    f"{node.op} {node.label!r} is an operator of Horizon's that is not known",
-                    "give the calibrated model (*_calibrated_model.onnx)",
-                )
             else:
                 self._plain(node)
         del self.model.graph.node[:]
         self.model.graph.node.extend(self.nodes)
         del self.model.graph.value_info[:]
+        kept = [o for o in self.model.opset_import if o.domain not in ("", "ai.onnx")]
         del self.model.opset_import[:]
-        self.model.opset_import.append(helper.make_opsetid("", _OPSET))
+        self.model.opset_import.extend([helper.make_opsetid("", _OPSET), *kept])
         self.model.ir_version = max(self.model.ir_version, 10)
         return self.model
+
+    def _check(self, known: Container[str]) -> None:
+        """Refuse the integer graph, whose operators run on the device only."""
+        if any(node.op == "HzCalibration" for node in self.graph.nodes):
+            return
+        for node in self.graph.nodes:
+            if node.domain not in ("", "ai.onnx") and node.op not in known:
+                raise ModelError(
+                    f"{node.op} {node.label!r} is an operator of Horizon's integer graph",
+                    "give the calibrated model (*_calibrated_model.onnx)",
+                )
 
     def _calibration(self, node: Node) -> None:
         """Quantize and dequantize; an equalized input is read with one scale."""

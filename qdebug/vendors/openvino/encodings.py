@@ -22,6 +22,7 @@ from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
 from qdebug.graph.validity import name_of
 from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.openvino.fake_quantize import OPERATORS, expand
 from qdebug.vendors.readers import Reads, once
 
 Array = npt.NDArray[Any]
@@ -198,4 +199,7 @@ ENCODINGS = ToolchainEncodings(
     formats=(Format("openvino-ir", "OpenVINO IR of NNCF", is_ir, read_ir),),
     writers=(Writer("ignored-scope", "NNCF IgnoredScope", (".py",), write_ignored),),
     rules=Rules(simplify=True, rest="stays float: NNCF quantizes what has a FakeQuantize"),
+    operators=OPERATORS,
+    expand=expand,
+    graph_title="graph with OpenVINO's FakeQuantize",
 )

@@ -80,11 +80,18 @@ def test_what_is_not_known_is_named() -> None:
     odd = calibrated(horizon("HzCalibration", ["x"], "y", scales=[0.1], qtype="int3"))
     with pytest.raises(ModelError, match="quantizes to int3"):
         expand(odd, Path())
+    integer = calibrated(horizon("HzConv", ["x"], "c"), horizon("HzHardSwish", ["c"], "y"))
+    with pytest.raises(ModelError, match="HzConv 'c_HzConv' is an operator of Horizon's integer"):
+        expand(integer, Path())
+
+
+def test_detection_behind_the_network_stays_to_be_cut_off() -> None:
     mixed = calibrated(
         horizon("HzCalibration", ["x"], "c", scales=[0.1]), horizon("HzDetection", ["c"], "y")
     )
-    with pytest.raises(ModelError, match="HzDetection 'y_HzDetection'"):
-        expand(mixed, Path())
+    made = expand(mixed, Path())
+    assert [node.op_type for node in made.graph.node][-1] == "HzDetection"
+    assert {entry.domain for entry in made.opset_import} == {"", "horizon"}
 
 
 def test_a_graph_with_its_operators_is_a_quant_model(tmp_path: Path) -> None:
