@@ -21,6 +21,7 @@ from qdebug.encodings.rules import Rules
 from qdebug.graph.model import Graph
 from qdebug.graph.validity import name_of
 
+NO_TENSOR = "no tensor has that name"
 Rung = Literal["tensor", "spelling", "node", "sanitized", "suffix"]
 
 _HOLDS_REALS = (
@@ -128,6 +129,11 @@ class Names:
                 return [name]
         return []
 
+    def missing(self, name: str) -> str:
+        """Why a name is not in the graph."""
+        made = (why for form, why in self.rules.made.items() if re.fullmatch(form, name))
+        return next(made, NO_TENSOR)
+
     def label(self, name: str) -> str | None:
         """The node that a name stands for: its own, or the one that makes a tensor of that name."""
         if name in self.nodes:
@@ -157,13 +163,19 @@ def place(graph: Graph, encodings: Encodings, rules: Rules) -> tuple[Placement, 
     with_entry = frozenset(p.target for p in placed if p.target and p.entry.kind == "tensor")
     ignored = dict(_fused(graph, rules, with_entry))
     if rules.drop is not None:
-        ignored |= rules.drop(graph, with_entry)
+        ignored |= rules.drop(graph, with_entry, _in_float(placed))
     return tuple(
         replace(p, reason=ignored[p.target])
         if p.is_used and p.entry.kind == "tensor" and p.target in ignored
         else p
         for p in placed
     )
+
+
+def _in_float(placed: Iterable[Placement]) -> frozenset[str]:
+    """Labels of the nodes that stay in float."""
+    kept = (p for p in placed if p.entry.kind == "node" and p.entry.encoding.is_float)
+    return frozenset(p.target for p in kept if p.target is not None)
 
 
 def _placed(names: Names, entry: Entry) -> Placement:
@@ -174,7 +186,7 @@ def _placed(names: Names, entry: Entry) -> Placement:
         return Placement(entry, label, "node")
     found = names.find(entry.name)
     if found is None:
-        return Placement(entry, None, reason="no tensor has that name")
+        return Placement(entry, None, reason=names.missing(entry.name))
     tensor, rung = found
     kind = names.graph.type_of(tensor)
     if kind.elem_type not in _HOLDS_REALS:

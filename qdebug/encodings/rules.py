@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import onnx
 
@@ -27,7 +27,10 @@ class Rules:
         spelled: how it names the output of a node: of a tensor and its operator, the names in use.
         suffixes: regular expressions of what it appends to a tensor's name.
         rewrite: what it changes in the float graph before it quantizes; gives the changed model.
-        drop: entries that it ignores: of the graph and the tensors with entries, tensor to reason.
+        drop: entries that it ignores: of the graph, the tensors with entries and the labels of the
+            nodes in float, tensor to reason.
+        made: what it makes itself when it rewrites the graph: regular expression of such a name to
+            the reason why the float model has no place for it.
         rest: what it does with a tensor that has no entry.
         notes: what the twin cannot show, one sentence each.
     """
@@ -40,7 +43,8 @@ class Rules:
     spelled: Callable[[str, str], Iterable[str]] | None = None
     suffixes: Sequence[str] = ()
     rewrite: Callable[[onnx.ModelProto, Encodings], onnx.ModelProto] | None = None
-    drop: Callable[[Graph, frozenset[str]], Mapping[str, str]] | None = None
+    drop: Callable[[Graph, frozenset[str], frozenset[str]], Mapping[str, str]] | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
     rest: str = "stays float"
     notes: tuple[str, ...] = ()
 

@@ -12,7 +12,7 @@ import onnx
 
 from qdebug.encodings.application import Application, apply_encodings
 from qdebug.encodings.model import Encodings
-from qdebug.encodings.placing import Names, Placement
+from qdebug.encodings.placing import NO_TENSOR, Names, Placement
 from qdebug.encodings.source import Source
 from qdebug.errors import EncodingsError, ModelError, UsageError
 from qdebug.graph.load import file_states, is_foreign, load_graph
@@ -74,9 +74,7 @@ class Reading:
     source: Source
 
 
-def load_quant(
-    request: QuantRequest, float_graph: Graph, whole: Graph | None = None
-) -> QuantModel:
+def load_quant(request: QuantRequest, float_graph: Graph, whole: Graph | None = None) -> QuantModel:
     """Read the quant model, or make it of a toolchain's file.
 
     Args:
@@ -191,6 +189,15 @@ def known_format(text: str) -> str:
     raise ValueError(f"there is no format {text!r}; {told}")
 
 
+def is_table(path: Path) -> bool:
+    """Whether a file is a toolchain's table, by its content; whatever else it is, it is none."""
+    try:
+        source = Source.read(path)
+        return any(form.recognize(source) for _, _, form in formats())
+    except EncodingsError:
+        return False
+
+
 def _is_graph(request: QuantRequest) -> bool:
     """Whether the quant model is to be read as an ONNX graph, with its own words on what is wrong.
 
@@ -282,7 +289,7 @@ def _check_share(made: Application, reading: Reading, base: Graph) -> None:
 
 def _cause(missing: Sequence[Placement]) -> str:
     """The likeliest reason why a table's names are not in the model."""
-    if all(item.reason != "no tensor has that name" for item in missing):
+    if all(item.reason != NO_TENSOR for item in missing):
         return f"the table is of another model: {missing[0].reason}"
     return (
         "it is the table of another model, or of one exported or optimized otherwise: give that "

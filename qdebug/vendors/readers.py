@@ -1,12 +1,42 @@
-"""Entries for what a node reads, where a toolchain speaks of nodes."""
+"""What readers of toolchains' files share: entries for what a node reads, and files to refuse."""
 
 from __future__ import annotations
 
-from qdebug.encodings.model import Encoding, Entry
+import re
+from collections.abc import Callable
+from typing import NoReturn
+
+from qdebug.encodings.model import Encoding, Encodings, Entry
+from qdebug.encodings.source import Source
 from qdebug.graph.model import Graph, Node
+from qdebug.vendors.encodings import Beside
 
 NO_NODE = "no node has that name"
 NO_INPUT = "its node has no such input"
+_ACUITY_ROW = re.compile(r"^\s+'?\"?@\S.*:out\d+['\"]?:", re.MULTILINE)
+_YAML_LINE = "%YAML"
+"""RKNN-Toolkit 1, which was made of ACUITY, begins its cfg with it."""
+
+
+def is_acuity(source: Source) -> bool:
+    """Whether a file is ACUITY's ``.quantize``, and not the cfg of RKNN-Toolkit 1 made like it."""
+    text = source.text or ""
+    return bool(_ACUITY_ROW.search(text)) and not text.startswith(_YAML_LINE)
+
+
+def without_ranges(what: str, hint: str) -> Callable[[Source, Beside], Encodings]:
+    """A reader that refuses a file which is known and does not say how tensors are quantized.
+
+    Args:
+        what: the file says: ``says which layers stay in float``.
+        hint: what to give, and where this file goes.
+    """
+
+    def refuse(source: Source, beside: Beside) -> NoReturn:
+        del beside
+        raise source.fault(f"it {what}, and no ranges", hint=hint)
+
+    return refuse
 
 
 class Reads:

@@ -1,14 +1,17 @@
 """Axera Pulsar2: ``layer_configs`` of its config.
 
-Source: Pulsar2's manual. Names are those of ``output/frontend/optimized.onnx``.
+Source: Pulsar2's manual. Names are those of ``output/frontend/optimized.onnx``. The config holds no
+ranges, and no file of Pulsar2's that does is described: so nothing of it is a quant model.
 """
 
 from __future__ import annotations
 
 import json
 
+from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
-from qdebug.vendors.encodings import Change, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.readers import without_ranges
 
 
 def write_config(change: Change) -> Written:
@@ -26,6 +29,26 @@ def write_config(change: Change) -> Written:
     return Written((json.dumps(content, indent=2) + "\n").encode(), tuple(notes))
 
 
+def is_config(source: Source) -> bool:
+    """Whether a file is Pulsar2's config."""
+    content = source.json if '"quant"' in source.head else None
+    quant = content.get("quant") if isinstance(content, dict) else None
+    known = ("layer_configs", "calibration_method", "precision_analysis")
+    return isinstance(quant, dict) and any(key in quant for key in known)
+
+
 ENCODINGS = ToolchainEncodings(
+    formats=(
+        Format(
+            "pulsar2-config",
+            "Pulsar2 config",
+            is_config,
+            without_ranges(
+                "says which layers get other types",
+                "give the quantized ONNX that Pulsar2 writes, or calibrate: qdebug quantize "
+                "--calibrate PICTURES",
+            ),
+        ),
+    ),
     writers=(Writer("config", "Pulsar2 layer_configs", (".json",), write_config),),
 )

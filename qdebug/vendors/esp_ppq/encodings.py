@@ -116,6 +116,7 @@ ENCODINGS = ToolchainEncodings(
             "the QDQ graph that ESP-PPQ exports beside it holds all",
         ),
         fuses=frozenset({"Relu", "Clip"}),
+        made={r"PPQ_Variable_\d+": "ESP-PPQ makes this tensor when it rewrites the graph"},
         rest="stays float, or is computed with what is before it",
     ),
 )

@@ -122,6 +122,10 @@ ENCODINGS = ToolchainEncodings(
         simplify=True,
         weights=symmetric("int8"),
         suffixes=(_CALIBRATED,),
+        made={
+            r"variable_\d+": "hmct makes this tensor when it rewrites the graph: "
+            "*_optimized_float_model.onnx has it (--names)"
+        },
         rest="stays float, or is computed with what is before it: no node reads it through a "
         "threshold",
         notes=(

@@ -135,8 +135,11 @@ def _overridden(source: Source) -> Iterator[Entry]:
         yield Entry(name, Encoding.linear(dtype, scales, zeros, axis))
 
 
-def ignored(graph: Graph, with_entry: frozenset[str]) -> Mapping[str, str]:
+def ignored(
+    graph: Graph, with_entry: frozenset[str], in_float: frozenset[str]
+) -> Mapping[str, str]:
     """Tensors of the table that ``quantize_static`` leaves in float."""
+    del in_float
     taken = set(quantizable(graph))
     return {t: "no operator beside it is quantized by default" for t in with_entry - taken}
 

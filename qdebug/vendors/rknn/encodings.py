@@ -7,6 +7,7 @@ tensors. Weights have no entry.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from qdebug.graph.model import Graph, Node
 from qdebug.graph.operators import WEIGHTED
 from qdebug.graph.validity import name_of
 from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings, Writer
+from qdebug.vendors.readers import without_ranges
+from qdebug.vendors.rknn.analysis import FUSED, Analysis, is_analysis, read_analysis
 from qdebug.vendors.rknn.cfg import Cfg, Parameters, is_cfg, read_cfg
 from qdebug.vendors.rknn.writing import write_cfg
 from qdebug.vocabulary.numbers import plural
@@ -35,16 +38,28 @@ _ZERO_STEP = np.float32(2.0**-20)
 
 
 def read(source: Source, beside: Beside) -> Encodings:
-    """Read a cfg; layers that shall be float16 are so in the twin."""
-    del beside
+    """Read a cfg; layers that shall be float16 are so in the twin.
+
+    An ``error_analysis.txt`` beside it (``--qtable``) says which tensors are parts of others.
+    """
     cfg = read_cfg(source)
+    analysis = read_analysis(beside.second) if beside.second is not None else None
     entries = [*_tensors(source, cfg), *_kept(cfg)]
     plain = sum(not item.scale for item in cfg.parameters.values())
     notes = []
+    if analysis is not None:
+        entries = [_fused(entry, analysis) for entry in entries]
+        notes.append(analysis.note)
     if plain:
         count = plural(plain, "tensor is", "tensors are")
         notes.append(f"{count} float32 in the cfg")
     return Encodings(source.checked(entries), notes=tuple(notes))
+
+
+def _fused(entry: Entry, analysis: Analysis) -> Entry:
+    if entry.kind == "tensor" and entry.name in analysis.fused:
+        return replace(entry, homeless=FUSED)
+    return entry
 
 
 def _tensors(source: Source, cfg: Cfg) -> Iterator[Entry]:
@@ -89,11 +104,19 @@ def quantize_weight(weight: npt.NDArray[np.float32], node: Node, axis: int) -> C
     return Coded(codes, Encoding.linear("int8", scale, zero, axis))
 
 
-def ignored(graph: Graph, with_entry: frozenset[str]) -> Mapping[str, str]:
-    """Products that are computed together with what is behind them: their entries do not count."""
+def ignored(
+    graph: Graph, with_entry: frozenset[str], in_float: frozenset[str]
+) -> Mapping[str, str]:
+    """Products that are computed together with what is behind them: their entries do not count.
+
+    Where one of the two is in float and the other is not, they are computed apart.
+    """
     found = {}
     for tensor in with_entry:
         if tensor in graph.outputs or not _is_product(graph, tensor):
+            continue
+        beside = [graph.producer[tensor], *graph.readers.get(tensor, [])]
+        if len({node.label in in_float for node in beside}) > 1:
             continue
         if _feeds_activation(graph, tensor, with_entry):
             found[tensor] = "the activation behind it is computed with it"
@@ -169,6 +192,11 @@ RULES = Rules(
         r"__?\d+",
     ),
     drop=ignored,
+    made={
+        r".+_2conv\d+(?:[-_]\w+)*": "RKNN computes a global average with Convs of its own",
+        r".+_dup\d+(?:[-_]\w+)*": "RKNN copies a constant for each of its readers",
+        r".+(?:_to_\w+|_expand|_mm|_sw|-rs)": "RKNN makes this tensor when it rewrites the graph",
+    },
     rest="stays float, or is a part of what RKNN computes as one layer",
     notes=(
         "RKNN rewrites the graph (a global average becomes a Conv): what it adds has no place in "
@@ -177,7 +205,18 @@ RULES = Rules(
 )
 
 ENCODINGS = ToolchainEncodings(
-    formats=(Format("rknn-cfg", "RKNN quantization.cfg", is_cfg, read),),
+    formats=(
+        Format("rknn-cfg", "RKNN quantization.cfg", is_cfg, read),
+        Format(
+            "rknn-analysis",
+            "RKNN error analysis",
+            is_analysis,
+            without_ranges(
+                "says how far each layer is off",
+                "give the cfg of hybrid_quantization_step1 as QUANT, and this file as --qtable",
+            ),
+        ),
+    ),
     writers=(Writer("cfg", "RKNN quantization.cfg", (".cfg",), write_cfg),),
     rules=RULES,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 from qdebug.errors import UsageError
@@ -10,9 +9,9 @@ from qdebug.graph.validity import name_of
 from qdebug.vendors.advice import FloatLayer
 from qdebug.vendors.encodings import Change, Written
 from qdebug.vendors.rknn.cfg import CUSTOM, Cfg, is_cfg, read_cfg
+from qdebug.vendors.yaml_text import inserted
 from qdebug.vocabulary.numbers import plural
 
-_SECTION = re.compile(rf"^{CUSTOM}:[^\n]*\n?", re.MULTILINE)
 _TOOLKIT_NAME = re.compile(
     r"(?:_sw|_mm|_rs|_expand|_int8|_to_int8|_to_float16|_float16)$|#|-rs|rs-|__"
 )
@@ -21,8 +20,6 @@ _FIXED_OPS = frozenset(
     "Transpose Concat Slice Gather Split".split()
 )
 """Step 2 may say of these that they are not allowed to be modified; it does not always."""
-_PLAIN = re.compile(r"[A-Za-z_/][\w./-]*$", re.ASCII)
-_WORDS = frozenset("true false yes no on off null y n".split())
 
 
 def write_cfg(change: Change) -> Written:
@@ -49,7 +46,8 @@ def write_cfg(change: Change) -> Written:
     notes = [*_missing(missing), *_warnings(keys)]
     if change.ranges:
         notes.append(f"{len(change.ranges)} better ranges are left out: step 2 refuses them")
-    return Written(_inserted(base.text or "", list(keys)).encode(), tuple(notes))
+    text = inserted(base.text or "", CUSTOM, [(key, "float16") for key in keys])
+    return Written(text.encode(), tuple(notes))
 
 
 def _key(layer: FloatLayer, cfg: Cfg) -> str | None:
@@ -83,29 +81,3 @@ def _warnings(keys: dict[str, FloatLayer]) -> list[str]:
         f"step 2 may refuse {len(doubtful)} of these names as not allowed to be modified: {shown}; "
         "take out the lines that it names"
     ]
-
-
-def _inserted(text: str, keys: list[str]) -> str:
-    """The text with a line for each key below the section's heading."""
-    if not keys:
-        return text
-    ending = "\r\n" if "\r\n" in text else "\n"
-    lines = "".join(f"    {_scalar(key)}: float16{ending}" for key in keys)
-    found = _SECTION.search(text)
-    if found is None:
-        return f"{CUSTOM}:{ending}{lines}{text}"
-    heading = found[0]
-    if re.match(rf"{CUSTOM}:\s*{{\s*}}", heading):
-        heading = re.sub(r"\s*{\s*}", "", heading, count=1)
-    if not heading.endswith("\n"):
-        heading += ending
-    return text[: found.start()] + heading + lines + text[found.end() :]
-
-
-def _scalar(name: str) -> str:
-    """A name as YAML reads it back as text; bare where that is safe, as RKNN writes it."""
-    if _PLAIN.match(name) and name.lower() not in _WORDS:
-        return name
-    if name.isascii() and name.isprintable():
-        return "'" + name.replace("'", "''") + "'"
-    return json.dumps(name)

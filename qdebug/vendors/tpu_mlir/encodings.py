@@ -16,6 +16,8 @@ from qdebug.encodings.weights import Coded, symmetric
 from qdebug.graph.model import Node
 from qdebug.graph.validity import name_of
 from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
+from qdebug.vendors.readers import without_ranges
+from qdebug.vendors.tpu_mlir.logs import is_log, is_loss_table, notes_of
 from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
 from qdebug.vendors.tpu_mlir.merge import merge_linear
 from qdebug.vendors.tpu_mlir.writing import writers
@@ -29,6 +31,8 @@ _CUT = 0.5
 it wins only where what is cut off is rare)."""
 _LEAST_SCALE = 1e-5
 _PER_TENSOR = ("Gemm", "MatMul")
+_DIGITS = 1e-5
+"""A threshold has seven decimals in the table."""
 
 
 def is_cali_table(source: Source) -> bool:
@@ -55,10 +59,12 @@ def is_qtable(source: Source) -> bool:
 
 
 def read_cali_table(source: Source, beside: Beside) -> Encodings:
-    """Read a calibration table, and the quantization table beside it.
+    """Read a calibration table, and what lies beside it.
 
-    A tensor whose smallest value is not below zero has unsigned codes and ``threshold / 255`` for a
-    step, any other one signed codes and ``threshold / 127``; zero point 0.
+    That is the quantization table, the lowered text, whose encodings are those that ran, or what a
+    search said of the layers. A tensor whose smallest value is not below zero has unsigned codes
+    and ``threshold / 255`` for a step, any other one signed codes and ``threshold / 127``; zero
+    point 0.
     """
     entries, notes = [], []
     for number, line in enumerate((source.text or "").splitlines(), 1):
@@ -68,11 +74,41 @@ def read_cali_table(source: Source, beside: Beside) -> Encodings:
         if line.strip() and not line.lstrip().startswith("#"):
             entries.append(_tensor(source, number, line.split()))
     notes = [*_cut(source), *notes]
-    if beside.second is not None:
-        floats, left = _kept(beside.second)
-        entries += floats
-        notes += left
+    for other in filter(None, (beside.second, beside.names)):
+        entries, told = _with(entries, other, beside)
+        notes += told
     return Encodings(source.checked(entries), notes=tuple(notes))
+
+
+def _with(entries: list[Entry], other: Source, beside: Beside) -> tuple[list[Entry], list[str]]:
+    """The table's entries with what a file beside it says, and sentences on that."""
+    if is_lowered(other):
+        return _overridden(entries, other, beside)
+    if is_log(other) or is_loss_table(other):
+        return entries, notes_of(other)
+    floats, left = _kept(other)
+    return [*entries, *floats], left
+
+
+def _overridden(
+    entries: list[Entry], text: Source, beside: Beside
+) -> tuple[list[Entry], list[str]]:
+    """The entries with those of the lowered text in their places: they are what ran."""
+    lowered = read_lowered(text, beside)
+    ran = {(entry.kind, entry.name): entry for entry in lowered.entries}
+    merged = [ran.pop((entry.kind, entry.name), entry) for entry in entries]
+    other = sum(not _alike(a, b) for a, b in zip(entries, merged, strict=True))
+    count = f"{other} of {plural(len(entries), 'entry', 'entries')}"
+    note = f"{count} of the table are replaced by other ones of {text.name}, which are what ran"
+    return [*merged, *ran.values()], [note, *lowered.notes]
+
+
+def _alike(one: Entry, other: Entry) -> bool:
+    """Whether two encodings are the same but for the digits that a text keeps of a scale."""
+    if one.encoding.scale is None or other.encoding.scale is None:
+        return one.encoding == other.encoding
+    close = bool(np.allclose(one.encoding.scale, other.encoding.scale, rtol=_DIGITS))
+    return close and one.encoding.dtype == other.encoding.dtype
 
 
 def _cut(source: Source) -> list[str]:
@@ -172,11 +208,16 @@ RULES = Rules(
     ),
 )
 
+_RANKING = without_ranges(
+    "ranks layers by what they lose", "give the calibration table as QUANT, and this as --qtable"
+)
 ENCODINGS = ToolchainEncodings(
     formats=(
         Format("cali_table", "TPU-MLIR calibration table", is_cali_table, read_cali_table),
         Format("qtable", "TPU-MLIR quantization table", is_qtable, read_qtable),
         Format("tpu-mlir", "TPU-MLIR lowered text", is_lowered, read_lowered),
+        Format("tpu-mlir-search", "TPU-MLIR search log", is_log, _RANKING),
+        Format("tpu-mlir-loss", "TPU-MLIR loss table", is_loss_table, _RANKING),
     ),
     writers=tuple(writers()),
     rules=RULES,

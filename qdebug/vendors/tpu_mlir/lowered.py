@@ -18,7 +18,8 @@ _LOCATION = re.compile(r'^(#loc\d+) = loc\((?:"((?:[^"\\]|\\.)*)"|fused\[(.*)\])
 _OPERATION = re.compile(
     r'^\s*(%\S+) = "(tp[up]|top)\.(\w+)"\((.*?)\)(.*) -> (.*?)(?: loc\((#loc\d+)\))?\s*$'
 )
-QUANTIZED = re.compile(r"!quant\.uniform<([iu])(\d+):f32, ([0-9.eE+-]+)(?::(-?\d+))?>")
+QUANTIZED = re.compile(r"!quant\.uniform<([iu])(\d+):b?f\d+, ([0-9.eE+-]+)(?::(-?\d+))?>")
+_REAL = re.compile(r"x(?:!quant\.calibrated<)?(b?f16)(?:<[^<>]*>>)?>$")
 _TENSOR = re.compile(r"tensor<[^<>]*?(?:<[^<>]*(?:<[^<>]*>[^<>]*)*>)?[^<>]*>")
 _HALF = {"f16": "float16", "bf16": "bfloat16"}
 
@@ -97,44 +98,48 @@ def _places(text: str) -> dict[str, tuple[str, ...]]:
 def read_lowered(source: Source, beside: Beside) -> Encodings:
     """Read the encodings of a lowered text."""
     del beside
-    entries: dict[str, Entry] = {}
-    inputs: dict[str, str] = {}
+    entries: dict[tuple[str, str], Entry] = {}
+    reals: dict[str, str] = {}
+    """Name of an input, or of what is computed in float, by its value in the text."""
     requantized = 0
     for item in operations(source.text or ""):
+        kind = item.types[0] if item.types else ""
         if item.dialect == "top" and item.op == "Input":
-            inputs[item.result] = item.names[0]
+            reals[item.result] = item.names[0]
         elif item.op == "Cast":
-            name = inputs.get(item.operands[0])
+            name = reals.get(item.operands[0])
             if name is not None:
-                _take(entries, name, item.types[0] if item.types else "", item.line)
+                _take(entries, name, kind, item.line)
             else:
-                requantized += "quant.uniform" in item.text and bool(
-                    QUANTIZED.search(item.types[0])
-                )
+                requantized += "quant.uniform" in item.text and bool(QUANTIZED.search(kind))
         elif item.dialect == "tpu" and _is_copy(item, entries):
             requantized += 1
         elif item.dialect == "tpu":
-            for name, kind in zip(item.names, item.types, strict=False):
-                _take(entries, name, kind, item.line)
+            for name, found in zip(item.names, item.types, strict=False):
+                _take(entries, name, found, item.line)
+            if _REAL.search(kind):
+                reals[item.result] = item.names[0]
     notes = (f"{requantized} tensors are coded again on the way; this is not simulated",)
     return Encodings(source.checked(list(entries.values())), notes=notes if requantized else ())
 
 
-def _is_copy(item: Operation, entries: Mapping[str, Entry]) -> bool:
+def _is_copy(item: Operation, entries: Mapping[tuple[str, str], Entry]) -> bool:
     """Whether a result is another one with a new scale for one reader: ``PRODUCER_to_READER``."""
     source, marker, _ = item.names[0].partition("_to_")
-    return bool(marker) and source in entries
+    return bool(marker) and ("tensor", source) in entries
 
 
-def _take(entries: dict[str, Entry], name: str, kind: str, line: int) -> None:
+def _take(entries: dict[tuple[str, str], Entry], name: str, kind: str, line: int) -> None:
+    """Note how a tensor is held: in codes, or in float by the node that makes it."""
     found = QUANTIZED.search(kind)
     if found is not None:
         sign, bits, scale, zero = found.groups()
         dtype = f"{'u' if sign == 'u' else ''}int{bits}"
         encoding = Encoding.linear(dtype, float(scale), int(zero or 0))
         if bits in ("8", "16"):
-            entries.setdefault(name, Entry(name, encoding, line=line))
+            entries.setdefault(("tensor", name), Entry(name, encoding, line=line))
         return
-    half = re.search(r"x(b?f16)>$", kind)
+    half = _REAL.search(kind)
     if half is not None:
-        entries.setdefault(name, Entry(name, Encoding(_HALF[half[1]]), "node", line=line))
+        entry = Entry(name, Encoding(_HALF[half[1]]), "node", line=line)
+        entries.setdefault(("node", name), entry)

@@ -128,6 +128,33 @@ def test_a_product_before_an_activation_or_a_sum_has_no_codes_of_its_own(tmp_pat
     }
 
 
+def test_a_float16_sum_is_computed_apart_from_its_product(tmp_path: Path) -> None:
+    """As RKNN-Toolkit2 2.5.0 computes it: held against its simulator (benchmarks.vendors)."""
+    net = NetBuilder(0)
+    x = net.conv(net.input("images", [1, 4, 8, 8]), 4, 4)
+    product = net.conv(x, 4, 4)
+    total = net.op("Add", product, x)
+    path = tmp_path / "float.onnx"
+    path.write_bytes(net.model(total).SerializeToString())
+    table = tmp_path / "m.quantization.cfg"
+    table.write_text(cfg(x, product, total, custom=f"\n    {total}: float16\n"))
+    made = load_quant(QuantRequest(table), load_graph(path))
+    assert made.info is not None
+    assert made.info.unplaced == ()
+
+
+def test_what_rknn_makes_itself_has_its_reason(graph: Graph, tmp_path: Path) -> None:
+    path = tmp_path / "m.quantization.cfg"
+    path.write_text(cfg("images", "t2", "t4", "pool_2conv0", "w1_dup3", "gone"))
+    info = load_quant(QuantRequest(path), graph).info
+    assert info is not None
+    assert {item.name: item.reason for item in info.unplaced} == {
+        "pool_2conv0": "RKNN computes a global average with Convs of its own",
+        "w1_dup3": "RKNN copies a constant for each of its readers",
+        "gone": "no tensor has that name",
+    }
+
+
 def written(text: str, *layers: FloatLayer) -> tuple[str, tuple[str, ...]]:
     change = Change(Encodings(()), layers, keep=layers, base=source(text))
     made = write_cfg(change)

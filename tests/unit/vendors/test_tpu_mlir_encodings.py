@@ -162,6 +162,23 @@ def test_the_lowered_text_says_what_runs(graph: Graph) -> None:
     assert found["b_Split"].kind == "node"
 
 
+def test_a_layer_in_float_hands_codes_to_the_next_one(graph: Graph) -> None:
+    """As TPU-MLIR 1.30.2 lowers a layer that a quantization table keeps in F16."""
+    real = "tensor<1x8x16x16x!quant.calibrated<f16<-4.0:4.0>>>"
+    text = LOWERED.replace(
+        "  }\n}",
+        f'    %8 = "tpu.Conv2D"(%6) {{a = 1}} : (tensor<1xf16>) -> {real} loc(#loc6)\n'
+        f'    %9 = "tpu.Cast"(%8) {{b = true}} : ({real}) -> '
+        "tensor<1x8x16x16x!quant.uniform<i8:f16, 0.03125>> loc(#loc7)\n  }\n}",
+    )
+    text += '#loc6 = loc("t9_Conv")\n#loc7 = loc("t9_Convx_si8")\n'
+    entries = read_lowered(source(text, "net_tpu.mlir"), Beside(graph)).entries
+    assert {(e.kind, e.encoding.dtype) for e in entries if e.name == "t9_Conv"} == {
+        ("node", "float16"),
+        ("tensor", "int8"),
+    }
+
+
 def test_layers_are_replayed_in_integers() -> None:
     known = steps(source(LOWERED))
     conv, add = known["t2_Relu"], known["t3_Add"]
