@@ -174,6 +174,8 @@ class _Twin:
         constants = [t for t in kept.graph.initializer if t.name in read]
         del kept.graph.initializer[:]
         kept.graph.initializer.extend([*constants, *self.new.values()])
+        if any(node.domain == opsets.MICROSOFT for node in self.nodes):
+            opsets.with_own(kept)
         kept_inputs = [i for i in kept.graph.input if i.name not in self.graph.initializers]
         del kept.graph.input[:]
         kept.graph.input.extend(kept_inputs)
@@ -195,15 +197,28 @@ class _Twin:
                 self._quantize(tensor, raw[slot])
 
     def _replaces_output(self, tensor: str) -> bool:
-        """Whether the quantized value takes the name: it is an output of the model."""
-        return tensor in self.graph.outputs and any(not e.readers for e in self.tensors[tensor])
+        """Whether the quantized value takes the name: it is an output of the model, in codes."""
+        in_codes = tensor in self.graph.outputs and not self._is_made_in_float(tensor)
+        return in_codes and any(not e.readers for e in self.tensors[tensor])
+
+    def _is_made_in_float(self, tensor: str) -> bool:
+        maker = self.graph.producer.get(tensor)
+        return maker is not None and maker.label in self.float_nodes
+
+    def _is_read_in_codes(self, tensor: str) -> bool:
+        """Whether anything takes codes of a tensor: float nodes hand real numbers on."""
+        if not self._is_made_in_float(tensor):
+            return True
+        return any(n.label not in self.float_nodes for n in self.graph.readers.get(tensor, ()))
 
     def _read(self, tensor: str, label: str) -> str:
         """What a node reads in the place of a tensor."""
         return self.read_as.get((tensor, label)) or self.read_as.get((tensor, ""), tensor)
 
     def _quantize(self, tensor: str, raw: str) -> None:
-        """Add Q and DQ behind a tensor, for each of its entries."""
+        """Add Q and DQ behind a tensor, for each of its entries, where anything reads codes."""
+        if tensor in self.tensors and not self._is_read_in_codes(tensor):
+            return
         for number, entry in enumerate(self.tensors.get(tensor, ())):
             stem = f"{tensor}_{number}" if number else tensor
             whole = self._replaces_output(tensor) and not entry.readers
@@ -225,19 +240,21 @@ class _Twin:
 
     def _pair(self, source: str, stem: str, out: str, encoding: Encoding) -> None:
         quantizer = encoding.quantizer(_channel_axis(self.graph, source))
-        axis = {} if quantizer.axis is None else {"axis": quantizer.axis}
+        axis: dict[str, Any] = {} if quantizer.axis is None else {"axis": quantizer.axis}
         if quantizer.block_size:
             axis["block_size"] = quantizer.block_size
         scale = self._constant(f"{stem}_scale", quantizer.scale)
         zero = self._constant(f"{stem}_zero_point", _typed(quantizer.zero_point, encoding.dtype))
         codes = stem + QUANTIZED
         source = self._narrowed(source, stem, encoding)
+        domain = opsets.domain_of(encoding.dtype, self.graph.opset, self.domain)
+        axis["domain"] = domain
         self._emit("QuantizeLinear", [source, scale, zero], codes, f"{stem}_QuantizeLinear", **axis)
         if encoding.dequantize_scale is not None:
             scale = self._constant(f"{stem}_dequantize_scale", encoding.dequantize_scale)
             one = np.zeros((), np.int64)
             zero = self._constant(f"{stem}_dequantize_zero_point", _typed(one, encoding.dtype))
-            axis = {}
+            axis = {"domain": domain}
         self._emit(
             "DequantizeLinear", [codes, scale, zero], out, f"{stem}_DequantizeLinear", **axis
         )
@@ -309,7 +326,8 @@ class _Twin:
         quantizer = coded.encoding.quantizer()
         scale = self._constant(f"{stem}_scale", quantizer.scale)
         zero = self._constant(f"{stem}_zero_point", _typed(quantizer.zero_point, quantizer.dtype))
-        axis = {} if quantizer.axis is None else {"axis": quantizer.axis}
+        axis: dict[str, Any] = {} if quantizer.axis is None else {"axis": quantizer.axis}
+        axis["domain"] = opsets.domain_of(quantizer.dtype, self.graph.opset, self.domain)
         if quantizer.block_size:
             axis["block_size"] = quantizer.block_size
         out = stem + DEQUANTIZED
@@ -358,4 +376,14 @@ def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model with the shapes that onnx can infer; as it is where it is too large for that."""
     if model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF:
         return model
-    return onnx.shape_inference.infer_shapes(model)
+    if all(node.domain != opsets.MICROSOFT for node in model.graph.node):
+        return onnx.shape_inference.infer_shapes(model)
+    types = infer_types(Graph(model, Path("twin"), ""))
+    outputs = {item.name for item in model.graph.output}
+    made = [name for node in model.graph.node for name in node.output if name not in outputs]
+    model.graph.value_info.extend(
+        helper.make_tensor_value_info(name, types[name].elem_type, types[name].shape)
+        for name in made
+        if name in types and types[name].elem_type
+    )
+    return model

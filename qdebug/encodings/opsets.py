@@ -12,6 +12,7 @@ from qdebug.encodings.model import Encoding
 MICROSOFT = "com.microsoft"
 """Domain of ONNX Runtime's operators: its QuantizeLinear holds 16 bits and axes under any opset."""
 _AXIS_OPSET, _WIDE_OPSET = 13, 21
+_WIDE = ("int16", "uint16")
 _OPSETS_OF_IR = {13: 7, 21: 10}
 """The IR version that came with an opset, which ONNX Runtime asks for."""
 _LARGEST = 1 << 30
@@ -19,13 +20,28 @@ _LARGEST = 1 << 30
 
 
 def needed_opset(encodings: Iterable[Encoding]) -> int:
-    """The first opset whose QuantizeLinear holds all of these."""
+    """The first opset whose QuantizeLinear holds all of these but 16 bits.
+
+    Those are ONNX Runtime's own, as its quantizer has them: under opset 21 ONNX Runtime 1.32 cannot
+    optimize some graphs of 8 and 16 bits.
+    """
     needed = _AXIS_OPSET
     for encoding in encodings:
-        eight = encoding.dtype in ("int8", "uint8", "int32")
-        if encoding.is_linear and (not eight or encoding.block_size):
+        plain = encoding.dtype in ("int8", "uint8", "int32", *_WIDE)
+        if encoding.is_linear and (not plain or encoding.block_size):
             needed = _WIDE_OPSET
     return needed
+
+
+def domain_of(dtype: str, opset: int, domain: str) -> str:
+    """The domain whose operators hold a type of codes.
+
+    Args:
+        dtype: of the codes.
+        opset: of the model.
+        domain: that holds the model's other types.
+    """
+    return MICROSOFT if dtype in _WIDE and opset < _WIDE_OPSET else domain
 
 
 def opset_of(model: onnx.ModelProto) -> int:
@@ -44,10 +60,15 @@ def raised(model: onnx.ModelProto, opset: int) -> tuple[onnx.ModelProto, str]:
         return model, ""
     converted = _converted(model, opset)
     if converted is None:
-        if all(entry.domain != MICROSOFT for entry in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+        with_own(model)
         return model, MICROSOFT
     return converted, ""
+
+
+def with_own(model: onnx.ModelProto) -> None:
+    """Let a model use ONNX Runtime's own operators."""
+    if all(entry.domain != MICROSOFT for entry in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
 
 
 def _converted(model: onnx.ModelProto, opset: int) -> onnx.ModelProto | None:

@@ -81,13 +81,28 @@ def test_only_the_named_readers_read_the_quantized_value() -> None:
     assert reads["Abs"] == relu
 
 
-@pytest.mark.parametrize("dtype", ["int16", "uint16", "int4"])
-def test_wide_and_narrow_types_raise_the_opset(dtype: str) -> None:
-    high = 7 if dtype == "int4" else 32767
-    made = apply_encodings(float_model(), Encodings((entry("t2", dtype, 4 / high),)))
+def test_narrow_types_raise_the_opset() -> None:
+    made = apply_encodings(float_model(), Encodings((entry("t2", "int4", 4 / 7),)))
     assert made.model.opset_import[0].version >= 21
     onnx.checker.check_model(made.model, full_check=True)
     assert np.isfinite(run_model(made.model, feed())[0]).all()
+
+
+@pytest.mark.parametrize("dtype", ["int16", "uint16"])
+def test_wide_types_take_onnx_runtimes_own_operators(dtype: str) -> None:
+    """As its quantizer has them; what has 8 bits does not, and shapes are known behind both."""
+    given = Encodings((entry("t2", dtype, 4 / 32767), entry("t4")))
+    made = apply_encodings(float_model(), given).model
+    domains = {
+        n.output[0].split("_")[0]: n.domain for n in made.graph.node if "Linear" in n.op_type
+    }
+    assert domains == {"t2": "com.microsoft", "t4": ""}
+    assert made.opset_import[0].version == 13
+    onnx.checker.check_model(made, full_check=True)
+    assert {"t2_DequantizeLinear_Output", "t3", "t6"} <= {
+        item.name for item in made.graph.value_info
+    }
+    assert np.isfinite(run_model(made, feed())[0]).all()
 
 
 def test_a_model_that_cannot_be_converted_takes_onnx_runtimes_own_operators(
@@ -203,3 +218,17 @@ def test_a_normalization_goes_into_the_weights_where_the_toolchain_does_that() -
     made = apply_encodings(model, Encodings((entry("x"), entry(out, scale=0.05))), rules)
     assert "BatchNormalization" not in ops(made.model)
     assert made.placed == 2
+
+
+def test_what_a_float_node_makes_stays_real_for_whoever_takes_no_codes() -> None:
+    """An output of a layer in float is not coded; a reader in codes still gets them."""
+    kept = Entry("fc", Encoding("float16"), "node")
+    made = apply_encodings(float_model(), Encodings((entry("t4"), entry("scores"), kept)))
+    producer = {out: n.op_type for n in made.model.graph.node for out in n.output}
+    assert producer["scores"] == "Gemm"
+    coded = apply_encodings(float_model(), Encodings((entry("t4"), entry("scores"))))
+    producer = {out: n.op_type for n in coded.model.graph.node for out in n.output}
+    assert producer["scores"] == "DequantizeLinear"
+    inner = Entry("relu2", Encoding("float16"), "node")
+    made = apply_encodings(float_model(), Encodings((entry("t4"), inner)))
+    assert "t4_DequantizeLinear_Output" in {n for node in made.model.graph.node for n in node.input}
