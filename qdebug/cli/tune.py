@@ -80,7 +80,10 @@ def is_model(name: str) -> bool:
     """Whether the first INPUT is the quantized twin, or a toolchain's file that stands for it."""
     from qdebug.preprocess.decode import IMAGE_SUFFIXES
     from qdebug.preprocess.tensor_files import TENSOR_SUFFIXES
+    from qdebug.vendors.quant_files import is_table
 
     suffix = Path(name).suffix.lower()
-    is_input = suffix in IMAGE_SUFFIXES | TENSOR_SUFFIXES | {".txt"}
+    if suffix == ".txt":
+        return is_table(Path(name))
+    is_input = suffix in IMAGE_SUFFIXES | TENSOR_SUFFIXES
     return suffix == ".onnx" or (Path(name).is_file() and not is_input)

@@ -1,4 +1,4 @@
-"""Cutting both models off at the same place, where one of them has an end that nothing here runs."""
+"""Cutting both models off at the same place, where one has an end that nothing here runs."""
 
 from __future__ import annotations
 
@@ -102,4 +102,3 @@ def _counterparts(graph: Graph, other: Graph) -> dict[str, str]:
         for name in graph.outputs
         if name in found or name in other.producer
     }
-

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from qdebug.errors import UsageError
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.operators import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qdebug.graph.pairing import pair_graphs
 from qdebug.options import ExportOptions, takes
 from qdebug.run.atomic import write_whole
 from qdebug.run.model import Layer, QuantInfo, Run
@@ -166,6 +167,14 @@ def _encoding(quant: QuantInfo) -> Encoding:
     )
 
 
+def _alike(float_graph: Graph | None, graph: Graph) -> dict[str, str]:
+    """Tensors of the toolchain's graph by those of the float model, found by structure."""
+    if float_graph is None:
+        return {}
+    pairs = pair_graphs(float_graph, graph).pairs
+    return {pair.float_tensor: pair.raw for pair in pairs}
+
+
 def _named(change: Change, options: ExportOptions, part: ToolchainEncodings) -> Change:
     """The change in the names of the toolchain's own graph, or with its file to be changed."""
     if options.names is None:
@@ -175,24 +184,28 @@ def _named(change: Change, options: ExportOptions, part: ToolchainEncodings) -> 
     if graph is None:
         return replace(change, base=Source.read(path))
     names = Names(graph, part.rules)
+    alike = _alike(change.float_graph, graph)
 
     def found(layer: FloatLayer) -> FloatLayer | None:
         place = names.find(layer.tensor) or names.find(layer.node)
-        node = graph.producer.get(place[0]) if place else None
-        return FloatLayer(node.label, node.op, place[0]) if node and place else None
+        tensor = place[0] if place else alike.get(layer.tensor)
+        node = graph.producer.get(tensor) if tensor else None
+        return FloatLayer(node.label, node.op, tensor) if node and tensor else None
 
     by_tensor = {layer.tensor: found(layer) for layer in change.layers}
     missing = [layer.node for layer in change.keep if by_tensor.get(layer.tensor) is None]
     if missing:
         raise UsageError(
             f"{path.name} has no node or tensor for {missing[0]!r}",
-            "give the graph that the toolchain made of this float model",
+            "give the graph that the toolchain made of this float model; with --float FLOAT, what "
+            "was renamed is found by structure",
         )
     keep = [by_tensor[layer.tensor] for layer in change.keep]
     return replace(
         change,
-        encodings=Encodings(tuple(_renamed(change.encodings, names))),
+        encodings=Encodings(tuple(_renamed(change.encodings, names, alike))),
         layers=_layers(graph),
+        float_graph=graph,
         keep=tuple(layer for layer in keep if layer is not None),
         ranges=tuple(
             replace(item, layer=layer)
@@ -202,8 +215,9 @@ def _named(change: Change, options: ExportOptions, part: ToolchainEncodings) -> 
     )
 
 
-def _renamed(encodings: Encodings, names: Names) -> Iterator[Entry]:
+def _renamed(encodings: Encodings, names: Names, alike: Mapping[str, str]) -> Iterator[Entry]:
     for entry in encodings.entries:
         place = names.find(entry.name)
-        if place is not None:
-            yield replace(entry, name=place[0])
+        name = place[0] if place is not None else alike.get(entry.name)
+        if name is not None:
+            yield replace(entry, name=name)

@@ -129,7 +129,11 @@ class _Evaluation:
         options = self.options
         side, _ = load_sides(
             CompareOptions(
-                self.run_paths[0], self.run_paths[0], inputs=(), preprocess=options.preprocess
+                self.run_paths[0],
+                self.run_paths[0],
+                inputs=(),
+                preprocess=options.preprocess,
+                outputs=options.outputs,
             )
         )
         if not side.preprocess.spec:
@@ -146,6 +150,10 @@ class _Evaluation:
             side.preprocess.spec,
             str(options.quant_preprocess) if options.quant_preprocess is not None else None,
             SessionSettings(threads=threads, provider=options.provider),
+            options.quant_format,
+            _absolute(options.qtable),
+            _absolute(options.names),
+            options.outputs,
         )
 
     def _answers(self, models: Models) -> list[tuple[Any, ...]]:
@@ -204,3 +212,7 @@ def _bare(picture: LabelledPicture) -> LabelledPicture:
     """A picture without its boxes, which no model needs to answer."""
     truth = 0 if isinstance(picture.truth, BoxTruth) else picture.truth
     return dataclasses.replace(picture, truth=truth)
+
+
+def _absolute(path: str | Path | None) -> Path | None:
+    return Path(path).absolute() if path is not None else None

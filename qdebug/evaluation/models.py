@@ -22,6 +22,7 @@ from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.preprocess.samples import Contract, RawFormat
 from qdebug.preprocess.samples import Side as SideName
+from qdebug.vendors.quant_files import is_onnx
 
 Outputs = dict[str, Any]
 
@@ -38,6 +39,10 @@ class ModelsRequest:
         preprocess: what ``-p`` says, None for what the first model implies.
         quant_preprocess: the same for the other models.
         settings: how sessions run.
+        quant_format: format of models that are a toolchain's file; None to recognize it.
+        qtable: a second table beside such a model.
+        names: the toolchain's own float graph for such a model.
+        outputs: how far the models are taken, as ``--outputs`` has it.
     """
 
     models: tuple[Path, ...]
@@ -47,6 +52,10 @@ class ModelsRequest:
     preprocess: Any
     quant_preprocess: Any
     settings: SessionSettings
+    quant_format: str | None = None
+    qtable: Path | None = None
+    names: Path | None = None
+    outputs: str | None = None
 
 
 class Models:
@@ -61,7 +70,7 @@ class Models:
     """
 
     def __init__(self, request: ModelsRequest) -> None:
-        self._request = request
+        self.request = request
         self.sides = _sides(request)
         self._sessions = [
             Session(side.graph.whole, side.graph, request.settings.deployed) for side in self.sides
@@ -82,11 +91,11 @@ class Models:
         return self.head
 
     def _recognize(self) -> tuple[Task, int | None]:
-        _, outputs = self._outputs(0, self._request.first)
+        _, outputs = self._outputs(0, self.request.first)
         graph = self.sides[0].graph
         size = next((item.size for item in self.sides[0].contract.inputs if item.size), None)
         facts = OutputFacts(outputs, size, dict(graph.metadata), prior_constants(graph))
-        task = choose_task(self._request.task, facts)
+        task = choose_task(self.request.task, facts)
         assert task is not None
         assert task.read is not None
         count = _CLASSES.get(task.kind)
@@ -114,7 +123,7 @@ class Models:
                 f"it needs {', '.join(self.task.reads)}",
             )
         read = self.task.read(outputs)
-        return _ANSWERS[self.task.kind](self._request.decoding, sample, picture, read)
+        return _ANSWERS[self.task.kind](self.request.decoding, sample, picture, read)
 
 
 def _sides(request: ModelsRequest) -> list[Side]:
@@ -125,14 +134,23 @@ def _sides(request: ModelsRequest) -> list[Side]:
         inputs=(),
         preprocess=request.preprocess,
         quant_preprocess=request.quant_preprocess,
+        outputs=request.outputs,
     )
-    pairs = [load_sides(load(model)) for model in request.models]
+    beside: dict[str, Any] = {
+        "quant_format": request.quant_format,
+        "qtable": request.qtable,
+        "names": request.names,
+    }
+    pairs = [
+        load_sides(load(model) if is_onnx(model) else load(model, **beside))
+        for model in request.models
+    ]
     return [pairs[0][0], *(pair[1] for pair in pairs[1:])]
 
 
 def model_files(models: Models) -> list[Path]:
-    """The files of all models, those of their external data included."""
-    found = []
+    """The files of all models, those of their external data and tables beside them included."""
+    found = [path for path in (models.request.qtable, models.request.names) if path is not None]
     for side in models.sides:
         graph = side.graph
         external = {

@@ -15,6 +15,8 @@ import numpy as np
 from qdebug.datasets import Dataset
 from qdebug.datasets.files import listed, read_json, read_text
 from qdebug.errors import InputError
+from qdebug.preprocess.decode import IMAGE_SUFFIXES
+from qdebug.vendors.quant_files import is_table
 from qdebug.vocabulary.numbers import plural
 
 SUFFIXES = (".json", ".csv", ".txt", ".tsv")
@@ -24,15 +26,24 @@ _RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 def are_predictions(path: Path) -> bool:
     """Whether a MODEL is a file of predictions, or a folder that holds one.
 
-    JSON and text may also say how a toolchain quantizes: only what has the form of predictions is
-    taken for them.
+    JSON and text may also say how a toolchain quantizes, which is a model: only what has the form
+    of predictions is taken for them.
     """
     if path.is_dir():
         return True
     suffix = path.suffix.lower()
+    if path.is_file() and suffix in SUFFIXES and is_table(path) and not _names_pictures(path):
+        return False
     if suffix == ".json" and path.is_file():
         return _are_results(read_json(path))
     return suffix in SUFFIXES
+
+
+def _names_pictures(path: Path) -> bool:
+    """Whether the first row speaks of a picture: a table of name and number may be either."""
+    first = next((line for line in read_text(path).splitlines() if line.strip()), "")
+    words = first.replace(",", " ").split()
+    return bool(words) and Path(words[0].strip('"')).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _are_results(value: Any) -> bool:

@@ -77,7 +77,12 @@ def _unpacked(request: ModelsRequest, contents: Mapping[Path, bytes]) -> ModelsR
         request.first, path=places.get(request.first.path, request.first.path)
     )
     models = tuple(places.get(model, model) for model in request.models)
-    return dataclasses.replace(request, models=models, first=first)
+    beside = {
+        name: places.get(path, path)
+        for name in ("qtable", "names")
+        if (path := getattr(request, name)) is not None
+    }
+    return dataclasses.replace(request, models=models, first=first, **beside)
 
 
 def _answers(models: Models, picture: LabelledPicture, content: bytes | None) -> tuple[Any, ...]:

@@ -16,10 +16,12 @@ from qdebug.options.shared import (
     PYTHON_ONLY,
     VERDICT,
     ConfigOptions,
+    CutOptions,
     InputOptions,
     JsonOptions,
     MachineOptions,
     ProviderOptions,
+    QuantOptions,
     WriteOptions,
 )
 
@@ -35,8 +37,9 @@ class EvaluateOptions(WriteOptions):
 
     models: Sequence[str | Path] | str | Path = field(
         metadata=entry(
-            "ONNX models, the float one first, or predictions of another program (COCO results "
-            "JSON, a class a file as CSV, or the folder of one)",
+            "ONNX models, the float one first, files in which a toolchain says how it quantizes, "
+            "or predictions of another program (COCO results JSON, a class a file as CSV, or the "
+            "folder of one)",
             kind=values.text("MODEL"),
             many=True,
         )
@@ -70,6 +73,20 @@ class EvaluateOptions(WriteOptions):
         "--images",
         kind=values.text("DIR"),
         group=INPUT,
+    )
+    quant_format: str | None = like(
+        QuantOptions, "quant_format", "format of a MODEL that is a toolchain's file"
+    )
+    qtable: str | Path | None = like(
+        QuantOptions, "qtable", "the toolchain's second table, for a MODEL that is its file"
+    )
+    names: str | Path | None = like(
+        QuantOptions, "names", "the toolchain's own optimized float graph, for such a MODEL"
+    )
+    outputs: str | None = like(
+        CutOptions,
+        "outputs",
+        "tensors or nodes of the first model, separated by commas, to take all models up to",
     )
     limit: int | None = like(InputOptions, "limit", "use the first N pictures only")
     skip_broken: bool = option(

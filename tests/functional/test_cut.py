@@ -10,6 +10,7 @@ import pytest
 from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
 from tests.support import graphs
+from tests.support.nets import NetBuilder
 from tests.unit.graph.test_cut import with_end
 from tests.unit.vendors.test_tpu_mlir_encodings import TABLE
 
@@ -39,6 +40,7 @@ def test_both_are_compared_up_to_it(
     result = cli("compare", float_model, quant_model, *PHOTO)
     assert result.code == 0, result.err
     assert "cut off at scores, since ONNX Runtime has no DetectionOutput" in result.out
+    assert "(up to scores: what is behind was cut off)" in " ".join(result.out.split())
     run = load_run("r.qdrun")
     assert [output.name for output in run.outputs] == ["scores"]
     assert run.outputs[0].accumulated is not None
@@ -72,14 +74,19 @@ def test_outputs_can_be_named(ended: Path, cli: Cli) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "quant_model", "told"),
     [
-        ("nothing", "--outputs: float.onnx computes no tensor 'nothing'"),
-        ("t1", "no tensor of quant.onnx stands for 't1'"),
+        ("nothing", "quant.onnx", "--outputs: float.onnx computes no tensor 'nothing'"),
+        ("t4", "other.onnx", "no tensor of other.onnx stands for 't4'"),
     ],
 )
-def test_what_is_no_place_to_cut_is_refused(given: str, told: str, ended: Path, cli: Cli) -> None:
-    result = cli("compare", "float.onnx", "quant.onnx", *PHOTO, "--outputs", given)
+def test_what_is_no_place_to_cut_is_refused(
+    given: str, quant_model: str, told: str, ended: Path, cli: Cli
+) -> None:
+    net = NetBuilder(0)
+    other = net.model(net.op("Neg", net.input("pixels", [1, 3, 16, 16])))
+    onnx.save(other, str(ended / "other.onnx"))
+    result = cli("compare", "float.onnx", quant_model, *PHOTO, "--outputs", given)
     assert result.code == 2
     assert told in result.err
     assert "Traceback" not in result.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import onnx
@@ -122,11 +123,42 @@ def test_the_fixes_of_a_run_are_written(here: Path, cli: Cli) -> None:
     assert not Path("info.yaml").exists()
 
 
+def _edited(old: str, new: str) -> str:
+    """The table with something else in one place."""
+    assert old in TABLE
+    return TABLE.replace(old, new, 1)
+
+
 BAD = {
     "nothing": ("some words\n", "is neither an ONNX model nor a table of a known toolchain"),
     "cut off": ('{"version": "2.0.0", "encod', "line 1: it is no JSON"),
     "other model": (TABLE.replace("\nt", "\nv").replace("images", "z"), "'z' is not in float.onnx"),
     "bidi": ("# op_name threshold\nt2\u202e_Relu 0 0 0\n", "'t2\\u202e_Relu' is 0"),
+    "zero": (_edited("2.5000000 0.0", "0 0.0"), "line 7: the threshold of 't2_Relu' is 0"),
+    "negative": (_edited("2.5000000 0.0", "-1 0.0"), "line 7: the threshold of 't2_Relu' is -1"),
+    "nan": (_edited("2.5000000 0.0", "nan 0.0"), "line 7: the threshold of 't2_Relu' is nan"),
+    "inf": (_edited("2.5000000 0.0", "inf 0.0"), "line 7: the threshold of 't2_Relu' is inf"),
+    "twice": (_edited("t4_Relu", "t2_Relu"), "line 8: 't2_Relu' has a second entry, as in line 7"),
+    "row cut off": (TABLE[:-20], "line 11: a row has 3 columns"),
+    "edited by hand": (_edited("3.0000000 0.0", "3.0.0 0.0"), "line 8: the threshold of 't4_Relu'"),
+    "weight scale": (
+        '{"version": "2.0.0", "encodings": [{"name": "w1", "output_dtype": "int8", '
+        '"y_scale": [Infinity, 1]}]}',
+        "the scale of 'w1' is inf",
+    ),
+    "pickle": (pickle.dumps({"a": 1}, protocol=0).decode(), "neither an ONNX model nor a table"),
+    "version 1": (
+        "%YAML 1.2\n---\ncustomized_quantize_layers: {}\nquantize_parameters: {}\n",
+        "line 3: it is a cfg of RKNN-Toolkit version 1",
+    ),
+    "yaml bomb": (
+        "quantize_parameters:\n  a: &a [x, x]\n  b: &b [*a, *a]\n  c: [*b, *b]\n",
+        "line 2: it refers to another place of itself",
+    ),
+    "yaml tag": (
+        "quantize_parameters:\n  a: !!python/object/apply:os.system [id]\n",
+        "line 2: it has a tag",
+    ),
 }
 
 
@@ -137,6 +169,14 @@ def test_bad_files_get_one_sentence(text: str, message: str, here: Path, cli: Cl
     assert result.code == 2
     assert message in result.err
     assert result.err.count("\n") == 2
+    assert "Traceback" not in result.err
+
+
+def test_a_pickle_is_never_opened(here: Path, cli: Cli) -> None:
+    (here / "table").write_bytes(pickle.dumps({"configs": {}}))
+    result = cli("compare", "float.onnx", "table", *PHOTO)
+    assert result.code == 2
+    assert "never opened" in result.err
     assert "Traceback" not in result.err
 
 
