@@ -94,9 +94,19 @@ def _sentence(run: Run) -> str:
     told = _effect(run)
     if run.preprocess.float.doubts:
         told += " (the pipeline was inferred, and is doubtful in part)"
+    told += _up_to(run)
     if not input_failed(run):
         return told
     return f"Input fault: {_small(told)}"
+
+
+def _up_to(run: Run) -> str:
+    """How far the models were compared, where something was cut off."""
+    cut = run.models.float.cut or run.models.quant.cut
+    if cut is None:
+        return ""
+    more = f" and {len(cut.outputs) - 1} more" if len(cut.outputs) > 1 else ""
+    return f" (up to {cut.outputs[0]}{more}: what is behind was cut off)"
 
 
 def _effect(run: Run) -> str:

@@ -80,7 +80,7 @@ def test_an_operator_that_most_layers_need_is_refused() -> None:
     model = graphs.float_model()
     relu = next(node for node in model.graph.node if node.name == "relu1")
     relu.op_type = "VendorSwish"
-    with pytest.raises(ModelError, match="VendorSwish.*before it lie 1 of 3 layers") as caught:
+    with pytest.raises(ModelError, match=r"VendorSwish.*before it lie 1 of 3 layers") as caught:
         cut.before_foreign(graph_of(model))
     assert "--outputs" in str(caught.value.hint)
     made = cut.at(graph_of(model), ["t1"])
