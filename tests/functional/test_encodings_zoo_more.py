@@ -40,7 +40,7 @@ FILES = {
     "ncnn/yolov5n/yolov5n.aciq.table": (120, 120),
     "rknn/mobilenetv2/mobilenetv2.quantization.cfg": (135, 134),
     "rknn/ppocrv4_det/ppocrv4_det.quantization.cfg": (333, 321),
-    "rknn/yolov5n/yolov5n.quantization.cfg": (210, 204),
+    "rknn/yolov5n/yolov5n.quantization.cfg": (210, 198),
     "esp_ppq/mobilenetv2/mobilenetv2_espppq.json": (137, 135),
 }
 

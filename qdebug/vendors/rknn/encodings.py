@@ -187,7 +187,7 @@ RULES = Rules(
     integer_bias=True,
     suffixes=(
         r"_to_(?:int8|float16)",
-        r"_(?:sw|mm|rs|expand|int8|float16)",
+        r"_(?:mm|rs|expand|int8|float16)",
         r"-rs",
         r"__?\d+",
     ),
@@ -195,7 +195,9 @@ RULES = Rules(
     made={
         r".+_2conv\d+(?:[-_]\w+)*": "RKNN computes a global average with Convs of its own",
         r".+_dup\d+(?:[-_]\w+)*": "RKNN copies a constant for each of its readers",
-        r".+(?:_to_\w+|_expand|_mm|_sw|-rs)": "RKNN makes this tensor when it rewrites the graph",
+        # A Sigmoid behind a Reshape is computed before it, and the Reshape's name is then its own.
+        r".+_sw(?:[-_]\w+)*": "RKNN swaps two operators: it holds what the one behind computes",
+        r".+(?:_to_\w+|_expand|_mm|-rs)": "RKNN makes this tensor when it rewrites the graph",
     },
     rest="stays float, or is a part of what RKNN computes as one layer",
     notes=(

@@ -54,7 +54,7 @@ def _key(layer: FloatLayer, cfg: Cfg) -> str | None:
     """The name of a layer in the cfg: its tensor's, else one that RKNN made of that."""
     if layer.tensor in cfg.parameters:
         return layer.tensor
-    rest = re.compile(re.escape(layer.tensor) + r"(?:[-_](?:rs|sw|mm|int8|expand))+")
+    rest = re.compile(re.escape(layer.tensor) + r"(?:[-_](?:rs|mm|int8|expand))+")
     made = [name for name in cfg.parameters if rest.fullmatch(name)]
     return made[0] if len(made) == 1 else None
 

@@ -145,12 +145,13 @@ def test_a_float16_sum_is_computed_apart_from_its_product(tmp_path: Path) -> Non
 
 def test_what_rknn_makes_itself_has_its_reason(graph: Graph, tmp_path: Path) -> None:
     path = tmp_path / "m.quantization.cfg"
-    path.write_text(cfg("images", "t2", "t4", "pool_2conv0", "w1_dup3", "gone"))
+    path.write_text(cfg("images", "t2", "t4", "t5", "pool_2conv0", "w1_dup3", "t3_sw", "gone"))
     info = load_quant(QuantRequest(path), graph).info
     assert info is not None
     assert {item.name: item.reason for item in info.unplaced} == {
         "pool_2conv0": "RKNN computes a global average with Convs of its own",
         "w1_dup3": "RKNN copies a constant for each of its readers",
+        "t3_sw": "RKNN swaps two operators: it holds what the one behind computes",
         "gone": "no tensor has that name",
     }
 
