@@ -147,6 +147,7 @@ class Entry:
         line: of the file, from 1; None where there is none.
         homeless: why a reader that had to look into the graph found no place for it; empty where
             it found one, or did not look.
+        unused: why the toolchain does not use it, where its files say so; empty otherwise.
     """
 
     name: str
@@ -155,6 +156,7 @@ class Entry:
     readers: tuple[str, ...] = ()
     line: int | None = field(default=None, compare=False)
     homeless: str = field(default="", compare=False)
+    unused: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

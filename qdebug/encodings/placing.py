@@ -196,7 +196,7 @@ def _placed(names: Names, entry: Entry) -> Placement:
     misfit = _misfit(entry, kind.fixed_shape)
     if misfit:
         return Placement(entry, None, reason=misfit)
-    return Placement(entry, tensor, rung)
+    return Placement(entry, tensor, rung, entry.unused)
 
 
 def _misfit(entry: Entry, shape: tuple[int, ...] | None) -> str:

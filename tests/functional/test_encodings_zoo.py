@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from qdebug.encodings import apply_encodings
+from qdebug.encodings import Encoding, apply_encodings
 from qdebug.encodings.aimet import read_aimet, write_aimet
 from qdebug.encodings.matching import encodings_in_float_names
 from qdebug.encodings.source import Source
@@ -122,6 +122,15 @@ def test_the_table_is_what_was_lowered_but_for_a_few(model: str, differing: int,
     both = [(e.encoding, lowered[e.name]) for e in table.entries if e.name in lowered]
     wrong = [a for a, b in both if a.dtype != b.dtype or a.scale != pytest.approx(b.scale, 1e-5)]
     assert len(wrong) == differing
+
+
+def test_the_lowered_text_beside_a_table_is_what_ran(zoo: Path) -> None:
+    graph, text, folder = tpu_mlir(zoo, "ppocrv4_det")
+    table = Source.read(folder / "ppocrv4_det_kl_cali_table")
+    both = read_cali_table(table, Beside(graph, second=text))
+    assert any(note.startswith("8 of 210 entries of the table are replaced") for note in both.notes)
+    (output,) = [e for e in both.entries if e.name.endswith("_Sigmoid") and e.name[:4] == "sigm"]
+    assert output.encoding == Encoding.linear("uint8", 1 / 255)
 
 
 EXACT = {

@@ -54,6 +54,18 @@ def test_every_file_finds_its_places(file: str, zoo: Path) -> None:
     onnx.checker.check_model(made.graph.proto)
 
 
+def test_rknn_s_analysis_says_what_is_fused(zoo: Path) -> None:
+    folder = zoo / "vendor" / "rknn" / "mobilenetv2"
+    request = QuantRequest(
+        folder / "mobilenetv2.quantization.cfg", second=folder / "error_analysis.txt"
+    )
+    info = load_quant(request, load_graph(zoo / "mobilenetv2" / "float.onnx")).info
+    assert info is not None
+    assert (info.entries, info.placed) == (135, 134)
+    fused = [item for item in info.unplaced if "no numbers" in item.reason]
+    assert len(fused) == 35
+
+
 @pytest.mark.parametrize("file", [file for file in FILES if "ncnn" in file or "rknn" in file])
 def test_a_file_that_is_not_changed_is_the_same_bytes(file: str, zoo: Path) -> None:
     source = Source.read(zoo / "vendor" / file)

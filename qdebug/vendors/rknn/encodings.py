@@ -58,7 +58,7 @@ def read(source: Source, beside: Beside) -> Encodings:
 
 def _fused(entry: Entry, analysis: Analysis) -> Entry:
     if entry.kind == "tensor" and entry.name in analysis.fused:
-        return replace(entry, homeless=FUSED)
+        return replace(entry, unused=FUSED)
     return entry
 
 

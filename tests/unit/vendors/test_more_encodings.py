@@ -225,7 +225,7 @@ def test_a_file_without_ranges_is_known_and_refused(name: str, graph: Graph) -> 
 def test_rknn_s_analysis_says_what_is_a_part_of_what(graph: Graph) -> None:
     beside = Beside(graph, second=source(ANALYSIS, "error_analysis.txt"))
     read = read_cfg(source(cfg("t1", "t2")), beside)
-    reasons = {entry.name: entry.homeless for entry in read.entries}
+    reasons = {entry.name: entry.unused for entry in read.entries}
     assert reasons == {
         "t1": "RKNN computes it with the layer behind it: its row in the analysis has no numbers",
         "t2": "",
