@@ -20,7 +20,7 @@ from qdebug.vendors.readers import without_ranges
 from qdebug.vendors.tpu_mlir.logs import is_log, is_loss_table, notes_of
 from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
 from qdebug.vendors.tpu_mlir.merge import merge_linear
-from qdebug.vendors.tpu_mlir.writing import writers
+from qdebug.vendors.tpu_mlir.writing import FUSED, writers
 from qdebug.vocabulary.numbers import plural
 
 _MODES = {"F32": "float32", "F16": "float16", "BF16": "bfloat16"}
@@ -197,7 +197,7 @@ RULES = Rules(
     weights=quantize_weight,
     rounding="away",
     integer_bias=True,
-    fuses=frozenset({"Relu", "Clip"}),
+    fuses=FUSED,
     spelled=spelled,
     suffixes=(r"_[A-Z][A-Za-z0-9]*",),
     rewrite=merge_linear,

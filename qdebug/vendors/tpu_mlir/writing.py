@@ -8,8 +8,15 @@ from dataclasses import replace
 from qdebug.encodings.model import Encoding
 from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
+from qdebug.graph.operators import WEIGHTED
 from qdebug.vendors.encodings import Change, Writer, Written
 
+FUSED = frozenset({"Relu", "Clip"})
+"""Activations that TPU-MLIR computes with what is before them."""
+_UNCHECKED = (
+    "TPU-MLIR names a product after the Relu or Clip behind it, and passes over a row with another "
+    "name: give its calibration table with --names and the float model with --float"
+)
 _HEADING = "# op_name    threshold    min    max"
 
 
@@ -20,8 +27,37 @@ def write_qtable(change: Change) -> Written:
             "nothing is to be kept in float: a quantization table says nothing else",
             "for other ranges, write the calibration table: --as cali_table",
         )
-    rows = [f"{layer.tensor}_{layer.op} F16" for layer in change.keep]
-    return Written(("\n".join(["# op_name   quantize_mode", *rows]) + "\n").encode())
+    names, notes = _table_names(change)
+    if not names:
+        raise UsageError(
+            f"the calibration table has no row for any of the {len(change.keep)} layers",
+            "with --float FLOAT, a product is found by the activation behind it",
+        )
+    rows = [f"{name} F16" for name in names]
+    return Written(("\n".join(["# op_name   quantize_mode", *rows]) + "\n").encode(), notes)
+
+
+def _table_names(change: Change) -> tuple[list[str], tuple[str, ...]]:
+    """The layers in TPU-MLIR's names: as its calibration table has them, where that was given.
+
+    A product is named after the activation that is computed with it.
+    """
+    names = {layer: f"{layer.tensor}_{layer.op}" for layer in change.keep}
+    if change.base is None:
+        products = any(layer.op in WEIGHTED for layer in change.keep)
+        return list(names.values()), (_UNCHECKED,) if products else ()
+    known = {line.split()[0] for _, line in change.base.lines()}
+    for layer, name in names.items():
+        readers = change.float_graph.readers.get(layer.tensor, []) if change.float_graph else []
+        behind = [f"{n.outputs[0]}_{n.op}" for n in readers if n.op in FUSED]
+        if name not in known and len(readers) == 1 and behind and behind[0] in known:
+            names[layer] = behind[0]
+    missing = [name for name in names.values() if name not in known]
+    notes = [
+        f"the table has no row for {name}: it is computed as a part of another layer"
+        for name in missing
+    ]
+    return list(dict.fromkeys(n for n in names.values() if n in known)), tuple(notes)
 
 
 def write_cali_table(change: Change) -> Written:

@@ -240,6 +240,19 @@ def test_the_quantization_table_names_tensors_with_their_operators(graph: Graph)
         write_qtable(change(graph))
 
 
+def test_the_quantization_table_has_the_names_of_the_calibration_table(graph: Graph) -> None:
+    """A Conv is named after the Relu that is computed with it; what has no row is told."""
+    conv, fc = FloatLayer("conv1", "Conv", "t1"), FloatLayer("x", "Add", "gone")
+    asked = Change(Encodings(()), (), (conv, fc), base=source(TABLE), float_graph=graph)
+    written = write_qtable(asked)
+    assert written.content.decode() == "# op_name   quantize_mode\nt2_Relu F16\n"
+    assert [note.split(":")[0] for note in written.notes] == ["the table has no row for gone_Add"]
+    (note,) = write_qtable(Change(Encodings(()), (), (conv,))).notes
+    assert "passes over a row with another name" in note
+    with pytest.raises(UsageError, match="no row for any of the 1 layers"):
+        write_qtable(Change(Encodings(()), (), (fc,), base=source(TABLE)))
+
+
 def test_two_linear_convs_are_one(tmp_path: Path) -> None:
     net = NetBuilder(0)
     x = net.input("x", (1, 3, 4, 4))
