@@ -15,7 +15,7 @@ import pytest
 
 from qdebug.errors import RunError, UsageError
 from qdebug.plugins import load_plugin
-from qdebug.run.model import Evidence, Run, Unpaired, UnpairedSides
+from qdebug.run.model import CutInfo, Evidence, Run, Unpaired, UnpairedSides
 from qdebug.run.redact import ANONYMOUS, KINDS, parse_kinds, redact
 from qdebug.run.store import load_run, run_to_json
 from qdebug.vendors.advice import FloatLayer, keep_in_float
@@ -239,6 +239,16 @@ def test_a_redacted_run_can_be_stored_and_redacted_again(run: Run, tmp_path: Pat
     assert [layer.name for layer in loaded.layers] == [layer.name for layer in made.layers]
     again = redact(loaded, ANONYMOUS, structured=True)
     assert len({layer.name for layer in again.layers}) == len({x.name for x in made.layers})
+
+
+def test_names_of_what_was_cut_off_go_too(run: Run) -> None:
+    cut = CutInfo(("secret_scores",), ("DetectionOutput",), 3, 0, ("secret_info",))
+    model = dataclasses.replace(run.models.float, cut=cut)
+    given = dataclasses.replace(run, models=dataclasses.replace(run.models, float=model))
+    assert "secret_scores" in run_to_json(given)
+    text = run_to_json(redact(given, ("names",)))
+    assert "secret_scores" not in text
+    assert "secret_info" not in text
 
 
 def test_hostile_names_go_too() -> None:
