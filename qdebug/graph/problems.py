@@ -97,8 +97,21 @@ def unsupported_ops(graph: Graph) -> list[UnsupportedOp]:
 def is_known(op: str, domain: str) -> bool:
     """Whether ONNX Runtime has an operator."""
     if domain in ("", "ai.onnx"):
-        return op in _LEGACY_OPS or _is_standard(op)
+        return op in _LEGACY_OPS or _is_standard(op) or op in _own_ops()
     return domain in _RUNTIME_DOMAINS
+
+
+@cache
+def _own_ops() -> frozenset[str]:
+    """ONNX Runtime's own operators in the standard's domain, but for those of TensorRT's plug-ins.
+
+    It knows the latter's shapes and runs them in TensorRT only.
+    """
+    from onnxruntime.capi import onnxruntime_pybind11_state as runtime
+
+    listed = getattr(runtime, "get_all_operator_schema", list)
+    names = (schema.name for schema in listed() if schema.domain in ("", "ai.onnx"))
+    return frozenset(name for name in names if not name.endswith("_TRT"))
 
 
 @cache

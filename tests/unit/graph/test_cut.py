@@ -40,7 +40,13 @@ def with_end(
 
 @pytest.mark.parametrize(
     ("op", "domain"),
-    [("DetectionOutput", ""), ("BatchedNMS_TRT", ""), ("HzDetection", "horizon"), ("Filter", "x")],
+    [
+        ("EfficientNMS_TRT", ""),
+        ("DetectionOutput", ""),
+        ("BatchedNMS_TRT", ""),
+        ("HzDetection", "horizon"),
+        ("Filter", "x"),
+    ],
 )
 def test_a_vendor_s_end_is_cut_off_and_told(op: str, domain: str) -> None:
     model = with_end(graphs.float_model(), op, ["scores", "t4", "im_info"], domain)
@@ -56,6 +62,13 @@ def test_a_vendor_s_end_is_cut_off_and_told(op: str, domain: str) -> None:
 def test_a_graph_without_foreign_operators_is_not_cut() -> None:
     assert cut.before_foreign(graph_of(graphs.float_model())) is None
     assert cut.before_foreign(graph_of(graphs.qdq_model())) is None
+
+
+def test_an_operator_of_onnx_runtime_s_own_is_not_foreign() -> None:
+    model = with_end(graphs.float_model(), "ScaledTanh", ["scores"])
+    assert cut.before_foreign(graph_of(model)) is None
+    model = with_end(graphs.float_model(), "SimplifiedLayerNormalization", ["scores", "b3"])
+    assert cut.before_foreign(graph_of(model)) is None
 
 
 def test_what_computes_sizes_for_the_end_is_no_output() -> None:

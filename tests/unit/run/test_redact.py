@@ -246,7 +246,7 @@ def test_names_of_what_was_cut_off_go_too(run: Run) -> None:
     model = dataclasses.replace(run.models.float, cut=cut)
     given = dataclasses.replace(run, models=dataclasses.replace(run.models, float=model))
     assert "secret_scores" in run_to_json(given)
-    text = run_to_json(redact(given, ("names",)))
+    text = run_to_json(redact(given, parse_kinds("names")))
     assert "secret_scores" not in text
     assert "secret_info" not in text
 
