@@ -22,11 +22,11 @@ from qdebug.graph.model import Graph
 from qdebug.vendors.encodings import Beside
 from qdebug.vendors.horizon import replay as horizon
 from qdebug.vendors.horizon.calibrated import expand
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant_files import QuantRequest, load_quant, read_graph
 from qdebug.vendors.tpu_mlir.encodings import RULES, read_cali_table
 from qdebug.vendors.tpu_mlir.lowered import read_lowered
 from qdebug.vendors.tpu_mlir.replay import Step, replay, steps
-from tests.support.running import run_tensors
+from tests.support.running import direct_sqnr, run_tensors
 
 Array = npt.NDArray[Any]
 Codes = npt.NDArray[np.int64]
@@ -211,6 +211,16 @@ def test_the_calibrated_graph_is_horizon_s_to_the_last_bit(zoo: Path, tmp_path: 
         made = run_tensors(expand(graph.proto, graph.folder), feeds, truth.files)
     assert len(truth.files) == 21
     assert all((made[name] == truth[name]).all() for name in truth.files)
+
+
+def test_ascend_s_deploy_graph_runs(zoo: Path) -> None:
+    """The right formulas leave 8 bits' error; a zero point counted twice would leave nothing."""
+    made = read_graph(zoo / "mobilenetv2" / "thirdparty_ascend_ptq.onnx")
+    stored = np.load(zoo / "vendor/tpu_mlir/mobilenetv2/mobilenetv2_in_f32.npz")
+    feeds = {"input": stored[stored.files[0]]}
+    theirs = run_tensors(made.graph.proto, feeds, ["output"])["output"]
+    wanted = run_tensors(zoo / "mobilenetv2" / "float.onnx", feeds, ["output"])["output"]
+    assert direct_sqnr(wanted, theirs) == pytest.approx(21.7, abs=0.3)
 
 
 @pytest.mark.parametrize(("model", "layers"), [("mobilenetv2", 35), ("ppocrv4_det", 25)])
