@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from qdebug.metrics import metric
-from qdebug.run import board_results, dataset_scores, model, tuning
+from qdebug.run import board_results, crops, dataset_scores, model, tuning
 from qdebug.run.model import SCHEMA, ErrorMetrics
 
 PAGE = Path(__file__).with_name("json.md")
@@ -39,13 +39,16 @@ significant digits. Keys are sorted, so that equal runs give equal bytes apart f
 path of the machine is in it.
 
 Beside it in the folder lie `hist.npz` (histograms and channels, see `qdebug.run.arrays`), `thumbs/`
-(pictures) and, with `--keep-tensors`, `tensors/float/NNNN.npy` and `tensors/quant/NNNN.npy`.
+(pictures), `crops.npz` (a few thousand values of the layers that findings name, see
+`qdebug.run.crops`) and, with `--keep-tensors`, `tensors/float/NNNN.npy` and
+`tensors/quant/NNNN.npy`.
 """
 
 
 def page() -> str:
     """The whole page."""
-    sources = map(inspect.getsource, (metric, dataset_scores, board_results, tuning, model))
+    modules = (metric, crops, dataset_scores, board_results, tuning, model)
+    sources = map(inspect.getsource, modules)
     nodes = [node for source in sources for node in ast.parse(source).body]
     classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}
     order = _reachable(classes)

@@ -27,6 +27,7 @@ from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import run_checks
 from qdebug.comparison.board import Board, with_board
+from qdebug.comparison.crops import with_crops
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
@@ -150,6 +151,13 @@ class Comparison:
         context = dataclasses.replace(context, board=on_board)
         findings = run_checks(context)
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
+        layers = with_crops(
+            layers,
+            findings,
+            [info.name for info in self.infos],
+            lambda at: self._recapture(pairing, [samples[at]]),
+            self.writer,
+        )
         context = dataclasses.replace(
             context, joined=join_layers(context.pairing.pairs, capture.stats, layers)
         )
@@ -233,7 +241,7 @@ class Comparison:
 
     def _recapture(self, pairing: Pairing, samples: Sequence[Sample]) -> Recapture:
         def run(positions: Sequence[int], receive: Callable[[int, int, str, Array], None]) -> None:
-            self.progress.stage("keeping the worst layers", len(samples))
+            self.progress.stage("looking at the layers named", len(samples))
             chosen = [pairing.pairs[at] for at in positions]
             settings = dataclasses.replace(self._capture_settings(), local=False)
             first = self._feeds(samples[0])

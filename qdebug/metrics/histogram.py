@@ -19,11 +19,15 @@ class PairHistogram:
 
     The bins are laid over the first values; later values beyond them double the bins' width,
     neighbours merged, as often as needed, so no count is ever lost or moved to a wrong bin.
+
+    Args:
+        low: where the bins begin, if that is known.
+        high: where they end; the same for bins that are laid over the first values.
     """
 
-    def __init__(self) -> None:
-        self.low = 0.0
-        self.width = 0.0
+    def __init__(self, low: float = 0.0, high: float = 0.0) -> None:
+        self.low = low
+        self.width = (high - low) / BINS
         self.float = np.zeros(BINS, np.int64)
         self.quant = np.zeros(BINS, np.int64)
 

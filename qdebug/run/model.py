@@ -20,6 +20,7 @@ from qdebug.metrics.metric import SHOWN
 from qdebug.metrics.metric import ErrorMetrics as ErrorMetrics  # noqa: PLC0414 - part of the model
 from qdebug.run.arrays import RunArrays
 from qdebug.run.board_results import BoardInfo, BoardLayer
+from qdebug.run.crops import Crop
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.decoding import LEFT_OUT
 from qdebug.run.files import MemoryFiles, RunFiles
@@ -341,6 +342,8 @@ class Layer:
     """Whether the run holds this layer's values, in files named by ``tensor_file``."""
     board: BoardLayer | None = field(default=None, metadata={LEFT_OUT: True})
     """The layer on the board; absent where no dump was given."""
+    crop: Crop | None = field(default=None, metadata={LEFT_OUT: True})
+    """Where the few values lie that ``crops.npz`` holds of this layer; absent where it has none."""
 
 
 @dataclass(frozen=True)

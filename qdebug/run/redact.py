@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from qdebug.errors import RunError, UsageError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
+from qdebug.run.crops import CROPS_NPZ
 from qdebug.run.files import RUN_JSON, RunFiles
 from qdebug.run.mentioned import WORD, heads
 from qdebug.run.model import (
@@ -42,7 +43,11 @@ ANONYMOUS: tuple[Kind, ...] = ("names", "paths", "images")
 """What anonymizing takes out."""
 
 REMOVED = "(removed)"
-_HIDDEN_FILES: Mapping[Kind, str] = {"images": "thumbs/", "values": "tensors/"}
+_HIDDEN_FILES: Mapping[Kind, tuple[str, ...]] = {
+    # An early layer looks like the picture that it was computed from.
+    "images": ("thumbs/", CROPS_NPZ),
+    "values": ("tensors/", CROPS_NPZ),
+}
 _HIDDEN_EVIDENCE: Mapping[Kind, str] = {"images": "images", "values": "histogram"}
 _FIXED_FIELDS = frozenset(
     "schema status gate metric direction state role op id slug severity confidence kind "
@@ -345,7 +350,8 @@ def _without_images(run: Run) -> Run:
         dataclasses.replace(sample, thumb=None, thumb_quant=None, thumb_fed=None, source=None)
         for sample in run.samples
     )
-    return dataclasses.replace(run, samples=samples)
+    layers = tuple(dataclasses.replace(layer, crop=None) for layer in run.layers)
+    return dataclasses.replace(run, samples=samples, layers=layers)
 
 
 def _without_values(run: Run) -> Run:
@@ -366,7 +372,7 @@ def _without_statistics(sample: SampleInfo) -> SampleInfo:
 
 
 def _without_range(layer: Layer) -> Layer:
-    return dataclasses.replace(layer, range_float=None, range_quant=None, kept=False)
+    return dataclasses.replace(layer, range_float=None, range_quant=None, kept=False, crop=None)
 
 
 def _without_evidence(finding: Finding, kinds: Collection[Kind]) -> Finding:
@@ -397,7 +403,7 @@ def _without_measured_columns(evidence: Evidence) -> Evidence:
 
 
 def _redacted_files(files: RunFiles, kinds: Collection[Kind]) -> RunFiles:
-    hidden = tuple(_HIDDEN_FILES[kind] for kind in kinds if kind in _HIDDEN_FILES)
+    hidden = tuple(name for kind in kinds for name in _HIDDEN_FILES.get(kind, ()))
     replaced = {}
     if "values" in kinds and HIST_NPZ in files.names():
         stored = RunArrays.read(files)

@@ -16,6 +16,7 @@ from rich.style import Style
 from rich.text import Text
 
 from qdebug.errors import RunError
+from qdebug.reporters.crops import ShownCrop, shown_crop
 from qdebug.run.model import Layer, QuantInfo, Run
 from qdebug.run.store import tensor_file
 from qdebug.tui.context import Look
@@ -48,12 +49,21 @@ class Place:
 
 @dataclass(frozen=True)
 class Plane:
-    """One channel of one sample on both sides, float64 ``[rows, columns]``."""
+    """Rows and columns of one sample on both sides.
+
+    Attributes:
+        place: the value looked at.
+        where: the plane in words.
+        float: float64 ``[rows, columns]``.
+        quant: the same.
+        crop: how a crop is coloured; None for kept tensors, whose plane is a whole channel.
+    """
 
     place: Place
-    channels: int
+    where: str
     float: FloatArray
     quant: FloatArray
+    crop: ShownCrop | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +118,36 @@ def read_plane(run: Run, layer: Layer, place: Place) -> Plane:
     planes = [_as_plane(value) for value in values]
     rows, columns = planes[0].shape
     where = Place(sample, channel, place.y % max(rows, 1), place.x % max(columns, 1), place.scatter)
-    return Plane(where, channels, planes[0], planes[1])
+    name = run.samples[sample].name if sample < len(run.samples) else ""
+    told = f"channel {channel} of {channels}, sample {name}"
+    return Plane(where, told, planes[0], planes[1])
+
+
+def read_crop_plane(run: Run, layer: Layer, place: Place) -> Plane:
+    """The few values that a run keeps of a layer by default.
+
+    Raises:
+        RunError: there are none, or they are damaged.
+    """
+    crop = shown_crop(run, layer)
+    if crop is None:
+        raise RunError(f"the run lacks the kept values of layer {layer.index}")
+    rows, columns = crop.reference.shape
+    where = Place(0, 0, place.y % rows, place.x % columns, place.scatter)
+    return Plane(where, f"a crop: {crop.where}", *crop.folded_values, crop)
+
+
+def read_crop_scatter(run: Run, layer: Layer, bins: int) -> Scatter | None:
+    """Float against quant of the same few values, scaled as the heat maps are.
+
+    Raises:
+        RunError: they are damaged.
+    """
+    crop = shown_crop(run, layer)
+    if crop is None:
+        return None
+    used = int(np.count_nonzero(np.isfinite(crop.reference)))
+    return Scatter(crop.density(bins)[::-1], -1.0, 1.0, used, used)
 
 
 def _as_plane(values: npt.NDArray[Any]) -> FloatArray:
@@ -167,32 +206,43 @@ def _chunks(
             yield np.asarray(f, np.float64), np.asarray(q, np.float64)
 
 
-def plane_lines(
-    plane: Plane, layer: Layer, run: Run, width: int, height: int, look: Look
-) -> list[Text]:
+def plane_lines(plane: Plane, layer: Layer, width: int, height: int, look: Look) -> list[Text]:
     """Heat maps of float, quant and their difference, and the values around the inspector."""
-    difference = np.abs(plane.quant - plane.float)
+    f, q = (
+        (plane.crop.reference, plane.crop.test)
+        if plane.crop is not None
+        else (plane.float, plane.quant)
+    )
+    difference = np.abs(q - f)
     room = max((width - 4) // 3, 8)
     lines_room = max(min(height - 9, room // 2), 4)
-    finite = plane.float[np.isfinite(plane.float)]
+    finite = f[np.isfinite(f)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     largest = float(np.nanmax(difference, initial=0.0))
     parts = []
     for name, values, ends in (
-        ("float", plane.float, (low, high)),
-        ("quant", plane.quant, (low, high)),
+        ("float", f, (low, high)),
+        ("quant", q, (low, high)),
         ("difference", difference, (0.0, largest)),
     ):
-        drawn = picture_lines(colour_map(values, *ends), room, lines_room, look)
+        drawn = picture_lines(_stretched(colour_map(values, *ends)), room, lines_room, look)
         parts.append((name, _with_cursor(drawn, plane)))
-    place = plane.place
-    sample = run.samples[place.sample].name if place.sample < len(run.samples) else ""
-    head = f"channel {place.channel} of {plane.channels}, sample {sample}"
-    glyphs = look.glyphs
-    scale = f"{number(low)} .. {number(high)}, difference up to {number(largest)}"
-    lines = wrap(f"{head}: {scale}", width, glyphs, look.palette.dim)
+    if plane.crop is not None:
+        scale = plane.crop.scale
+    else:
+        scale = f"{number(low)} .. {number(high)}, difference up to {number(largest)}"
+    lines = wrap(f"{plane.where}: {scale}", width, look.glyphs, look.palette.dim)
     lines += side_by_side(parts, room, look)
     return [*lines, blank(), *_inspector(plane, layer.quant, width, look)]
+
+
+def _stretched(picture: Picture) -> Picture:
+    """A few rows or columns repeated, so that one sees them beside many of the others."""
+    rows, columns = picture.shape[:2]
+    across = max(rows // (2 * max(columns, 1)), 1)
+    down = max(columns // (2 * max(rows, 1)), 1)
+    stretched: Picture = picture.repeat(down, axis=0).repeat(across, axis=1)
+    return stretched
 
 
 def colour_map(values: FloatArray, low: float, high: float) -> Picture:
@@ -239,6 +289,11 @@ def _inspector(plane: Plane, quant: QuantInfo | None, width: int, look: Look) ->
     ]
     heads = ["column", *(f"[{c}]" if c == x else str(c) for c in across)]
     hint = "Ctrl-arrows and Alt-up/down move, . and , change the channel, i the sample, v scatter"
+    if plane.crop is not None:
+        hint = (
+            "Ctrl-arrows and Alt-up/down move, v scatter; --keep-tensors worst:20 keeps whole "
+            "tensors of every sample"
+        )
     return [
         *wrap(text, width, glyphs, look.palette.bold),
         *grid(heads, rows, width, look),

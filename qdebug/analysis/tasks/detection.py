@@ -15,6 +15,7 @@ from qdebug.analysis.tasks.task import (
     Behaviour,
     Effect,
     OutputFacts,
+    OutputPart,
     Outputs,
     Task,
     TaskLimits,
@@ -45,10 +46,11 @@ def recognize(facts: OutputFacts) -> Task | None:
     head = next(fitting, heads[0] if heads and facts.declared else None)
     if head is None:
         return None
+    judge = _Judge(head, facts.metadata)
     return Task(
         "detection",
         head.form,
-        _Judge(head, facts.metadata),
+        judge,
         total,
         describe,
         LIMITS,
@@ -58,6 +60,7 @@ def recognize(facts: OutputFacts) -> Task | None:
         assumed=head.assumed,
         any_length=head.any_length,
         read=lambda outputs: Read(*head.decode(outputs), head.overlap < 1),
+        parts=judge.parts,
     )
 
 
@@ -150,6 +153,18 @@ class _Judge:
             difference += float(points.mean())
         drawn = self._drawn(sides, found) if self.head.drawable else None
         return Effect(facts, counts, difference, drawn)
+
+    def parts(self, reference: Outputs, test: Outputs) -> list[OutputPart]:
+        """Scores and boxes, which one tensor may hold side by side, apart from each other."""
+        (corners, scores), (test_corners, test_scores) = map(self.head.decode, (reference, test))
+        best, test_best = (np.max(v, axis=1, initial=0.0) for v in (scores, test_scores))
+        limit = {"confidence": CONFIDENCE}
+        title = "Best score of every candidate"
+        parts = [OutputPart(title, best, test_best, (0.0, 1.0), limit)]
+        if self.head.drawable:
+            title = "Corners of every candidate, pixels of the input"
+            parts.append(OutputPart(title, corners, test_corners))
+        return parts
 
     def _points(
         self, outputs: tuple[Outputs, Outputs], sides: tuple[Boxes, Boxes], found: Matching

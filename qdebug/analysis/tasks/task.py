@@ -56,6 +56,25 @@ class Behaviour:
 
 
 @dataclass(frozen=True)
+class OutputPart:
+    """One kind of number that the outputs hold, as the decoder reads it.
+
+    Attributes:
+        title: what it is.
+        reference: the float model's values, any shape.
+        test: the quant model's.
+        range: where its histogram lies, if the kind prescribes it.
+        marks: values to point at, by label.
+    """
+
+    title: str
+    reference: Array
+    test: Array
+    range: tuple[float, float] = (0.0, 0.0)
+    marks: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Effect:
     """What quantization did to one sample's decisions.
 
@@ -120,6 +139,7 @@ class Task:
         read: one model's own answer, for scores against labels; None where there is no reader. A
             detection's is ``Read``, a classification's the scores of the classes, a text's the
             text, a segmentation's the class of each pixel, int64 ``[height, width]``.
+        parts: what both models' outputs hold, told apart: histograms of it become evidence.
     """
 
     kind: str
@@ -136,6 +156,7 @@ class Task:
     any_length: bool = False
     across: Callable[[Sequence[tuple[Array, Array]]], Mapping[str, float]] | None = None
     read: Callable[[Outputs], Any] | None = None
+    parts: Callable[[Outputs, Outputs], Sequence[OutputPart]] | None = None
 
 
 def recognition(

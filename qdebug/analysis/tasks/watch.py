@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from qdebug.analysis.tasks.task import (
     Behaviour,
     Effect,
     OutputFacts,
+    OutputPart,
     Outputs,
     Task,
     TaskLimits,
@@ -21,6 +23,7 @@ from qdebug.analysis.tasks.task import (
     recognition,
     wilson,
 )
+from qdebug.metrics.histogram import BINS, PairHistogram
 from qdebug.run.model import Evidence, Limit, TaskResult
 
 Array = npt.NDArray[Any]
@@ -33,7 +36,7 @@ wide."""
 SHOWN_SAMPLES = 4
 """Samples whose boxes become evidence: those that differ most."""
 SIGNAL_SAMPLES = 8
-"""Samples on which the outputs that decide are looked for."""
+"""Samples on which the outputs that decide are looked for, and whose values are counted."""
 _DECIDES = 1e-3
 """Difference of one sample's decisions from which on an output takes part in them."""
 _GUESS = {"declared": "", "recognized": "", "guessed": "(a guess) "}
@@ -139,6 +142,7 @@ class TaskWatch:
         self._seen: list[Behaviour] = []
         self._signal: dict[str, bool] = {}
         self._variants: dict[str, list[Effect]] = {name: [] for name in VARIANTS}
+        self._parts: dict[str, tuple[OutputPart, PairHistogram]] = {}
 
     @property
     def wanted(self) -> bool:
@@ -171,6 +175,15 @@ class TaskWatch:
             self._seen.append(task.behaves(known))
         if len(self._effects) <= SIGNAL_SAMPLES:
             self._add_signal(task, known)
+            self._count(task, known, fitting)
+
+    def _count(self, task: Task, known: Outputs, test: Outputs) -> None:
+        for part in task.parts(known, test) if task.parts is not None else ():
+            if part.title not in self._parts:
+                bare = dataclasses.replace(part, reference=np.zeros(0), test=np.zeros(0))
+                self._parts[part.title] = bare, PairHistogram(*part.range)
+            values = [np.ravel(np.asarray(v, np.float32)) for v in (part.reference, part.test)]
+            self._parts[part.title][1].add(*values)
 
     def _choose(self, known: Outputs) -> Task | None:
         facts = OutputFacts(known, self._size, dict(self._metadata), self._constants)
@@ -259,7 +272,9 @@ class TaskWatch:
     def _evidence(self) -> Sequence[Evidence]:
         drawn = [(s, e) for s, e in self._effects if e.boxes is not None and s.image is not None]
         drawn.sort(key=lambda item: -item[1].difference)
-        return [_boxes(shown, effect) for shown, effect in drawn[:SHOWN_SAMPLES]]
+        boxes = [_boxes(shown, effect) for shown, effect in drawn[:SHOWN_SAMPLES]]
+        some = f", first {SIGNAL_SAMPLES} samples" if len(self._effects) > SIGNAL_SAMPLES else ""
+        return [*boxes, *(_histogram(*part, some) for part in self._parts.values())]
 
 
 def shaped_like(values: Outputs, reference: Outputs) -> dict[str, Array]:
@@ -305,6 +320,13 @@ def _boxes(shown: Shown, effect: Effect) -> Evidence:
     facts = effect.facts
     title = f"{shown.sample}: {facts['kept']} kept, {facts['lost']} lost, {facts['new']} new"
     return Evidence("boxes", title, data)
+
+
+def _histogram(part: OutputPart, counted: PairHistogram, of: str) -> Evidence:
+    edges = [float(edge) for edge in np.linspace(*counted.range, BINS + 1)]
+    series = {"float": counted.float.tolist(), "quant": counted.quant.tolist()}
+    data = {"edges": edges, "series": series, "marks": dict(part.marks)}
+    return Evidence("histogram", part.title + of, data)
 
 
 def _moved(box: Mapping[str, Any], to_source: ToSource | None) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from qdebug.reporters.html import figures
+from qdebug.reporters.html.crops import crop_figure
+from qdebug.reporters.html.pictures import Pictures
 from qdebug.reporters.ranking import (
     Named,
     findings_with,
@@ -38,6 +40,7 @@ class Card:
         facts: rows of name, value.
         histogram: figure, None without one.
         channels: figure, None without channels.
+        crop: figure, None where the run keeps no values of the layer.
     """
 
     layer: Layer
@@ -46,6 +49,7 @@ class Card:
     facts: tuple[tuple[str, str], ...]
     histogram: Markup | None
     channels: Markup | None
+    crop: Markup | None
     inputs: tuple[Layer, ...]
     outputs: tuple[Layer, ...]
     findings: tuple[Finding, ...]
@@ -61,13 +65,15 @@ def card_layers(run: Run) -> list[Layer]:
     return [layer for layer in ranked if layer.index in chosen][:_MAX_CARDS]
 
 
-def build_cards(run: Run, arrays: RunArrays) -> list[Card]:
+def build_cards(run: Run, arrays: RunArrays, pictures: Pictures) -> list[Card]:
     """Cards in the order of ``card_layers``."""
     named = named_layers(run)
-    return [build_card(run, layer, named, arrays) for layer in card_layers(run)]
+    return [build_card(run, layer, named, arrays, pictures) for layer in card_layers(run)]
 
 
-def build_card(run: Run, layer: Layer, named: Named, arrays: RunArrays) -> Card:
+def build_card(
+    run: Run, layer: Layer, named: Named, arrays: RunArrays, pictures: Pictures
+) -> Card:
     """The card of one layer."""
     return Card(
         layer=layer,
@@ -76,6 +82,7 @@ def build_card(run: Run, layer: Layer, named: Named, arrays: RunArrays) -> Card:
         facts=tuple((name, value) for name, value in _facts(layer) if value),
         histogram=_histogram(layer, arrays),
         channels=_channels(layer, arrays),
+        crop=crop_figure(run, layer, pictures),
         inputs=_neighbours(run, layer.inputs),
         outputs=_neighbours(run, layer.outputs),
         findings=tuple(f for f in seen_findings(run) if layer.index in f.layers),

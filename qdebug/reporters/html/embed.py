@@ -70,7 +70,11 @@ def _embed(
     if any(layer.kept for layer in run.layers):
         omitted.insert(0, OMITTED[0])
     layers = tuple(
-        dataclasses.replace(layer if layer.index in cards else _reduced(layer, step), kept=False)
+        dataclasses.replace(
+            layer if layer.index in cards else _reduced(layer, step),
+            kept=False,
+            crop=layer.crop if step < _NO_FILES else None,
+        )
         for layer in run.layers
     )
     notes = (*run.notes, *(f"embedded in a report without {what}" for what in omitted))
@@ -87,14 +91,16 @@ OMITTED = (
     "histograms and channels of layers without a card",
     "the list of worst channels and all but five digits of layers without a card",
     "samples, weights and single outputs of layers without a card",
-    "pictures that the page does not show",
+    "pictures that the page does not show, and the few values of layers that findings name",
 )
 """What is left out, in the order in which it goes; the first always is."""
+_NO_FILES = 4
+"""The step at which nothing but ``hist.npz`` is left beside ``run.json``."""
 
 
 def _files(run: Run, arrays: RunArrays, shown: Collection[str], step: int) -> str:
     content = {HIST_NPZ: arrays.to_bytes()}
-    if step < 4:
+    if step < _NO_FILES:
         for name in run.files.names():
             if name not in (RUN_JSON, HIST_NPZ, *shown) and not name.startswith(_TENSORS):
                 content[name] = _file(run, name)

@@ -18,6 +18,7 @@ from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters import text
 from qdebug.reporters.html import modules, network, tuning
 from qdebug.reporters.html.cards import Card, build_cards
+from qdebug.reporters.html.crops import crop_figure
 from qdebug.reporters.html.embed import OMITTED, Embedded, embed
 from qdebug.reporters.html.evidence import evidence_html, table
 from qdebug.reporters.html.input_check import input_check
@@ -73,8 +74,8 @@ class Row:
 def render_page(run: Run, max_bytes: int = MAX_BYTES) -> str:
     """The whole page, with as much of the run embedded as fits into ``max_bytes``."""
     arrays = run.arrays
-    cards = build_cards(run, arrays)
     pictures = Pictures(run.files)
+    cards = build_cards(run, arrays, pictures)
     title = f"{run.verdict.status.upper()} {run.models.quant.file}: qdebug report"
     body = _template("page.html").render(**_context(run, cards, pictures))
     definitions = Markup("").join(picture.definition for picture in pictures.shown.values())
@@ -155,7 +156,18 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
             CHANGED_HEADINGS, [changed_row(item) for item in result.changed]
         ),
         "evidence": lambda item: evidence_html(item, pictures),
+        "crop_of": lambda finding: _crop_of(run, finding, pictures),
     }
+
+
+def _crop_of(run: Run, finding: Finding, pictures: Pictures) -> tuple[Layer, Markup] | None:
+    """Of the layers of a failed finding, the first whose values the run keeps, and their figure."""
+    if finding.status != "fail":
+        return None
+    named = (run.layers[at] for at in finding.layers if 0 <= at < len(run.layers))
+    layer = next((layer for layer in named if layer.crop is not None), None)
+    figure = crop_figure(run, layer, pictures) if layer is not None else None
+    return (layer, figure) if layer is not None and figure is not None else None
 
 
 def _anchors(run: Run) -> Callable[[Finding], str]:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _MAX_SIDE = 320
 _AS_STORED_BYTES = 48_000
+_PIXELS_SEEN = 128
+"""A picture made for the page that is no wider shows its pixels as squares."""
 _FORMATS = {"PNG": "png", "JPEG": "jpeg"}
 
 
@@ -57,7 +59,15 @@ class Picture:
         """The one element that holds the data."""
         source = f"data:image/{self.kind};base64,{base64.b64encode(self.data).decode()}"
         size = {"width": self.width, "height": self.height}
-        return svg.tag("image", id=self.id, data_file=self.file, **size, href=source)
+        rendering = "pixelated" if self.file is None and self.width <= _PIXELS_SEEN else None
+        return svg.tag(
+            "image",
+            id=self.id,
+            data_file=self.file,
+            **size,
+            image_rendering=rendering,
+            href=source,
+        )
 
 
 @dataclass
@@ -91,11 +101,18 @@ class Pictures:
             return "equal"
         factor = max(1, 255 // int(gap.max()))
         name = f"{left}-{right}"
+        return self.made(name, (gap * factor).astype(np.uint8)), factor
+
+    def made(self, name: str, pixels: npt.NDArray[np.uint8]) -> Picture:
+        """A picture that only the page has, uint8 ``[height, width, 3 or 4]``.
+
+        The first one of a name stays.
+        """
         if name not in self.shown:
-            data = _encode(_from_pixels((gap * factor).astype(np.uint8)), "PNG")
-            height, width = gap.shape[:2]
+            height, width = pixels.shape[:2]
+            data = _encode(_from_pixels(pixels), "PNG")
             self.shown[name] = Picture(self._next_id(), width, height, data, "png", None)
-        return self.shown[name], factor
+        return self.shown[name]
 
     def _load(self, name: str) -> Picture | None:
         found = small_picture(self.files, name)

@@ -25,6 +25,9 @@ from qdebug.tui.tensor import Place, Plane, Scatter
 from qdebug.tui.text import fit, wrap
 from qdebug.tui.textview import ReadingView, TextView
 
+_BINS, _CROP_BINS = 96, 48
+"""Cells of the scatter along each axis; a crop has few values."""
+
 
 class TabRow(Widget):
     """The layer's name and the names of the tabs."""
@@ -172,7 +175,7 @@ class DetailPane(Vertical):
         return True
 
     def _draw_tensor(self, layer: Layer) -> None:
-        if not layer.kept:
+        if not layer.kept and layer.crop is None:
             text = (
                 "The values of this layer were not kept. Compare again with --keep-tensors worst:20"
                 " (or all) to look at them here. Layers with kept values: is found by kept:yes."
@@ -188,19 +191,25 @@ class DetailPane(Vertical):
         found: Plane | Scatter | None = None
         problem = ""
         try:
-            if place.scatter:
-                bins = 96
-                found = tensor.read_scatter(
-                    self.session.run, layer, bins, lambda: worker.is_cancelled
-                )
-            else:
-                found = tensor.read_plane(self.session.run, layer, place)
+            found = self._values(layer, place, lambda: worker.is_cancelled)
         except QdebugError as error:
             problem = error.message
         except (ValueError, IndexError, MemoryError) as error:
             problem = f"the kept tensors cannot be shown: {error}"
         if not worker.is_cancelled:
             self.app.call_from_thread(self._show_tensor, found, problem, layer)
+
+    def _values(
+        self, layer: Layer, place: Place, cancelled: tensor.Cancelled
+    ) -> Plane | Scatter | None:
+        """Of the whole tensors where they were kept, else of the crop that every run has."""
+        run = self.session.run
+        if place.scatter:
+            if not layer.kept:
+                return tensor.read_crop_scatter(run, layer, _CROP_BINS)
+            return tensor.read_scatter(run, layer, _BINS, cancelled)
+        read = tensor.read_plane if layer.kept else tensor.read_crop_plane
+        return read(run, layer, place)
 
     def _show_tensor(self, found: Plane | Scatter | None, problem: str, layer: Layer) -> None:
         if isinstance(found, Plane):
@@ -209,7 +218,7 @@ class DetailPane(Vertical):
         def make(width: int) -> list[Text]:
             height = self.view.size.height
             if isinstance(found, Plane):
-                return tensor.plane_lines(found, layer, self.session.run, width, height, self.look)
+                return tensor.plane_lines(found, layer, width, height, self.look)
             if found is not None:
                 return tensor.scatter_lines(found, width, height, self.look)
             return self._sorry(problem, width)

@@ -154,7 +154,7 @@ class TestDetection:
         numbers = found.result.numbers
         assert (numbers["float"], numbers["kept"], numbers["lost"], numbers["new"]) == (2, 1, 1, 0)
         assert numbers["f1"] == pytest.approx(2 / 3)
-        (evidence,) = found.evidence
+        evidence, *_ = found.evidence
         assert evidence.data["image"] == "thumbs/0000.source.png"
         lost, kept = evidence.data["float"]
         assert (lost["match"], kept["match"]) == ("lost", "kept")
@@ -276,3 +276,19 @@ class TestWatch:
     def test_nothing_wanted_nothing_kept(self) -> None:
         outputs = {"logits": one_hot(1)}
         assert watch([(outputs, outputs)], name="none").outcome() is None
+
+    def test_scores_and_boxes_of_a_detector_are_counted_apart(self) -> None:
+        reference = {"output0": v8()["output0"].astype(np.float32)}
+        dead = reference["output0"].copy()
+        dead[0, 4:] = 0
+        found = watch([(reference, {"output0": dead})] * 10).outcome()
+        assert found is not None
+        scores, corners = (item.data for item in found.evidence if item.kind == "histogram")
+        candidates = 8 * reference["output0"].shape[2]
+        assert (scores["edges"][0], scores["edges"][-1]) == (0, 1)
+        assert scores["marks"] == {"confidence": 0.25}
+        assert scores["series"]["quant"][0] == candidates
+        assert sum(scores["series"]["float"]) == candidates
+        assert sum(scores["series"]["float"][16:]) == 8 * 2
+        assert corners["series"]["float"] == corners["series"]["quant"]
+        assert corners["edges"][-1] > 1
