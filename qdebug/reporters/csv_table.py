@@ -32,6 +32,10 @@ def _of(part: str, name: str) -> Callable[[Layer], Any]:
     return lambda layer: getattr(getattr(layer, part), name, None)
 
 
+def _on_board(part: str, name: str) -> Callable[[Layer], Any]:
+    return lambda layer: getattr(getattr(layer.board, part, None), name, None)
+
+
 COLUMNS: dict[str, Callable[[Layer], Any]] = {
     "index": lambda layer: layer.index,
     "name": lambda layer: layer.name,
@@ -54,6 +58,16 @@ COLUMNS: dict[str, Callable[[Layer], Any]] = {
     "worst_sample": lambda layer: layer.worst_sample,
     "weight_sqnr_db": _of("weight", "sqnr_db"),
     "reason": lambda layer: layer.reason,
+    "board_state": _of("board", "state"),
+    "board_reason": _of("board", "reason"),
+    "board_tensor": _of("board", "tensor"),
+    "board_mapped_by": _of("board", "mapped_by"),
+    "board_layout": _of("board", "layout"),
+    **{f"board_{metric.name}": _on_board("against_quant", metric.name) for metric in LEAD},
+    **{f"board_float_{metric.name}": _on_board("against_float", metric.name) for metric in LEAD},
+    **{f"board_own_{metric.name}": _on_board("own", metric.name) for metric in LEAD},
+    "board_own_steps": _of("board", "own_steps"),
+    "board_own_gain": _of("board", "own_gain"),
 }
 """Columns by name, in order."""
 _NUMBERS = frozenset(
@@ -66,6 +80,9 @@ _NUMBERS = frozenset(
         "worst_channel",
         "worst_channel_sqnr_db",
         "weight_sqnr_db",
+        *(f"board_{part}{metric.name}" for part in ("", "float_", "own_") for metric in LEAD),
+        "board_own_steps",
+        "board_own_gain",
     )
 )
 """Columns of numbers that may be missing."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters.base import Reporter
+from qdebug.reporters.board import board_db, has_board
 from qdebug.reporters.ranking import Named, glyph, named_layers, seen_findings, worst_first
 from qdebug.reporters.reproduce import shell_command
 from qdebug.reporters.scores import facts_of, headings, rows_of
@@ -167,14 +169,21 @@ def _layers(run: Run) -> list[str]:
     if not run.layers:
         return []
     limit, named = sqnr_limit(run), named_layers(run)
-    rows = [_layer_row(layer, limit, named) for layer in worst_first(run)[:_LAYERS]]
-    head = "| layer | op | role | accumulated, dB | local, dB | sensitivity, dB |"
-    return [head, "|---|---|---|--:|--:|--:|", *rows]
+    readers = [accumulated_db, local_db, sensitivity_db, *([board_db] if has_board(run) else [])]
+    rows = [_layer_row(layer, limit, named, readers) for layer in worst_first(run)[:_LAYERS]]
+    titles = ["accumulated, dB", "local, dB", "sensitivity, dB", "board, dB"][: len(readers)]
+    return [
+        f"| layer | op | role | {' | '.join(titles)} |",
+        f"|---|---|---|{'--:|' * len(titles)}",
+        *rows,
+    ]
 
 
-def _layer_row(layer: Layer, limit: float, named: Named) -> str:
+def _layer_row(
+    layer: Layer, limit: float, named: Named, readers: Sequence[Callable[[Layer], float | None]]
+) -> str:
     mark, word = glyph(layer, limit, named)
-    numbers = (accumulated_db(layer), local_db(layer), sensitivity_db(layer))
+    numbers = [read(layer) for read in readers]
     spans = [code(text, in_table=True) for text in (f"{layer.index} {layer.name}", layer.op)]
     cells = [*spans, f"{mark} {word}"]
     return "| " + " | ".join([*cells, *map(decibel, numbers)]) + " |"

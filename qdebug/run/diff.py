@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from qdebug.metrics.metric import LEAD, METRICS
@@ -82,7 +82,8 @@ class LayerDiff:
         name: in the new run where it is there.
         old_name: where the layer was renamed.
         settings: what changed in its quantization, one phrase each.
-        regressed: whether it lost more than the limit, or broke.
+        regressed: whether it lost more than the limit, also on the board, or broke.
+        board: SQNR of the simulation against the board, dB.
     """
 
     old: int | None
@@ -99,6 +100,7 @@ class LayerDiff:
     new_state: State | None
     settings: tuple[str, ...]
     regressed: bool
+    board: Levels = field(default=Levels(None, None))
 
 
 @dataclass(frozen=True)
@@ -212,6 +214,10 @@ def _caveats(old: Run, new: Run) -> tuple[str, ...]:
         specs = [getattr(run.preprocess, side).spec for run in (old, new)]
         if specs[0] != specs[1]:
             notes.append(f"the {side} models were fed differently: {specs[0]}; now {specs[1]}")
+    if (old.board is None) != (new.board is None):
+        notes.append(f"only the {'new' if old.board is None else 'old'} run has a board")
+    elif old.board is not None and new.board is not None and old.board.title != new.board.title:
+        notes.append(f"the dumps are of two kinds: {old.board.title}; now {new.board.title}")
     if old.tool.onnxruntime != new.tool.onnxruntime:
         notes.append(f"onnxruntime {old.tool.onnxruntime}, now {new.tool.onnxruntime}")
     return tuple(notes)
@@ -274,7 +280,8 @@ def _layer_diff(old: Run, new: Run, match: LayerMatch, limits: DiffLimits) -> La
     assert shown is not None, "a match names a layer of at least one run"
     accumulated = Levels(_accumulated(left), _accumulated(right))
     broke = _broke(_state(left), _state(right))
-    lost = _lost(accumulated, limits.layer_db, limits.floor_db)
+    board = Levels(_board(left), _board(right))
+    lost = any(_lost(x, limits.layer_db, limits.floor_db) for x in (accumulated, board))
     return LayerDiff(
         old=left.index if left else None,
         new=right.index if right else None,
@@ -282,7 +289,7 @@ def _layer_diff(old: Run, new: Run, match: LayerMatch, limits: DiffLimits) -> La
         old_name=left.name if left and right and left.name != right.name else None,
         op=shown.op,
         matched_by=match.by,
-        change=_presence(left, right) or ("worse" if broke else accumulated.change),
+        change=_presence(left, right) or ("worse" if broke else _change(accumulated, board)),
         accumulated=accumulated,
         local=Levels(_local(left), _local(right)),
         sensitivity=Levels(_sensitivity(left), _sensitivity(right)),
@@ -290,7 +297,21 @@ def _layer_diff(old: Run, new: Run, match: LayerMatch, limits: DiffLimits) -> La
         new_state=_state(right),
         settings=_settings(left, right) if left and right else (),
         regressed=broke or lost,
+        board=board,
     )
+
+
+def _change(accumulated: Levels, board: Levels) -> Change:
+    """How the board changed where the simulation did not: a new build changes nothing else."""
+    on_board = board.change
+    if accumulated.change != "same" or on_board == "unknown":
+        return accumulated.change
+    return on_board
+
+
+def _board(layer: Layer | None) -> float | None:
+    part = layer.board.against_quant if layer and layer.board else None
+    return part.sqnr_db if part else None
 
 
 def _accumulated(item: Layer | OutputResult | None) -> float | None:

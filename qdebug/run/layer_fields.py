@@ -59,7 +59,10 @@ def _reader(path: str) -> Callable[[Layer], Any]:
     part, _, name = path.partition(".")
     if not name:
         return lambda layer: getattr(layer, part)
-    return lambda layer: getattr(getattr(layer, part), name, None)
+    if "." not in name:
+        return lambda layer: getattr(getattr(layer, part), name, None)
+    middle, _, name = name.partition(".")
+    return lambda layer: getattr(getattr(getattr(layer, part), middle, None), name, None)
 
 
 def _metric_fields() -> list[Field]:
@@ -75,6 +78,19 @@ def _metric_fields() -> list[Field]:
     return [*fields[:2], sens, *fields[2:]]
 
 
+def _board_fields() -> list[Field]:
+    """The first metric of the board against both models, and of what it adds itself."""
+    name, unit = SHOWN[0].name, SHOWN[0].heading
+    return [
+        Field("board", f"simulation against board, {unit}", "number",
+              (f"board.against_quant.{name}",)),
+        Field("bfloat", f"float against board, {unit}", "number",
+              (f"board.against_float.{name}",)),
+        Field("bown", f"what the layer adds on the board, {unit}", "number",
+              (f"board.own.{name}",)),
+    ]  # fmt: skip
+
+
 _ALL = (
     *_metric_fields(),
     Field("clipped", "share of values beyond the range, 0..1", "number", ("clipped",), ("clip",)),
@@ -82,6 +98,7 @@ _ALL = (
     Field("channel", "accumulated SQNR of the worst channel, dB", "number",
           ("worst_channel.sqnr_db",), ("worst",)),
     Field("weight", "SQNR of the weight, dB", "number", ("weight.sqnr_db",)),
+    *_board_fields(),
     Field("index", "position in execution order", "number", ("index",), ("layer", "#")),
     Field("rank", "number of dimensions", "count", ("shape",)),
     Field("name", "node name", "text", ("name",)),

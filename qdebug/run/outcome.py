@@ -95,6 +95,8 @@ def _sentence(run: Run) -> str:
     if run.preprocess.float.doubts:
         told += " (the pipeline was inferred, and is doubtful in part)"
     told += _up_to(run)
+    if run.verdict.gate == "board" and run.verdict.status in ("fail", "warn"):
+        return f"Board fault; in simulation: {_small(told)}"
     if not input_failed(run):
         return told
     return f"Input fault: {_small(told)}"

@@ -41,6 +41,7 @@ _TITLES = {
     "samples": "Samples",
     "compare": "Compare",
     "scores": "Scores",
+    "plan": "Plan",
 }
 
 
@@ -150,6 +151,10 @@ class Browser(HandOff, OneKeyAtATime):
             from qdebug.tui.pages.scores import ScoresPage
 
             pages.append(ScoresPage(self.look, session))
+        if session.run.tuning is not None:
+            from qdebug.tui.pages.plan import PlanPage
+
+            pages.append(PlanPage(self.look, session, session.run.tuning))
         first = _first_page(session, other)
         await self._show_pages(pages, first)
         self.call_after_refresh(self._warm, session)
@@ -247,7 +252,11 @@ class Browser(HandOff, OneKeyAtATime):
         scopes = [s for s in (page.scopes if page else ()) if s in ("app", page.id)]  # type: ignore[union-attr]
         keymap = {i: self.settings.keys.get(i, key.keys) for i, key in BY_ID.items()}
         self.push_screen(
-            TextScreen(self.look, "Keys", lambda _: help_lines(keymap, self.look, scopes))
+            TextScreen(
+                self.look,
+                "Keys, and what the signs mean at the end",
+                lambda width: help_lines(keymap, self.look, scopes, width),
+            )
         )
 
     # Looks.
@@ -310,4 +319,6 @@ def _first_page(session: Session, other: Session | None) -> str:
         return "compare"
     if session.input_failed:
         return "input"
+    if session.run.tuning is not None:
+        return "plan"
     return "scores" if session.run.datasets and not session.run.layers else "layers"

@@ -13,7 +13,7 @@ from qdebug.run.model import Evidence
 from qdebug.tui import charts, pictures
 from qdebug.tui.context import Look
 from qdebug.tui.lines import blank, cell_text, grid, line, title
-from qdebug.tui.text import visible, wrap
+from qdebug.tui.text import fit, visible, wrap
 
 Drawer = Callable[[Mapping[str, Any], int, Look, RunFiles], list[Text]]
 
@@ -47,15 +47,15 @@ def _key_values(data: Mapping[str, Any], width: int, look: Look, _: RunFiles) ->
     lines = []
     for key, value in items:
         for row_number, part in enumerate(wrap(value, width - room, look.glyphs)):
-            head = visible(key, look.glyphs.ascii_only) if row_number == 0 else ""
-            row = line((head.ljust(room)[:room], look.palette.dim))
+            head = key if row_number == 0 else ""
+            row = line((fit(head, room - 2, look.glyphs) + "  ", look.palette.dim))
             lines.append(row.append_text(part))
     return lines
 
 
 def _histogram(data: Mapping[str, Any], width: int, look: Look, _: RunFiles) -> list[Text]:
     return charts.two_sided_histogram(
-        data["edges"], data["series"], data.get("marks", {}), min(width, 80), 4, look
+        data["edges"], data["series"], data.get("marks", {}), min(width, 80), 4, look, log=True
     )
 
 

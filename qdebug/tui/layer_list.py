@@ -24,6 +24,7 @@ SORTS: tuple[tuple[str, str, bool], ...] = (
     ("sqnr", "accumulated", False),
     ("channel", "worst channel", False),
     ("local", "local", False),
+    ("board", "board", False),
     ("sens", "sensitivity", False),
     *((metric.word, metric.title, metric.better == "lower") for metric in LEAD[1:]),
     ("clipped", "clipped", True),

@@ -9,6 +9,7 @@ from rich.style import Style
 
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters import heights
+from qdebug.reporters.board import board_db, has_board
 from qdebug.run.model import Layer
 from qdebug.run.modules import Module
 from qdebug.tui import charts
@@ -23,6 +24,7 @@ from qdebug.vocabulary.numbers import decibel, narrow, percent
 _METRIC_ROOM, _CLIP_ROOM = 7, 5
 _LEAD_BY_WORD = {metric.word: metric for metric in LEAD[1:]}
 _PICKED = {"float": "F", "int16": "H"}
+_LEVELS = ("accum", "channel", "local", "board", "sens")
 SORT_OF = {"#": "index", "bar": "sqnr", "accum": "sqnr", "clip": "clipped"}
 """Sort fields of the columns whose name is not their field."""
 
@@ -59,6 +61,7 @@ class LayerTable(LineTable):
             Column("channel", "worst", 6, 2, right=True),
         ]
         columns += [Column("local", "local", 6, 1, right=True)] if has_local else []
+        columns += [Column("board", "board", 6, 1, right=True)] if has_board(run) else []
         columns += [Column("sens", "sens", 6, 5, right=True)] if has_sensitivity else []
         return [
             *columns,
@@ -128,6 +131,8 @@ class LayerTable(LineTable):
 
     def _plain_cell(self, layer: Layer, key: str) -> Cell:
         palette, glyphs = self.look.palette, self.look.glyphs
+        if key == "board":
+            return decibel(board_db(layer)), palette.grade(board_db(layer))
         if key in ("local", "sens"):
             metrics = layer.local if key == "local" else layer.sensitivity
             value = metrics.sqnr_db if metrics else None
@@ -173,7 +178,7 @@ class LayerTable(LineTable):
             indent = "  " * self.rows.outline[row].depth
             count = f"  ({len(module.all_layers())})" if folded else ""
             return f"{indent}{sign} {module.label}{count}", palette.accent
-        if column.key in ("accum", "channel", "local", "sens") and module.path in self.rows.folded:
+        if column.key in _LEVELS and module.path in self.rows.folded:
             value = self._module_worst(module, SORT_OF.get(column.key, column.key))
             return decibel(value), palette.grade(value)
         return "", Style()

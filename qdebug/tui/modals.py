@@ -18,7 +18,7 @@ from qdebug.tui.context import Look
 from qdebug.tui.keys import KEYS, SCOPES, bindings, spoken
 from qdebug.tui.lines import blank, line
 from qdebug.tui.text import wrap
-from qdebug.tui.textview import TextView
+from qdebug.tui.textview import ReadingView, TextView
 
 
 class TextScreen(ModalScreen[None]):
@@ -43,7 +43,7 @@ class TextScreen(ModalScreen[None]):
         """Heading and text."""
         with Vertical():
             yield Static(line((self.heading, self.look.palette.bold), " (Esc closes)"))
-            yield TextView()
+            yield ReadingView()
 
     def on_mount(self) -> None:
         """Show the text."""
@@ -98,8 +98,13 @@ class PathPrompt(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-def help_lines(keymap: Mapping[str, str], look: Look, scopes: Sequence[str]) -> list[Text]:
-    """Every key; those of the screen that is on come first."""
+def help_lines(
+    keymap: Mapping[str, str], look: Look, scopes: Sequence[str], width: int
+) -> list[Text]:
+    """Every key, with its name for the settings where there is room, and every sign.
+
+    The keys of the screen that is on come first.
+    """
     order = [*scopes, *(scope for scope in SCOPES if scope not in scopes)]
     lines: list[Text] = []
     for scope in order:
@@ -108,7 +113,8 @@ def help_lines(keymap: Mapping[str, str], look: Look, scopes: Sequence[str]) -> 
         for key in keys:
             bound = spoken(keymap.get(key.id, key.keys))
             row = line((f"  {bound:<17}", look.palette.accent), f"{key.about:<58}")
-            row.append(key.id, look.palette.dim)
+            if row.cell_len + len(key.id) <= width:
+                row.append(key.id, look.palette.dim)
             lines.append(row)
     return [*lines[1:], blank(), *_legend(look)]
 

@@ -15,8 +15,9 @@ from qdebug.tui.context import Look, Session
 from qdebug.tui.lines import line
 
 _LABEL = 7
-_SERIES = {"accum": "sqnr", "worst": "channel", "local": "local"}
-"""Labels and fields: accumulated of the whole tensor, of its worst channel, and local."""
+_SERIES = {"accum": "sqnr", "worst": "channel", "local": "local", "board": "board"}
+"""Labels and fields: accumulated of the whole tensor, of its worst channel, local, and the board
+against the simulation."""
 
 
 class ErrorStrip(Widget):

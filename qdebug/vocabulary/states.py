@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from qdebug.run.board_results import BoardState
     from qdebug.run.model import Gate, Role, State
 
 STATE_WORDS: Mapping[State, str] = {
@@ -54,6 +55,14 @@ GATE_WORDS: Mapping[Gate, str] = {
     "board": "board",
     "output": "reading of the output",
 }
+BOARD_WORDS: Mapping[BoardState, str] = {
+    "compared": "compared",
+    "not_dumped": "not in the dump",
+    "fused": "fused there, so it cannot be dumped",
+    "no_shape": "of another size",
+    "not_alike": "like nothing of this layer",
+}
+"""Of a layer on the board."""
 ROLE_WORDS: Mapping[Role, str] = {
     "source": "source: its own error is large",
     "victim": "victim: the error comes from upstream",

@@ -100,6 +100,25 @@ def test_nothing_but_wide_tables_and_figures_scrolls_sideways(
     assert int(found[1]) <= 0
 
 
+def test_on_paper_tables_keep_their_headings_and_fit(report: Path, tmp_path: Path) -> None:
+    """What is printed, shown on a screen as wide as a sheet of A4 within its margins."""
+    probe = tmp_path / "paper.html"
+    source = report.read_text(encoding="utf-8").replace("@media print", "@media all")
+    source = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", source)
+    measure = """<script>addEventListener("load", () => setTimeout(() => {
+      const heads = [...document.querySelectorAll("#layer-table thead button")];
+      const page = document.documentElement;
+      document.title = `heads ${heads.filter((x) => x.offsetHeight).length} of ${heads.length}, `
+        + `table ${document.getElementById("layer-table").offsetWidth - page.clientWidth}`;
+    }, 500))</script>"""
+    probe.write_text(source.replace("</body>", f"{measure}</body>"), encoding="utf-8")
+    seen = _visit(probe, tmp_path, "--dump-dom", "--window-size=720,900")
+    found = re.search(r"<title>heads (\d+) of (\d+), table (-?\d+)</title>", seen.output)
+    assert found is not None
+    assert 0 < int(found[1]) == int(found[2]) - 1  # there is no board
+    assert int(found[3]) <= 0
+
+
 def test_the_log_tells_what_a_page_asks_for(tmp_path: Path) -> None:
     """The control: a page that loads and complains is seen to."""
     page = tmp_path / "bad.html"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import LEAD
+from qdebug.reporters.board import board_db
 from qdebug.reporters.console.look import Look
 from qdebug.reporters.ranking import causes, channel_db, glyph, named_layers
 from qdebug.reporters.text import accumulated_db, local_db, sensitivity_db
@@ -54,6 +55,7 @@ def _accumulated(metric: Metric) -> Callable[[Layer], str]:
 _COLUMNS = (
     Column("local", lambda layer: decibel(local_db(layer)), 0),
     Column("accum", lambda layer: decibel(accumulated_db(layer)), 0),
+    Column("board", lambda layer: decibel(board_db(layer)), 0),
     Column("sens", lambda layer: decibel(sensitivity_db(layer)), 3),
     Column("worst ch", lambda layer: decibel(channel_db(layer)), 2),
     *(Column(metric.short, _accumulated(metric), 1) for metric in LEAD[1:]),
@@ -131,7 +133,12 @@ def _drop(run: Run, layer: Layer) -> float:
 
 def _columns(shown: list[Layer], look: Look) -> list[Column]:
     """The columns that say something here, as many as leave room for the names."""
-    absent = {"local": local_db, "sens": sensitivity_db, "worst ch": channel_db}
+    absent = {
+        "local": local_db,
+        "board": board_db,
+        "sens": sensitivity_db,
+        "worst ch": channel_db,
+    }
     columns = [
         c
         for c in _COLUMNS

@@ -5,11 +5,10 @@ from __future__ import annotations
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
+from qdebug.reporters.tuning import basis, cure_facts, methods_shown
 from qdebug.run.model import Run
 from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult, Tuning
-from qdebug.vocabulary.numbers import number, percent, plural
-
-_MOST_UNITS = 6
+from qdebug.vocabulary.numbers import number, percent
 
 
 def section(run: Run, look: Look, verbose: bool) -> list[Text]:
@@ -26,7 +25,7 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     styles = {"tuned": "bold green", "nothing-to-win": "bold green"}
     lead_style = styles.get(tuning.outcome, "bold red")
     lines = look.hanging("Tuned  ", tuning.verdict, lead_style=lead_style)
-    lines += look.items("  ", _basis(tuning), lead_style="dim")
+    lines += look.items("  ", basis(tuning), lead_style="dim")
     for cure in tuning.cures:
         lines += _cure(cure, tuning, look)
     if tuning.curve:
@@ -38,39 +37,9 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
     return lines
 
 
-def _basis(tuning: Tuning) -> list[str]:
-    told = [
-        f"searched on {plural(tuning.searched, 'picture')}, decided on {tuning.held_out} held out",
-        f"loss: {tuning.loss}",
-        f"target {tuning.target}",
-        f"{plural(len(tuning.tried), 'configuration')} tried",
-    ]
-    if tuning.stopped:
-        told.append(f"stopped early: {tuning.stopped}")
-    return told
-
-
 def _cure(cure: Cure, tuning: Tuning, look: Look) -> list[Text]:
     mark, style = ("✓", "green") if cure.accepted else ("·", "dim")
-    facts = [f"{cure.title}: {cure.measured_db:+.1f} dB measured"]
-    if cure.predicted_db is not None:
-        failed = "" if cure.is_foretold else " (the prediction failed)"
-        facts[0] += f", {cure.predicted_db:+.1f} dB predicted{failed}"
-    if cure.task_before is not None and cure.task_after is not None:
-        facts.append(f"{tuning.task} {cure.task_before:.3f} -> {cure.task_after:.3f}")
-    if cure.units:
-        facts.append(f"{_names(cure.units)} ({percent(cure.macs)} of the MACs)")
-    if not cure.float_equivalent and cure.accepted:
-        facts.append("not float-equivalent: fits this quantized model only")
-    if not cure.accepted:
-        facts.append(f"refused: {cure.reason}")
-    return look.items(f"  {mark} ", facts, lead_style=style)
-
-
-def _names(units: tuple[str, ...]) -> str:
-    shown = ", ".join(units[:_MOST_UNITS])
-    more = len(units) - _MOST_UNITS
-    return f"{shown} and {more} more" if more > 0 else shown
+    return look.items(f"  {mark} ", cure_facts(cure, tuning.task), lead_style=style)
 
 
 def _curve(tuning: Tuning, look: Look, verbose: bool) -> list[Text]:
@@ -105,11 +74,11 @@ def _measured(measured: Measured | None) -> str:
 
 
 def _methods(tuning: Tuning, look: Look, verbose: bool) -> list[Text]:
-    shown = [m for m in tuning.methods if verbose or m.measured is not None]
+    shown = [m for m in methods_shown(tuning) if verbose or m.measured is not None]
     lines = look.hanging("", "Ways to choose ranges, by predicted loss", style="bold")
     head = "  method                predicted  measured"
     lines.append(look.line((head, "dim"), _task_head(tuning)))
-    for method in sorted(shown, key=lambda m: m.predicted):
+    for method in shown:
         lines.append(_method(method, look))
     return lines
 

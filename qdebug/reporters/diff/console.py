@@ -8,6 +8,7 @@ from qdebug.reporters.console.look import Look
 from qdebug.reporters.diff.view import (
     MAX_LAYERS,
     arrow,
+    changes_of,
     limits_text,
     signed,
     task_text,
@@ -102,7 +103,7 @@ def _layer(layer: LayerDiff, look: Look) -> list[Text]:
     else:
         lines = [look.line(lead, look.fit(name, _name_width(look)), " ", numbers)]
     details = [f"was {layer.old_name}"] if layer.old_name else []
-    details += layer.settings
+    details += changes_of(layer)
     return [*lines, *(look.hanging("     ", "; ".join(details), style="dim") if details else [])]
 
 

@@ -9,6 +9,7 @@ from qdebug.reporters.diff.view import (
     MAX_LAYERS,
     DiffView,
     arrow,
+    changes_of,
     limits_text,
     metric_arrow,
     signed,
@@ -104,7 +105,7 @@ def _layer(layer: LayerDiff) -> str:
         name,
         f"{arrow(layer.accumulated)} ({signed(layer.accumulated)})",
         arrow(layer.local),
-        escaped("; ".join(layer.settings)),
+        escaped("; ".join(changes_of(layer))),
     )
     return f"| {' | '.join(cells)} |"
 

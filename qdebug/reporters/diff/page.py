@@ -9,6 +9,7 @@ from markupsafe import Markup
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters.diff.view import (
     arrow,
+    changes_of,
     limits_text,
     metric_arrow,
     signed,
@@ -34,6 +35,7 @@ def render_html(diff: RunDiff) -> str:
         "shown": shown,
         "limits": limits_text(diff),
         "arrow": arrow,
+        "changes_of": changes_of,
         "lead": LEAD,
         "metric_arrow": metric_arrow,
         "task_text": task_text,
@@ -49,14 +51,14 @@ def render_html(diff: RunDiff) -> str:
 
 
 def _figure(layers: tuple[LayerDiff, ...]) -> Markup | None:
-    """Change of the accumulated SQNR along the network: up is better."""
+    """Change of the accumulated SQNR along the network: up is worse."""
     changes = [(i, delta) for i, layer in enumerate(layers)
                if (delta := layer.accumulated.delta) is not None]  # fmt: skip
     if not changes:
         return None
     most = min(_MOST_DB, max(3.0, *(abs(delta) for _, delta in changes)))
     across = svg.Scale(0, max(1, len(layers) - 1), _PLOT.left, _PLOT.right)
-    up = svg.Scale(-most, most, _PLOT.bottom, _PLOT.top)
+    up = svg.Scale(-most, most, _PLOT.top, _PLOT.bottom)
     bars = {
         kind: "".join(
             f"M{across(i):.1f} {up(0.0):.1f}V{up(delta):.1f}"
@@ -77,6 +79,6 @@ def _figure(layers: tuple[LayerDiff, ...]) -> Markup | None:
     ]
     base = svg.rule(_PLOT.left, up(0.0), _PLOT.right, up(0.0))
     axis = svg.text(_WIDTH / 2, _HEIGHT - 8, "layer, in execution order", anchor="middle")
-    title = "Change of the accumulated SQNR of every layer, dB; up is better"
-    head = svg.text(6, 14, "change of the accumulated SQNR, dB (up is better)")
+    title = "Change of the accumulated SQNR of every layer, dB; up is worse"
+    head = svg.text(6, 14, "change of the accumulated SQNR, dB (up is worse)")
     return svg.figure(title, _WIDTH, _HEIGHT, *parts, base, *labels, axis, head, class_="network")

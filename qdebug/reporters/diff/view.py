@@ -127,14 +127,26 @@ def _kinds(diff: RunDiff) -> str:
 
 
 def _gain(layer: LayerDiff) -> float:
-    """Gain in dB by local error where it is known, else by accumulated error; broken is least."""
+    """Gain in dB by local error where it is known, else by accumulated error; broken is least.
+
+    Where both are the same it is the board that changed.
+    """
     if layer.regressed and layer.new_state != "ok":
         return -math.inf
+    if layer.board.delta and layer.accumulated.change == "same":
+        return layer.board.delta
     for levels in (layer.local, layer.accumulated):
         delta = levels.delta
         if delta is not None:
             return delta
     return 0.0
+
+
+def changes_of(layer: LayerDiff) -> tuple[str, ...]:
+    """What changed besides the errors of the simulation, one phrase each."""
+    if layer.board == Levels(None, None):
+        return layer.settings
+    return (*layer.settings, f"board {arrow(layer.board)} dB")
 
 
 def _counts(layers: Iterable[LayerDiff]) -> str:

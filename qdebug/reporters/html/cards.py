@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from qdebug.reporters.board import HEADINGS, board_facts, board_numbers
 from qdebug.reporters.html import figures
 from qdebug.reporters.html.crops import crop_figure
 from qdebug.reporters.html.pictures import Pictures
@@ -36,7 +37,8 @@ class Card:
     """One layer, ready to be laid out.
 
     Attributes:
-        metrics: rows of name, accumulated, local.
+        headings: of the columns of ``metrics`` behind the name.
+        metrics: rows of name and numbers.
         facts: rows of name, value.
         histogram: figure, None without one.
         channels: figure, None without channels.
@@ -45,7 +47,8 @@ class Card:
 
     layer: Layer
     mark: tuple[str, str]
-    metrics: tuple[tuple[str, str, str], ...]
+    headings: tuple[str, ...]
+    metrics: tuple[tuple[str, ...], ...]
     facts: tuple[tuple[str, str], ...]
     histogram: Markup | None
     channels: Markup | None
@@ -71,13 +74,16 @@ def build_cards(run: Run, arrays: RunArrays, pictures: Pictures) -> list[Card]:
     return [build_card(run, layer, named, arrays, pictures) for layer in card_layers(run)]
 
 
-def build_card(
-    run: Run, layer: Layer, named: Named, arrays: RunArrays, pictures: Pictures
-) -> Card:
+def build_card(run: Run, layer: Layer, named: Named, arrays: RunArrays, pictures: Pictures) -> Card:
     """The card of one layer."""
     return Card(
         layer=layer,
         mark=glyph(layer, sqnr_limit(run), named),
+        headings=(
+            "accumulated",
+            "local",
+            *(f"board, {heading}" for heading in HEADINGS if layer.board),
+        ),
         metrics=_metrics(run, layer),
         facts=tuple((name, value) for name, value in _facts(layer) if value),
         histogram=_histogram(layer, arrays),
@@ -93,15 +99,17 @@ def _neighbours(run: Run, indices: tuple[int, ...]) -> tuple[Layer, ...]:
     return tuple(run.layers[i] for i in indices if 0 <= i < len(run.layers))
 
 
-def _metrics(run: Run, layer: Layer) -> tuple[tuple[str, str, str], ...]:
+def _metrics(run: Run, layer: Layer) -> tuple[tuple[str, ...], ...]:
     parts = (layer.accumulated, layer.local)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for metric in run.metrics:
-        first, second = (metric.write(getattr(part, metric.name, None)) for part in parts)
-        rows.append((metric.heading, first, second))
+        values = [getattr(part, metric.name, None) for part in parts]
+        values += board_numbers(layer, metric.name) if layer.board else ()
+        rows.append((metric.heading, *map(metric.write, values)))
+    rest = ("",) * len(HEADINGS) if layer.board else ()
     if layer.local is not None:
-        rows.append(("of the MSE: clipping", "", _share(layer.local.clipping_mse, layer)))
-        rows.append(("of the MSE: rounding", "", _share(layer.local.rounding_mse, layer)))
+        rows.append(("of the MSE: clipping", "", _share(layer.local.clipping_mse, layer), *rest))
+        rows.append(("of the MSE: rounding", "", _share(layer.local.rounding_mse, layer), *rest))
     return tuple(rows)
 
 
@@ -124,6 +132,7 @@ def _facts(layer: Layer) -> list[tuple[str, str]]:
         ("worst channel", _worst_channel(layer)),
         ("worst sample", layer.worst_sample or ""),
         ("weight", _weight(layer)),
+        *board_facts(layer),
     ]
 
 

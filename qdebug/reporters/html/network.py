@@ -1,4 +1,4 @@
-"""Error along the network in execution order: accumulated, local, sensitivity, worst channel."""
+"""Error along the network in execution order, a line for each kind of error."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
+from qdebug.reporters.board import board_db
 from qdebug.reporters.html import svg
 from qdebug.reporters.html.svg import Box, Scale
 from qdebug.reporters.ranking import channel_db, first_bad, named_layers
@@ -26,6 +27,7 @@ _SERIES: tuple[tuple[str, Callable[[Layer], float | None]], ...] = (
     ("local", local_db),
     ("sensitivity", sensitivity_db),
     ("worst channel", channel_db),
+    ("board", board_db),
 )
 
 
@@ -54,7 +56,7 @@ def _summary(run: Run) -> str:
     sources = sum(layer.role == "source" for layer in run.layers)
     return (
         f"SQNR in dB of {len(run.layers)} layers in execution order: accumulated, local, "
-        f"sensitivity and worst channel; limit {decibel(sqnr_limit(run))} dB; {where}; "
+        f"sensitivity, worst channel and board; limit {decibel(sqnr_limit(run))} dB; {where}; "
         f"{sources} sources of error"
     )
 

@@ -16,6 +16,8 @@ from markupsafe import Markup
 
 from qdebug.metrics.metric import LEAD, METRICS
 from qdebug.reporters import text
+from qdebug.reporters import tuning as tuning_rows
+from qdebug.reporters.board import board_db, has_board
 from qdebug.reporters.html import modules, network, tuning
 from qdebug.reporters.html.cards import Card, build_cards
 from qdebug.reporters.html.crops import crop_figure
@@ -130,8 +132,8 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "limit": limit,
         "input": input_check(run, pictures),
         "tuning": run.tuning,
-        "tuning_curve": tuning.curve_figure(run.tuning) if run.tuning else None,
-        "measured": tuning.measured_text,
+        "tuning_curves": tuning.curve_figures(run.tuning) if run.tuning else [],
+        "tuning_rows": tuning_rows,
         "network": network.network_figure(run) if run.layers else None,
         "picture": modules.network_picture(run, with_card) if run.layers else None,
         "legend": modules.legend(),
@@ -141,6 +143,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
             if layer.index in named or layer.role == "source"
         ][:12],
         "has_sensitivity": any(layer.sensitivity for layer in run.layers),
+        "has_board": has_board(run),
         "rows": rows,
         "cards": cards,
         "with_card": with_card,
@@ -262,6 +265,7 @@ def environment() -> Environment:
         accumulated_db=text.accumulated_db,
         local_db=text.local_db,
         sensitivity_db=text.sensitivity_db,
+        board_db=board_db,
         glyph=lambda status: states.STATUS_GLYPHS[status],
         status=lambda status: states.STATUS_WORDS[status],
         explanation=explanation_of,

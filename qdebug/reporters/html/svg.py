@@ -15,11 +15,13 @@ from markupsafe import Markup, escape
 from qdebug.vocabulary.names import visible
 
 BLUE, ORANGE, TEAL, RED, GRAY = "#0b5cad", "#b45309", "#0f766e", "#b42318", "#59636e"
+BLACK = "#1a1f26"
 SERIES = (
     {"class": "s0", "stroke": BLUE},
     {"class": "s1", "stroke": ORANGE, "stroke_dasharray": "6 3"},
     {"class": "s2", "stroke": TEAL, "stroke_dasharray": "2 3"},
     {"class": "s3", "stroke": GRAY, "stroke_dasharray": "1 2"},
+    {"class": "s4", "stroke": BLACK, "stroke_dasharray": "8 2 2 2"},
 )
 """Line styles that differ in dash as well as in colour."""
 

@@ -7,6 +7,7 @@ from rich.text import Text
 from qdebug.metrics.entry import Metric
 from qdebug.metrics.metric import LEAD
 from qdebug.reporters import heights
+from qdebug.reporters.board import HEADINGS, board_facts, board_numbers
 from qdebug.reporters.ranking import causes
 from qdebug.run.model import Layer
 from qdebug.tui import charts
@@ -29,6 +30,7 @@ def overview(view: View) -> list[Text]:
     lines = _state_lines(view)
     lines += _error_lines(view)
     lines += _clipping_lines(layer, look, view.width)
+    lines += _board_lines(layer, look, view.width)
     lines += _touching(view)
     lines.append(blank())
     lines += _value_lines(layer, look, view.width)
@@ -129,6 +131,19 @@ def _clipping_lines(layer: Layer, look: Look, width: int) -> list[Text]:
     row.append_text(charts.bar(part, room, look, look.palette.warn))
     row.append(f" {percent(part)} clipping, {percent(1 - part)} rounding")
     return [row]
+
+
+def _board_lines(layer: Layer, look: Look, width: int) -> list[Text]:
+    """The board against both models, and what else is known of the layer there."""
+    if layer.board is None:
+        return []
+    lines: list[Text] = []
+    numbers = zip(HEADINGS, board_numbers(layer, LEAD[0].name), strict=True)
+    told = [f"{name} {decibel(value)} dB" for name, value in numbers if value is not None]
+    lines += labelled("board", f" {look.glyphs.dot} ".join(told), width, look) if told else []
+    for name, value in board_facts(layer):
+        lines += labelled("", f"{name}: {value}", width, look)
+    return lines
 
 
 def _value_lines(layer: Layer, look: Look, width: int) -> list[Text]:

@@ -13,7 +13,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from qdebug.reporters.diff.view import task_text, worst_channel_arrow
-from qdebug.run.diff import LayerDiff, RunDiff, diff_runs
+from qdebug.run.diff import LayerDiff, Levels, RunDiff, diff_runs
 from qdebug.tui.context import Look, Session
 from qdebug.tui.glyphs import ASCII
 from qdebug.tui.keys import bindings
@@ -25,6 +25,11 @@ from qdebug.tui.text import cut_end
 from qdebug.tui.textview import TextView
 from qdebug.vocabulary.numbers import decibel
 
+_BOARD_COLUMNS = (
+    Column("board.old", "A board", 8, 3, right=True),
+    Column("board.new", "B board", 8, 2, right=True),
+    Column("board.delta", "change", 8, 1, right=True),
+)
 _ORDERS = ("largest change first", "largest loss first", "execution order")
 
 
@@ -42,11 +47,12 @@ class DiffTable(LineTable):
     def __init__(self, look: Look, layers: Sequence[LayerDiff]) -> None:
         super().__init__(look)
         self.pairs = layers
+        self._has_board = any(pair.board != Levels(None, None) for pair in layers)
         self.ordering = 0
         self.order = self._ordered()
 
     def _ordered(self) -> list[int]:
-        deltas = [pair.accumulated.delta for pair in self.pairs]
+        deltas = [self._delta(pair) for pair in self.pairs]
         if self.ordering == 2:
             return list(range(len(deltas)))
         values = np.array([np.nan if delta is None else delta for delta in deltas], np.float64)
@@ -55,6 +61,13 @@ class DiffTable(LineTable):
             np.where(np.isnan(keys), np.inf, keys), kind="stable"
         ).tolist()
         return order
+
+    @staticmethod
+    def _delta(pair: LayerDiff) -> float | None:
+        """The change of the simulation, or of the board where the simulation stayed."""
+        if pair.board.delta and pair.accumulated.change == "same":
+            return pair.board.delta
+        return pair.accumulated.delta
 
     def sort_next(self) -> None:
         """The next order."""
@@ -74,7 +87,7 @@ class DiffTable(LineTable):
         return len(self.order)
 
     def columns(self) -> Sequence[Column]:
-        """Accumulated and local error, old, new and the change."""
+        """Accumulated and local error and the board, old, new and the change."""
         return (
             Column("flag", "", 1),
             Column("#", "#", 5, 3, right=True),
@@ -86,6 +99,7 @@ class DiffTable(LineTable):
             Column("local.old", "A local", 8, 5, right=True),
             Column("local.new", "B local", 8, 5, right=True),
             Column("local.delta", "change", 8, 4, right=True),
+            *(_BOARD_COLUMNS if self._has_board else ()),
             Column("settings", "settings", 24, 7, prose=True),
         )
 

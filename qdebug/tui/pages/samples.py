@@ -118,7 +118,7 @@ class SamplesPage(RunPage):
         task = self.session.run.task
         if task is None:
             return []
-        lines = labelled(visible(task.kind)[:12], task.summary, width, self.look)
+        lines = labelled("task", f"{task.kind}: {task.summary}", width, self.look)
         if number < len(task.per_sample):
             facts = task.per_sample[number]
             if all(isinstance(value, (int, float, str)) for value in facts.values()):

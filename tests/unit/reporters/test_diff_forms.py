@@ -19,6 +19,7 @@ from qdebug.run.model import Run
 from tests.conftest import Golden
 from tests.support import synthetic_run
 from tests.support.page import Page
+from tests.support.synthetic_extras import BOARD_DB, with_board
 
 
 def per_channel(run: Run) -> Run:
@@ -144,3 +145,30 @@ def test_a_verdict_that_still_fails_is_not_hidden_behind_a_gain() -> None:
     run = synthetic_run(12)
     assert run.verdict.status == "fail"
     assert headline(diff_runs(run, run)) == "no regression; the verdict is still FAIL"
+
+
+def test_a_board_is_told_in_every_form(tmp_path: Path) -> None:
+    plain = synthetic_run(40, samples=2)
+    diff = diff_runs(with_board(plain, at=9), with_board(plain, at=5, tensor="a[/b] {}"))
+    arrow = f"board 40.0 → {BOARD_DB} dB"
+    assert [layer.new for layer in view(diff).regressed] == [5]
+    assert [layer.new for layer in view(diff).improved] == [9]
+    assert arrow in render_console(diff, Look(120)).plain
+    for name in ("a.md", "a.html"):
+        assert arrow in write_diff(diff, tmp_path / name).read_text(encoding="utf-8")
+    levels = json.loads(write_diff(diff, tmp_path / "a.json").read_text("utf-8"))["layers"]
+    assert levels[5]["board"] == {"old": 40.0, "new": BOARD_DB}
+
+
+def test_the_figure_of_changes_has_the_direction_of_all_charts(worse: RunDiff) -> None:
+    """What got worse rises above the line, as an error does everywhere else."""
+    page = FORMS[".html"](worse)
+    assert "up is worse" in page
+    paths = re.findall(r'<path d="M[\d.]+ ([\d.]+)V([\d.]+)', page)
+    assert paths
+    base = {start for start, _ in paths}
+    assert len(base) == 1
+    losing = re.search(r'<path d="([^"]+)" stroke="#b42318"', page)
+    assert losing is not None
+    ends = [float(end) for end in re.findall(r"V([\d.]+)", losing[1])]
+    assert max(ends) <= float(base.pop())

@@ -12,6 +12,7 @@ from qdebug.run.diff import DiffLimits, Levels, TaskDiff, diff_runs
 from qdebug.run.matching import match_layers
 from qdebug.run.model import FindingStatus, Layer, Run, TaskResult, WorstChannel
 from tests.support import synthetic_run
+from tests.support.synthetic_extras import BOARD_DB, with_board
 
 
 @pytest.fixture(scope="module")
@@ -253,3 +254,37 @@ def test_what_regressed_and_what_was_gravest_comes_first() -> None:
         with_statuses(QD507="info", QD301="pass", QD302="fail"),
     )
     assert [item.id for item in diff.findings] == ["QD302", "QD301", "QD507"]
+
+
+class TestBoard:
+    """A new build changes nothing but the board."""
+
+    def test_a_layer_that_got_worse_there_has_regressed(self, run: Run) -> None:
+        diff = diff_runs(with_board(run, at=9), with_board(run, at=5))
+        (layer,) = (x for x in diff.layers if x.regressed)
+        assert layer.new == 5
+        assert layer.board == Levels(40.0, BOARD_DB)
+        assert layer.change == "worse"
+        assert next(x for x in diff.layers if x.new == 9).change == "better"
+        assert diff.caveats == ()
+        assert diff.exit_code == 1
+
+    def test_one_that_was_not_dumped_says_nothing(self, run: Run) -> None:
+        diff = diff_runs(with_board(run), with_board(run))
+        assert diff.exit_code == 0
+        lacking = next(x for x in diff.layers if x.new == 6)
+        assert lacking.board == Levels(None, None)
+        assert {x.change for x in diff.layers if x.new != 6} <= {"same", "unknown"}
+
+    def test_only_one_run_has_a_board(self, run: Run) -> None:
+        assert diff_runs(run, with_board(run)).caveats == ("only the new run has a board",)
+        assert diff_runs(with_board(run), run).caveats == ("only the old run has a board",)
+        other = with_board(run)
+        assert other.board is not None
+        other = dataclasses.replace(other, board=dataclasses.replace(other.board, title="RKNN"))
+        (told,) = diff_runs(with_board(run), other).caveats
+        assert told == "the dumps are of two kinds: TPU-MLIR npz; now RKNN"
+
+    def test_without_one_nothing_is_said(self, run: Run) -> None:
+        diff = diff_runs(run, run)
+        assert {layer.board for layer in diff.layers} == {Levels(None, None)}

@@ -41,6 +41,8 @@
       ["state", layer.reason ? `${STATES[layer.state]}: ${layer.reason}` : STATES[layer.state]],
       ["float tensor", layer.float_tensor], ["quant tensor", layer.quant_tensor], ["paired by", layer.paired_by],
       ["shape", layer.shape.join("\u00d7")], ["sensitivity, dB", layer.sensitivity && decibel(layer.sensitivity.sqnr_db)],
+      ["board against simulation, dB", layer.board && decibel(field("board")(layer))],
+      ["board, own error, dB", layer.board && decibel(field("bown")(layer))], ["on the board", layer.board && (layer.board.reason || null)],
       ["data type", layer.quant && layer.quant.dtype], ["values clipped", percent(layer.clipped)],
       ["codes used", layer.codes_used], ["worst sample", layer.worst_sample],
     ].filter(([, item]) => !isNone(item)).map(([title, item]) => row(title, visible(item)));
@@ -68,11 +70,12 @@
 
   /* ---- the layer table ---- */
   const lead = layerVocabulary.lead.slice(1);
+  const LEVELS = ["sqnr", "local", "sens", "board"];
   const BIGGER_FIRST = ["clipped"];
   const rowFor = ({ layer, mark: [glyph, word] }) => {
     const cells = [layer.op, `${glyph} ${word}`].map((text) => make("td", {}, visible(text)));
     const metrics = lead.map(({ word, form }) => FORMS[form](field(word)(layer)));
-    const levels = ["sqnr", "local", "sens"].map((name) => decibel(field(name)(layer)));
+    const levels = LEVELS.map((name) => decibel(field(name)(layer)));
     const numbers = [...levels, ...metrics, percent(layer.clipped), decibel(field("channel")(layer))].map((text) => make("td", { className: "number" }, text));
     return make("tr", { className: { "\u2717": "bad", "!": "warn" }[glyph] || "" }, make("td", { className: "number" }, link(layer)),
       make("th", { scope: "row" }, nameOf(layer)), ...cells, ...numbers, make("td", {}, STATES[layer.state]));

@@ -2,7 +2,7 @@
 /* The filter language for layers, as in qdebug/run/filter.py: one table of cases tests both. */
 const layerFilter = (() => {
   /* Fields as qdebug/run/layer_fields.py lists them; what others than the layer know is below. */
-  const at = ([part, name]) => (layer) => (name === undefined ? layer[part] : layer[part] ? layer[part][name] : null);
+  const at = (path) => (layer) => path.reduce((part, name) => (part === null || part === undefined ? null : part[name]), layer);
   const reader = ({ kind, paths }) => {
     const reads = paths.map(at);
     if (reads.length > 1) return (layer) => reads.map((read) => read(layer));
