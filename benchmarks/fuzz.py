@@ -1,6 +1,7 @@
 """Thousands of damaged files: ``python -m benchmarks.fuzz --seed 1 --cases 2000``.
 
-Prints a table of what went wrong by family, and the arguments of each such case.
+Prints a table of what went wrong by family, and the arguments of each such case. ``--from 500
+--cases 500`` runs a part; the cases are those of the whole job.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ def main() -> int:
     """Run the job; 1 where a case went wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--from", type=int, default=0, dest="first", help="number of the first case"
+    )
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--only", type=int, nargs="*", help="numbers of single cases")
     args = parser.parse_args()
@@ -27,7 +31,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         base = make_base(folder / "base")
-        numbers = args.only or range(args.cases)
+        numbers = args.only or range(args.first, args.first + args.cases)
         for outcome in run_cases(base, args.seed, list(numbers), folder):
             counts[outcome.family] += 1
             codes[outcome.family, outcome.code] += 1

@@ -1,7 +1,7 @@
-"""How much one file may unpack to: a picture, an archive, a report, a list of files.
+"""How much one file may unpack to, or one step of a pipeline make: a few bytes stand for gigabytes.
 
-A few kilobytes can stand for gigabytes. What is larger than the bound is refused before it is
-unpacked; ``--max-unpacked`` raises the bound.
+What is larger than the bound is refused before it is unpacked or made; ``--max-unpacked`` raises
+the bound.
 """
 
 from __future__ import annotations
@@ -26,6 +26,16 @@ class _Bound:
     bytes = MAX_UNPACKED
 
 
+def bound() -> int:
+    """Bytes that hold now."""
+    return _Bound.bytes
+
+
+def set_bound(at_most: int) -> None:
+    """Let a process that was started for this one begin with its bound, bytes."""
+    _Bound.bytes = at_most
+
+
 @contextlib.contextmanager
 def unpacking(at_most: int) -> Iterator[None]:
     """Another bound, bytes, for what is read inside."""
@@ -44,10 +54,25 @@ def check_unpacked(size: int, name: str, error: type[QdebugError]) -> None:
         name: how the message names it.
         error: what is raised.
     """
+    _check(size, f"{name} unpacks to", "if it is to be trusted", error)
+
+
+def check_made(size: int, name: str, error: type[QdebugError]) -> None:
+    """Refuse to make something larger than the bound.
+
+    Args:
+        size: its bytes.
+        name: how the message names it.
+        error: what is raised.
+    """
+    _check(size, f"{name} takes", "write a smaller size, or raise the bound", error)
+
+
+def _check(size: int, said: str, when: str, error: type[QdebugError]) -> None:
     if size > _Bound.bytes:
         raise error(
-            f"{name} unpacks to {format_size(size)}, more than {format_size(_Bound.bytes)}",
-            f"if it is to be trusted: --max-unpacked {format_size(2 * size).replace(' ', '')}",
+            f"{said} {format_size(size)}, more than {format_size(_Bound.bytes)}",
+            f"{when}: --max-unpacked {format_size(2 * size).replace(' ', '')}",
         )
 
 

@@ -135,7 +135,7 @@ class EvaluateOptions(WriteOptions):
         1,
         "processes on this machine that share the pictures; the numbers are the same",
         "--workers",
-        kind=values.COUNT,
+        kind=values.AT_ONCE,
         group=MEASURED,
     )
     scheduler: str | None = option(

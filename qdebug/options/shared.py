@@ -132,7 +132,7 @@ class MachineOptions(Checked):
         None,
         "threads of ONNX Runtime; default: its own choice",
         "--threads",
-        kind=values.COUNT,
+        kind=values.AT_ONCE,
         group=MEASURED,
         key=True,
     )

@@ -77,23 +77,25 @@ def _count(value: Any) -> int:
 
 _MOST = 2**31 - 1
 """ONNX Runtime takes its counts as 32-bit integers."""
+_MOST_AT_ONCE = 1024
+"""By judgement more than one machine has processors; each thread and process is really begun."""
 
 
-def _counted(number: int, given: Any) -> int:
-    if number > _MOST:
-        raise ValueError(f"{given!r} is more than {_MOST}")
+def _counted(number: int, given: Any, most: int = _MOST) -> int:
+    if number > most:
+        raise ValueError(f"{given!r} is more than {most}")
     if number < 1:
         raise ValueError(f"{given!r} is not a whole number from 1")
     return number
 
 
 def _parse_count(given: str) -> int:
-    number = int(given) if given.isascii() and given.isdigit() else 0
+    number = int(given[:20]) if given.isascii() and given.isdigit() else 0
     return _counted(number, given)
 
 
 def _natural(value: Any) -> int:
-    number = int(value) if isinstance(value, str) and value.isdigit() else value
+    number = int(value[:20]) if isinstance(value, str) and value.isdecimal() else value
     if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= _MOST:
         raise ValueError(f"{value!r} is not a whole number from 0")
     return number
@@ -172,9 +174,9 @@ def _method(value: Any) -> str:
 
 def _parse_shape(given: str) -> tuple[int, ...]:
     parts = [part.strip() for part in re.split(r"[x,]", given.strip("[]() ").lower())]
-    if not all(part.isascii() and part.isdigit() and int(part) > 0 for part in parts):
+    if not all(part.isascii() and part.isdigit() and part.strip("0") for part in parts):
         raise ValueError(f"{given!r} is not a shape such as 1,3,640,640")
-    return tuple(int(part) for part in parts)
+    return tuple(map(_parse_count, parts))
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -263,6 +265,13 @@ DURATION = Kind(_duration, _duration, {}, "TIME")
 """A time, in seconds."""
 COUNT = Kind(_parse_count, _count, _COUNT_SCHEMA, "N")
 """A whole number from 1."""
+AT_ONCE = Kind(
+    lambda given: _counted(_parse_count(given), given, _MOST_AT_ONCE),
+    lambda value: _counted(_count(value), value, _MOST_AT_ONCE),
+    {**_COUNT_SCHEMA, "maximum": _MOST_AT_ONCE},
+    "N",
+)
+"""How many threads or processes: a whole number from 1."""
 NATURAL = Kind(_natural, _natural, {"type": "integer", "minimum": 0}, "N")
 """A whole number from 0."""
 SHARE = Kind(_share, _share, {"type": "number", "minimum": 0, "maximum": 1}, "SHARE")

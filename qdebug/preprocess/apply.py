@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.bounds import check_made
 from qdebug.errors import InputError
 from qdebug.preprocess.color import reorder, through_yuv, to_gray
 from qdebug.preprocess.decode import decode_file
@@ -146,7 +147,14 @@ def _color(frame: Frame, step: Color) -> Frame:
     return replace(frame, values=values, order=step.order)
 
 
+def _check_room(frame: Frame, width: int, height: int, channels: int) -> None:
+    """Refuse a step that would make a huge picture, before its memory is taken."""
+    size = width * height * channels * frame.values.dtype.itemsize
+    check_made(size, f"a picture of {width}x{height} that the pipeline makes", InputError)
+
+
 def _resize_to(frame: Frame, size: Wh, step: Resize | ResizeShort | Letterbox) -> Frame:
+    _check_room(frame, *size, frame.values.shape[2])
     values = resize(np.ascontiguousarray(frame.values), size, step.resampler)
     return replace(frame, values=values, geometry=frame.geometry.resized(size))
 
@@ -170,6 +178,7 @@ def _place(frame: Frame, canvas: Wh, origin: Wh, value: tuple[float, ...]) -> Fr
         raise InputError(f"{len(value)} pad values are given for {channels} channels")
     fractional = any(v != int(v) for v in value)
     dtype = np.float32 if fractional and frame.values.dtype.kind in "iu" else frame.values.dtype
+    _check_room(frame, *canvas, channels)
     values = np.empty((canvas[1], canvas[0], channels), dtype)
     values[...] = np.array(value, dtype)
     x, y = origin
@@ -292,6 +301,9 @@ def _reinterpret(frame: Frame, step: Reinterpret) -> Frame:
 
 
 def _layout(frame: Frame, step: Layout) -> Frame:
+    if step.block:
+        channels = frame.values.shape[2]
+        _check_room(frame, *frame.size, channels + -channels % step.block)
     return replace(frame, layout=step)
 
 
@@ -299,6 +311,8 @@ def _align(frame: Frame, step: Align) -> Frame:
     axis = ("height", "width", "channel").index(step.axis)
     widths = [(0, 0)] * 3
     widths[axis] = (0, -frame.values.shape[axis] % step.multiple)
+    height, width, channels = (n + more for n, (_, more) in zip(frame.values.shape, widths))
+    _check_room(frame, width, height, channels)
     values = np.pad(frame.values, widths, constant_values=step.value)
     return replace(frame, values=values)
 

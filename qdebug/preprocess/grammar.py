@@ -57,6 +57,8 @@ _LIBRARIES = tuple(FILTERS)
 _ROUNDINGS: tuple[Rounding, ...] = ("round", "floor", "ceil")
 _ANCHORS: tuple[Anchor, ...] = ("center", "top-left")
 _SPELLINGS = {"centre": "center", "centre-crop": "center-crop", "corner": "top-left"}
+_LONGEST_SIDE = 2**31 - 1
+"""cv2 and Pillow take sizes as 32-bit integers."""
 _Choice = TypeVar("_Choice", bound=str)
 
 
@@ -130,20 +132,26 @@ class Words:
         value = self.integer(what)
         if value < 1:
             raise InputError(f"{what} in {self.text!r} must be at least 1, not {value}")
-        return value
+        return self._within(value)
+
+    def _within(self, pixels: int) -> int:
+        if pixels > _LONGEST_SIDE:
+            raise InputError(f"{pixels} in {self.text!r} is more than {_LONGEST_SIDE} pixels")
+        return pixels
 
     def size(self) -> Size:
         """Take ``640``, ``416x320`` (width x height) or ``model``."""
         word = self.take("a size")
         if word == "model":
             return None
-        match = re.fullmatch(r"(\d+)(?:[x×*](\d+))?", word)
+        # Ten figures hold every size there is; Python reads no more than 4,300.
+        match = re.fullmatch(r"0*(\d{1,10})(?:[x×*]0*(\d{1,10}))?", word, re.ASCII)
         if not match or 0 in (int(match[1]), int(match[2] or 1)):
             raise InputError(
                 f"{word!r} is not a size in {self.text!r}",
                 "write 640, or 416x320 as width x height, or 'model' for the model's own size",
             )
-        return int(match[1]), int(match[2] or match[1])
+        return self._within(int(match[1])), self._within(int(match[2] or match[1]))
 
     def point(self, what: str) -> tuple[int, int]:
         """Take two whole numbers separated by a comma."""

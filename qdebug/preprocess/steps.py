@@ -220,11 +220,19 @@ class Normalize:
             )
 
 
+_LARGEST_OFFSET = 2**24
+"""float32 holds every whole number up to here."""
+
+
 @dataclass(frozen=True)
 class Offset:
     """Add a whole number, for instance -128 to move unsigned codes into the signed range."""
 
     value: int
+
+    def __post_init__(self) -> None:
+        if abs(self.value) > _LARGEST_OFFSET:
+            raise InputError(f"an offset lies within {_LARGEST_OFFSET} of zero")
 
 
 @dataclass(frozen=True)

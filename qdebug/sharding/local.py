@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
+from qdebug.bounds import bound, set_bound
 from qdebug.errors import UsageError
 from qdebug.sharding.shards import Work
 
@@ -64,7 +65,9 @@ class Processes:
     def _once(self, work: Work, left: dict[int, Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         # A forked process would inherit ONNX Runtime's locks without its threads.
         context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(self.workers, mp_context=context)
+        self._pool = ProcessPoolExecutor(
+            self.workers, mp_context=context, initializer=set_bound, initargs=(bound(),)
+        )
         running: dict[Future[list[Any]], int] = {
             self._pool.submit(work, shard): number for number, shard in left.items()
         }

@@ -82,8 +82,12 @@ def _peak_mib() -> float:
     return int(found[1]) / 1024 if found else float("nan")
 
 
+MOST_BYTES = 6 << 30
+"""Address space: a case that asks for more fails by itself, and not the machine."""
+
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     results, base, seed, numbers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
     for text in numbers:  # a case puts its own arguments in sys.argv
         _run(base, int(seed), int(text), results)

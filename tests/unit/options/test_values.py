@@ -54,6 +54,15 @@ def test_whole_numbers(text: str) -> None:
         values.COUNT.parse(text)
 
 
+@pytest.mark.parametrize(("given", "message"), [("1025", "more than 1024"), ("0", "from 1")])
+def test_threads_and_processes(given: str, message: str) -> None:
+    assert values.AT_ONCE.parse("1024") == values.AT_ONCE.load(1024) == 1024
+    with pytest.raises(ValueError, match=message):
+        values.AT_ONCE.parse(given)
+    with pytest.raises(ValueError, match=message):
+        values.AT_ONCE.load(int(given))
+
+
 def test_sizes_and_tensors_to_keep_are_told_apart_from_nonsense() -> None:
     assert values.SIZE.parse("1GiB") == 1 << 30
     assert values.KEEP.parse("worst:3") == "worst:3"

@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from qdebug.bounds import unpacking
 from qdebug.errors import InputError
 from qdebug.preprocess import (
     PreprocessSpec,
@@ -346,3 +347,29 @@ def test_unreadable_pictures(tmp_path: Path, name: str, content: bytes, message:
             run(path, f"decode {library} | rgb")
     with pytest.raises(InputError, match="cannot be read"):
         run(tmp_path / "none.png", "rgb")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "resize 99999999x9",
+        "resize 99999999",
+        "letterbox 99999x99999",
+        "resize 32x32 pil bilinear | align width 99999999",
+        "rgb | nc1hwc2 2000000000",
+        "center-crop 999999x999999",
+        "float32 | pad 99999999x999",
+    ],
+)
+def test_a_step_makes_no_more_than_the_bound(picture: NDArray[np.uint8], text: str) -> None:
+    with pytest.raises(InputError, match="more than 256 MiB") as caught:
+        prepare(picture, "rgb", PreprocessSpec.parse(text))
+    assert "--max-unpacked" in (caught.value.hint or "")
+
+
+def test_the_bound_of_a_step_can_be_moved(picture: NDArray[np.uint8]) -> None:
+    spec = PreprocessSpec.parse("resize 100x100 | uint8 | nhwc")
+    with unpacking(30_000):
+        assert prepare(picture, "rgb", spec).tensor.size == 30_000
+    with unpacking(29_999), pytest.raises(InputError, match="100x100"):
+        prepare(picture, "rgb", spec)

@@ -158,6 +158,10 @@ def test_loose_spellings_have_one_canonical_text(loose: str, canonical: str) -> 
         ("letterbox", "lacks a size", ""),
         ("nc1hwc2", "lacks the channels", ""),
         ("rgb nchw", "nchw", "separate the steps"),
+        ("resize 9999999999x9", "2147483647 pixels", ""),
+        ("crop 9x" + "9" * 5000, "is not a size", "416x320"),
+        ("letterbox 640 stride 1e300", "2147483647 pixels", ""),
+        ("offset 1e300", "16777216 of zero", ""),
     ],
 )
 def test_errors_name_the_word_and_the_nearest_one(text: str, word: str, hint: str) -> None:

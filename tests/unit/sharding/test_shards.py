@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from qdebug.bounds import bound, unpacking
 from qdebug.errors import InputError, UsageError
 from qdebug.progress import Silent
 from qdebug.sharding import run_shards, shards_of
@@ -41,6 +42,14 @@ class Refuse:
 
     def __call__(self, items: Sequence[Any]) -> list[Any]:
         raise InputError(f"{items[0]} is broken", "mend it")
+
+
+@dataclass(frozen=True)
+class TellBound:
+    """The bound that holds where the work is done."""
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        return [bound() for _ in items]
 
 
 @dataclass(frozen=True)
@@ -92,8 +101,13 @@ def test_processes_that_always_die_are_given_up() -> None:
         run_shards(Die(), ITEMS[:2], processes, Silent())
 
 
+def test_what_a_file_may_unpack_to_holds_in_processes() -> None:
+    with unpacking(12345), Processes(2) as processes:
+        assert run_shards(TellBound(), ITEMS[:2], processes, Silent()) == [12345, 12345]
+
+
 def test_what_the_work_raises_reaches_the_caller() -> None:
-    with pytest.raises(InputError, match="0 is broken"), Processes(2) as processes:
+    with pytest.raises(InputError, match=r"\d is broken"), Processes(2) as processes:
         run_shards(Refuse(), ITEMS, processes, Silent())
 
 
