@@ -148,8 +148,8 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
         "--max-unpacked",
         type=reader(values.SIZE),
         metavar="SIZE",
-        help="the most that one picture, archive or report may unpack to, or one step of a pipeline "
-        "make (default 256MiB)",
+        help="the most that a picture, archive or report may unpack to, or a step of a pipeline make "
+        "(default 256MiB)",
     )
     group.add_argument(
         "--color",

@@ -311,7 +311,7 @@ def _align(frame: Frame, step: Align) -> Frame:
     axis = ("height", "width", "channel").index(step.axis)
     widths = [(0, 0)] * 3
     widths[axis] = (0, -frame.values.shape[axis] % step.multiple)
-    height, width, channels = (n + more for n, (_, more) in zip(frame.values.shape, widths))
+    height, width, channels = np.add(frame.values.shape, [more for _, more in widths]).tolist()
     _check_room(frame, width, height, channels)
     values = np.pad(frame.values, widths, constant_values=step.value)
     return replace(frame, values=values)
