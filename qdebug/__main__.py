@@ -9,20 +9,39 @@ import signal
 import sys
 import warnings
 
+from qdebug import isolation
+from qdebug.errors import QdebugError
+
 
 def main() -> int:
     """Run the command of ``sys.argv``; returns its exit code."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # what libraries say to programmers
     try:
-        from qdebug.cli import main as run
+        return isolation.run(_run, sys.argv[1:])
+    except QdebugError as error:  # its child did not live to tell
+        return _told(error)
     except KeyboardInterrupt:
         sys.stderr.write("qdebug: interrupted\n")
         return 130
-    try:
-        return run()
     finally:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # nothing is left to interrupt
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # nothing is left to interrupt
+
+
+def _run() -> int:
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # what libraries say to programmers
+    from qdebug.cli import main as run
+
+    return run()
+
+
+def _told(error: QdebugError) -> int:
+    from qdebug.cli import diagnostics
+
+    def fail() -> int:
+        raise error
+
+    return diagnostics.guard(fail, debug=False)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnx
 from onnx import helper
 
+from qdebug.at_work import working_on
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.problems import explain_ort_error
@@ -114,7 +115,8 @@ class Session:
 
         _share_arena()
         try:
-            return onnxruntime.InferenceSession(source, options, providers=providers)
+            with working_on(self._graph.path.name):
+                return onnxruntime.InferenceSession(source, options, providers=providers)
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
             raise explain_ort_error(self._graph, str(error)) from error
 
@@ -166,7 +168,8 @@ class Session:
             else:
                 binding.bind_output(name, "cpu")
         try:
-            self._session.run_with_iobinding(binding, _run_options(release and self._on_cpu))
+            with working_on(self._graph.path.name):
+                self._session.run_with_iobinding(binding, _run_options(release and self._on_cpu))
         except Exception as error:
             raise explain_ort_error(self._graph, str(error)) from error
         values = dict(zip(names, binding.get_outputs(), strict=True))

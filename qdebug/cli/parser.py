@@ -148,8 +148,14 @@ def _add_general_options(parser: argparse.ArgumentParser) -> None:
         "--max-unpacked",
         type=reader(values.SIZE),
         metavar="SIZE",
-        help="the most that a picture, archive or report may unpack to, or a step of a pipeline make "
-        "(default 256MiB)",
+        help="the most that a picture, archive or report may unpack to, or one step of a pipeline "
+        "may make (default 256MiB)",
+    )
+    group.add_argument(
+        "--isolate",
+        action=argparse.BooleanOptionalAction,
+        help="work in a process of its own, so that a crash of a library ends in one sentence; on "
+        "Linux the commands that run models always do, but with --no-isolate",
     )
     group.add_argument(
         "--color",

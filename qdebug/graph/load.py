@@ -12,7 +12,7 @@ from onnx import external_data_helper, inliner
 from qdebug.errors import ModelError
 from qdebug.graph.model import FileState, Graph
 from qdebug.graph.shapes import infer_types
-from qdebug.graph.validity import HINT, check_structure, shortened
+from qdebug.graph.validity import HINT, check_size, check_structure, shortened
 
 _BEFORE = "compare the ONNX graphs from before the conversion to the device's own format"
 _TORCH = "export it: torch.onnx.export(model, example, 'float.onnx'), or yolo export format=onnx"
@@ -186,14 +186,21 @@ def _check_versions(proto: onnx.ModelProto, path: Path) -> None:
 def _check_external_data(proto: onnx.ModelProto, path: Path) -> dict[Path, FileState | None]:
     """Check where weights are kept; gives the state of those files."""
     folder = path.parent.resolve()
+    outside = [
+        (tensor, external_data_helper.ExternalDataInfo(tensor))
+        for tensor in external_data_helper._get_all_tensors(proto)
+        if tensor.data_location == onnx.TensorProto.EXTERNAL
+    ]
     locations: dict[str, int] = {}
-    for tensor in external_data_helper._get_all_tensors(proto):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            info = external_data_helper.ExternalDataInfo(tensor)
-            end = (info.offset or 0) + (info.length or 0)
-            locations[info.location] = max(end, locations.get(info.location, 0))
+    for _, info in outside:
+        end = (info.offset or 0) + (info.length or 0)
+        locations[info.location] = max(end, locations.get(info.location, 0))
     for location, end in sorted(locations.items()):
         _check_location(path, folder, location, end)
+    sizes = {location: (folder / location).stat().st_size for location in locations}
+    for tensor, info in outside:
+        held = info.length or sizes[info.location] - (info.offset or 0)
+        check_size(tensor, held, path)
     return {folder / location: _state(folder / location) for location in locations}
 
 

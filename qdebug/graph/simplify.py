@@ -7,6 +7,8 @@ from pathlib import Path
 
 import onnx
 
+from qdebug.at_work import working_on
+
 _CONSTANTS_IR = 4
 """The first IR version in which an initializer need not be an input."""
 _LARGEST = 1 << 30
@@ -41,9 +43,10 @@ def simplified(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto | None:
         file = Path(place) / "simplified.onnx"
         options.optimized_model_filepath = str(file)
         try:
-            onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            with working_on("the float model, simplified"):
+                onnxruntime.InferenceSession(
+                    model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+                )
             return _with_used_domains(onnx.load(str(file)))
         except Exception:  # ONNX Runtime raises a dozen unrelated types
             return None

@@ -42,7 +42,25 @@ def check_structure(proto: onnx.ModelProto, path: Path) -> None:
     Raises:
         ModelError: something is not well formed; the first such thing is named.
     """
-    reason = next(_faults(proto), None)
+    _refuse_first(_faults(proto), path)
+
+
+def check_size(tensor: TensorProto, held: int, path: Path) -> None:
+    """Check that a tensor has the bytes that its shape and type need.
+
+    Args:
+        tensor: one whose data lies in another file.
+        held: its bytes there.
+        path: how messages name the model.
+
+    Raises:
+        ModelError: it has not.
+    """
+    _refuse_first(_byte_faults(tensor, f"the tensor {name_of(tensor.name)}", held), path)
+
+
+def _refuse_first(faults: Iterator[str], path: Path) -> None:
+    reason = next(faults, None)
     if reason is not None:
         raise ModelError(f"{path} is not a valid model: {shortened(reason)}", HINT)
 
@@ -215,19 +233,25 @@ def _external_faults(tensor: TensorProto, name: str) -> Iterator[str]:
             yield f"{name} has the {entry.key} {name_of(entry.value)}, which is no number"
     if "\0" in "".join(entry.value for entry in tensor.external_data):
         yield f"{name} names a file with a NUL in its name"
+    if tensor.data_type == TensorProto.STRING:
+        yield f"{name} keeps strings in another file, which ONNX does not allow"
 
 
 def _size_faults(tensor: TensorProto, name: str, count: int) -> Iterator[str]:
     if tensor.HasField("raw_data"):
-        needed = (count * _bits(tensor.data_type) + 7) // 8
-        if len(tensor.raw_data) != needed:
-            yield f"{name} has {len(tensor.raw_data):,} bytes, its shape and type need {needed:,}"
+        yield from _byte_faults(tensor, name, len(tensor.raw_data))
         return
     field = helper.tensor_dtype_to_field(tensor.data_type)
     held = len(getattr(tensor, field))
     needed = _entries(tensor.data_type, count)
     if held != needed:
         yield f"{name} has {held:,} values, its shape needs {needed:,}"
+
+
+def _byte_faults(tensor: TensorProto, name: str, held: int) -> Iterator[str]:
+    needed = (math.prod(tensor.dims) * _bits(tensor.data_type) + 7) // 8
+    if held != needed:
+        yield f"{name} has {held:,} bytes, its shape and type need {needed:,}"
 
 
 def _bits(data_type: int) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from qdebug.at_work import working_on
 from qdebug.errors import ModelError, UsageError
 from qdebug.preprocess.graph_front import GraphFront, read_front
 from qdebug.preprocess.model_input import ModelInput
@@ -87,14 +88,16 @@ def model_runner(path: Path) -> Callable[[NDArray[Any]], Sequence[NDArray[Any]]]
     import onnxruntime
 
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        with working_on(path.name):
+            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime raises a dozen unrelated types
         raise ModelError(f"{path.name} cannot be run: {str(error).splitlines()[0]}") from error
     name = session.get_inputs()[0].name
 
     def run(tensor: NDArray[Any]) -> Sequence[NDArray[Any]]:
         try:
-            return [np.asarray(output) for output in session.run(None, {name: tensor})]
+            with working_on(path.name):
+                return [np.asarray(output) for output in session.run(None, {name: tensor})]
         except Exception as error:  # see above
             raise ModelError(f"{path.name} failed: {str(error).splitlines()[0]}") from error
 

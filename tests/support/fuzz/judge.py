@@ -19,6 +19,8 @@ PEAK_MIB = 1200.0
 LONGEST = 1200
 """Characters of one message."""
 
+_CRASHED = "the process ended with "
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -35,29 +37,26 @@ class Outcome:
 def run_cases(base: Path, seed: int, numbers: Sequence[int], folder: Path) -> Iterator[Outcome]:
     """Run cases in workers, a new one after each that died or hung."""
     left = list(numbers)
-    batch = 0
     while left:
-        results = folder / f"results-{batch}"
-        batch += 1
+        results = folder / f"results-{left[0]}"
         ended = _work(base, seed, left, results)
         entries = _entries(results)
         for number in list(left):
             if number not in entries:
                 break
             left.remove(number)
-            yield _outcome(number, entries[number], ended)
+            entry = entries[number]
+            if "code" not in entry and ended.startswith(_CRASHED):
+                alone = folder / f"results-{number}-alone"
+                ended = _work(base, seed, [number], alone, "--alone")
+                entry |= _entries(alone).get(number, {})
+            yield _outcome(number, entry, ended)
 
 
-def _work(base: Path, seed: int, numbers: Sequence[int], results: Path) -> str:
+def _work(base: Path, seed: int, numbers: Sequence[int], results: Path, *flags: str) -> str:
     """Run one worker to its end; gives how it ended."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.support.fuzz.worker",
-        str(results),
-        str(base),
-        str(seed),
-    ]
+    command = [sys.executable, "-m", "tests.support.fuzz.worker", *flags, str(results)]
+    command += [str(base), str(seed)]
     root = Path(__file__).resolve().parents[3]
     process = subprocess.Popen(
         [*command, *map(str, numbers)], cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -74,7 +73,7 @@ def _work(base: Path, seed: int, numbers: Sequence[int], results: Path) -> str:
             return f"hung for {2 * SECONDS:.0f} s"
     _, said = process.communicate()
     last = said.decode("utf-8", "replace").strip().splitlines()[-1:]
-    return f"the process ended with {process.returncode} {' '.join(last)}"
+    return f"{_CRASHED}{process.returncode} {' '.join(last)}"
 
 
 def _entries(results: Path) -> dict[int, dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""Runs cases in one process: ``python -m tests.support.fuzz.worker BASE SEED NUMBER...``.
+"""Runs cases in one process: ``python -m tests.support.fuzz.worker RESULTS BASE SEED NUMBER...``.
 
-One line of JSON a case on file descriptor 3's file. Output of native libraries is seen too: the
-two streams are files. The process may die in a case; whoever started it goes on after that one.
+Lines of JSON for each case go to the file RESULTS. Output of native libraries is seen too: the two
+streams are files. The process may die in a case; whoever started it runs that one again with
+``--alone``, as a command of its own, and goes on after it.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import os
 import re
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
+import warnings
 from pathlib import Path
+from typing import BinaryIO
 
-from qdebug.__main__ import main
+from qdebug.cli import main
 from tests.support.fuzz.cases import make_case
 
 
-def _run(base: Path, seed: int, number: int, results: Path) -> None:
+def _run(base: Path, seed: int, number: int, results: Path, alone: bool) -> None:
     place = Path(tempfile.mkdtemp(prefix="case-", dir=results.parent))
     case = make_case(seed, number, base, place / "here")
     os.chdir(place / "here")
@@ -28,7 +32,7 @@ def _run(base: Path, seed: int, number: int, results: Path) -> None:
     _note(results, {"number": number, "family": case.family, "arguments": case.arguments})
     _reset_peak()
     started = time.monotonic()
-    code, out, err = _captured(list(case.arguments), place)
+    code, out, err = _captured(list(case.arguments), place, alone)
     seconds = time.monotonic() - started
     names = [path.name for path in Path().iterdir()]
     left = [name for name in names if name.startswith(".") and name not in before]
@@ -48,14 +52,19 @@ def _run(base: Path, seed: int, number: int, results: Path) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def _captured(arguments: list[str], place: Path) -> tuple[int, str, str]:
+def _of_a_command(arguments: list[str], out: BinaryIO, err: BinaryIO) -> int:
+    command = [sys.executable, "-m", "qdebug", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])}
+    return subprocess.run(command, stdout=out, stderr=err, env=environment, check=False).returncode
+
+
+def _captured(arguments: list[str], place: Path, alone: bool) -> tuple[int, str, str]:
     kept = os.dup(1), os.dup(2)
     with (place / "out").open("wb") as out, (place / "err").open("wb") as err:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         try:
-            sys.argv = ["qdebug", *arguments]
-            code = main()
+            code = _of_a_command(arguments, out, err) if alone else main(arguments)
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -88,6 +97,8 @@ MOST_BYTES = 6 << 30
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    results, base, seed, numbers = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], sys.argv[4:]
-    for text in numbers:  # a case puts its own arguments in sys.argv
-        _run(base, int(seed), int(text), results)
+    warnings.simplefilter("ignore")  # as the command does
+    alone = "--alone" in sys.argv
+    results, base, seed, *numbers = [word for word in sys.argv[1:] if word != "--alone"]
+    for text in numbers:
+        _run(Path(base), int(seed), int(text), Path(results), alone)

@@ -91,6 +91,25 @@ def test_external_data_that_cannot_be_trusted(
         load_graph(external(tmp_path, location, data))
 
 
+@pytest.mark.parametrize(("held", "length"), [(64, 63), (63, 0), (65, 0), (80, 68)])
+def test_external_data_of_another_size(tmp_path: Path, held: int, length: int) -> None:
+    with pytest.raises(ModelError, match=r"'w' has \d+ bytes, its shape and type need 64"):
+        load_graph(external(tmp_path, "w.data", bytes(held), length))
+
+
+def test_external_data_to_the_end_of_its_file(tmp_path: Path) -> None:
+    assert load_graph(external(tmp_path, "w.data", bytes(64), length=0)).constant("w") is not None
+
+
+def test_strings_are_never_external(tmp_path: Path) -> None:
+    file = external(tmp_path, "w.data", bytes(64))
+    model = onnx.load(file, load_external_data=False)
+    model.graph.initializer[0].data_type = TensorProto.STRING
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(ModelError, match="keeps strings in another file"):
+        load_graph(file)
+
+
 def test_external_data_behind_a_link_to_another_folder(tmp_path: Path) -> None:
     inside, outside = tmp_path / "in", tmp_path / "out"
     inside.mkdir()
