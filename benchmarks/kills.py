@@ -1,5 +1,7 @@
 """What signals leave behind: ``python -m benchmarks.kills --seed 1 --each 100``.
 
+``--from 40 --each 20`` runs the turns 40 to 59 of the same job.
+
 SIGKILL, SIGTERM and SIGINT reach ``compare``, ``report`` and ``compare --sensitivity exact`` at
 random moments, from their first imports to their end. Afterwards each output must be whole or
 absent, the two stoppable signals must end in exit code 130 with one line and without a half-written
@@ -127,7 +129,8 @@ def _one(base: Path, place: Path, name: str, number: int, after: float) -> tuple
         _, err = process.communicate(timeout=PATIENCE_S)
     code = process.returncode
     wrong = list(_after_signal(place, name, number, code, err.decode("utf-8", "replace"), after))
-    wrong += _after_rerun(place, name)
+    if code not in ENDED:
+        wrong += _after_rerun(place, name)
     shutil.rmtree(place)
     return "done before" if code in ENDED else "interrupted", wrong
 
@@ -146,6 +149,9 @@ def main() -> int:
     """Run the job; 1 where something was left or lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--from", type=int, default=0, dest="first", help="number of the first turn"
+    )
     parser.add_argument("--each", type=int, default=100, help="signals of a kind in a command")
     args = parser.parse_args()
     rng = random.Random(args.seed)
@@ -155,10 +161,12 @@ def main() -> int:
         folder = Path(text)
         base = make_base(folder / "base")
         spans = {name: _duration(base, folder / "timed", name) for name in COMMANDS}
-        for turn in range(args.each):
+        for turn in range(args.first + args.each):
             for name in COMMANDS:
                 for number in SIGNALS:
                     after = rng.uniform(0.02, spans[name])
+                    if turn < args.first:
+                        continue
                     way, wrong = _one(base, folder / "case", name, number, after)
                     counts[name, number.name, way] += 1
                     counts[name, number.name, "wrong"] += bool(wrong)
