@@ -9,7 +9,7 @@ import hashlib
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from qdebug import interrupts
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
-from qdebug.analysis.tasks import check_task_name, class_names
+from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import SessionSettings
@@ -39,6 +39,7 @@ from qdebug.comparison.sides import (
     fed_alike,
     feeds_of,
     load_sides,
+    names_in,
     pair_sides,
     samples_of,
 )
@@ -46,7 +47,6 @@ from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
 from qdebug.graph.expand import Expansion, expand
 from qdebug.graph.load import check_unchanged
-from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.options import CompareOptions, takes
 from qdebug.preprocess import Sample
@@ -374,20 +374,13 @@ class Comparison:
         )
         graphs = (self.float.graph, self.quant.graph, context.quant_graph)
         spoken = (run.findings, run.notes, run.unpaired, run.task, run.verdict, run.preprocess)
-        names = {name for graph in graphs for name in _names_in(graph)}
+        names = {name for graph in graphs for name in names_in(graph)}
         run = dataclasses.replace(run, mentioned=mentioned(spoken, names - set(field_names(run))))
         return self.writer.commit(run, make_arrays([layer.stats for layer in context.joined]))
 
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started
         return Timing(total, seconds_per_sample * len(self.infos), peak_rss_mib())
-
-
-def _names_in(graph: Graph) -> Iterator[str]:
-    """Names of the graph's nodes and tensors, and of the classes of its metadata."""
-    yield from (node.label for node in graph.nodes)
-    yield from (name for node in graph.nodes for name in (*node.inputs, *node.outputs))
-    yield from (*graph.inputs, *graph.outputs, *class_names(graph.metadata).values())
 
 
 _MANY, _ENOUGH = 200, 32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from qdebug.analysis.tasks import class_names
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.cutting import load_ends
@@ -258,3 +259,10 @@ def _info(chosen: ImpliedSpec) -> PreprocessInfo:
     return PreprocessInfo(
         str(chosen.spec) if chosen.spec else "", chosen.origin, chosen.notes, chosen.doubts
     )
+
+
+def names_in(graph: Graph) -> Iterator[str]:
+    """Names of the graph's nodes and tensors, and of the classes of its metadata."""
+    yield from (node.label for node in graph.nodes)
+    yield from (name for node in graph.nodes for name in (*node.inputs, *node.outputs))
+    yield from (*graph.inputs, *graph.outputs, *class_names(graph.metadata).values())

@@ -97,6 +97,7 @@ class _Evaluation:
             models.sides if models is not None else (),
             self.decoding,
             self.paths,
+            self.dataset.classes,
         )
 
     def _check_limits(self) -> None:

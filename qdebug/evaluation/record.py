@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from qdebug.comparison.compare import peak_rss_mib
-from qdebug.comparison.sides import Side
+from qdebug.comparison.sides import Side, names_in
 from qdebug.comparison.tool import tool_info
 from qdebug.evaluation.decoding import Decoding
 from qdebug.graph.describe import describe
 from qdebug.options import EvaluateOptions
 from qdebug.run.arrays import RunArrays
 from qdebug.run.dataset_scores import DatasetResult, DatasetRow
+from qdebug.run.mentioned import mentioned
 from qdebug.run.model import (
     SCHEMA,
     Limit,
@@ -42,12 +44,14 @@ class Evaluated:
         sides: the models that were run.
         decoding: of boxes.
         paths: what was given, the reference first.
+        classes: what the data set calls them.
     """
 
     result: DatasetResult
     sides: Sequence[Side]
     decoding: Decoding
     paths: Sequence[Path]
+    classes: Sequence[str] = ()
 
 
 def make_record(
@@ -76,6 +80,9 @@ def make_record(
         timing=Timing(seconds, math.nan, peak_rss_mib()),
         datasets=(evaluated.result,),
     )
+    names = {name for side in evaluated.sides for name in names_in(side.graph)}
+    spoken = (run.datasets, run.verdict, run.preprocess)
+    run = dataclasses.replace(run, mentioned=mentioned(spoken, names.union(evaluated.classes)))
     return writer.commit(run, RunArrays())
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from PIL import Image
@@ -16,7 +17,7 @@ from qdebug.cli.compare import portable
 from qdebug.run.redact import KINDS, redact
 from qdebug.run.store import load_run, run_to_json
 from tests.functional.conftest import Cli
-from tests.support import graphs, pictures
+from tests.support import dumps, graphs, pictures
 
 MARK = "zqx"
 """Stands in every name and folder that the runs here are made of, and in no word of qdebug's."""
@@ -137,3 +138,61 @@ def test_no_folder_of_this_machine_stands_in_a_run(place: Path, cli: Cli) -> Non
 )
 def test_an_absolute_path_keeps_its_last_part(word: str, kept: str) -> None:
     assert portable([word]) == (kept,)
+
+
+def _leaks(record: Path, structured: bool) -> list[tuple[str, str]]:
+    """What a redacted record still tells, after making sure that it had something to tell."""
+    told = json.loads((record / "run.json").read_text())
+    assert any(MARK in text for _, text in _texts(told))
+    bare = run_to_json(redact(load_run(record), KINDS, structured=structured))
+    return [(where, text) for where, text in _texts(json.loads(bare)) if MARK in text]
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_board_s_dump_tells_nothing(place: Path, cli: Cli, structured: bool) -> None:
+    models = [place / f"{MARK}_{name}.onnx" for name in ("float", "int8")]
+    dump = dumps.simulated(*models, place / f"{MARK}_shot_0.png", graphs.SPEC)
+    broken = next(name for name, value in dump.items() if value.ndim == 4 and "t1" in name)
+    dump[broken] = dump[broken][:, ::-1]
+    dump[f"{MARK}_board_only"] = np.ones((3, 5), np.float32)
+    board = dumps.write_npz(dump, place / f"{MARK}_dump.npz")
+    output = _compared(place, cli, "-p", graphs.SPEC, "--board", str(board))
+    told = json.loads((output / "run.json").read_text())
+    assert [w for w, text in _texts(told) if MARK in text and w.startswith(".board.unmapped")]
+    assert _leaks(output, structured) == []
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_scores_on_a_data_set_tell_nothing(place: Path, cli: Cli, structured: bool) -> None:
+    data = place / f"{MARK}_data"
+    for number, name in enumerate((f"{MARK}cat", f"{MARK} traffic light", f"{MARK}dog")):
+        (data / name).mkdir(parents=True)
+        for shot in range(2):
+            picture = Image.fromarray(pictures.scene(2 * number + shot))
+            picture.save(data / name / f"{MARK}_{number}{shot}.png")
+    models = [str(place / f"{MARK}_{name}.onnx") for name in ("float", "int8")]
+    record = place / f"{MARK}_scores.qdrun"
+    done = cli("evaluate", *models, "--data", str(data), "-p", graphs.SPEC, "-q", "-o", str(record))
+    assert record.is_dir(), done.err
+    assert load_run(record).datasets
+    assert _leaks(record, structured) == []
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_search_for_a_cure_tells_nothing(place: Path, cli: Cli, structured: bool) -> None:
+    models = [place / f"{MARK}_{name}.onnx" for name in ("float", "int8")]
+    graph = onnx.load(models[1])
+    (scale,) = (t for t in graph.graph.initializer if t.name == f"{MARK}/t2_s")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(600 / 255), scale.name))
+    onnx.save(graph, models[1])
+    for number in range(3, 8):
+        Image.fromarray(pictures.scene(number)).save(place / f"{MARK}_shot_{number}.png")
+    shots = sorted(map(str, place.glob("*.png")))
+    tuned = place / f"{MARK}_tuned.onnx"
+    done = cli("tune", *map(str, models), *shots, "-p", graphs.SPEC, "-q", "-o", str(tuned))
+    assert tuned.exists(), done.err
+    record = place / f"{MARK}_tuned.qdtune"
+    tuning = load_run(record).tuning
+    assert tuning is not None
+    assert tuning.cures
+    assert _leaks(record, structured) == []

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from qdebug.graph.model import Array
 from qdebug.graph.operators import WEIGHTED_FAMILIES
 from qdebug.graph.pairing.logical import Const, Op
+from qdebug.graph.pairing.tables import mean_cosine
 
 _ROWS, _COLUMNS = 32, 64  # of a weight that are compared; by judgement, for time
 _CROWD = 64  # weights of one shape beyond which fewer rows are compared; by judgement, for time
@@ -105,10 +106,7 @@ class Fingerprints:
             return []
         step = 1 if max(len(lefts), len(rights)) <= _CROWD else 4
         a, b = (np.stack([self.sample(op)[::step] for op in ops]) for ops in (lefts, rights))  # type: ignore[index]
-        table = np.zeros((len(lefts), len(rights)), np.float32)
-        for row in range(a.shape[1]):
-            table += np.abs(a[:, row] @ b[:, row].T)
-        table /= a.shape[1]
+        table = mean_cosine(a, b)
         pairs = []
         for i, j in enumerate(table.argmax(axis=1)):
             others = max(_second(table[i], int(j)), _second(table[:, j], i))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from qdebug.graph.pairing.chains import chain_before, foldable
@@ -138,10 +139,12 @@ class Matcher(Propagation):
         for match in list(self.matches.of_right.values()):
             rights = [o for o in match.right.consumer_ops() if o not in self.matches.op_of_right]
             lefts = [o for o in match.left.consumer_ops() if o not in self.matches.op_of_left]
+            families = Counter(op.family for op in rights)
             for right in rights:
+                if families[right.family] > 1 or foldable(right):
+                    continue
                 same = [op for op in lefts if self.same_operands(op, right)]
-                rivals = [op for op in rights if op.family == right.family]
-                if len(same) == 1 and len(rivals) == 1 and not foldable(right):
+                if len(same) == 1:
                     done |= self.match_ops(same[0], right, "structure")
                     self.drain()
         return done

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import product
+
+import numpy as np
 
 from qdebug.graph.operators import (
     COMMUTATIVE_FAMILIES,
@@ -32,12 +34,16 @@ from qdebug.graph.pairing.state import (
     is_channels_last,
     same_content,
 )
+from qdebug.graph.pairing.tables import Table
 
 _LEAD = 0.25
 """By how much the best candidate's score must lead. By judgement, a quarter of what a name is
 worth; 0.05 or 1 move no row of `benchmarks.pairing` for the sample detector."""
 _LONGEST = 8
 """Operations of a chain, as in `chains`."""
+_MOST = 1 << 24
+"""Pairs beyond which readers of one value are not held against each other: 4,096 without a name on
+either side take 128 MiB a table. By judgement; more are left to what leads there otherwise."""
 
 
 class Propagation:
@@ -272,18 +278,52 @@ class Propagation:
         return all(value.root in self.matches.of_right for value in right.values)
 
     def assign(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
-        """Match operations one to one, best agreement first; ambiguous ones are left alone."""
+        """Match operations one to one, best agreement first; ambiguous ones are left alone.
+
+        Args:
+            lefts: of the float graph, of one family.
+            rights: of the quant graph, of that family, every operand of theirs matched.
+            by: evidence.
+        """
         done = self._assign_namesakes(lefts, rights, by)
-        table = {
-            (a, b): self.scorer.score(a, b)
-            for a, b in product(self._free(lefts, True), self._free(rights, False))
-            if self.same_operands(a, b)
-        }
-        rivals = Rivals(table, self.matches.free)
-        for (a, b), score in sorted(table.items(), key=lambda item: -item[1]):
-            if self.matches.free(a, b) and score - rivals.best(a, b) >= _LEAD:
-                done |= self.match_ops(a, b, by)
+        ours = self._by_operands(self._free(lefts, True), self._roots)
+        theirs = self._by_operands(self._free(rights, False), self._known_roots)
+        for key in [key for key in ours if key in theirs]:
+            if len(ours[key]) * len(theirs[key]) <= _MOST:
+                done |= self._assign_best(ours[key], theirs[key], by)
         return done
+
+    def _assign_best(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
+        done = False
+        rivals = Rivals(self._scores(lefts, rights))
+        while leaders := rivals.leaders(_LEAD):
+            for row, column in leaders:
+                rivals.take(row, column)
+                done |= self.match_ops(lefts[row], rights[column], by)
+        return done
+
+    def _scores(self, lefts: list[Op], rights: list[Op]) -> Table:
+        scores = self.scorer.table(lefts, rights)
+        scores[~self.scorer.plausible_table(lefts, rights)] = -np.inf
+        return scores
+
+    def _by_operands(
+        self, ops: list[Op], roots: Callable[[Op], list[Value]]
+    ) -> dict[tuple[int, ...], list[Op]]:
+        """Operations by their operands; by order too, unless they commute."""
+        found: dict[tuple[int, ...], list[Op]] = {}
+        for op in ops:
+            key = [root.index for root in roots(op)]
+            ordered = sorted(key) if op.family in COMMUTATIVE_FAMILIES else key
+            found.setdefault(tuple(ordered), []).append(op)
+        return found
+
+    def _roots(self, left: Op) -> list[Value]:
+        return [content_root(value) for value in left.values]
+
+    def _known_roots(self, right: Op) -> list[Value]:
+        """What the operands of a quant operation are in the float graph, where all are matched."""
+        return [content_root(self.matches.of_right[value.root].left) for value in right.values]
 
     def _assign_namesakes(self, lefts: list[Op], rights: list[Op], by: str) -> bool:
         """Match those whose name no other has, and that no other can come near.
@@ -307,7 +347,7 @@ class Propagation:
         """Whether every operand of the quant operation is the float operation's, slot by slot."""
         if not self.scorer.plausible(left, right):
             return False
-        mine = [content_root(value) for value in left.values]
+        mine = self._roots(left)
         theirs = [self.matches.of_right.get(value.root) for value in right.values]
         known = [None if match is None else content_root(match.left) for match in theirs]
         if left.family in COMMUTATIVE_FAMILIES:

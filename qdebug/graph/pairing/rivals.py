@@ -2,78 +2,66 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
 
 from qdebug.graph.pairing.logical import Op
-from qdebug.graph.pairing.score import base_name
-
-_Scored = list[tuple[float, Op]]
+from qdebug.graph.pairing.score import left_keys, right_keys
+from qdebug.graph.pairing.tables import Table
 
 
 class Rivals:
-    """The best other candidate of either operation of a pair.
-
-    Candidates only ever fall away, so each is looked at once.
+    """Candidates that fall away as they, or their partners, are chosen.
 
     Args:
-        table: scores of all candidate pairs.
-        free: whether both operations of a pair are still unmatched.
+        scores: of each with each, minus infinity where two cannot be partners; it is written to.
     """
 
-    def __init__(
-        self, table: Mapping[tuple[Op, Op], float], free: Callable[[Op, Op], bool]
-    ) -> None:
-        self._free = free
-        self._rows: dict[Op, _Scored] = {}
-        self._columns: dict[Op, _Scored] = {}
-        for (a, b), score in sorted(table.items(), key=lambda item: item[1]):  # best ones last
-            self._rows.setdefault(a, []).append((score, b))
-            self._columns.setdefault(b, []).append((score, a))
+    def __init__(self, scores: Table) -> None:
+        self._scores = scores
 
-    def best(self, left: Op, right: Op) -> float:
-        """The highest score of another free pair with one of the two; minus infinity for none."""
-        return max(
-            self._best(self._rows[left], right, lambda other: self._free(left, other)),
-            self._best(self._columns[right], left, lambda other: self._free(other, right)),
-        )
+    def leaders(self, lead: float) -> list[tuple[int, int]]:
+        """Places of pairs that lead every other pair with one of the two, best ones first."""
+        scores = self._scores
+        if not scores.size:
+            return []
+        columns, best = scores.argmax(axis=1), scores.max(axis=1)
+        others = scores.copy()
+        others[np.arange(len(columns)), columns] = -np.inf
+        in_row, in_column = others.max(axis=1), _second(scores)[columns]
+        in_column[best < scores.max(axis=0)[columns]] = np.inf
+        rows = np.flatnonzero(np.isfinite(best))
+        rows = rows[best[rows] - np.maximum(in_row, in_column)[rows] >= lead]
+        return [(int(row), int(columns[row])) for row in rows[np.argsort(-best[rows])]]
 
-    @staticmethod
-    def _best(scored: _Scored, partner: Op, free: Callable[[Op], bool]) -> float:
-        while scored and not free(scored[-1][1]):
-            scored.pop()
-        if not scored or scored[-1][1] is not partner:
-            return scored[-1][0] if scored else -math.inf
-        at = len(scored) - 2
-        while at >= 0 and not free(scored[at][1]):
-            del scored[at]
-            at -= 1
-        return scored[at][0] if at >= 0 else -math.inf
+    def take(self, row: int, column: int) -> None:
+        """Let a pair, chosen or no longer free, be nobody's rival."""
+        self._scores[row] = -np.inf
+        self._scores[:, column] = -np.inf
+
+
+def _second(scores: Table) -> npt.NDArray[np.float64]:
+    """The second highest of each column."""
+    if len(scores) < 2:
+        return np.full(scores.shape[1], -np.inf)
+    return np.asarray(np.partition(scores, -2, axis=0)[-2])
 
 
 def namesakes(lefts: Iterable[Op], rights: Iterable[Op]) -> Iterator[tuple[Op, Op]]:
     """Pairs whose names agree (``score.names_agree``), and each with nobody else."""
     ours: dict[tuple[str, str], list[Op]] = {}
     for op in lefts:
-        for key in _left_keys(op):
+        for key in left_keys(op):
             ours.setdefault(key, []).append(op)
     chosen: dict[Op, list[Op]] = {}
     partners: dict[Op, list[Op]] = {}
     for op in rights:
-        found = dict.fromkeys(other for key in _right_keys(op) for other in ours.get(key, ()))
+        found = dict.fromkeys(other for key in right_keys(op) for other in ours.get(key, ()))
         partners[op] = list(found)
         for other in found:
             chosen.setdefault(other, []).append(op)
     for right, found_ones in partners.items():
         if len(found_ones) == 1 and len(chosen[found_ones[0]]) == 1:
             yield found_ones[0], right
-
-
-def _left_keys(op: Op) -> set[tuple[str, str]]:
-    keys = {("tensor", name) for name in op.node.outputs if name}
-    return keys | ({("node", op.node.name)} if op.node.name else set())
-
-
-def _right_keys(op: Op) -> set[tuple[str, str]]:
-    keys = {("tensor", base_name(name)) for name in op.node.outputs if name}
-    return keys | ({("node", op.node.name)} if op.node.name else set())

@@ -23,8 +23,9 @@ def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tupl
     reverse. The weights' input channels tell whether that happened. A scaling may also have become
     the product's own factor.
     """
-    factor = float(left_op.params.get("alpha", 1.0)) / float(right_op.params.get("alpha", 1.0))
-    if left_op.family == "MatMul" and abs(factor - 1) > _LITTLE:
+    factors = [float(op.params.get("alpha", 1.0)) for op in (left_op, right_op)]
+    if left_op.family == "MatMul" and all(factors) and abs(factors[0] / factors[1] - 1) > _LITTLE:
+        factor = factors[0] / factors[1]
         if _scales_by(right.op, factor):
             return left, right.op.values[0].root
         if _scales_by(left.op, 1 / factor):

@@ -11,6 +11,14 @@ import numpy as np
 
 from qdebug.graph.pairing.fingerprint import Fingerprints
 from qdebug.graph.pairing.logical import Const, Op, Value
+from qdebug.graph.pairing.tables import (
+    Mask,
+    Table,
+    constants_agree,
+    equal_shares,
+    likeness,
+    overlaps,
+)
 
 _WEIGHTS, _CONSTANTS, _PARAMS, _NAME, _CONTEXT = 4.0, 1.5, 2.0, 1.0, 1.0
 """What each kind of evidence is worth. By judgement: weights tell most, a name least, since tools
@@ -48,6 +56,10 @@ _LOOSE_PARAMS = frozenset(
 )
 
 
+_Kind = tuple[int, int, tuple[int, int] | None]
+"""Operands, outputs where they tell, and shape of the weight of an operation."""
+
+
 class Scorer:
     """Scores candidates; needs nothing but the two operations and what surrounds them."""
 
@@ -56,26 +68,37 @@ class Scorer:
 
     def plausible(self, left: Op, right: Op) -> bool:
         """Whether the two can be the same operation at all."""
-        if left.family != right.family or len(left.values) != len(right.values):
-            return False
-        shapes = self.fingerprints.shape(left), self.fingerprints.shape(right)
-        if None not in shapes and shapes[0] != shapes[1]:
-            return False
-        return self._outputs_agree(left, right)
+        return left.family == right.family and _agree(self._kind(left), self._kind(right))
 
-    def _outputs_agree(self, left: Op, right: Op) -> bool:
-        if left.family != "Split":
-            return True
-        return len(left.outputs) == len(right.outputs)
+    def plausible_table(self, lefts: Sequence[Op], rights: Sequence[Op]) -> Mask:
+        """The same of each with each, for operations of one family."""
+        ours, theirs = ([self._kind(op) for op in side] for side in (lefts, rights))
+        kinds = list(dict.fromkeys(ours)), list(dict.fromkeys(theirs))
+        agree = np.array([[_agree(a, b) for b in kinds[1]] for a in kinds[0]], np.bool_)
+        rows = [kinds[0].index(kind) for kind in ours]
+        return agree[np.ix_(rows, [kinds[1].index(kind) for kind in theirs])]
+
+    def _kind(self, op: Op) -> _Kind:
+        outputs = len(op.outputs) if op.family == "Split" else 0
+        return len(op.values), outputs, self.fingerprints.shape(op)
 
     def score(self, left: Op, right: Op) -> float:
         """Agreement of two plausible operations; differences of 0.25 are worth believing."""
-        total = _PARAMS * params_agreement(left, right) + _CONTEXT * context_agreement(left, right)
-        similarity = self.fingerprints.similarity(left, right)
-        if similarity is not None:
-            total += _WEIGHTS * max(0.0, similarity - _CHANCE) / (1 - _CHANCE)
-        total += _CONSTANTS * constants_agreement(left, right)
-        return total + _NAME * names_agree(left, right)
+        return float(self.table([left], [right])[0, 0])
+
+    def table(self, lefts: Sequence[Op], rights: Sequence[Op]) -> Table:
+        """The scores of each plausible operation with each."""
+        total = _PARAMS * equal_shares(*map(_params, (lefts, rights)), _PARAMETER_TOLERANCE)
+        total += _CONTEXT * overlaps(*map(_contexts, (lefts, rights)))
+        similarity = likeness(
+            *([self.fingerprints.sample(op) for op in s] for s in (lefts, rights))
+        )
+        known = np.maximum(0.0, similarity - _CHANCE) / (1 - _CHANCE)
+        total += _WEIGHTS * np.nan_to_num(known)
+        total += _CONSTANTS * _constants(lefts, rights)
+        for place in _same_names(lefts, rights):
+            total[place] += _NAME
+        return total
 
     def most_without_name(self, left: Op, right: Op) -> float:
         """The most that either of two operations can score with one of another name."""
@@ -84,12 +107,14 @@ class Scorer:
         return _PARAMS + _CONTEXT + constants + (_WEIGHTS if weighted else 0.0)
 
 
+def _agree(left: _Kind, right: _Kind) -> bool:
+    shapes = left[2], right[2]
+    return left[:2] == right[:2] and (shapes[0] == shapes[1] or None in shapes)
+
+
 def names_agree(left: Op, right: Op) -> bool:
     """Whether node or output carry the same name."""
-    if left.node.name and left.node.name == right.node.name:
-        return True
-    names = {name for name in left.node.outputs if name}
-    return any(base_name(name) in names for name in right.node.outputs if name)
+    return not left_keys(left).isdisjoint(right_keys(right))
 
 
 def base_name(tensor: str) -> str:
@@ -106,39 +131,46 @@ def base_name(tensor: str) -> str:
     return tensor
 
 
+def _same_names(lefts: Sequence[Op], rights: Sequence[Op]) -> set[tuple[int, int]]:
+    """Places of those for which ``names_agree``."""
+    ours: dict[tuple[str, str], list[int]] = {}
+    for at, op in enumerate(lefts):
+        for key in left_keys(op):
+            ours.setdefault(key, []).append(at)
+    return {
+        (i, j) for j, op in enumerate(rights) for key in right_keys(op) for i in ours.get(key, ())
+    }
+
+
+def left_keys(op: Op) -> set[tuple[str, str]]:
+    """What an operation of the float graph is known by."""
+    keys = {("tensor", name) for name in op.node.outputs if name}
+    return keys | ({("node", op.node.name)} if op.node.name else set())
+
+
+def right_keys(op: Op) -> set[tuple[str, str]]:
+    """What the float twin of an operation of the quant graph is known by."""
+    keys = {("tensor", base_name(name)) for name in op.node.outputs if name}
+    return keys | ({("node", op.node.name)} if op.node.name else set())
+
+
+def _params(ops: Sequence[Op]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in op.params.items() if k not in _LOOSE_PARAMS} for op in ops]
+
+
 def params_agreement(left: Op, right: Op) -> float:
     """Share of the parameters that are equal, 0..1; 1 where there are none."""
-    keys = (set(left.params) | set(right.params)) - _LOOSE_PARAMS
-    if not keys:
-        return 1.0
-    return sum(_same(left.params.get(k), right.params.get(k)) for k in keys) / len(keys)
+    return float(equal_shares(*map(_params, ([left], [right])), _PARAMETER_TOLERANCE)[0, 0])
 
 
-def _same(left: Any, right: Any) -> bool:
-    if left is None or right is None:
-        return left is right
-    try:
-        # flat: one axis is a list of one as an attribute, and a number as an input
-        a, b = np.ravel(np.asarray(left, np.float64)), np.ravel(np.asarray(right, np.float64))
-    except (TypeError, ValueError):
-        return bool(left == right)
-    # "to the end" is spelled as any large number
-    a, b = np.clip(a, -(2.0**31), 2.0**31 - 1), np.clip(b, -(2.0**31), 2.0**31 - 1)
-    return a.shape == b.shape and bool(
-        np.allclose(a, b, rtol=_PARAMETER_TOLERANCE, atol=1e-6, equal_nan=True)
-    )
-
-
-def context_agreement(left: Op, right: Op) -> float:
-    """How alike the operations are that read the results, 0..1."""
-    a, b = (Counter(reader_families(op.result)) for op in (left, right))
-    return overlap(a, b)
+def _contexts(ops: Sequence[Op]) -> list[Counter[str]]:
+    """What reads the results."""
+    return [Counter(reader_families(op.result)) for op in ops]
 
 
 def overlap(left: Counter[str], right: Counter[str]) -> float:
     """Jaccard index of two multisets; 1 where both are empty."""
-    union = sum((left | right).values())
-    return sum((left & right).values()) / union if union else 1.0
+    return float(overlaps([left], [right])[0, 0])
 
 
 def reader_families(value: Value) -> list[str]:
@@ -155,30 +187,30 @@ def _reader_family(op: Op, slot: int) -> str:
     return f"{op.family}{scaled}/{len(op.values)}"
 
 
-def constants_agreement(left: Op, right: Op) -> float:
+def _constants(lefts: Sequence[Op], rights: Sequence[Op]) -> Table:
     """1 where all small constant operands agree, -1 where they contradict, 0 where unknown."""
-    pairs = list(zip(left.consts, right.consts, strict=False))
-    known = [agree for agree in (const_agrees(a, b) for a, b in pairs) if agree is not None]
-    if not known:
-        return 0.0
-    return float(np.mean([1.0 if agree else -1.0 for agree in known]))
+    total = np.zeros((len(lefts), len(rights)))
+    known = np.zeros_like(total)
+    most = min(max((len(op.consts) for op in side), default=0) for side in (lefts, rights))
+    for slot in range(most):
+        a, b = (
+            [op.consts[slot] if slot < len(op.consts) else None for op in s]
+            for s in (lefts, rights)
+        )
+        agree = constants_agree(a, b, _READ, _CONST_TOLERANCE)
+        known += ~np.isnan(agree)
+        total += np.nan_to_num(agree)
+    return np.divide(total, known, out=np.zeros_like(total), where=known > 0)
+
+
+def _constant(op: Op, slot: int) -> Const | None:
+    return op.consts[slot] if slot < len(op.consts) else None
 
 
 def const_agrees(left: Const, right: Const) -> bool | None:
     """Whether two constants are equal up to quantization; None where that cannot be told."""
-    shapes = left.shape, right.shape
-    if None in shapes or int(np.prod(shapes[0] or ())) > _READ:
-        return None
-    a, b = left.read(), right.read()
-    if a is None or b is None:
-        return None
-    if a.dtype.kind in "OUS" or b.dtype.kind in "OUS":
-        return bool(np.array_equal(a, b))
-    a, b = np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64)
-    if a.size != b.size:
-        return a.size == 1 and bool(np.allclose(b, a, rtol=_CONST_TOLERANCE)) if b.size else False
-    scale = float(np.linalg.norm(a))
-    return bool(np.linalg.norm(a - b) <= _CONST_TOLERANCE * scale + 1e-12)
+    agree = constants_agree([left], [right], _READ, _CONST_TOLERANCE)[0, 0]
+    return None if np.isnan(agree) else bool(agree > 0)
 
 
 def exchanged(lefts: Sequence[Value], rights: Sequence[Value]) -> list[tuple[Value, Value]] | None:
