@@ -46,7 +46,7 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 HELD = 1 << 24
-"""Elements of float tensors held at once."""
+"""Elements of float tensors and of weights held at once."""
 _HALF_STEP = 0.51
 """Rounding moves a constant by half a step; float32 arithmetic by a little more."""
 _FLOAT = 1
@@ -126,7 +126,7 @@ class OperatorTest:
             region = self.regions.region(at)
             if not region.quant_nodes or not all(map(_has_float_form, region.quant_nodes)):
                 continue
-            size = _elements(self._shape(at)) * 2
+            size = _elements(self._shape(at)) * 2 + self._weights(region)
             if chunk and held + size > HELD:
                 yield chunk
                 chunk, held = [], 0
@@ -134,6 +134,13 @@ class OperatorTest:
             held += size
         if chunk:
             yield chunk
+
+    def _weights(self, region: Region) -> int:
+        """Elements of the constants that the region's float form holds a copy of."""
+        graph = self.quant_graph
+        names = {name for node in region.quant_nodes for name in node.inputs if name}
+        shapes = (graph.type_of(name).fixed_shape for name in names if graph.is_constant(name))
+        return sum(map(_elements, shapes))
 
     def _can_be_measured(self, at: int) -> bool:
         pair = self.pairs[at]

@@ -249,9 +249,14 @@ def _size_faults(tensor: TensorProto, name: str, count: int) -> Iterator[str]:
 
 
 def _byte_faults(tensor: TensorProto, name: str, held: int) -> Iterator[str]:
-    needed = (math.prod(tensor.dims) * _bits(tensor.data_type) + 7) // 8
+    needed = tensor_bytes(tensor)
     if held != needed:
         yield f"{name} has {held:,} bytes, its shape and type need {needed:,}"
+
+
+def tensor_bytes(tensor: TensorProto) -> int:
+    """Bytes that a tensor's shape and type need."""
+    return (math.prod(tensor.dims) * _bits(tensor.data_type) + 7) // 8
 
 
 def _bits(data_type: int) -> int:

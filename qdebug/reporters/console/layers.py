@@ -131,8 +131,11 @@ def _drop(run: Run, layer: Layer) -> float:
     return min(before) - own
 
 
-def _columns(shown: list[Layer], look: Look) -> list[Column]:
-    """The columns that say something here, as many as leave room for the names."""
+def _columns(shown: list[Layer], look: Look) -> dict[Column, int]:
+    """The columns that say something here, as many as leave room for the names, with their width.
+
+    A width takes a look at every layer, so it is measured once.
+    """
     absent = {
         "local": local_db,
         "board": board_db,
@@ -144,14 +147,15 @@ def _columns(shown: list[Layer], look: Look) -> list[Column]:
         for c in _COLUMNS
         if c.title not in absent or any(absent[c.title](x) is not None for x in shown)
     ]
-    while max(c.rank for c in columns) and _room(columns, shown, look) < _NARROWEST_NAME + 8:
-        columns.remove(max(columns, key=lambda c: c.rank))
-    return columns
+    widths = {c: _width(c, shown, look) for c in columns}
+    while max(c.rank for c in widths) and _room(widths, shown, look) < _NARROWEST_NAME + 8:
+        del widths[max(widths, key=lambda c: c.rank)]
+    return widths
 
 
-def _room(columns: list[Column], shown: list[Layer], look: Look) -> int:
+def _room(widths: dict[Column, int], shown: list[Layer], look: Look) -> int:
     """Cells left for name and op."""
-    return look.width - 4 - _number_width(shown) - sum(_width(c, shown, look) + 2 for c in columns)
+    return look.width - 4 - _number_width(shown) - sum(width + 2 for width in widths.values())
 
 
 def _number_width(shown: list[Layer]) -> int:
@@ -171,7 +175,7 @@ def _table(run: Run, shown: list[Layer], look: Look) -> list[Text]:
     name_room = max(min(room - op_room, max(names)), 4)
     number_room = _number_width(shown)
     header = " " * (4 + number_room + name_room + op_room)
-    header += "".join(f"  {c.title:>{_width(c, shown, look)}}" for c in columns)
+    header += "".join(f"  {c.title:>{width}}" for c, width in columns.items())
     lines = [look.line((header, "dim"))]
     for layer in shown:
         mark, _ = glyph(layer, limit, named)
@@ -181,10 +185,8 @@ def _table(run: Run, shown: list[Layer], look: Look) -> list[Text]:
             (look.fit(layer.name, name_room), "bold"),
         )
         line.append(f"  {look.fit(layer.op, op_room - 2)}" if op_room else "", "dim")
-        for column in columns:
-            line.append(
-                f"  {look.fit(column.cell(layer), _width(column, shown, look), right=True)}"
-            )
+        for column, width in columns.items():
+            line.append(f"  {look.fit(column.cell(layer), width, right=True)}")
         lines.append(line)
         lines += _state(layer, number_room, look)
     return lines

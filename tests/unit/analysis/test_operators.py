@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
+from qdebug.analysis import operators
 from qdebug.analysis.operators import OperatorError, OperatorTest
 from qdebug.capture.session import SessionSettings
+from qdebug.graph.regions import Region
 from tests.support.editor import Editor
 from tests.support.nets import NETS, sample_inputs
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair
@@ -37,6 +40,25 @@ def test_badly_quantized_layers_compute_the_same(twin: str) -> None:
     assert len(found) > 240
     assert all(error.exact for error in found.values())
     assert min(error.sqnr_db for error in found.values()) > 120
+
+
+def test_weights_count_among_what_is_held_at_once(
+    sound: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several gigabytes of weights in a file of their own are not copied into one model."""
+    whole = errors(sound)
+    held: list[tuple[int, int]] = []
+    run = OperatorTest._run
+
+    def watched(self: OperatorTest, chunk: Sequence[Region]) -> dict[int, OperatorError]:
+        held.append((len(chunk), sum(map(self._weights, chunk))))
+        return run(self, chunk)
+
+    monkeypatch.setattr(OperatorTest, "_run", watched)
+    monkeypatch.setattr(operators, "HELD", 1 << 18)
+    assert errors(sound).keys() == whole.keys()
+    assert len(held) > 5
+    assert all(weights <= 1 << 18 or count == 1 for count, weights in held)
 
 
 def test_layers_on_codes_are_left_out() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import onnx
@@ -10,14 +13,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from qdebug.graph.load import load_graph
+from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
-from qdebug.graph.pairing.score import Scorer
+from qdebug.graph.pairs import Pairing
 
 
-def _parallel(folder: Path, readers: int) -> Path:
-    """One value that so many Convs read, joined again."""
+def _parallel(folder: Path, readers: int, named: bool) -> Path:
+    """One value that so many Convs read, joined again; names of both sides agree, or none does."""
     rng = np.random.default_rng(0)
-    names = [f"y{at}" for at in range(readers)]
+    names = [f"y{at}" if named else f"{folder.name}{at}" for at in range(readers)]
     weights = [
         numpy_helper.from_array(rng.standard_normal((2, 4, 1, 1)).astype(np.float32), f"w{at}")
         for at in range(readers)
@@ -25,7 +29,7 @@ def _parallel(folder: Path, readers: int) -> Path:
     nodes = [
         helper.make_node("Relu", ["x"], ["r"]),
         *(
-            helper.make_node("Conv", ["r", f"w{at}"], [name], name=f"conv{at}")
+            helper.make_node("Conv", ["r", f"w{at}"], [name], name=f"conv{at}" if named else "")
             for at, name in enumerate(names)
         ),
         helper.make_node("Concat", names, ["out"], axis=1),
@@ -43,21 +47,46 @@ def _parallel(folder: Path, readers: int) -> Path:
     return file
 
 
-def test_work_grows_with_the_readers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _pair_counting(left: Graph, right: Graph) -> tuple[Pairing, int]:
+    """The pairing, and how many Python functions were called for it."""
     calls = 0
-    score = Scorer.score
 
-    def counted(self: Scorer, *pair: object) -> float:
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
         nonlocal calls
-        calls += 1
-        return score(self, *pair)  # type: ignore[arg-type]
+        calls += event == "call"
 
-    monkeypatch.setattr(Scorer, "score", counted)
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        pairing = pair_graphs(left, right, None)
+    finally:
+        sys.setprofile(before)
+    return pairing, calls
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_work_grows_with_the_readers(tmp_path: Path, named: bool) -> None:
     found = []
     for readers in (100, 200):
-        calls = 0
-        graph = load_graph(_parallel(tmp_path, readers))
-        pairing = pair_graphs(graph, graph, None)
+        folders = [tmp_path / f"{side}{readers}" for side in ("a", "b")]
+        for folder in folders:
+            folder.mkdir()
+        graphs = [load_graph(_parallel(folder, readers, named)) for folder in folders]
+        pairing, calls = _pair_counting(*graphs)
         assert len(pairing.pairs) == readers + 3
         found.append(calls)
     assert found[1] <= 2.2 * found[0]
+
+
+def test_readers_without_names_are_told_apart(tmp_path: Path) -> None:
+    one, two = tmp_path / "a", tmp_path / "b"
+    for folder in (one, two):
+        folder.mkdir()
+    model = onnx.load(_parallel(two, 60, named=False))
+    convs = copy.deepcopy(list(model.graph.node[1:-1]))
+    for place, at in enumerate(np.random.default_rng(1).permutation(60)):
+        model.graph.node[1 + place].CopyFrom(convs[at])
+    onnx.save(model, two / "shuffled.onnx")
+    graphs = load_graph(_parallel(one, 60, named=False)), load_graph(two / "shuffled.onnx")
+    found = {pair.float_tensor: pair.raw for pair in pair_graphs(*graphs, None).pairs}
+    assert {f"a{at}": f"b{at}" for at in range(60)}.items() <= found.items()

@@ -259,3 +259,21 @@ def _drop(run: Run, layer: Layer) -> float:
     before = [m.sqnr_db for m in levels if m is not None and math.isfinite(m.sqnr_db)]
     assert layer.accumulated is not None
     return min(before) - layer.accumulated.sqnr_db
+
+
+def test_the_work_of_a_table_grows_with_its_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = 0
+    safe = Look.safe
+
+    def counted(self: Look, text: str) -> str:
+        nonlocal calls
+        calls += 1
+        return safe(self, text)
+
+    monkeypatch.setattr(Look, "safe", counted)
+    found = []
+    for layers in (100, 200):
+        calls = 0
+        render_layers(synthetic_run(layers), "", Look(120))
+        found.append(calls)
+    assert found[1] <= 2.1 * found[0]
