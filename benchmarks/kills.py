@@ -37,8 +37,9 @@ COMMANDS = {
 }
 ENDED = frozenset((0, 1))
 INTERRUPTED = 130
-_PYTHON_BEGINS_S = 0.1
-"""By judgement: before its own first lines run, no program can answer a signal."""
+_PYTHON_BEGINS = 2.0
+"""How many times as long as an empty program takes it may be until the first lines of ours run,
+before which no program can answer a signal. By judgement."""
 PATIENCE_S = 60.0
 """By judgement: a command here takes about a second."""
 
@@ -69,6 +70,13 @@ def _duration(base: Path, place: Path, name: str) -> float:
     return seconds
 
 
+def _beginning() -> float:
+    """Seconds until Python surely runs a program's first lines, on this machine under its load."""
+    started = time.monotonic()
+    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    return _PYTHON_BEGINS * (time.monotonic() - started)
+
+
 def _hidden(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir() if path.name.startswith(".")}
 
@@ -93,7 +101,7 @@ def _after_signal(
         return
     if code not in (*ENDED, INTERRUPTED, -number):
         yield f"exit code {code}: {err[-300:]!r}"
-    if code == -number and after > _PYTHON_BEGINS_S:
+    if code == -number and after > _beginning():
         yield "ended by the signal, without a word"
     if code == INTERRUPTED and "qdebug: interrupted" not in err:
         yield f"said {err[-300:]!r}"

@@ -1,6 +1,6 @@
 """``python -m qdebug``, and the ``qdebug`` command.
 
-Ctrl-C says one line also while the first modules are loaded and while Python shuts down.
+Ctrl-C and SIGTERM say one line also while the first modules are loaded.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import signal
 import sys
 import warnings
 
-from qdebug import isolation
+from qdebug import interrupts, isolation
 from qdebug.errors import QdebugError
 
 
 def main() -> int:
     """Run the command of ``sys.argv``; returns its exit code."""
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        interrupts.hear(signal.SIGTERM)
     try:
         return isolation.run(_run, sys.argv[1:])
     except QdebugError as error:  # its child did not live to tell

@@ -8,18 +8,33 @@ or as the ``ImportError`` of a module that was being loaded), ``arrived`` still 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+_ECHO_S = 0.5
+"""Within which a second signal is the echo of the first: sent to all processes of a group, it
+reaches a child from its parent too. By judgement."""
+
+
+class _Interrupt(KeyboardInterrupt):
+    """What a signal raises.
+
+    A plain KeyboardInterrupt that leaves a dataclass or a namedtuple in the making (``exec``) lets
+    Python end itself by SIGINT at its very end, whatever the exit code is.
+    """
+
 
 class _State:
-    """What has arrived, and whether it has to wait."""
+    """What has arrived, when, and whether it has to wait."""
 
     arrived = False
+    when = -math.inf
     waiting = 0
 
 
@@ -38,7 +53,7 @@ def check(done: str = "") -> None:
         KeyboardInterrupt: a signal has arrived.
     """
     if _State.arrived and not _State.waiting:
-        raise KeyboardInterrupt(done)
+        raise _Interrupt(done)
 
 
 @contextlib.contextmanager
@@ -86,9 +101,16 @@ def _signals() -> list[int]:
     return [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
 
 
+def hear(number: int) -> None:
+    """Let a signal raise ``KeyboardInterrupt`` from now on, outside of ``caught`` too."""
+    signal.signal(number, _arrive)
+
+
 def _arrive(_number: int, _frame: FrameType | None) -> None:
-    _State.arrived = True
-    check()
+    before, _State.when = _State.when, time.monotonic()
+    if _State.when - before > _ECHO_S:
+        _State.arrived = True
+        check()
 
 
 def _without_interrupts(hook: Any) -> Any:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Protocol
 
-from qdebug import at_work
+from qdebug import at_work, interrupts
 from qdebug.errors import ExitCode, ModelError, QdebugError
 
 RUN_MODELS = frozenset(
@@ -134,7 +134,7 @@ def _begin_as_child(arguments: Sequence[str]) -> None:
     """Hear of signals from the parent alone: a terminal sends Ctrl-C to both."""
     if os.name == "posix":
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        interrupts.hear(signal.SIGTERM)
     if "--debug" in arguments:
         import faulthandler
 

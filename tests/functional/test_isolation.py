@@ -136,6 +136,7 @@ def _waiting() -> tuple[subprocess.Popen[bytes], int]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
+        start_new_session=True,
     )
     assert process.stdout is not None
     child = int(process.stdout.readline())
@@ -144,9 +145,14 @@ def _waiting() -> tuple[subprocess.Popen[bytes], int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signals_reach_the_child(number: signal.Signals) -> None:
+@pytest.mark.parametrize("group", [False, True])
+def test_signals_reach_the_child(number: signal.Signals, group: bool) -> None:
+    """From a terminal, or a service manager, both processes hear of it."""
     process, child = _waiting()
-    process.send_signal(number)
+    if group:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"qdebug: interrupted\n")
     assert not _lives(child)
