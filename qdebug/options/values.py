@@ -67,21 +67,21 @@ def _text(value: Any) -> str:
     return value
 
 
-def _count(value: Any) -> int:
-    try:
-        number = 0 if isinstance(value, bool) else operator.index(value)
-    except TypeError:
-        number = 0
-    return _counted(number, value)
-
-
 _MOST = 2**31 - 1
 """ONNX Runtime takes its counts as 32-bit integers."""
 _MOST_AT_ONCE = 1024
 """By judgement more than one machine has processors; each thread and process is really begun."""
 
 
-def _counted(number: int, given: Any, most: int = _MOST) -> int:
+def _count(value: Any, most: int = _MOST) -> int:
+    try:
+        number = 0 if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        number = 0
+    return _counted(number, value, most)
+
+
+def _counted(number: int, given: Any, most: int) -> int:
     if number > most:
         raise ValueError(f"{given!r} is more than {most}")
     if number < 1:
@@ -89,9 +89,9 @@ def _counted(number: int, given: Any, most: int = _MOST) -> int:
     return number
 
 
-def _parse_count(given: str) -> int:
+def _parse_count(given: str, most: int = _MOST) -> int:
     number = int(given[:20]) if given.isascii() and given.isdigit() else 0
-    return _counted(number, given)
+    return _counted(number, given, most)
 
 
 def _natural(value: Any) -> int:
@@ -266,8 +266,8 @@ DURATION = Kind(_duration, _duration, {}, "TIME")
 COUNT = Kind(_parse_count, _count, _COUNT_SCHEMA, "N")
 """A whole number from 1."""
 AT_ONCE = Kind(
-    lambda given: _counted(_parse_count(given), given, _MOST_AT_ONCE),
-    lambda value: _counted(_count(value), value, _MOST_AT_ONCE),
+    lambda given: _parse_count(given, _MOST_AT_ONCE),
+    lambda value: _count(value, _MOST_AT_ONCE),
     {**_COUNT_SCHEMA, "maximum": _MOST_AT_ONCE},
     "N",
 )

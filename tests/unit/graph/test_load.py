@@ -120,6 +120,14 @@ def test_external_data_behind_a_link_to_another_folder(tmp_path: Path) -> None:
         load_graph(external(inside, "w.data", None))
 
 
+@pytest.mark.parametrize("word", [b"Softer", b"a.domain"])
+def test_operators_of_names_that_are_no_text(tmp_path: Path, word: bytes) -> None:
+    content = build([node("Softer", ["x"], ["y"], domain="a.domain")], X, ["y"]).SerializeToString()
+    (tmp_path / "m.onnx").write_bytes(content.replace(word, word[:-1] + b"\xff"))
+    with pytest.raises(ModelError, match="name is not UTF-8"):
+        load_graph(tmp_path / "m.onnx")
+
+
 def test_operator_sets_and_formats_from_the_future(write: Write) -> None:
     path = write([node("Relu", ["x"], ["y"])], X, ["y"])
     model = onnx.load(path)

@@ -17,6 +17,7 @@ from qdebug.graph.qparams import (
     code_range,
     dequantize,
     linear_quantizer,
+    make_quantizer,
     qonnx_quantizer,
     quantize,
 )
@@ -97,6 +98,13 @@ def test_not_a_number_has_a_code() -> None:
     quantizer = Quantizer("int8", np.float32(1), np.asarray(0), None, -128, 127)
     codes = quantize(np.asarray([np.nan, np.inf, -np.inf], np.float32), quantizer)
     assert codes.tolist() == [0, 127, -128]
+
+
+def test_a_zero_point_of_a_type_without_codes_is_none(load: Load) -> None:
+    given = {"s": np.float32(0.5), "z": np.float32(0)}
+    quant = node("QuantizeLinear", ["x", "s", "z"], ["q"], domain="com.vendor")
+    graph = load([quant], {"x": [1, 4]}, ["q"], given)
+    assert make_quantizer(Constants(graph), "s", "z", "uint8") is None
 
 
 @pytest.mark.parametrize(
