@@ -56,10 +56,12 @@ def annotate(model: onnx.ModelProto, run: Run) -> int:
     Returns:
         How many nodes were annotated.
     """
-    layers = {layer.float_tensor: layer for layer in run.layers}
+    # A run that was read has visible names; the model has them as they are.
+    layers = {visible(layer.float_tensor, lines=True): layer for layer in run.layers}
     count = 0
     for node in model.graph.node:
-        found = next((layers[name] for name in node.output if name in layers), None)
+        names = (visible(name, lines=True) for name in node.output)
+        found = next((layers[name] for name in names if name in layers), None)
         if found is not None:
             count += 1
             for key, value in _metadata(found):

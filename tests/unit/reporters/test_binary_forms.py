@@ -19,6 +19,7 @@ from qdebug.errors import ModelError, UsageError
 from qdebug.reporters.annotated_onnx import onnx_model
 from qdebug.reporters.archive import zip as zip_reporter
 from qdebug.reporters.plots import draw, png, svg
+from qdebug.run.clean import cleaned
 from qdebug.run.model import Run
 from qdebug.run.store import load_run, run_to_json
 from tests.support import synthetic_run
@@ -121,6 +122,25 @@ class TestAnnotatedModel:
         for node in made.graph.node:
             del node.metadata_props[:]
         assert made == onnx.load(path)
+
+    def test_names_that_are_shown_otherwise_are_found(
+        self, pair: tuple[Run, Path], tmp_path: Path
+    ) -> None:
+        run, path = pair
+        hostile = [
+            dataclasses.replace(layer, float_tensor=f"{layer.float_tensor}\x1b[2J\u202e")
+            for layer in run.layers
+        ]
+        run = dataclasses.replace(run, layers=tuple(hostile))
+        model = float_model(run)
+        onnx.save(model, path)
+        sha = hashlib.sha256(path.read_bytes()).hexdigest()
+        info = dataclasses.replace(run.models.float, sha256=sha)
+        run = dataclasses.replace(run, models=dataclasses.replace(run.models, float=info))
+        for told in (run, cleaned(run)):
+            onnx_model.write_with_model(told, tmp_path / "out.onnx", path, force=True)
+            nodes = onnx.load(tmp_path / "out.onnx").graph.node
+            assert sum(bool(node.metadata_props) for node in nodes) == 5
 
     def test_another_model_is_refused(self, pair: tuple[Run, Path], tmp_path: Path) -> None:
         run, path = pair
