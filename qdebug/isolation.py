@@ -47,7 +47,7 @@ def run(work: Callable[[], int], arguments: Sequence[str]) -> int:
     Raises:
         QdebugError: the child crashed, or the system killed it.
     """
-    if os.environ.get(_WATCHED):
+    if os.environ.pop(_WATCHED, None):
         _begin_as_child(arguments)
         return work()
     if not _wanted(arguments):

@@ -53,7 +53,7 @@ class Processes:
             if attempts == _ATTEMPTS:
                 raise UsageError(
                     f"worker processes ended {_ATTEMPTS} times before their work was done",
-                    "fewer --workers need less memory",
+                    "fewer --workers need less memory; a model may crash ONNX Runtime, too",
                 )
             attempts += 1
             with contextlib.suppress(BrokenProcessPool):
