@@ -199,8 +199,8 @@ def _check_external_data(proto: onnx.ModelProto, path: Path) -> dict[Path, FileS
         _check_location(path, folder, location, end)
     sizes = {location: (folder / location).stat().st_size for location in locations}
     for tensor, info in outside:
-        held = info.length or sizes[info.location] - (info.offset or 0)
-        check_size(tensor, held, path)
+        rest = sizes[info.location] - (info.offset or 0)
+        check_size(tensor, rest if info.length is None else info.length, path)
     return {folder / location: _state(folder / location) for location in locations}
 
 

@@ -51,12 +51,15 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
         load_graph(tmp_path)
 
 
-def external(folder: Path, location: str, data: bytes | None, length: int = 64) -> Path:
+def external(folder: Path, location: str, data: bytes | None, length: int | None = 64) -> Path:
     """A model whose one weight, 64 bytes, is kept in another file."""
     model = build([node("MatMul", ["x", "w"], ["y"])], X, ["y"])
     weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[4, 4])
     weight.data_location = TensorProto.EXTERNAL
-    for key, value in (("location", location), ("offset", "0"), ("length", str(length))):
+    entries = {"location": location, "offset": "0"}
+    if length is not None:
+        entries["length"] = str(length)
+    for key, value in entries.items():
         weight.external_data.add(key=key, value=value)
     model.graph.initializer.append(weight)
     if data is not None:
@@ -91,14 +94,16 @@ def test_external_data_that_cannot_be_trusted(
         load_graph(external(tmp_path, location, data))
 
 
-@pytest.mark.parametrize(("held", "length"), [(64, 63), (63, 0), (65, 0), (80, 68)])
-def test_external_data_of_another_size(tmp_path: Path, held: int, length: int) -> None:
+@pytest.mark.parametrize(("held", "length"), [(64, 63), (64, 0), (63, None), (65, None), (80, 68)])
+def test_external_data_of_another_size(tmp_path: Path, held: int, length: int | None) -> None:
     with pytest.raises(ModelError, match=r"'w' has \d+ bytes, its shape and type need 64"):
         load_graph(external(tmp_path, "w.data", bytes(held), length))
 
 
 def test_external_data_to_the_end_of_its_file(tmp_path: Path) -> None:
-    assert load_graph(external(tmp_path, "w.data", bytes(64), length=0)).constant("w") is not None
+    assert (
+        load_graph(external(tmp_path, "w.data", bytes(64), length=None)).constant("w") is not None
+    )
 
 
 def test_strings_are_never_external(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[type, ...]] = {
     "preprocess": (PreprocessOptions,),
     "env": (ConfigOptions,),
 }
-GENERAL = {"help", "quiet", "verbose", "debug", "color", "max_unpacked"}
+GENERAL = {"help", "quiet", "verbose", "debug", "color", "isolate", "max_unpacked"}
 OWN = {"preprocess": {"action", "operands"}, "env": {"json"}}
 """Arguments that no other command has."""
 
