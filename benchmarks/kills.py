@@ -38,8 +38,8 @@ COMMANDS = {
 ENDED = frozenset((0, 1))
 INTERRUPTED = 130
 _PYTHON_BEGINS = 2.0
-"""How many times as long as an empty program takes it may be until the first lines of ours run,
-before which no program can answer a signal. By judgement."""
+"""Before the first lines of ours run, no program can answer a signal. They have run for sure after
+so many times as long as a program of these lines takes from its start to its end. By judgement."""
 PATIENCE_S = 60.0
 """By judgement: a command here takes about a second."""
 
@@ -73,7 +73,7 @@ def _duration(base: Path, place: Path, name: str) -> float:
 def _beginning() -> float:
     """Seconds until Python surely runs a program's first lines, on this machine under its load."""
     started = time.monotonic()
-    subprocess.run([sys.executable, "-c", "pass"], check=True)
+    subprocess.run([sys.executable, "-c", "from qdebug import interrupts"], check=True)
     return _PYTHON_BEGINS * (time.monotonic() - started)
 
 

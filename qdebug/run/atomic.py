@@ -21,6 +21,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+if sys.platform == "win32":
+    fcntl = None
+else:
+    import fcntl
+
 if TYPE_CHECKING:
     from filelock import FileLock
 
@@ -31,7 +36,7 @@ _STALE_S = 24 * 3600.0
 """A folder that nobody has touched for so long is abandoned, where a lock does not tell (by
 judgement: no measurement of one night is taken for dead)."""
 _STALE_FILE_S = 3600.0
-"""The same for a single file, which takes seconds to write."""
+"""The same for a single file of another machine, which takes seconds to write."""
 _AT_FDCWD, _LINUX_EXCHANGE, _MAC_SWAP = -100, 2, 2
 
 
@@ -44,18 +49,18 @@ def temporary(destination: Path, kind: str = PARTIAL) -> Path:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file by way of a temporary one; it is on the disk before it gets its name.
 
-    What killed processes left of the same file an hour ago is removed.
+    What killed processes left of the same file is removed.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for leftover in _leftovers(path, PARTIAL):
-        if leftover.is_file() and _is_ours(leftover) and _age_s(leftover) > _STALE_FILE_S:
-            leftover.unlink(missing_ok=True)
-    partial = temporary(path)
+        if leftover.is_file() and _is_ours(leftover):
+            _remove_abandoned(leftover)
+    partial, held = _begun(path)
     try:
-        with partial.open("xb") as file:
+        with partial.open("r+b") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -64,7 +69,39 @@ def write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+    finally:
+        held.close()
     sync_folder(path.parent)
+
+
+def _begun(path: Path) -> tuple[Path, contextlib.ExitStack]:
+    """A new temporary file, and what holds it until it has its name.
+
+    The system frees the hold when a process ends, however it ends.
+    """
+    while True:
+        partial = temporary(path)
+        partial.touch(exist_ok=False)
+        held = contextlib.ExitStack()
+        if fcntl is None:  # Windows removes no file that is open
+            return partial, held
+        descriptor = held.enter_context(_opened(partial))
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return partial, held
+        held.close()  # taken for abandoned before it was held
+
+
+def _remove_abandoned(leftover: Path) -> None:
+    """Remove a temporary file that no process of this machine holds, or that is an hour old."""
+    with contextlib.suppress(OSError), contextlib.ExitStack() as held:
+        if fcntl is not None and _is_from_here(leftover):
+            descriptor = held.enter_context(_opened(leftover))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif _age_s(leftover) <= _STALE_FILE_S:
+            return
+        leftover.unlink(missing_ok=True)
 
 
 class Claim:
@@ -145,8 +182,12 @@ def _was_freed(lock: Path, folder: Path) -> bool:
     except (Timeout, NotImplementedError, OSError):
         return False
     attempt.release()
-    is_from_here = f".{_host()}-" in lock.name
-    return is_from_here or not folder.exists() or _is_stale(folder)
+    return _is_from_here(lock) or not folder.exists() or _is_stale(folder)
+
+
+def _is_from_here(temporary: Path) -> bool:
+    """Whether a process of this machine, since its start, has made it."""
+    return f".{_host()}-" in temporary.name
 
 
 @functools.cache
