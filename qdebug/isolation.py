@@ -66,7 +66,9 @@ def run(work: Callable[[], int], arguments: Sequence[str]) -> int:
 
 
 class _Child(Protocol):
-    pid: int
+    @property
+    def pid(self) -> int:
+        """Its number."""
 
     def wait(self) -> int:
         """Its exit code once it has ended, or the signal that ended it, negative."""

@@ -256,7 +256,7 @@ def _byte_faults(tensor: TensorProto, name: str, held: int) -> Iterator[str]:
 
 def tensor_bytes(tensor: TensorProto) -> int:
     """Bytes that a tensor's shape and type need."""
-    return (math.prod(tensor.dims) * _bits(tensor.data_type) + 7) // 8
+    return int(math.prod(tensor.dims) * _bits(tensor.data_type) + 7) // 8
 
 
 def _bits(data_type: int) -> int:

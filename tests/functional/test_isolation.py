@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -33,7 +34,7 @@ def _crashing(quant: bool) -> onnx.ModelProto:
         ],
         [info("d", TensorProto.BOOL, []), info("w", TensorProto.FLOAT, None)],
     )
-    parameters = {"step": np.array(0.1, np.float32), "zero": np.array(0, np.int8)}
+    parameters: dict[str, Any] = {"step": np.float32(0.1), "zero": np.int8(0)}
     quantizers = [
         helper.make_node("QuantizeLinear", ["x", "step", "zero"], ["x_q"], "q"),
         helper.make_node("DequantizeLinear", ["x_q", "step", "zero"], ["x_d"], "dq"),

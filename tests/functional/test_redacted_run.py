@@ -150,8 +150,8 @@ def _leaks(record: Path, structured: bool) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("structured", [False, True])
 def test_a_board_s_dump_tells_nothing(place: Path, cli: Cli, structured: bool) -> None:
-    models = [place / f"{MARK}_{name}.onnx" for name in ("float", "int8")]
-    dump = dumps.simulated(*models, place / f"{MARK}_shot_0.png", graphs.SPEC)
+    float_model, int8 = (place / f"{MARK}_{name}.onnx" for name in ("float", "int8"))
+    dump = dumps.simulated(float_model, int8, place / f"{MARK}_shot_0.png", graphs.SPEC)
     broken = next(name for name, value in dump.items() if value.ndim == 4 and "t1" in name)
     dump[broken] = dump[broken][:, ::-1]
     dump[f"{MARK}_board_only"] = np.ones((3, 5), np.float32)

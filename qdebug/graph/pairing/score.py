@@ -88,11 +88,10 @@ class Scorer:
 
     def table(self, lefts: Sequence[Op], rights: Sequence[Op]) -> Table:
         """The scores of each plausible operation with each."""
-        total = _PARAMS * equal_shares(*map(_params, (lefts, rights)), _PARAMETER_TOLERANCE)
-        total += _CONTEXT * overlaps(*map(_contexts, (lefts, rights)))
-        similarity = likeness(
-            *([self.fingerprints.sample(op) for op in s] for s in (lefts, rights))
-        )
+        total = _PARAMS * equal_shares(_params(lefts), _params(rights), _PARAMETER_TOLERANCE)
+        total += _CONTEXT * overlaps(_contexts(lefts), _contexts(rights))
+        ours, theirs = ([self.fingerprints.sample(op) for op in side] for side in (lefts, rights))
+        similarity = likeness(ours, theirs)
         known = np.maximum(0.0, similarity - _CHANCE) / (1 - _CHANCE)
         total += _WEIGHTS * np.nan_to_num(known)
         total += _CONSTANTS * _constants(lefts, rights)
@@ -160,7 +159,7 @@ def _params(ops: Sequence[Op]) -> list[dict[str, Any]]:
 
 def params_agreement(left: Op, right: Op) -> float:
     """Share of the parameters that are equal, 0..1; 1 where there are none."""
-    return float(equal_shares(*map(_params, ([left], [right])), _PARAMETER_TOLERANCE)[0, 0])
+    return float(equal_shares(_params([left]), _params([right]), _PARAMETER_TOLERANCE)[0, 0])
 
 
 def _contexts(ops: Sequence[Op]) -> list[Counter[str]]:
@@ -193,11 +192,8 @@ def _constants(lefts: Sequence[Op], rights: Sequence[Op]) -> Table:
     known = np.zeros_like(total)
     most = min(max((len(op.consts) for op in side), default=0) for side in (lefts, rights))
     for slot in range(most):
-        a, b = (
-            [op.consts[slot] if slot < len(op.consts) else None for op in s]
-            for s in (lefts, rights)
-        )
-        agree = constants_agree(a, b, _READ, _CONST_TOLERANCE)
+        ours, theirs = ([_constant(op, slot) for op in side] for side in (lefts, rights))
+        agree = constants_agree(ours, theirs, _READ, _CONST_TOLERANCE)
         known += ~np.isnan(agree)
         total += np.nan_to_num(agree)
     return np.divide(total, known, out=np.zeros_like(total), where=known > 0)

@@ -33,8 +33,8 @@ def overlaps(lefts: Sequence[Counter[str]], rights: Sequence[Counter[str]]) -> T
     for name in ours.keys() & theirs.keys():
         (rows, a), (columns, b) = _counts(ours[name]), _counts(theirs[name])
         common[np.ix_(rows, columns)] += np.minimum.outer(a, b)
-    a, b = (np.array([c.total() for c in side], np.float64) for side in (lefts, rights))
-    union = np.add.outer(a, b) - common
+    sizes = [[sum(multiset.values()) for multiset in side] for side in (lefts, rights)]
+    union = np.add.outer(*sizes) - common
     return np.divide(common, union, out=np.ones_like(common), where=union > 0)
 
 
@@ -119,11 +119,11 @@ def _equal(lefts: Sequence[Any], rights: Sequence[Any], rtol: float) -> Mask:
         for some in _chunks(rows, width * len(columns)):
             near = np.isclose(_stacked(a, some)[:, None], y[None], rtol, 1e-6, equal_nan=True)
             found[np.ix_(some, columns)] = near.all(axis=-1)
-    words = [
+    words, others = (
         [repr(value) if number is None else None for value, number in zip(*side, strict=True)]
         for side in ((lefts, a), (rights, b))
-    ]
-    for _, (rows, columns) in _shared(*words, str):
+    )
+    for _, (rows, columns) in _shared(words, others, str):
         found[np.ix_(rows, columns)] = True
     return found
 

@@ -89,7 +89,7 @@ def test_a_temporary_file_that_was_taken_for_abandoned_is_made_again(
             _partials(tmp_path)[0].unlink()
         return status(descriptor)
 
-    monkeypatch.setattr(atomic.os, "fstat", taken_once)
+    monkeypatch.setattr("qdebug.run.atomic.os.fstat", taken_once)
     write_whole(tmp_path / "r.html", b"ours")
     assert (tmp_path / "r.html").read_bytes() == b"ours"
     assert len(seen) > 1
