@@ -68,7 +68,7 @@ def read_mask(file: Path) -> npt.NDArray[np.int64]:
     try:
         with Image.open(file) as image:
             values = np.asarray(image)  # a palette's index is the class
-    except (OSError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{file.name} cannot be read: {error}") from error
     if values.ndim != 2:
         raise InputError(

@@ -120,6 +120,9 @@ def name_of(name: str) -> str:
 
 def _graph_faults(graph: onnx.GraphProto, outer: set[str]) -> Iterator[str]:
     """What is wrong with tensors, attributes and names of a graph and of those inside it."""
+    damaged = next((name for name in _names(graph) if isinstance(name, bytes)), None)
+    if damaged is not None:
+        yield f"the name {damaged[:_LONGEST]!r} is not UTF-8"
     for tensor in graph.initializer:
         yield from _tensor_faults(tensor)
     for sparse in graph.sparse_initializer:
@@ -141,6 +144,15 @@ def _graph_faults(graph: onnx.GraphProto, outer: set[str]) -> Iterator[str]:
     if missing is not None:
         yield f"nothing makes its output {name_of(missing)}"
     yield from _cycle_faults(graph)
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str | bytes]:
+    """Every name in a graph; one that is not UTF-8 comes as bytes."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for item in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield item.name
 
 
 def _repeated(made: list[str], known: set[str]) -> Iterator[str]:
@@ -277,9 +289,6 @@ def _operator_faults(
         bodies = list(_bodies(node))
         for body in bodies:
             yield from _operator_faults(body.node, context)
-        if not isinstance(node.op_type, str) or not isinstance(node.domain, str):
-            yield f"{_node_name(node)}: the operator's name is not UTF-8"
-            continue
         # With a body, the check would need the names around the node, which were checked already.
         if bodies or node.op_type in _LEFT or not _is_known(node, context):
             continue

@@ -142,12 +142,12 @@ def small_picture(files: RunFiles, name: str) -> tuple[Image.Image, bytes, str] 
 
 
 def _open(files: RunFiles, name: str) -> Image.Image | None:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         image = Image.open(io.BytesIO(files.read(name)))
         image.load()
-    except (RunError, UnidentifiedImageError, OSError, ValueError, Image.DecompressionBombError):
+    except (RunError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None
     return image
 

@@ -125,11 +125,13 @@ def test_external_data_behind_a_link_to_another_folder(tmp_path: Path) -> None:
         load_graph(external(inside, "w.data", None))
 
 
-@pytest.mark.parametrize("word", [b"Softer", b"a.domain"])
-def test_operators_of_names_that_are_no_text(tmp_path: Path, word: bytes) -> None:
-    content = build([node("Softer", ["x"], ["y"], domain="a.domain")], X, ["y"]).SerializeToString()
+@pytest.mark.parametrize("word", [b"Softer", b"a.domain", b"a node", b"a value", b"an attribute"])
+def test_names_that_are_no_text(tmp_path: Path, word: bytes) -> None:
+    made = {"domain": "a.domain", "name": "a node", "an attribute": 1}
+    nodes = [node("Softer", ["x"], ["a value"], **made), node("Relu", ["a value"], ["y"])]
+    content = build(nodes, X, ["y"]).SerializeToString()
     (tmp_path / "m.onnx").write_bytes(content.replace(word, word[:-1] + b"\xff"))
-    with pytest.raises(ModelError, match="name is not UTF-8"):
+    with pytest.raises(ModelError, match=r"the name b'.*' is not UTF-8"):
         load_graph(tmp_path / "m.onnx")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
+import io
 import math
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qdebug.metrics.metric import METRICS
 from qdebug.reporters.html import html, notebook
@@ -45,6 +47,13 @@ def page(source: str) -> Page:
 def with_evidence(run: Run, *evidence: Evidence) -> Run:
     first, *rest = run.findings
     return dataclasses.replace(run, findings=(dataclasses.replace(first, evidence=evidence), *rest))
+
+
+def _with_a_broken_chunk() -> bytes:
+    """A PNG whose second part has a name that no part has: Pillow calls that a SyntaxError."""
+    stream = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(stream, "PNG")
+    return stream.getvalue().replace(b"IDAT", b"g\xd6qi")
 
 
 class TestWithoutJavaScript:
@@ -290,7 +299,9 @@ class TestEvidence:
         picture = next(g["id"] for _, g in uses.elements if g.get("data-file") == "thumbs/0000.png")
         assert uses.attributes("href").count(f"#{picture}") >= 6
 
-    @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n broken"])
+    @pytest.mark.parametrize(
+        "data", [b"", b"GIF89a", b"\x89PNG\r\n\x1a\n broken", _with_a_broken_chunk()]
+    )
     def test_a_damaged_picture_is_said_to_be_missing(self, run: Run, data: bytes) -> None:
         files = MemoryFiles({"odd.png": data})
         evidence = Evidence("images", "P", {"items": [{"label": "odd", "path": "odd.png"}]})
