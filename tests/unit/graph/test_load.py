@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -127,7 +128,7 @@ def test_external_data_behind_a_link_to_another_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", [b"Softer", b"a.domain", b"a node", b"a value", b"an attribute"])
 def test_names_that_are_no_text(tmp_path: Path, word: bytes) -> None:
-    made = {"domain": "a.domain", "name": "a node", "an attribute": 1}
+    made: dict[str, Any] = {"domain": "a.domain", "name": "a node", "an attribute": 1}
     nodes = [node("Softer", ["x"], ["a value"], **made), node("Relu", ["a value"], ["y"])]
     content = build(nodes, X, ["y"]).SerializeToString()
     (tmp_path / "m.onnx").write_bytes(content.replace(word, word[:-1] + b"\xff"))
