@@ -23,9 +23,8 @@ def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tupl
     reverse. The weights' input channels tell whether that happened. A scaling may also have become
     the product's own factor.
     """
-    factors = [float(op.params.get("alpha", 1.0)) for op in (left_op, right_op)]
-    if left_op.family == "MatMul" and all(factors) and abs(factors[0] / factors[1] - 1) > _LITTLE:
-        factor = factors[0] / factors[1]
+    factor = _own_factor(left_op, right_op)
+    if abs(factor - 1) > _LITTLE:
         if _scales_by(right.op, factor):
             return left, right.op.values[0].root
         if _scales_by(left.op, 1 / factor):
@@ -41,14 +40,24 @@ def before_scaling(left_op: Op, right_op: Op, left: Value, right: Value) -> tupl
     return left, right
 
 
+def _own_factor(left: Op, right: Op) -> float:
+    """By how much more the float product multiplies its result itself; 1 for other operations."""
+    if left.family != "MatMul":
+        return 1.0
+    factors = [float(op.params.get("alpha", 1.0)) for op in (left, right)]
+    return factors[0] / factors[1] if all(factors) else 1.0
+
+
 def _scales_by(op: Op | None, factor: float) -> TypeGuard[Op]:
     if not _is_scaling(op):
         return False
     value = op.consts[0].read()
     if value is None or value.size != 1:
         return False
-    own = float(value.reshape(())) if op.family == "Mul" else 1 / float(value.reshape(()))
-    return abs(own - factor) <= _LITTLE * abs(factor)
+    number = float(value.reshape(()))
+    if op.family == "Div":
+        return number != 0 and abs(1 / number - factor) <= _LITTLE * abs(factor)
+    return abs(number - factor) <= _LITTLE * abs(factor)
 
 
 def _is_scaling(op: Op | None) -> TypeGuard[Op]:

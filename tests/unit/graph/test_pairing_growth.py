@@ -90,3 +90,14 @@ def test_readers_without_names_are_told_apart(tmp_path: Path) -> None:
     graphs = load_graph(_parallel(one, 60, named=False)), load_graph(two / "shuffled.onnx")
     found = {pair.float_tensor: pair.raw for pair in pair_graphs(*graphs, None).pairs}
     assert {f"a{at}": f"b{at}" for at in range(60)}.items() <= found.items()
+
+
+def test_a_slope_of_zero(tmp_path: Path) -> None:
+    """``alpha`` is a factor of a product only."""
+    nodes = [helper.make_node("LeakyRelu", ["x"], ["y"], alpha=0.0)]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    opset = [helper.make_opsetid("", 13)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "m.onnx")
+    graphs = load_graph(tmp_path / "m.onnx"), load_graph(tmp_path / "m.onnx")
+    assert [pair.float_tensor for pair in pair_graphs(*graphs, None).pairs] == ["x", "y"]
