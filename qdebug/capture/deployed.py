@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,15 @@ def deployed_samples(count: int) -> set[int]:
     return {index * count // chosen for index in range(chosen)}
 
 
+@dataclass(frozen=True)
+class DeployedSample:
+    """Both models' outputs for one sample by their own names, and the seconds they took."""
+
+    float_values: dict[str, Any]
+    quant_values: dict[str, Any]
+    seconds: float
+
+
 class DeployedOutputs:
     """Runs both models as deployed and compares their outputs.
 
@@ -37,9 +48,6 @@ class DeployedOutputs:
         quant_graph: its twin.
         settings: how the two are run (float, quant).
         outputs: float output name to quant output name.
-
-    Raises:
-        ModelError: ONNX Runtime cannot load a model.
     """
 
     def __init__(
@@ -50,39 +58,48 @@ class DeployedOutputs:
         outputs: Mapping[str, str],
     ) -> None:
         self.outputs = dict(outputs)
-        self._float = Session(float_graph.whole, float_graph, settings[0].deployed)
-        self._quant = Session(quant_graph.whole, quant_graph, settings[1].deployed)
+        self._graphs, self._settings = (float_graph, quant_graph), settings
         self._deployed: dict[str, Moments] = {}
         self._runtime: dict[str, Moments] = {}
         self._seconds: list[float] = []
 
-    def add_sample(
-        self,
-        feeds: tuple[Mapping[str, Array], Mapping[str, Array]],
-        declared: Mapping[str, Array],
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
+    @cached_property
+    def _sessions(self) -> tuple[Session, Session]:
+        (f, q), settings = self._graphs, self._settings
+        return Session(f.whole, f, settings[0].deployed), Session(q.whole, q, settings[1].deployed)
+
+    def run(self, feeds: tuple[Mapping[str, Array], Mapping[str, Array]]) -> DeployedSample:
         """Run one sample.
 
         Args:
             feeds: inputs of the float and of the quant model.
-            declared: the quant model's declared outputs by float output name, float32.
 
-        Returns:
-            Both models' outputs by their own names.
+        Raises:
+            ModelError: ONNX Runtime cannot load or run a model.
         """
+        sessions = self._sessions
         start = time.perf_counter()
         names = list(dict.fromkeys(self.outputs.values()))
-        float_values = self._float.run(feeds[0], list(self.outputs))
-        quant_values = self._quant.run(feeds[1], names)
-        self._seconds.append(time.perf_counter() - start)
+        float_values = sessions[0].run(feeds[0], list(self.outputs))
+        quant_values = sessions[1].run(feeds[1], names)
+        seconds = time.perf_counter() - start
+        return DeployedSample(_arrays(float_values), _arrays(quant_values), seconds)
+
+    def include(self, sample: DeployedSample, declared: Mapping[str, Array]) -> None:
+        """Include one sample in the statistics.
+
+        Args:
+            sample: what it gave.
+            declared: the quant model's declared outputs by float output name, float32.
+        """
+        self._seconds.append(sample.seconds)
         for name, quant_name in self.outputs.items():
-            f, q = _real(float_values[name]), _real(quant_values[quant_name])
+            f, q = _real(sample.float_values[name]), _real(sample.quant_values[quant_name])
             if f is None or q is None:
                 continue
             _accumulate(self._deployed, name, f, q)
             if name in declared:
                 _accumulate(self._runtime, name, declared[name], q)
-        return float_values, quant_values
 
     @property
     def seconds_per_sample(self) -> float:
@@ -96,6 +113,11 @@ class DeployedOutputs:
     def runtime(self, output: str) -> ErrorMetrics | None:
         """The quant model's declared simulation against itself as deployed."""
         return error_metrics(self._runtime[output]) if output in self._runtime else None
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Sequences, and types that numpy lacks, are compared by nobody."""
+    return {n: v if isinstance(v, np.ndarray) else None for n, v in values.items()}
 
 
 def _real(value: Any) -> Array | None:

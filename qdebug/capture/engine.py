@@ -18,7 +18,7 @@ from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings, release_memory
 from qdebug.capture.shapes import types_for
-from qdebug.capture.stats import LayerStats
+from qdebug.capture.stats import LayerStats, LocalPart, SamplePart
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
@@ -78,6 +78,14 @@ class Scratch:
             found[name] = self._memory[start : start + _elements(shape)].reshape(shape)
             start += sizes[name]
         return found
+
+
+@dataclass
+class SampleParts:
+    """What one sample gives, by position of the pair; travels between processes."""
+
+    accumulated: dict[int, SamplePart] = field(default_factory=dict)
+    local: dict[int, LocalPart] = field(default_factory=dict)
 
 
 @dataclass
@@ -147,6 +155,7 @@ class Capture:
         if segments is not None:
             self.plan = replace(self.plan, segments=tuple(segments))
         self._observer = observer
+        self._parts: SampleParts | None = None
         self._stages: dict[int, _Stage] = {}
         self._scratch = Scratch(), Scratch()
         self._workers = settings.workers or os.cpu_count() or 1
@@ -174,6 +183,7 @@ class Capture:
         sink: Sink | None = None,
         *,
         local: bool = True,
+        parts: SampleParts | None = None,
     ) -> None:
         """Run one sample through both graphs and include it in the statistics.
 
@@ -182,11 +192,13 @@ class Capture:
             quant_feeds: inputs of the quant graph.
             sink: receives every captured value.
             local: measure local error on this sample too, where the settings ask for any.
+            parts: filled with what the sample gives, in place of the statistics.
 
         Raises:
             ModelError: a run failed.
         """
         self._adapt_to(float_feeds, quant_feeds)
+        self._parts = parts
         carried: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         held: dict[int, Array] = {}
         for number in range(len(self.plan.segments)):
@@ -298,7 +310,10 @@ class Capture:
         sink: Sink | None,
     ) -> None:
         f, q = float_values[at], quant_values[at]
-        self.stats[at].add(f, q)
+        if self._parts is None:
+            self.stats[at].add(f, q)
+        else:
+            self._parts.accumulated[at] = self.stats[at].measured(f, q, keep=True)
         if sink is not None:
             sink(at, "float", f)
             sink(at, "quant", q)
@@ -306,7 +321,18 @@ class Capture:
     def _measure_local(
         self, at: int, float_values: Mapping[int, Array], local_values: Mapping[int, Array]
     ) -> None:
-        self.stats[at].add_local(float_values[at], local_values[at])
+        f, q = float_values[at], local_values[at]
+        if self._parts is None:
+            self.stats[at].add_local(f, q)
+        else:
+            self._parts.local[at] = self.stats[at].measured_local(f, q)
+
+    def include(self, parts: SampleParts) -> None:
+        """Include what another process measured; samples come in their order."""
+        for at in sorted(parts.accumulated):
+            self.stats[at].include(parts.accumulated[at])
+        for at in sorted(parts.local):
+            self.stats[at].include_local(parts.local[at])
 
     def _release(
         self,

@@ -67,6 +67,42 @@ class Range:
         return seen
 
 
+@dataclass(frozen=True)
+class SamplePart:
+    """What one sample gives of a pair; travels between processes.
+
+    Attributes:
+        shape: of the float value.
+        moments: a row for every channel; None where the two cannot be compared.
+        clipped: how many float values are clipped.
+        values: sampled values of both sides, float32 ``[n]`` each.
+        mismatch: why the two cannot be compared.
+        lengths: of the two sides, where only their common part is.
+    """
+
+    shape: tuple[int, ...]
+    moments: Moments | None = None
+    clipped: int = 0
+    values: tuple[Array, Array] | None = None
+    mismatch: str | None = None
+    lengths: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class LocalPart:
+    """What one sample gives of a layer that was fed with float inputs.
+
+    Attributes:
+        moments: one row; None where the two cannot be compared.
+        clipped_ee: part of ``sum e^2`` from clipped values.
+        mismatch: why the two cannot be compared.
+    """
+
+    moments: Moments | None
+    clipped_ee: float = 0.0
+    mismatch: str | None = None
+
+
 class LayerStats:
     """Accumulates one pair over all samples.
 
@@ -87,7 +123,7 @@ class LayerStats:
         prefix: bool = False,
     ) -> None:
         self.range = Range.of(quantizer)
-        self.channel_axis = channel_axis
+        self.channel_axis = self._axis = channel_axis
         self.shape: tuple[int, ...] = ()
         self.accumulated: Moments | None = None
         self.per_sample: list[Moments] = []
@@ -104,11 +140,42 @@ class LayerStats:
 
     def add(self, float_value: Array, quant_value: Array) -> None:
         """Include one sample's accumulated pair, both float32."""
-        float_value, quant_value = self._fitted(float_value, quant_value)
-        if self.mismatch is not None:
+        self.include(self.measured(float_value, quant_value))
+
+    def add_local(self, float_value: Array, quant_value: Array) -> None:
+        """Include one sample's output of the quant layer fed with float inputs.
+
+        The same sample's accumulated pair has been added before.
+        """
+        self.include_local(self.measured_local(float_value, quant_value))
+
+    def measured(self, float_value: Array, quant_value: Array, *, keep: bool = False) -> SamplePart:
+        """What one sample's accumulated pair gives, both float32.
+
+        Args:
+            float_value: of the float run.
+            quant_value: of the quant run.
+            keep: let the part outlive the two arrays.
+        """
+        f, q, lengths, mismatch = self._fitted(float_value, quant_value)
+        if mismatch is not None:
+            return SamplePart(float_value.shape, mismatch=mismatch)
+        moments = measure(f, q, self._axis_for(f))
+        clipped = int(self._clipped(f, q, moments)[0])
+        values = None
+        if f.size:
+            sampled = strided_sample(f, self._values), strided_sample(q, self._values)
+            values = (sampled[0].copy(), sampled[1].copy()) if keep else sampled
+        return SamplePart(f.shape, moments, clipped, values, lengths=lengths)
+
+    def include(self, part: SamplePart) -> None:
+        """Include what one sample gave; samples come in their order, whoever measured them."""
+        self.mismatch = self.mismatch or part.mismatch
+        moments = part.moments
+        if self.mismatch is not None or moments is None:
             return
-        self.shape = self.shape or float_value.shape
-        moments = measure(float_value, quant_value, self._axis_for(float_value))
+        self.lengths = part.lengths or self.lengths
+        self.shape = self.shape or part.shape
         if self.accumulated is None:
             self.accumulated = moments
         elif len(self.accumulated) == len(moments):
@@ -117,45 +184,58 @@ class LayerStats:
             self.accumulated, self.channel_axis = self.accumulated.total(), None
             self.accumulated.add(moments.total())
         self.per_sample.append(moments.total())
-        self.clipped += int(self._clipped(float_value, quant_value, self.per_sample[-1])[0])
-        self._count_values(float_value, quant_value)
+        self.clipped += part.clipped
+        if part.values is not None:
+            f, q = part.values
+            self.histogram.add(f, q)
+            if self.range is not None:
+                self.codes |= self.range.code_bits(q)
 
-    def add_local(self, float_value: Array, quant_value: Array) -> None:
-        """Include one sample's output of the quant layer fed with float inputs.
+    def measured_local(self, float_value: Array, quant_value: Array) -> LocalPart:
+        """What one sample's output of the quant layer gives that was fed with float inputs."""
+        f, q, _, mismatch = self._fitted(float_value, quant_value)
+        if mismatch is not None:
+            return LocalPart(None, mismatch=mismatch)
+        moments = measure(f, q)
+        return LocalPart(moments, self._clipped(f, q, moments)[1])
 
-        The same sample's accumulated pair has been added before.
-        """
-        float_value, quant_value = self._fitted(float_value, quant_value)
-        if self.mismatch is not None:
+    def include_local(self, part: LocalPart) -> None:
+        """Include what one sample gave; its accumulated part has been included before."""
+        self.mismatch = self.mismatch or part.mismatch
+        if self.mismatch is not None or part.moments is None:
             return
-        moments = measure(float_value, quant_value)
         if self.local is None:
-            self.local = moments
+            self.local = part.moments
         else:
-            self.local.add(moments)
-        self.local_clipped_ee += self._clipped(float_value, quant_value, moments)[1]
+            self.local.add(part.moments)
+        self.local_clipped_ee += part.clipped_ee
 
-    def _fitted(self, float_value: Array, quant_value: Array) -> tuple[Array, Array]:
-        """Both in one shape, where only unit dimensions or one length differ."""
-        if float_value.shape == quant_value.shape:
-            return float_value, quant_value
-        squeezed = [tuple(d for d in v.shape if d != 1) for v in (float_value, quant_value)]
+    def _fitted(
+        self, float_value: Array, quant_value: Array
+    ) -> tuple[Array, Array, tuple[int, int] | None, str | None]:
+        """Both in one shape, where only unit dimensions or one length differ.
+
+        Returns:
+            The two, their lengths where only a common part is left, and why they cannot be
+            compared.
+        """
+        shapes = float_value.shape, quant_value.shape
+        if shapes[0] == shapes[1]:
+            return float_value, quant_value, None, None
+        squeezed = [tuple(d for d in shape if d != 1) for shape in shapes]
         if squeezed[0] == squeezed[1]:
-            return float_value, quant_value.reshape(float_value.shape)
-        axis = _differing_axis(float_value.shape, quant_value.shape) if self._prefix else None
-        if axis is not None:
-            return self._cut(float_value, quant_value, axis)
-        self.mismatch = f"shapes differ: {list(float_value.shape)} and {list(quant_value.shape)}"
-        return float_value, quant_value
-
-    def _cut(self, float_value: Array, quant_value: Array, axis: int) -> tuple[Array, Array]:
-        self.lengths = float_value.shape[axis], quant_value.shape[axis]
-        common = (*(slice(None),) * axis, slice(min(self.lengths)))
-        return np.ascontiguousarray(float_value[common]), np.ascontiguousarray(quant_value[common])
+            return float_value, quant_value.reshape(shapes[0]), None, None
+        axis = _differing_axis(*shapes) if self._prefix else None
+        if axis is None:
+            reason = f"shapes differ: {list(shapes[0])} and {list(shapes[1])}"
+            return float_value, quant_value, None, reason
+        lengths = shapes[0][axis], shapes[1][axis]
+        common = (*(slice(None),) * axis, slice(min(lengths)))
+        f, q = (np.ascontiguousarray(value[common]) for value in (float_value, quant_value))
+        return f, q, lengths, None
 
     def _axis_for(self, value: Array) -> int | None:
-        axis = self.channel_axis
-        return axis if axis is not None and axis < value.ndim else None
+        return self._axis if self._axis is not None and self._axis < value.ndim else None
 
     def _clipped(
         self, float_value: Array, quant_value: Array, moments: Moments
@@ -165,14 +245,6 @@ class LayerStats:
         if self.range is None or not self.range.is_left_by(*extremes):
             return 0, 0
         return self.range.clipped(float_value, quant_value)
-
-    def _count_values(self, float_value: Array, quant_value: Array) -> None:
-        if not float_value.size:
-            return
-        f, q = (strided_sample(v, self._values) for v in (float_value, quant_value))
-        self.histogram.add(f, q)
-        if self.range is not None:
-            self.codes |= self.range.code_bits(q)
 
 
 def _differing_axis(first: tuple[int, ...], second: tuple[int, ...]) -> int | None:

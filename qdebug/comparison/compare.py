@@ -19,10 +19,9 @@ import numpy.typing as npt
 from qdebug import interrupts
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
-from qdebug.analysis.tasks import check_task_name
+from qdebug.analysis.tasks import Shown, check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
-from qdebug.capture.session import SessionSettings
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import run_checks
@@ -33,6 +32,7 @@ from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
+from qdebug.comparison.sample_work import is_shared, session_settings, shared_results
 from qdebug.comparison.sensitivity import layer_sensitivity
 from qdebug.comparison.sides import (
     Side,
@@ -101,9 +101,8 @@ class Comparison:
         self.request, self.writer, self.progress = request, writer, progress
         self.float, self.quant = sides
         self.started = time.perf_counter()
-        self.settings = tuple(
-            SessionSettings(threads=request.threads or 0, provider=p) for p in request.providers
-        )
+        self.settings = session_settings(request)
+        self.is_shared = is_shared(request)
         self.infos: list[SampleInfo] = []
         self.notes: list[str] = []
         self.input_findings: tuple[Finding, ...] = ()
@@ -140,9 +139,13 @@ class Comparison:
                 self.request.ceiling,
             )
             kept = KeptTensors(self.writer, self.request.keep_tensors)
-            self._run_samples(samples, capture, outputs, kept, board)
+            if self.is_shared:
+                self._share_samples(samples, capture, outputs)
+            else:
+                self._run_samples(samples, capture, outputs, kept, board)
             rerun = self._recapture(pairing, samples[:1])
             on_board = board.finish(capture, samples[0], self.settings[1], rerun) if board else None
+        self._note_local(len(samples))
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
         layers = with_board(layers, on_board) if on_board is not None else layers
@@ -201,12 +204,8 @@ class Comparison:
         kept: KeptTensors,
         board: Board | None,
     ) -> None:
-        size = next((item.size for item in self.float.contract.inputs if item.size), None)
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
-        if 0 < len(local) < len(samples):
-            some = f"{len(local)} of {len(samples)} samples, spread over them"
-            self.notes.append(f"local error: measured on {some} (--local all: on every one)")
         for number, sample in enumerate(samples):
             interrupts.check()
             feeds = self._feeds(sample)
@@ -219,10 +218,30 @@ class Comparison:
                     board.receive(number, at, side, value)  # noqa: B023
 
             capture.add_sample(*feeds, sink, local=number in local)
-            outputs.finish_sample(number, feeds, shown_sample(sample, self.infos[-1], size))
+            outputs.include(number, outputs.sample(number, feeds), self._shown(sample))
             if number == 0 and len(samples) >= _MANY:
                 self._tell_time(len(samples))
             self.progress.advance()
+
+    def _share_samples(
+        self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns
+    ) -> None:
+        """Let other processes run the samples; what they measured is included in order."""
+        self.progress.stage("running both models", len(samples))
+        local = self._local_samples(len(samples))
+        chosen = [number in local for number in range(len(samples))]
+        results = shared_results(self.request, (self.float, self.quant), samples, chosen)
+        for number, (sample, result) in enumerate(zip(samples, results, strict=True)):
+            interrupts.check()
+            self.infos.append(self._sample_info(number, sample, self._feeds(sample)))
+            capture.include(result.layers)
+            outputs.include(number, result.outputs, self._shown(sample))
+            self.progress.advance()
+
+    def _shown(self, sample: Sample) -> Shown:
+        """The sample that was included last, as its boxes are drawn."""
+        size = next((item.size for item in self.float.contract.inputs if item.size), None)
+        return shown_sample(sample, self.infos[-1], size)
 
     def _local_samples(self, count: int) -> frozenset[int]:
         """Numbers of the samples that local error is measured on: spread over all of them."""
@@ -231,6 +250,12 @@ class Comparison:
         if self.request.local == "all" or count <= LOCAL_SAMPLES:
             return frozenset(range(count))
         return frozenset(round(at) for at in np.linspace(0, count - 1, LOCAL_SAMPLES))
+
+    def _note_local(self, count: int) -> None:
+        measured = len(self._local_samples(count))
+        if 0 < measured < count:
+            some = f"{measured} of {count} samples, spread over them"
+            self.notes.append(f"local error: measured on {some} (--local all: on every one)")
 
     def _tell_time(self, samples: int) -> None:
         """Say how long many samples will take, measured on the first."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import onnx
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
-from qdebug.capture.deployed import DeployedOutputs, deployed_samples
+from qdebug.capture.deployed import DeployedOutputs, DeployedSample, deployed_samples
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sides import Side
 from qdebug.graph.expand import Expansion
@@ -25,6 +26,23 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 
+@dataclass(frozen=True)
+class OutputSample:
+    """What one sample gives at the outputs; travels between processes.
+
+    Attributes:
+        reference: the float model's declared outputs by name, float32.
+        test: the quant model's by the same names.
+        deployed: both models as deployed; None where this sample is not run so.
+        wide: outputs of the quant model with 16-bit codes.
+    """
+
+    reference: dict[str, Array]
+    test: dict[str, Array]
+    deployed: DeployedSample | None
+    wide: dict[str, Array]
+
+
 class OutputRuns:
     """Follows the outputs through all samples.
 
@@ -35,9 +53,6 @@ class OutputRuns:
         samples: number of samples to come.
         task: see ``choose_task``.
         ceiling: run the quant model with 16-bit codes too.
-
-    Raises:
-        ModelError: ONNX Runtime cannot load a model.
     """
 
     def __init__(
@@ -74,12 +89,31 @@ class OutputRuns:
         if at in self._outputs:
             self._declared[side][self._outputs[at]] = value.copy()
 
-    def finish_sample(self, number: int, feeds: tuple[Feeds, Feeds], shown: Shown) -> None:
-        """All values of a sample were received."""
+    def sample(self, number: int, feeds: tuple[Feeds, Feeds]) -> OutputSample:
+        """What a sample gives at the outputs, once all its captured values were received.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load or run a model.
+        """
         reference, test = self._declared["float"], self._declared["quant"]
+        self._declared = {"float": {}, "quant": {}}
+        is_run = self._whole or number in self._deployed_samples
+        return OutputSample(
+            reference,
+            test,
+            self.deployed.run(feeds) if is_run else None,
+            self.ceiling.run(feeds[1]) if self.ceiling is not None else {},
+        )
+
+    def include(self, number: int, sample: OutputSample, shown: Shown) -> None:
+        """Include what a sample gave; samples come in their order, whoever ran them."""
+        reference, test = sample.reference, sample.test
         deployed: tuple[dict[str, Array], dict[str, Array]] = {}, {}
-        if self._whole or number in self._deployed_samples:
-            deployed = self._run_deployed(feeds, shaped_like(test, reference))
+        if sample.deployed is not None:
+            self.deployed.include(sample.deployed, shaped_like(test, reference))
+            quant_values = sample.deployed.quant_values
+            named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
+            deployed = sample.deployed.float_values, named
         self.task.add(
             shown,
             {**reference, **self._whole_of(deployed[0])},
@@ -88,22 +122,13 @@ class OutputRuns:
         if number in self._deployed_samples:
             self.task.add_variant("deployed", *deployed)
         if self.ceiling is not None:
-            values = shaped_like(self.ceiling.run(feeds[1]), reference)
+            values = shaped_like(sample.wide, reference)
             self.ceiling.measure(reference, values)
             self.task.add_variant("ceiling", reference, values)
-        self._declared = {"float": {}, "quant": {}}
-
-    def _run_deployed(
-        self, feeds: tuple[Feeds, Feeds], declared: Mapping[str, Array]
-    ) -> tuple[dict[str, Array], dict[str, Array]]:
-        """Both models' outputs as deployed, by the float model's names."""
-        float_values, quant_values = self.deployed.add_sample(feeds, declared)
-        named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
-        return float_values, named
 
     def _whole_of(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Classes and counts, which are not captured: for the task they are numbers too."""
-        return {n: values[n].astype(np.float32) for n in self._whole if n in values}
+        return {n: values[n].astype(np.float32) for n in self._whole if values.get(n) is not None}
 
 
 def whole_outputs(graph: Graph) -> tuple[str, ...]:

@@ -266,3 +266,18 @@ def names_in(graph: Graph) -> Iterator[str]:
     yield from (node.label for node in graph.nodes)
     yield from (name for node in graph.nodes for name in (*node.inputs, *node.outputs))
     yield from (*graph.inputs, *graph.outputs, *class_names(graph.metadata).values())
+
+
+def model_files(sides: Sequence[Side]) -> list[Path]:
+    """The files of the models, those of their external data included."""
+    found = []
+    for side in sides:
+        graph = side.graph
+        external = {
+            entry.value
+            for tensor in graph.initializers.values()
+            for entry in tensor.external_data
+            if entry.key == "location"
+        }
+        found += [graph.path, *(graph.folder / name for name in sorted(external))]
+    return list(dict.fromkeys(path.absolute() for path in found))

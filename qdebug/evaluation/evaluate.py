@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qdebug.capture.session import SessionSettings
-from qdebug.comparison.sides import load_sides
+from qdebug.comparison.sides import load_sides, model_files
 from qdebug.datasets import BoxTruth, Dataset, LabelledPicture, read_dataset, scan
 from qdebug.errors import UsageError
 from qdebug.evaluation.class_map import ClassMap, check_labels, map_classes
 from qdebug.evaluation.decoding import Decoding
-from qdebug.evaluation.models import Models, ModelsRequest, model_files
+from qdebug.evaluation.models import Models, ModelsRequest
 from qdebug.evaluation.predictions import Predictions, are_predictions, read_predictions
 from qdebug.evaluation.record import Evaluated, make_record
 from qdebug.evaluation.scores import Scorer, scorer_of
@@ -27,9 +26,8 @@ from qdebug.progress import Progress, Silent
 from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
-from qdebug.sharding.cluster import Cluster
-from qdebug.sharding.local import Processes
-from qdebug.sharding.shards import InProcess
+from qdebug.sharding.choose import choose_scheduler, threads_each
+from qdebug.sharding.files import hidden_files
 
 _DECODED = "detection"
 
@@ -141,8 +139,6 @@ class _Evaluation:
             raise UsageError(
                 "nothing says how to make a tensor of a picture", "give the pipeline with -p"
             )
-        workers = max(options.workers, 1)
-        threads = options.threads or (max(1, (os.cpu_count() or 1) // workers))
         return ModelsRequest(
             tuple(path.absolute() for path in self.run_paths),
             self.dataset.task,
@@ -150,7 +146,9 @@ class _Evaluation:
             self.decoding,
             side.preprocess.spec,
             str(options.quant_preprocess) if options.quant_preprocess is not None else None,
-            SessionSettings(threads=threads, provider=options.provider),
+            SessionSettings(
+                threads=threads_each(options.threads, options.workers), provider=options.provider
+            ),
             options.quant_format,
             _absolute(options.qtable),
             _absolute(options.names),
@@ -159,7 +157,8 @@ class _Evaluation:
 
     def _answers(self, models: Models) -> list[tuple[Any, ...]]:
         self.progress.stage("running the models", len(self.dataset.pictures))
-        with self._scheduler() as scheduler:
+        chosen = choose_scheduler(self.options.workers, self.options.scheduler)
+        with chosen as scheduler:
             work, items = self._shared(models, scheduler)
             found = run_shards(work, items, scheduler, self.progress)
         if self._map is None:
@@ -170,19 +169,15 @@ class _Evaluation:
     def _shared(self, models: Models, scheduler: Scheduler) -> tuple[AnswerWork, list[Item]]:
         """The work and its pictures, with the content of the files that workers cannot see."""
         pictures = [_bare(picture) for picture in self.dataset.pictures]
-        needed = [*model_files(models), pictures[0].path]
-        hidden = [path for path in needed if not scheduler.sees(path)]
-        contents = {path: path.read_bytes() for path in hidden}
+        beside = models.request.qtable, models.request.names
+        tables = [path for path in beside if path is not None]
+        needed = [*model_files(models.sides), *tables, pictures[0].path]
+        contents = hidden_files(needed, scheduler)
         is_hidden = pictures[0].path in contents
         items: list[Item] = [
             (picture, picture.path.read_bytes() if is_hidden else None) for picture in pictures
         ]
         return AnswerWork(self._models_request, self._key, contents), items
-
-    def _scheduler(self) -> Scheduler:
-        if self.options.scheduler is not None:
-            return Cluster(self.options.scheduler)
-        return Processes(self.options.workers) if self.options.workers > 1 else InProcess()
 
     def _row(
         self,

@@ -148,21 +148,6 @@ def _sides(request: ModelsRequest) -> list[Side]:
     return [pairs[0][0], *(pair[1] for pair in pairs[1:])]
 
 
-def model_files(models: Models) -> list[Path]:
-    """The files of all models, those of their external data and tables beside them included."""
-    found = [path for path in (models.request.qtable, models.request.names) if path is not None]
-    for side in models.sides:
-        graph = side.graph
-        external = {
-            entry.value
-            for tensor in graph.initializers.values()
-            for entry in tensor.external_data
-            if entry.key == "location"
-        }
-        found += [graph.path, *(graph.folder / name for name in sorted(external))]
-    return list(dict.fromkeys(path.absolute() for path in found))
-
-
 def _output_names(reference: Sequence[str], found: Sequence[str]) -> dict[str, str]:
     """First model's output to another one's: by name, else by place."""
     if set(reference) <= set(found):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 from qdebug.datasets import LabelledPicture
 from qdebug.evaluation.models import Models, ModelsRequest
+from qdebug.sharding.files import Unpacked
 
 Item = tuple[LabelledPicture, "bytes | None"]
 """A picture, and its file's content where the worker cannot see the file."""
@@ -44,7 +43,7 @@ class _Process:
 
     key = ""
     models: Models | None = None
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    files: Unpacked | None = None
 
 
 def adopt(key: str, models: Models) -> None:
@@ -64,15 +63,8 @@ def _opened(work: AnswerWork) -> Models:
 
 def _unpacked(request: ModelsRequest, contents: Mapping[Path, bytes]) -> ModelsRequest:
     """The request over copies of the files that came along."""
-    _Process.folder = tempfile.TemporaryDirectory(prefix="qdebug-")
-    root = Path(_Process.folder.name)
-    places = {}
-    for path, content in contents.items():
-        # Files of one folder stay together: a model finds its weights beside it.
-        folder = root / hashlib.sha256(str(path.parent).encode()).hexdigest()[:16]
-        folder.mkdir(exist_ok=True)
-        places[path] = folder / path.name
-        places[path].write_bytes(content)
+    _Process.files = Unpacked(contents)
+    places = _Process.files.places
     first = dataclasses.replace(
         request.first, path=places.get(request.first.path, request.first.path)
     )
@@ -88,7 +80,6 @@ def _unpacked(request: ModelsRequest, contents: Mapping[Path, bytes]) -> ModelsR
 def _answers(models: Models, picture: LabelledPicture, content: bytes | None) -> tuple[Any, ...]:
     if content is None:
         return models.answers(picture)
-    with tempfile.TemporaryDirectory(prefix="qdebug-") as folder:
-        copy = Path(folder) / picture.path.name
-        copy.write_bytes(content)
-        return models.answers(dataclasses.replace(picture, path=copy))
+    with Unpacked({picture.path: content}) as copies:
+        path = copies.places[picture.path]
+        return models.answers(dataclasses.replace(picture, path=path))

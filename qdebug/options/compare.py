@@ -26,6 +26,7 @@ from qdebug.options.shared import (
     MachineOptions,
     ProviderOptions,
     QuantOptions,
+    WorkerOptions,
     WriteOptions,
 )
 from qdebug.quantities import LOCAL_SAMPLES
@@ -38,7 +39,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CompareOptions(
-    WriteOptions, ProviderOptions, MachineOptions, CutOptions, QuantOptions, InputOptions
+    WriteOptions,
+    ProviderOptions,
+    MachineOptions,
+    WorkerOptions,
+    CutOptions,
+    QuantOptions,
+    InputOptions,
 ):
     """All that ``qdebug.compare`` takes."""
 

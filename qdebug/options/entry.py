@@ -121,10 +121,10 @@ def option(default: Any, help_text: str, *flags: str, **rest: Any) -> Any:
     return field(default=default, metadata=entry(help_text, *flags, **rest))
 
 
-def like(owner: type, name: str, help_text: str) -> Any:
-    """The option of another class, with a help of its own."""
+def like(owner: type, name: str, help_text: str = "") -> Any:
+    """The option of another class, with a help of its own where one is given."""
     (given,) = (option for option in options_of(owner) if option.name == name)
-    changed = dataclasses.replace(given, help=help_text)
+    changed = dataclasses.replace(given, help=help_text or given.help)
     return field(default=given.default, metadata={_ENTRY: changed})
 
 

@@ -22,6 +22,7 @@ from qdebug.options.shared import (
     MachineOptions,
     ProviderOptions,
     QuantOptions,
+    WorkerOptions,
     WriteOptions,
 )
 
@@ -131,20 +132,8 @@ class EvaluateOptions(WriteOptions):
     )
     provider: str = like(ProviderOptions, "provider", "execution provider of the models")
     threads: int | None = like(MachineOptions, "threads", "threads of ONNX Runtime a process")
-    workers: int = option(
-        1,
-        "processes on this machine that share the pictures; the numbers are the same",
-        "--workers",
-        kind=values.AT_ONCE,
-        group=MEASURED,
-    )
-    scheduler: str | None = option(
-        None,
-        "a Dask cluster that shares the pictures, for instance tcp://host:8786",
-        "--scheduler",
-        kind=values.text("ADDRESS"),
-        group=MEASURED,
-    )
+    workers: int = like(WorkerOptions, "workers")
+    scheduler: str | None = like(WorkerOptions, "scheduler")
     limits: Sequence[Limit] = option(
         (),
         "what every model must reach, for instance map50_95=0.32; repeatable",

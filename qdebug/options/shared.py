@@ -147,6 +147,26 @@ class MachineOptions(Checked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WorkerOptions(Checked):
+    """Who shares the samples."""
+
+    workers: int = option(
+        1,
+        "processes on this machine that share the samples; the numbers are the same",
+        "--workers",
+        kind=values.AT_ONCE,
+        group=MEASURED,
+    )
+    scheduler: str | None = option(
+        None,
+        "a Dask cluster that shares the samples, for instance tcp://host:8786",
+        "--scheduler",
+        kind=values.text("ADDRESS"),
+        group=MEASURED,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ProviderOptions(Checked):
     """What the two sides run on."""
 

@@ -86,6 +86,16 @@ class Sample:
         return f"Sample({self.name!r})"
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that it is read from."""
+        return tuple(self._files.values())
+
+    def moved(self, places: Mapping[Path, Path]) -> Sample:
+        """The same sample, read from other places."""
+        files = {key: places.get(path, path) for key, path in self._files.items()}
+        return Sample(self.name, files, self._contracts, self._raw, self._row)
+
+    @property
     def has_picture(self) -> bool:
         """Whether a picture has to be preprocessed, so that a pipeline is needed."""
         return any(_is_picture(path) for path in self._files.values())

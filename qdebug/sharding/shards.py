@@ -89,10 +89,26 @@ def run_shards(
     Returns:
         One result an item, in their order.
     """
-    shards = shards_of(items, scheduler.workers)
-    found: dict[int, list[Any]] = {}
-    for number, results in scheduler.run(work, shards):
+    found = []
+    for result in in_order(work, items, scheduler):
+        found.append(result)
+        progress.advance()
+    return found
+
+
+def in_order(work: Work, items: Sequence[Any], scheduler: Scheduler) -> Iterator[Any]:
+    """The result of each item, in their order, as soon as all before it are there.
+
+    Args:
+        work: for one shard.
+        items: what it is done with.
+        scheduler: who does it, ready.
+    """
+    waiting: dict[int, list[Any]] = {}
+    due = 0
+    for number, results in scheduler.run(work, shards_of(items, scheduler.workers)):
         interrupts.check()
-        found[number] = results
-        progress.advance(len(results))
-    return [result for number in range(len(shards)) for result in found[number]]
+        waiting[number] = results
+        while due in waiting:
+            yield from waiting.pop(due)
+            due += 1

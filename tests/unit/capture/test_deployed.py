@@ -36,7 +36,9 @@ def test_outputs_are_those_of_default_sessions() -> None:
     values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for feeds in pair.feeds:
         declared = Session(pair.quant_graph.path, pair.quant_graph, settings).run(feeds)
-        found = deployed.add_sample((feeds, feeds), declared)
+        sample = deployed.run((feeds, feeds))
+        deployed.include(sample, declared)
+        found = sample.float_values, sample.quant_values
         for side, graph in enumerate((pair.float_graph, pair.quant_graph)):
             session = onnxruntime.InferenceSession(
                 str(graph.path), providers=["CPUExecutionProvider"]

@@ -1,0 +1,26 @@
+"""Who runs the shards, from what the options say."""
+
+from __future__ import annotations
+
+import os
+
+from qdebug.sharding.cluster import Cluster
+from qdebug.sharding.local import Processes
+from qdebug.sharding.shards import InProcess, Scheduler
+
+
+def choose_scheduler(workers: int, address: str | None) -> Scheduler:
+    """A cluster where an address is given, else processes, or this one alone.
+
+    Args:
+        workers: processes on this machine.
+        address: of a Dask scheduler.
+    """
+    if address is not None:
+        return Cluster(address)
+    return Processes(workers) if workers > 1 else InProcess()
+
+
+def threads_each(threads: int | None, workers: int) -> int:
+    """Threads of ONNX Runtime in each of several processes on this machine."""
+    return threads or max(1, (os.cpu_count() or 1) // max(workers, 1))
