@@ -17,6 +17,7 @@ from qdebug.checks.facts.effect import (
     DAMAGED_DB,
     FINE_DB,
     WARN_GAIN_DB,
+    WORTH_DB,
     free,
     gain_of,
     rounded,
@@ -38,9 +39,6 @@ TRIED = 12
 """Groups of layers whose gain is computed, in the order of execution."""
 NAMED = 3
 """Findings at most; more layers than that follow from one cause in the converter."""
-WORTH_DB = 0.25
-"""A difference that wins less at the outputs is a remark. By judgement: it is wrong in itself, and
-an input that is paired with something else wins nothing."""
 
 
 def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:

@@ -148,6 +148,8 @@ class WhatIf:
         parts: Sequence[Part] = (),
         base: Change | None = None,
         count: int = SAMPLES,
+        *,
+        everywhere: bool = False,
     ) -> Gain | None:
         """Gain of a change at the part that wins most, among those that are damaged.
 
@@ -157,6 +159,7 @@ class WhatIf:
             base: what the gain is taken against; None for the quant graph as it is, what is undone
                 of it (``on_top_of``) included.
             count: samples to run.
+            everywhere: also at parts that are not damaged (``COUNTED_DB``).
 
         Returns:
             None where the change cannot be made: it would change nothing.
@@ -169,7 +172,7 @@ class WhatIf:
             return None
         asked = parts or [Part(name) for name in before.moments]
         gains = [gain_at(part, before, after) for part in asked if part.output in before.moments]
-        damaged = [g for g in gains if not g.before > COUNTED_DB] or gains
+        damaged = [g for g in gains if everywhere or not g.before > COUNTED_DB] or gains
         return max(damaged, key=lambda g: g.db, default=None)
 
     @cached_property

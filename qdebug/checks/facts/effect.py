@@ -17,6 +17,13 @@ FAIL_GAIN_DB, WARN_GAIN_DB = 6.0, 3.0
 One bit of resolution (6.02 dB), and half of the error's power. At 12 dB `range stretched` of
 `benchmarks.faults` is a remark instead of a warning.
 """
+WORTH_DB = 0.25
+"""An operator that computes something else and wins less at the outputs is a remark, and so is what
+another fault hides. By judgement: such a thing is wrong in itself, and an input that is paired with
+something else wins nothing."""
+EXCELLENT_DB = 50.0
+"""Outputs this close to the float run's have lost nothing. By judgement: 8 bits, fully used, end
+below."""
 TRUSTED_SAMPLES = 4
 """Samples from which on a gain is taken as measured; below, it has to exceed the spread between
 them. By judgement: as many as gains are computed on."""
@@ -42,6 +49,28 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
             return "warn" if context.once(task_holds) else "fail"
         return "info" if gain.before >= FINE_DB else "warn"
     return "info" if gain.before >= DOUBTFUL_DB or sound else "warn"
+
+
+def slip_status(
+    context: CheckContext, gain: Gain | None, *, certain: bool = False
+) -> FindingStatus:
+    """How bad a slip in single layers is that no way of quantizing makes, a resolution thrown away.
+
+    As ``status_of``, but a warning wherever it costs ``WARN_GAIN_DB``: it stays one where the
+    output has enough left.
+
+    Args:
+        context: of the run.
+        gain: of undoing it.
+        certain: constants tell it, not the values of samples: then few of these may disagree about
+            what it costs, and not about whether it is there.
+    """
+    status = status_of(context, gain)
+    if status != "info" or gain is None or gain.db < WARN_GAIN_DB:
+        return status
+    if is_within_spread(gain) and not certain:
+        return "info"
+    return "warn" if gain.before < EXCELLENT_DB else "info"
 
 
 def is_within_spread(gain: Gain) -> bool:
@@ -88,6 +117,14 @@ def gain_of(
     if context.what_if is None:
         return None
     return context.what_if.gain(change, parts or context.once(output_parts), base, count)
+
+
+def cost_of(context: CheckContext, cure: Change) -> float | None:
+    """What a fault costs at the part of the outputs that loses most, whatever it has left, dB."""
+    if context.what_if is None:
+        return None
+    gain = context.what_if.gain(cure, context.once(output_parts), everywhere=True)
+    return None if gain is None else gain.db
 
 
 def gains_of(

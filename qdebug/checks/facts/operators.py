@@ -9,6 +9,8 @@ import numpy as np
 
 from qdebug.analysis.operators import OperatorError, OperatorTest
 from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.effect import EXCELLENT_DB
+from qdebug.checks.facts.groups import foreign_groups
 from qdebug.checks.facts.outputs import lowest_output_db
 from qdebug.checks.facts.task import task_is_harmed
 from qdebug.graph.model import Array, Node
@@ -22,8 +24,6 @@ SOUND_DB = 40.0
 """Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
 approximate activations included, and to 125 dB in float32 (every pair of the zoo,
 ``docs/benchmarks.md``); a layer beyond this computes something else."""
-EXCELLENT_DB = 50.0
-"""Outputs this close to the float run's have lost nothing to another operator."""
 OWN_SHARE = 0.1
 """Share of a layer's local error, over all samples, that another operator must explain on the
 first one: less is quantization's. The gain at the outputs decides what it is worth."""
@@ -89,6 +89,7 @@ def suspects(context: CheckContext) -> list[Suspect]:
         *_passed_by(context, regions),
         *_folded_twice(context, regions),
         *_cut_at_six(context, regions),
+        *_other_groups(context, regions),
     ]
     known = {suspect.at for suspect in found}
     for at in range(len(context.layers)):
@@ -127,7 +128,7 @@ def _by_numbers(
         plain = [
             (n, d)
             for n, d in compared.differences
-            if n.op not in LAYOUT and d.parameter != "operator"
+            if n.op not in LAYOUT and d.parameter not in ("operator", "group")
         ]
         compared = Comparison(tuple(plain), (), ())
         if not plain or not region.is_single or not _exceeds(context, region.at):
@@ -300,6 +301,17 @@ def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             yield _made(regions.region(at), maker, what)
 
 
+# Groups spelled out as a whole convolution that reads other groups' channels.
+
+
+def _other_groups(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
+    at_of = {pair.float_tensor: at for at, pair in enumerate(context.pairing.pairs)}
+    for node, what in foreign_groups(context.pairing.weights, regions):
+        at = _place(context, node, at_of)
+        if at is not None:
+            yield _made(regions.region(at), node, what)
+
+
 # A normalization stands in the weights and behind them, or neither.
 
 
@@ -331,9 +343,9 @@ def _norm_behind(context: CheckContext, weight: WeightPair) -> Node | None:
     return readers[0] if len(readers) == 1 and readers[0].op == "BatchNormalization" else None
 
 
-def _place(context: CheckContext, norm: Node, at_of: dict[str, int]) -> int | None:
-    """The layer of the normalization, or of the activation behind it."""
-    tensor = norm.outputs[0]
+def _place(context: CheckContext, node: Node, at_of: dict[str, int]) -> int | None:
+    """The layer of a node, or of what alone reads its result."""
+    tensor = node.outputs[0]
     while tensor not in at_of:
         readers = context.float_graph.readers.get(tensor, ())
         if len(readers) != 1:

@@ -42,6 +42,17 @@ def matrix_shape(op: Op, slot: int, shape: tuple[int, ...]) -> tuple[int, int]:
     return rows, size // max(rows, 1)
 
 
+def whole_shape(op: Op, slot: int, shape: tuple[int, ...]) -> tuple[int, int]:
+    """``matrix_shape`` with the groups of a Conv spelled out: what one of another group has too."""
+    rows, fan_in = matrix_shape(op, slot, shape)
+    return rows, fan_in * (groups_of(op) if op.family == "Conv" else 1)
+
+
+def groups_of(op: Op) -> int:
+    """In how many groups of channels a convolution computes."""
+    return int(op.params.get("group", 1))
+
+
 def matrix_row_axis(op: Op, slot: int, rank: int) -> int:
     """Axis of a weight that runs over the output channels."""
     if op.family == "ConvTranspose":
@@ -72,6 +83,13 @@ class Fingerprints:
         if found is None or found[1].shape is None:
             return None
         return matrix_shape(op, found[0], found[1].shape)
+
+    def whole_shape(self, op: Op) -> tuple[int, int] | None:
+        """The same with the groups of a Conv spelled out."""
+        found = weight_of(op)
+        if found is None or found[1].shape is None:
+            return None
+        return whole_shape(op, found[0], found[1].shape)
 
     def sample(self, op: Op) -> Sample | None:
         """Unit rows taken at fixed places of the weight matrix; None where there is no weight."""

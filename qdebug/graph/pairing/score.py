@@ -56,8 +56,10 @@ _LOOSE_PARAMS = frozenset(
 )
 
 
-_Kind = tuple[int, int, tuple[int, int] | None]
-"""Operands, outputs where they tell, and shape of the weight of an operation."""
+_Shape = tuple[int, int] | None
+_Kind = tuple[int, int, _Shape, _Shape]
+"""Operands, outputs where they tell, and shape of the weight of an operation: as it is, and with
+the groups of a Conv spelled out."""
 
 
 class Scorer:
@@ -80,7 +82,8 @@ class Scorer:
 
     def _kind(self, op: Op) -> _Kind:
         outputs = len(op.outputs) if op.family == "Split" else 0
-        return len(op.values), outputs, self.fingerprints.shape(op)
+        shapes = self.fingerprints.shape(op), self.fingerprints.whole_shape(op)
+        return len(op.values), outputs, *shapes
 
     def score(self, left: Op, right: Op) -> float:
         """Agreement of two plausible operations; differences of 0.25 are worth believing."""
@@ -107,8 +110,9 @@ class Scorer:
 
 
 def _agree(left: _Kind, right: _Kind) -> bool:
-    shapes = left[2], right[2]
-    return left[:2] == right[:2] and (shapes[0] == shapes[1] or None in shapes)
+    known = None not in (left[2], right[2])
+    alike = left[2] == right[2] or left[3] == right[3]
+    return left[:2] == right[:2] and (alike or not known)
 
 
 def names_agree(left: Op, right: Op) -> bool:

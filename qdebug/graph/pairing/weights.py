@@ -11,7 +11,14 @@ import numpy as np
 from qdebug.graph.model import Array
 from qdebug.graph.operators import DEQUANTIZE_OPS, SCALING_FAMILIES, WEIGHT_LAYOUT
 from qdebug.graph.pairing.chains import chain_after
-from qdebug.graph.pairing.fingerprint import as_matrix, matrix_row_axis, matrix_shape, weight_of
+from qdebug.graph.pairing.fingerprint import (
+    as_matrix,
+    groups_of,
+    matrix_row_axis,
+    matrix_shape,
+    weight_of,
+    whole_shape,
+)
 from qdebug.graph.pairing.logical import Const, Op
 from qdebug.graph.pairing.score import base_name, names_agree
 from qdebug.graph.pairing.state import Matches
@@ -44,7 +51,7 @@ def uncompared_weights(matches: Matches, pairs: Iterable[WeightPair]) -> list[st
 
 
 _Place = tuple[str, tuple[int, int], Op | None, Op | None]
-"""Family, shape of the weight matrix, and the matched weighted operations before and behind."""
+"""Family, shape of the whole weight matrix, the matched weighted operations before and behind."""
 
 
 def _left_over(matches: Matches) -> Iterator[tuple[Op, Op, FoundBy]]:
@@ -73,7 +80,7 @@ def _kind(op: Op) -> tuple[str, tuple[int, int]] | None:
     found = weight_of(op)
     if found is None or found[1].shape is None:
         return None
-    return op.family, matrix_shape(op, found[0], found[1].shape)
+    return op.family, whole_shape(op, found[0], found[1].shape)
 
 
 def _share_a_name(left: Op, right: Op) -> bool:
@@ -113,9 +120,8 @@ def _weight(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
     mine, theirs = weight_of(left), weight_of(right)
     if mine is None or theirs is None or mine[1].shape is None or theirs[1].shape is None:
         return
-    if matrix_shape(left, mine[0], mine[1].shape) != matrix_shape(
-        right, theirs[0], theirs[1].shape
-    ):
+    times = _groups_in_one(left, mine, right, theirs)
+    if times is None:
         return
     codes, quantizer = stored(theirs[1])
     yield WeightPair(
@@ -123,8 +129,8 @@ def _weight(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
         quant_tensor=codes,
         node=left.node.index,
         role="weight",
-        read_float=partial(_read, mine[1]),
-        read_quant=partial(_read_like, left, mine, right, theirs),
+        read_float=partial(_read_whole, mine[1], groups_of(left), times),
+        read_quant=partial(_read_like, left, mine, right, theirs, times),
         quantizer=quantizer,
         channel_axis=matrix_row_axis(left, mine[0], len(mine[1].shape)),
         folded=_folded(matches, left, right),
@@ -138,10 +144,52 @@ def _read(const: Const) -> Array:
     return value.astype(np.float32)
 
 
-def _read_like(left: Op, mine: tuple[int, Const], right: Op, theirs: tuple[int, Const]) -> Array:
-    """The quant weight in the float weight's layout."""
+def _groups_in_one(
+    left: Op, mine: tuple[int, Const], right: Op, theirs: tuple[int, Const]
+) -> int | None:
+    """How many groups of the float Conv one of the quant graph's holds, zeros between them.
+
+    1 where both weights have one shape, also of other operations; None where they are no pair.
+    """
+    shapes = mine[1].shape or (), theirs[1].shape or ()
+    if matrix_shape(left, mine[0], shapes[0]) == matrix_shape(right, theirs[0], shapes[1]):
+        return 1
+    if whole_shape(left, mine[0], shapes[0]) != whole_shape(right, theirs[0], shapes[1]):
+        return None
+    times, rest = divmod(groups_of(left), groups_of(right))
+    return None if rest else times
+
+
+def _read_whole(const: Const, group: int, times: int) -> Array:
+    return spelled_out(_read(const), group, times)
+
+
+def spelled_out(weight: Array, group: int, times: int) -> Array:
+    """A Conv's weight as that of fewer groups.
+
+    Args:
+        weight: ``[rows, channels of a group, ...]``.
+        group: number of groups.
+        times: how many of them become one.
+
+    Returns:
+        ``[rows, times x channels of a group, ...]``, zero where a row's own group has no channels.
+    """
+    if times == 1:
+        return weight
+    rows = np.arange(len(weight))
+    whole = np.zeros((len(weight), times, *weight.shape[1:]), weight.dtype)
+    whole[rows, rows // (len(weight) // group) % times] = weight
+    return whole.reshape(len(weight), times * weight.shape[1], *weight.shape[2:])
+
+
+def _read_like(
+    left: Op, mine: tuple[int, Const], right: Op, theirs: tuple[int, Const], times: int
+) -> Array:
+    """The quant weight in the float weight's layout, of as many groups as it has."""
     matrix = as_matrix(right, theirs[0], _read(theirs[1]))
     shape = mine[1].shape or ()
+    shape = (*shape[:1], shape[1] * times, *shape[2:]) if times > 1 else shape
     axis = matrix_row_axis(left, mine[0], len(shape))
     moved = (shape[axis], *shape[:axis], *shape[axis + 1 :])
     return np.ascontiguousarray(np.moveaxis(matrix.reshape(moved), 0, axis))
