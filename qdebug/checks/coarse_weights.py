@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from qdebug.analysis.what_if import COUNTED_DB, Change, Gain
+from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import differences
-from qdebug.checks.facts.effect import WARN_GAIN_DB, gain_of, gains_of, rounded, status_of
+from qdebug.checks.facts.effect import gain_of, gains_of, rounded, slip_status, status_of
 from qdebug.checks.facts.evidence import gain_evidence, name_channels
 from qdebug.checks.facts.grids import Coarse, Grid, coarse_weight, grid_of, leaves_grid
 from qdebug.checks.facts.reach import layers_of_nodes
@@ -63,7 +63,7 @@ def _coarse_finding(
     title = f"{label}: {told}{_in_channels(first)}"
     if many:
         title = f"{len(found)} layers have coarse weights, first of all {title}"
-    return COARSE_WEIGHTS.found(
+    coarse = COARSE_WEIGHTS.found(
         _status(context, gain, on_purpose),
         title,
         f"In {label} {_which(first)} keep {first.db:.1f} dB. Their error is that of a step "
@@ -76,6 +76,7 @@ def _coarse_finding(
         gain_db=rounded(gain),
         confidence="high",
     )
+    return context.cured_by(coarse, _change(found))
 
 
 def _in_channels(item: Coarse) -> str:
@@ -92,9 +93,7 @@ def _which(item: Coarse) -> str:
 
 def _status(context: CheckContext, gain: Gain | None, on_purpose: bool) -> FindingStatus:
     """A slip in few layers is worth a warning where it costs; a scheme is judged by its effect."""
-    status = status_of(context, gain)
-    costs = gain is not None and gain.db >= WARN_GAIN_DB and gain.before < COUNTED_DB
-    return "warn" if status == "info" and costs and not on_purpose else status
+    return status_of(context, gain) if on_purpose else slip_status(context, gain, certain=True)
 
 
 def _coarse_table(context: CheckContext, found: Sequence[Coarse]) -> Evidence:
@@ -126,10 +125,11 @@ def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[
         return
     found.sort(key=lambda item: item[0])
     worst, pair, grid = found[0]
-    gain = gain_of(context, Change(weights=frozenset(p.node for _, p, _ in found)))
+    cure = Change(weights=frozenset(p.node for _, p, _ in found))
+    gain = gain_of(context, cure)
     label = context.float_graph.nodes[pair.node].label
     layers = "1 layer" if len(found) == 1 else f"{len(found)} layers"
-    yield COARSE_WEIGHTS.found(
+    moved = COARSE_WEIGHTS.found(
         _status(context, gain, on_purpose=False),
         f"Float weights of {layers} lie on an 8-bit grid already, and were moved to another",
         f"The float weights of {label} are {grid.levels} equally spaced values, {grid.step:.4g} "
@@ -142,6 +142,7 @@ def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[
         gain_db=rounded(gain),
         confidence="high",
     )
+    yield context.cured_by(moved, cure)
 
 
 def _parameters(grid: Grid) -> str:

@@ -29,6 +29,7 @@ from qdebug.checks.facts.effect import (
     gains_of,
     is_doubtful,
     rounded,
+    slip_status,
     status_of,
 )
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
@@ -44,7 +45,8 @@ UNFIT_DB = 3.0
 """A range is unfit if another would serve the tensor so much better: half of the error's power. By
 judgement."""
 REMARKABLE_DB = 12.0
-"""Two bits: a range that wastes so much is mentioned though no output suffers. By judgement:
+"""Two bits: a range that wastes so much is mentioned though no output suffers, and is a warning
+where that costs something at an output, however much it has left. By judgement:
 at half of it the sample `transformer-mask` gets a remark more, at twice of it the row `16 another
 training run` of `benchmarks.faults` one less."""
 GOOD_DB = 40.0
@@ -140,11 +142,13 @@ def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iter
         gain = gain_of(context, _better(context, tried))
     status = _status(context, tried, gain)
     if status == "info":
-        worst = [item for item in tried if item.wins_db >= REMARKABLE_DB]
-    else:
-        worst = _by_effect(context, tried)
-    if not worst:
+        # what no calibration throws away is a slip, also where the output has enough left
+        tried = [item for item in tried if item.wins_db >= REMARKABLE_DB]
+        gain = gain_of(context, _better(context, tried)) if tried else None
+        status = slip_status(context, gain)
+    if not tried:
         return
+    worst = tried if status == "info" else _by_effect(context, tried)
     wording = _clipped_words if check is CLIPPING else _wide_words
     title, seen, advice = wording(context, worst)
     finding = check.found(
