@@ -8,6 +8,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 
 import qdebug.checks
+from qdebug.checks.by_itself import sized
 from qdebug.checks.check import Check, run_check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.hidden import hidden_findings
@@ -17,6 +18,9 @@ from qdebug.errors import UsageError
 from qdebug.plugins import load_plugin, plugin_names
 from qdebug.run.kinds import KINDS, Family, Kind
 from qdebug.run.model import Finding
+
+_Told = tuple[Finding, Finding]
+"""A finding as its check made it, and as it stands beside the others."""
 
 
 @functools.cache
@@ -30,7 +34,9 @@ def built_in_checks() -> tuple[Check, ...]:
 
 
 def run_checks(context: CheckContext) -> list[Finding]:
-    """Findings of the input gate and every check, ordered by status, then gain, then id.
+    """Findings of the input gate and every check, ordered by status, then size, then id.
+
+    The size is the gain, or what a fault costs by itself where there are several (``sized``).
 
     Plug-ins of the entry-point group ``qdebug.checks`` run after the built-in checks. What follows
     from another finding is lowered to a remark (``settle``, ``weigh``).
@@ -47,22 +53,22 @@ def run_checks(context: CheckContext) -> list[Finding]:
         checks.append(check)
     for check in checks:
         findings.extend(run_check(check, context))
-    settled = settle(findings, context.layers, kinds)
-    hidden = hidden_findings(context, checks, zip(findings, settled, strict=True))
+    told = list(zip(findings, settle(findings, context.layers, kinds), strict=True))
+    hidden = hidden_findings(context, checks, told)
+    sizes = sized(context, checks, [*_without(told, hidden), *hidden])
     agrees = context.task is not None and context.task.agrees
-    weighed = weigh([*_without(settled, hidden), *hidden], context.limits, agrees)
-    first = len(weighed) - len(hidden)
-    order = sorted(range(len(weighed)), key=lambda i: _rank(weighed[i], i >= first))
+    weighed = weigh([finding for finding, _ in sizes], context.limits, agrees)
+    order = sorted(range(len(weighed)), key=lambda i: _rank(weighed[i], sizes[i][1]))
     return [weighed[i] for i in order]
 
 
-def _without(findings: Sequence[Finding], hidden: Sequence[Finding]) -> list[Finding]:
+def _without(told: Sequence[_Told], hidden: Sequence[_Told]) -> list[_Told]:
     """The findings but for those of which a hidden one says more: remarks, or that it passed."""
-    said = {(f.slug, f.layers[:1]) for f in hidden}
-    slugs = {f.slug for f in hidden}
+    said = {(f.slug, f.layers[:1]) for _, f in hidden}
+    slugs = {f.slug for _, f in hidden}
     return [
-        f
-        for f in findings
+        (made, f)
+        for made, f in told
         if not (f.status == "pass" and f.slug in slugs)
         and not (f.status == "info" and (f.slug, f.layers[:1]) in said)
     ]
@@ -94,7 +100,6 @@ def _broken(name: str, error: UsageError) -> Finding:
     return kind.found("error", title, error.message, error.hint or "reinstall the plug-in")
 
 
-def _rank(finding: Finding, is_hidden: bool) -> tuple[int, bool, float, str]:
-    """A fault that another hides is the smaller one, whatever it wins once that is undone."""
+def _rank(finding: Finding, size: float) -> tuple[int, float, str]:
     order = ("fail", "error", "warn", "info", "pass", "not_applicable")
-    return order.index(finding.status), is_hidden, -(finding.gain_db or 0.0), finding.id
+    return order.index(finding.status), -size, finding.id

@@ -60,7 +60,8 @@ def _explains(one: _Known, other: _Known, layers: Sequence[Layer]) -> bool:
         return what.symptom or what.follows_input
     if why.spoils_behind and what.family in why.spoils_behind and finding.layers:
         told = finding.layers[:1] if what.begins_with_worst else finding.layers
-        return set(told) <= downstream(layers, cause.layers)
+        at = cause.layers if what.of_constants else downstream(layers, cause.layers)
+        return set(told) <= set(at)
     if why.cause is not None and what.symptom and not _says_more(other, one):
         reached = downstream(layers, cause.layers)
         return not finding.layers or bool(reached & set(finding.layers))

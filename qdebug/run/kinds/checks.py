@@ -79,6 +79,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="every scale is a usable number",
         cause=10,
+        of_constants=True,
     ),
     Kind(
         "QD306",
@@ -87,6 +88,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="Q and DQ of every tensor agree in scale and zero point",
         cause=20,
+        of_constants=True,
     ),
     Kind(
         "QD401",
@@ -95,6 +97,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="every weight and bias is the float model's, up to rounding",
         cause=30,
+        of_constants=True,
     ),
     Kind(
         "QD402",
@@ -103,6 +106,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="no int32 bias is at its limit",
         cause=40,
+        of_constants=True,
     ),
     Kind(
         "QD403",
@@ -127,6 +131,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="every weight has the levels that 8 bits give",
         cause=35,
+        of_constants=True,
     ),
     Kind(
         "QD406",
@@ -135,6 +140,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         gate="int8",
         passed="no layers share a bias that is right for one of them only",
         cause=25,
+        of_constants=True,
     ),
     Kind(
         "QD501",

@@ -53,6 +53,8 @@ class Kind:
         explains: a failing one makes every finding of these families meaningless.
         spoils_behind: findings of these families at its layers, or behind them, follow from it: the
             values there are others.
+        of_constants: it is told by constants of the graphs alone, which no other value brings
+            about: what spoils values behind it explains it at its own layers only.
         tuned: ``qdebug tune`` tries the advice, and measures what it wins.
         begins_with_worst: the first of its layers is the one that matters; a cause that names
             that one explains the finding.
@@ -71,6 +73,7 @@ class Kind:
     explains: tuple[Family, ...] = ()
     spoils_behind: tuple[Family, ...] = ()
     begins_with_worst: bool = False
+    of_constants: bool = False
     tuned: bool = False
 
     @property

@@ -9,8 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
+from qdebug.checks.hidden import _is_known
+from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding, Run
 from tests.support.checked import net_run
+from tests.support.contexts import check_context
 from tests.support.editor import Editor
 from tests.support.nets import NetBuilder, sample_inputs
 from tests.support.planting.families.family import Subject
@@ -98,6 +101,17 @@ def test_both_of_two_faults_are_named(first: str, second: str) -> None:
     assert named(run, second, 3)
 
 
+def test_a_layer_that_a_range_names_beside_its_first_is_not_known_for_another_fault() -> None:
+    ranges = KINDS["activation-clipping"].found("fail", "", "", layers=(1, 2, 3))
+    context = check_context()
+    for slug in ("operator-mismatch", "weight-mismatch"):
+        at_first, behind = (KINDS[slug].found("fail", "", "", layers=(at,)) for at in (1, 3))
+        assert _is_known(context, at_first, [ranges])
+        assert not _is_known(context, behind, [ranges])
+    again = KINDS["activation-clipping"].found("fail", "", "", layers=(3,))
+    assert _is_known(context, again, [ranges])
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_hides_none(fault: str) -> None:
     run = run_of((fault, 2))
@@ -107,13 +121,11 @@ def test_one_fault_hides_none(fault: str) -> None:
     assert slugs <= {SLUGS[fault]}
 
 
-def test_what_is_hidden_comes_second_and_says_so() -> None:
+def test_what_is_hidden_says_so_and_what_it_wins() -> None:
     run = run_of(("pads", 1), ("cut", 3))
-    hidden = [f for f in run.findings if HIDDEN in f.seen]
-    for found in hidden:
-        assert found.gain_db is not None
-        same = [f for f in run.findings if f.status == found.status and f.gain_db is not None]
-        assert same[-len(hidden) :] == hidden
+    (hidden,) = [f for f in run.findings if HIDDEN in f.seen]
+    assert hidden.slug == SLUGS["cut"]
+    assert hidden.gain_db is not None
 
 
 def test_no_finding_is_told_twice() -> None:

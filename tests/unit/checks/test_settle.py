@@ -52,6 +52,14 @@ def test_ranges_follow_the_cause_at_their_first_layer() -> None:
     assert statuses(found("range-too-wide", (2,)), outlier) == ["info", "fail"]
 
 
+@pytest.mark.parametrize("slug", ["weight-mismatch", "qdq-mismatch", "coarse-weights"])
+def test_what_constants_tell_does_not_follow_from_an_operator_before_them(slug: str) -> None:
+    assert statuses(found("operator-mismatch", (1,)), found(slug, (4,))) == ["fail", "fail"]
+    assert statuses(found("operator-mismatch", (1, 4)), found(slug, (4,))) == ["fail", "info"]
+    follows = found("range-too-wide", (4,))
+    assert statuses(found("operator-mismatch", (1,)), follows) == ["fail", "info"]
+
+
 def test_another_model_explains_ranges_weights_and_numerics() -> None:
     wrong = found("wrong-model", ())
     slugs = ("mixed-range", "weight-mismatch", "decomposed-norm", "task-effect")
