@@ -125,6 +125,7 @@ class Comparison:
         self.fed_picture = gate.fed_picture()
         pairing = self._pair(first)
         expansion = expand(self.quant.graph)
+        self.notes.extend(expansion.notes)
         with contextlib.ExitStack() as stack:
             board = self._open_board(pairing, stack)
             capture = stack.enter_context(self._capture(pairing, first, len(samples)))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from qdebug.graph.model import Graph
+from qdebug.graph.model import Graph, Node
+from qdebug.graph.operators import DYNAMIC_OPS, OPS_ON_CODES
 from qdebug.graph.pairs import Pair, Pairing, TensorForm
+
+_ON_CODES = OPS_ON_CODES - {"AscendDequant"}  # that one turns sums of codes into real numbers
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,24 @@ class Expansion:
     def is_changed(self) -> bool:
         """Whether anything was expanded."""
         return self.graph is not self.original
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What stays in codes, and is therefore judged by its result alone."""
+        found = []
+        kept = [n for n in self.graph.nodes if n.op in _ON_CODES or n.op.startswith("QLinear")]
+        if kept:
+            found.append(
+                f"{_counted(kept)} on codes cannot be written as QDQ: ranges and operators inside "
+                "are not judged, nor what undoing them would win"
+            )
+        dynamic = [n for n in self.graph.nodes if n.op in DYNAMIC_OPS]
+        if dynamic:
+            found.append(
+                f"{_counted(dynamic)}: the scales of their inputs are found while running, so that "
+                "no range is judged there, nor what another one or float would win"
+            )
+        return tuple(found)
 
     def pairing(self, pairing: Pairing) -> Pairing:
         """A pairing with the original graph as one with the expanded graph, pair by pair."""
@@ -64,6 +86,11 @@ class Expansion:
         """Where a node that was not expanded stands now."""
         node = self.original.nodes[index]
         return self.graph.producer[next(name for name in node.outputs if name)].index
+
+
+def _counted(nodes: Sequence[Node]) -> str:
+    """How many nodes of which operators, for people to read."""
+    return ", ".join(f"{n} {op}" for op, n in sorted(Counter(node.op for node in nodes).items()))
 
 
 def _without_codes(form: TensorForm) -> TensorForm:

@@ -243,6 +243,8 @@ def test_an_optimizers_layout_stays_and_is_told() -> None:
     expansion = expand(graph)
     assert not expansion.is_changed
     assert expansion.left == ("node",)
+    (note,) = expansion.notes
+    assert note.startswith("1 QLinearAveragePool on codes cannot be written as QDQ")
 
 
 def test_a_softmax_over_several_axes_stays() -> None:
@@ -255,6 +257,8 @@ def test_a_graph_without_operators_on_codes_is_itself(twin: str) -> None:
     expansion = expand(pair.quant_graph)
     assert expansion.graph is pair.quant_graph
     assert expansion.pairing(pair.pairing) is pair.pairing
+    told = [note for note in expansion.notes if "DynamicQuantizeLinear: the scales" in note]
+    assert len(told) == len(expansion.notes) == (twin == "dynamic")
 
 
 @pytest.mark.parametrize("seed", [2, 4, 11])
@@ -269,6 +273,7 @@ def test_the_twins_of_onnx_runtimes_quantizer(seed: int, per_channel: bool) -> N
     expansion = expand(Graph(twin, Path("twin.onnx"), ""))
     assert expansion.is_changed
     assert not expansion.left
+    assert not expansion.notes
     first, second = codes_of(expansion, feeds[0])
     for name in expansion.original.outputs:
         assert direct_sqnr(first[name], second[name]) > SAME_DB
