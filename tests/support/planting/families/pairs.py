@@ -33,7 +33,10 @@ def plant(subject: Subject, rng: Rng) -> Planting:
     """Two faults that each cost something, in the order of what they cost.
 
     Each is planted alone as well: the larger one is the one that costs more alone, and the smaller
-    one has to cost something where the larger is not there.
+    one has to cost something where the larger is not there. Costs are those on all of the subject's
+    inputs, which it is compared on: on the first one alone a fault may cost 4 dB that costs 2.9 on
+    all, and of two within a decibel the other one may be the larger. A second fault that stands
+    elsewhere beside the first than alone is none whose place and cost are known.
     """
     for _ in range(TRIES):
         found = _couple(subject, rng)
@@ -48,11 +51,12 @@ def _couple(subject: Subject, rng: Rng) -> Planting | None:
     try:
         first, one = _with(subject.quant_model, kinds[0], seeds[0])
         second, two = _with(subject.quant_model, kinds[1], seeds[1])
-        both, _ = _with(first, kinds[1], seeds[1])
+        both, again = _with(first, kinds[1], seeds[1])
         costs = [loss_db(subject, model) for model in (first, second)]
     except (UnsuitableError, ValueError, IndexError, onnx.checker.ValidationError):
         return None
-    if _touch(one.truth, two.truth) or min(costs) < LEAST_DB:
+    # the first fault may leave the second one fewer places, and so another one
+    if again.truth != two.truth or _touch(one.truth, two.truth) or min(costs) < LEAST_DB:
         return None
     order = [one, two] if costs[0] >= costs[1] else [two, one]
     return Planting(

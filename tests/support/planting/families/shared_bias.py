@@ -12,6 +12,7 @@ from onnxruntime import quantization as q
 from tests.support.editor import Editor
 from tests.support.flavours.quantizers import Desk, copied, quiet, static
 from tests.support.planting.families.family import Planting, Rng, Subject, Truth, UnsuitableError
+from tests.support.planting.families.qoperator import refuse_lost_activations
 
 
 def plant(subject: Subject, rng: Rng) -> Planting:
@@ -33,6 +34,7 @@ def own(subject: Subject, rng: Rng) -> Planting:
 def _with_shared_bias(subject: Subject, rng: Rng) -> tuple[onnx.ModelProto, list[onnx.NodeProto]]:
     if subject.quantize is None:
         raise UnsuitableError(subject.name)
+    refuse_lost_activations(subject.float_model)
     editor = Editor(subject.float_model)
     by_width: dict[int, list[onnx.NodeProto]] = {}
     for node in editor.graph.node:
