@@ -22,6 +22,8 @@ from qdebug.run.model import Evidence, Finding
 _WRONG_DB = 26.0
 """SQNR below which a shared bias has another layer's scale: 5 % off. By judgement; rounding is told
 apart by the steps."""
+_LOUD = 0.1
+"""Share of the largest value below which one may be rounded to zero. By judgement."""
 
 
 def _shared_bias(context: CheckContext) -> Iterator[Finding]:
@@ -37,6 +39,9 @@ def _error_db(pair: WeightPair) -> float | None:
     f, q = weight_rows(pair)
     if f.shape != q.shape:
         return None
+    loud = np.abs(f) > _LOUD * np.abs(f).max(initial=0.0)
+    if not (f[loud] * q[loud] > 0).all():
+        return None  # no scale turns a sign, or makes a large value zero
     db = tensor_db(f, q)
     beyond = float(np.abs(q - f).max()) > STEPS * float(weight_steps(pair, len(f)).max())
     return db if beyond and db < _WRONG_DB else None

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import numpy as np
 import pytest
 
+from qdebug.checks.shared_bias import _error_db
+from qdebug.graph.pairs import WeightPair
 from qdebug.run.model import Run
 from tests.support.checked import causes, finding, net_run, table_of
 from tests.support.planting.families import CONTROLS, FAMILIES, Planting
@@ -36,3 +41,17 @@ def test_a_bias_of_its_own_is_sound(seed: int) -> None:
     _, run = planted("own bias", seed)
     assert finding(run, "shared-bias").status == "pass"
     assert finding(run, "weight-mismatch").status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("factors", "is_scale"), [((3, 3, 3), True), ((3, 2, 5), True), ((0, 0, 0), False)]
+)
+def test_a_scale_turns_no_sign_and_makes_nothing_zero(
+    factors: tuple[int, ...], is_scale: bool
+) -> None:
+    value = np.array([1.0, -0.7, 0.4], np.float32)
+    for sign in (1, -1) if is_scale else (1,):
+        quant = value * np.array(factors, np.float32) * sign
+        read = partial(np.asarray, value), partial(np.asarray, quant)
+        pair = WeightPair("f", "q", 0, "bias", *read, None, 0)
+        assert (_error_db(pair) is not None) == (is_scale and sign > 0)
