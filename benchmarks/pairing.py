@@ -38,7 +38,16 @@ ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT.parent / "shared" / "zoo"
 SAMPLES = ROOT / "sample_models"
 SOUND_TWINS = dict.fromkeys(
-    ("int8_channel_scale", "int8_clipped", "int8_range255", "int8_weight_rolled"), "int8"
+    (
+        "int8_channel_scale",
+        "int8_clipped",
+        "int8_pads",
+        "int8_pool",
+        "int8_range255",
+        "int8_softmax",
+        "int8_weight_rolled",
+    ),
+    "int8",
 )
 """Graphs of the same structure and names, for values where a fault leaves none to go by."""
 OTHER_NETWORKS = ("int8_outlier_channel",)

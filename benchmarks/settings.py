@@ -1,11 +1,13 @@
 """Sound settings of ONNX Runtime's quantizer on many models: none may fail that still works.
 
-``python -m benchmarks.settings [--models NAME...] [--settings NAME...] [--seed N] [--cache DIR]``
+``python -m benchmarks.settings [--models NAME...] [--settings NAME...] [--seed N] [--cache DIR]
+[--pictures N] [--rows FILE] [--seconds N]``
 
 Every setting quantizes every float model on a few pictures. Whether the task's result is still that
 of the float model is told by code of its own (``small_nets``, ``zoo_tasks`` here), not by qdebug's
 decoders. Wrong are a ``fail`` where the task agrees, and a ``pass`` where it does not. Quantized
-models are kept under ``--cache``.
+models are kept under ``--cache``, finished rows in ``--rows``: what stands there is not measured
+again, so that the whole can be run in pieces of ``--seconds``.
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ import io
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -420,6 +423,30 @@ def models(names: Sequence[str], seed: int, folder: Path) -> Iterator[Model]:
             yield zoo_model(name, folder)
 
 
+def load_rows(file: Path | None) -> list[Row]:
+    """Rows that earlier pieces of the bench left, as JSON lines."""
+    if file is None or not file.exists():
+        return []
+    return [Row(**json.loads(line)) for line in file.read_text().splitlines()]
+
+
+def measured(model: Model, setting: Setting, cache: Path) -> Row:
+    """A row; of the verdict ``none`` where the quantizer or ONNX Runtime refuses the model."""
+    try:
+        return compared(model, setting, cache)
+    except Exception as error:
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Row(model.name, setting.name, 1.0, 0.0, model.agrees, "none", told)
+
+
+def pairs(
+    given: Iterator[Model], settings: Sequence[Setting], known: Container[tuple[str, str]]
+) -> Iterator[tuple[Model, Setting]]:
+    """What is still to be compared, one model after another."""
+    for model in given:
+        yield from ((model, s) for s in settings if (model.name, s.name) not in known)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print a row for every comparison, and how many are wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
@@ -427,27 +454,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--settings", nargs="*", default=[], help="beginnings of names")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, default=Path(tempfile.gettempdir()) / "settings")
+    parser.add_argument("--pictures", type=int, help="compared on, at most")
+    parser.add_argument("--rows", type=Path, help="keeps finished rows")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no row later")
     args = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
     args.cache.mkdir(parents=True, exist_ok=True)
-    rows = []
-    for model in models(args.models, args.seed, args.cache):
-        for setting in SETTINGS:
-            if args.settings and not setting.name.startswith(tuple(args.settings)):
-                continue
-            try:
-                rows.append(compared(model, setting, args.cache))
-            except Exception as error:  # the quantizer refuses some models
-                told = f"{type(error).__name__}: {error}".splitlines()[0]
-                print(f"- {model.name:18} {setting.name:30} none: {told}"[:160])
-                continue
-            _tell(rows[-1])
+    rows, start = load_rows(args.rows), time.monotonic()
+    known = {(row.model, row.setting) for row in rows}
+    wanted = [s for s in SETTINGS if s.name.startswith(tuple(args.settings or [""]))]
+    for model, setting in pairs(models(args.models, args.seed, args.cache), wanted, known):
+        if time.monotonic() - start > args.seconds:
+            print("more is left to measure")
+            break
+        few = replace(model, tested=model.tested[: args.pictures])
+        rows.append(measured(few, setting, args.cache))
+        _tell(rows[-1])
+        if args.rows is not None:
+            with args.rows.open("a") as file:
+                file.write(json.dumps(asdict(rows[-1])) + "\n")
+    return _tell_sum(rows)
+
+
+def _tell_sum(rows: Sequence[Row]) -> int:
     fails, passes = sum(r.false_fail for r in rows), sum(r.false_pass for r in rows)
     near = sum(r.passed for r in rows) - passes
-    print(
-        f"{len(rows)} comparisons: {fails} false fail, {passes} false pass, {near} near the limit"
-    )
+    made = sum(r.verdict != "none" for r in rows)
+    print(f"{made} comparisons: {fails} false fail, {passes} false pass, {near} near the limit")
     return int(bool(fails or passes))
 
 
