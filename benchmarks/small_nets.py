@@ -246,6 +246,43 @@ def ssd(net: Net) -> None:
     net.end(net.add("Concat", *scores, axis=1, output="conf"))
 
 
+def ssd_tensorflow(net: Net) -> None:
+    """Corners ``y1, x1, y2, x2`` in 0..1, decoded, and independent scores behind background."""
+    boxes, scores = [], []
+    for stride, found in zip(STRIDES, levels(net), strict=True):
+        half, side = HALF * stride / SIDE, SIDE // stride
+        y, x = (np.mgrid[:side, :side] + 0.5) / side
+        grid = np.stack([y - half, x - half, y + half, x + half])
+        turned = np.tile(OFFSET[::-1], (2, 1)) * stride / SIDE
+        moved = net.add("Add", net.mix(found, turned, np.zeros(4)), net.constant(grid[None]))
+        boxes.append(net.rows(moved, 4))
+        weight = np.concatenate([-SCORE.sum(axis=0, keepdims=True), SCORE])
+        score = net.mix(found, weight, np.r_[-SCORE_BIAS[0], SCORE_BIAS])
+        scores.append(net.rows(net.add("Sigmoid", score), 4))
+    net.end(net.add("Concat", *boxes, axis=1, output="raw_detection_boxes"))
+    net.end(net.add("Concat", *scores, axis=1, output="raw_detection_scores"))
+
+
+BLAZE = ((8, 2), (16, 6))
+"""Pixels and anchors a cell of BlazeFace's levels."""
+
+
+def blaze(net: Net) -> None:
+    """Red squares as faces with six points, two outputs a level; the first anchor finds them."""
+    for (stride, anchors), found in zip(BLAZE, levels(net, 2), strict=True):
+        side = 2 * HALF * stride
+        weight = np.concatenate([OFFSET, 0 * OFFSET, np.tile(OFFSET, (6, 1))]) * stride
+        points = np.array([[-1, -1], [1, -1], [0, 0], [-1, 1], [1, 1], [0, 1]]).reshape(-1)
+        bias = np.r_[0, 0, side, side, points * side / 4]
+        boxes = net.mix(found, np.tile(weight, (anchors, 1)), np.tile(bias, anchors))
+        silent = np.zeros((anchors - 1, 9))
+        score = net.mix(
+            found, np.r_[SCORE[:1], silent], np.r_[SCORE_BIAS[0], np.full(anchors - 1, -17.0)]
+        )
+        net.end(net.rows(score, 1, f"classificator_{stride}"))
+        net.end(net.rows(boxes, 16, f"regressor_{stride}"))
+
+
 def detr(net: Net) -> None:
     """A query a cell: logits with "no object" last, centre and size in 0..1."""
     (found,) = levels(net, 1)
@@ -264,6 +301,15 @@ def segmentation(net: Net) -> None:
     pooled = net.add("AveragePool", colors(net), kernel_shape=[4, 4], strides=[4, 4])
     logits = net.mix(pooled, np.r_[np.zeros((1, 3)), 20 * np.eye(3)], np.r_[0, -7, -7, -7])
     net.end(net.add("Transpose", logits, perm=[0, 2, 3, 1], output="classes"))
+
+
+def segmentation_enlarged(net: Net) -> None:
+    """The same for every eighth pixel, enlarged as ``Upsample`` does: pixels begin at corners."""
+    pooled = net.add("AveragePool", colors(net), kernel_shape=[8, 8], strides=[8, 8])
+    logits = net.mix(pooled, np.r_[np.zeros((1, 3)), 20 * np.eye(3)], np.r_[0, -7, -7, -7])
+    scales = net.constant([1, 1, 4, 4])
+    how = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
+    net.end(net.add("Resize", logits, "", scales, output="classes", **how))
 
 
 def segmentation_with_a_quiet_branch(net: Net) -> None:
@@ -409,6 +455,41 @@ def read_ssd(outputs: Outputs) -> Found:
     return _merged(parts)
 
 
+def read_tensorflow(outputs: Outputs) -> Found:
+    """Squares."""
+    parts, start = [], 0
+    for stride in STRIDES:
+        side = SIDE // stride
+        rows = slice(start, start + side * side)
+        start += side * side
+        scores = outputs["raw_detection_scores"][0, rows, 1:].T.reshape(3, side, side)
+        boxes = outputs["raw_detection_boxes"][0, rows].reshape(side, side, 4) * SIDE
+
+        def place(_: int, y: int, x: int, b: Array = boxes) -> tuple[float, float, float]:
+            top, left, bottom, right = b[y, x]
+            return (left + right) / 2, (top + bottom) / 2, right - left
+
+        parts.append(_peaks(scores, place))
+    return _merged(parts)
+
+
+def read_blaze(outputs: Outputs) -> Found:
+    """Faces, by the first anchor of each cell."""
+    parts = []
+    for stride, anchors in BLAZE:
+        side = SIDE // stride
+        scores = _logistic(outputs[f"classificator_{stride}"][0, ::anchors, 0])
+        boxes = outputs[f"regressor_{stride}"][0, ::anchors].reshape(side, side, 16)
+
+        def place(
+            _: int, y: int, x: int, b: Array = boxes, s: int = stride
+        ) -> tuple[float, float, float]:
+            return (x + 0.5) * s + b[y, x, 0], (y + 0.5) * s + b[y, x, 1], b[y, x, 2]
+
+        parts.append(_peaks(scores.reshape(1, side, side), place))
+    return _merged(parts)
+
+
 def read_detr(outputs: Outputs) -> Found:
     """Squares."""
     logits = _maps(outputs["pred_logits"], 8, 4)
@@ -507,6 +588,9 @@ SMALL = (
     Small(
         "segment_quiet", 15, segmentation_with_a_quiet_branch, by_pixels("classes", 1), None, 0.8
     ),
+    Small("segment_resize", 13, segmentation_enlarged, by_pixels("classes", 1), None, 0.8),
+    Small("ssd_tensorflow", 13, ssd_tensorflow, by_objects(read_tensorflow)),
+    Small("blaze_levels", 13, blaze, by_objects(read_blaze)),
     Small("landmarks", 11, landmarks, by_points, 1),
     Small("embedding", 13, embedding, by_cosine, None, 0.95),
 )

@@ -20,6 +20,12 @@ MAX_CANDIDATES = 3000
 """Best boxes that suppression looks at."""
 
 
+Y_FIRST = [1, 0, 3, 2]
+"""Columns that bring ``y, x, ...`` to ``x, y, ...``: of corners, and of centre and size."""
+_Y_FIRST_NAME = "detection_boxes"
+"""Of an output of TensorFlow's Object Detection API, which writes ``ymin, xmin, ymax, xmax``."""
+
+
 @dataclass(frozen=True)
 class Boxes:
     """Detections.
@@ -67,6 +73,32 @@ def from_centers(cxcywh: Array) -> npt.NDArray[np.float64]:
     """Corners ``[..., 4]`` of boxes given by centre, width and height."""
     centers, sizes = np.asarray(cxcywh, np.float64)[..., :2], np.abs(cxcywh[..., 2:4])
     return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=-1)
+
+
+def y_first(name: str, corners: Array, size: tuple[int, int] | None = None) -> bool:
+    """Whether corners are written ``y1, x1, y2, x2``.
+
+    Overlaps are the same in either order, so this decides only where boxes are drawn, and whether
+    they lie in the picture.
+
+    Args:
+        name: of the output.
+        corners: ``[n, 4]``.
+        size: width and height of the picture in the corners' unit, where these are not equal; None
+            for boxes in 0..1, which fit in either order.
+
+    Returns:
+        True where the name says so, or more centres lie in the picture that way.
+    """
+    if _Y_FIRST_NAME in name.lower():
+        return True
+    if size is None:
+        return False
+    centers = (corners[:, :2] + corners[:, 2:]) / 2
+    inside = [
+        ((centers >= 0) & (centers <= sides)).all(axis=1).sum() for sides in (size, size[::-1])
+    ]
+    return bool(inside[1] > inside[0])
 
 
 def pairwise_iou(first: Array, second: Array) -> npt.NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks import faces, priors, queries, raw_heads
+from qdebug.analysis.tasks import blaze, faces, priors, queries, raw_heads
 from qdebug.analysis.tasks.boxes import from_centers
 from qdebug.analysis.tasks.grids import Grid, grids_with, likely_probabilities, sigmoid, softmax
 from qdebug.analysis.tasks.head import Candidates, Head, corners_from_sides
@@ -35,6 +35,7 @@ def possible_heads(facts: OutputFacts) -> Iterator[Head]:
         return
     finders = (
         faces.recognize,
+        blaze.recognize,
         queries.recognize_queries,
         priors.recognize,
         queries.recognize_rows,

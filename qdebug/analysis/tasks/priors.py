@@ -7,7 +7,7 @@ compared.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -15,9 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks.boxes import from_centers
+from qdebug.analysis.tasks import blaze
+from qdebug.analysis.tasks.boxes import Y_FIRST, from_centers, y_first
 from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid, softmax
 from qdebug.analysis.tasks.head import Candidates, Head
+from qdebug.analysis.tasks.known_priors import published
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
 from qdebug.graph.model import Graph
 
@@ -27,42 +29,11 @@ _LEAST_PRIORS = 32
 _ORDERED = 0.99
 """Decoded corners are in order for all priors; of offsets taken for corners half are."""
 _LANDMARKS = 10
-_BLAZE_POINTS = {16: 6, 18: 7}
-"""MediaPipe's faces have six points, its palms seven: four values of a box before them."""
 _VARIANCES = (0.1, 0.2)
 """Of offsets and of logarithms of sizes: Caffe SSD's ``prior_variance``, kept by nearly all."""
-
-
-@dataclass(frozen=True)
-class _Config:
-    """Square priors in pixels, level by level, cell by cell, size by size."""
-
-    name: str
-    strides: tuple[int, ...]
-    sizes: tuple[tuple[int, ...], ...]
-
-    def priors(self, size: tuple[int, int]) -> npt.NDArray[np.float64]:
-        """``[n, 4]``: centre and size in 0..1 of the picture."""
-        parts = []
-        for stride, sizes in zip(self.strides, self.sizes, strict=True):
-            y, x = np.mgrid[: -(-size[1] // stride), : -(-size[0] // stride)]
-            centers = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride / size
-            sides = np.array(sizes, np.float64)[:, None] / size
-            cells = np.broadcast_to(centers[:, None], (len(centers), len(sizes), 2))
-            spread = np.broadcast_to(sides[None], cells.shape)
-            parts.append(np.concatenate([cells, spread], axis=-1).reshape(-1, 4))
-        return np.concatenate(parts)
-
-
-_CONFIGS = (
-    _Config("UltraFace", (8, 16, 32, 64), ((10, 16, 24), (32, 48), (64, 96), (128, 192, 256))),
-    _Config("RetinaFace", (8, 16, 32), ((16, 32), (64, 128), (256, 512))),
-)
-"""``min_boxes`` of Ultra-Light-Fast-Generic-Face-Detector's ``fd_config``, and ``min_sizes`` of
-Pytorch_Retinaface's ``cfg_mnet``."""
-_BLAZE_LEVELS = (((8, 2), (16, 6)), ((8, 2), (16, 2), (32, 2)), ((4, 1),))
-"""Stride and anchors a cell of MediaPipe's ``ssd_anchors_calculator`` for its short-range face and
-palm detectors and its full-range face detector: every anchor is the whole picture."""
+_SILENT = 0.5
+"""Most priors are background: the median of their best probabilities lies below this, where the
+classes are independent and background has no column of its own."""
 
 
 def recognize(facts: OutputFacts) -> Head | None:
@@ -71,13 +42,10 @@ def recognize(facts: OutputFacts) -> Head | None:
         b, s = facts.outputs[boxes][0], facts.outputs[scores][0]
         if b.shape[1] == 4 and _are_corners(b):
             return _decoded(facts, boxes, scores)
-        if b.shape[1] in _BLAZE_POINTS and s.shape[1] == 1:
-            found = _blaze(facts, boxes, scores)
-        elif b.shape[1] == 4 and s.shape[1] >= 2:
-            found = _with_priors(facts, boxes, scores)
-        else:
-            continue
-        return found or _unread(facts, scores)
+        if b.shape[1] == 4 and s.shape[1] >= 2:
+            return _with_priors(facts, boxes, scores) or _unread(facts, scores)
+        if b.shape[1] in blaze.COLUMNS and s.shape[1] == 1:
+            return _unread(facts, scores)
     return None
 
 
@@ -89,19 +57,34 @@ def _pairs(outputs: Outputs) -> Iterator[tuple[str, str]]:
         if boxes == scores or b.shape[1] != s.shape[1] or b.shape[1] < _LEAST_PRIORS:
             continue
         is_landmarks = s.shape[2] == _LANDMARKS and len(named) > 2
-        if b.shape[2] in (4, *_BLAZE_POINTS) and not is_landmarks and _reads_as_scores(s[0]):
+        if b.shape[2] in (4, *blaze.COLUMNS) and not is_landmarks and _reads_as_scores(s[0]):
             yield boxes, scores
 
 
 def _reads_as_scores(scores: Array) -> bool:
-    """Distributions, or logits of which one column wins nearly everywhere: the background."""
-    if scores.shape[1] == 1:
-        values = scores if likely_probabilities(scores) else sigmoid(scores)
-        return bool(np.median(values) < 0.5)
-    if likely_probabilities(scores):
-        return bool(np.allclose(scores.sum(axis=1), 1, atol=0.02))
+    """Distributions, or scores of which one column wins nearly everywhere: the background.
+
+    Independent probabilities, or their logits, are scores without such a column, too: where most
+    priors are silent.
+    """
+    return _is_distribution(scores) or _background(scores) is not None or _are_silent(scores)
+
+
+def _is_distribution(scores: Array) -> bool:
+    sums = scores.sum(axis=1)
+    return scores.shape[1] > 1 and likely_probabilities(scores) and np.allclose(sums, 1, atol=0.02)
+
+
+def _are_silent(scores: Array) -> bool:
+    best = scores.max(axis=1)
+    return bool(np.median(best if likely_probabilities(scores) else sigmoid(best)) < _SILENT)
+
+
+def _background(scores: Array) -> int | None:
+    """The first or last column, where it wins on more than half of the priors."""
     best = np.bincount(scores.argmax(axis=1), minlength=scores.shape[1])
-    return bool(best.argmax() in (0, scores.shape[1] - 1) and best.max() > 0.5 * len(scores))
+    at_an_end = best.argmax() in (0, scores.shape[1] - 1) and best.max() > 0.5 * len(scores)
+    return int(best.argmax()) if at_an_end and scores.shape[1] > 1 else None
 
 
 def _are_corners(boxes: Array) -> bool:
@@ -120,12 +103,13 @@ class _Scores:
     def of(cls, outputs: Outputs, name: str) -> _Scores:
         table = outputs[name][0]
         logits = not likely_probabilities(table)
-        if table.shape[1] == 1:
-            return cls(name, logits, None)
-        last = table.shape[1] - 1
-        best = table.argmax(axis=1)
-        background = last if np.count_nonzero(best == last) > np.count_nonzero(best == 0) else 0
-        return cls(name, logits, background)
+        if _is_distribution(table):
+            best = table.argmax(axis=1)
+            last = table.shape[1] - 1
+            is_last = np.count_nonzero(best == last) > np.count_nonzero(best == 0)
+            return cls(name, logits, last if is_last else 0)
+        independent = not logits and _are_silent(table)
+        return cls(name, logits, None if independent else _background(table))
 
     @property
     def words(self) -> str:
@@ -151,8 +135,10 @@ def _decoded(facts: OutputFacts, boxes: str, scores: str) -> Head:
     read = _Scores.of(facts.outputs, scores)
     unit = float(np.max(np.abs(facts.outputs[boxes]))) <= 2.0
     scale = facts.input_size if unit else (1, 1)
-    decoder = _Corners(boxes, read, (float(scale[0]), float(scale[1])))
-    return Head(f"SSD head, {_form(facts, read)}", decoder, (scores, boxes))
+    turned = y_first(boxes, facts.outputs[boxes][0], None if unit else facts.input_size)
+    decoder = _Corners(boxes, read, (float(scale[0]), float(scale[1])), turned)
+    order = ", y first" if turned else ""
+    return Head(f"SSD head{order}, {_form(facts, read)}", decoder, (scores, boxes))
 
 
 @dataclass(frozen=True)
@@ -160,9 +146,11 @@ class _Corners:
     boxes: str
     scores: _Scores
     scale: tuple[float, float]
+    y_first: bool = False
 
     def __call__(self, outputs: Outputs) -> Candidates:
-        corners = outputs[self.boxes][0] * (*self.scale, *self.scale)
+        table = outputs[self.boxes][0]
+        corners = (table[:, Y_FIRST] if self.y_first else table) * (*self.scale, *self.scale)
         return np.asarray(corners, np.float64), self.scores(outputs)
 
 
@@ -171,11 +159,11 @@ def _with_priors(facts: OutputFacts, boxes: str, scores: str) -> Head | None:
     found = next(_known_priors(facts, count), None)
     if found is None:
         return None
-    origin, priors = found
+    origin, priors, turned = found
     assert facts.input_size is not None
     read = _Scores.of(facts.outputs, scores)
     size = np.array(facts.input_size, np.float64)
-    decoder = _Offsets(boxes, read, priors, size)
+    decoder = _Offsets(boxes, read, priors, size, turned)
     form = f"SSD head of offsets from {origin}, {_form(facts, read)}"
     landmarks = _landmarks(facts.outputs, count)
     reads = (scores, boxes, landmarks) if landmarks else (scores, boxes)
@@ -188,18 +176,19 @@ def _landmarks(outputs: Outputs, count: int) -> str | None:
     return next((name for name, value in outputs.items() if value.shape == shape), None)
 
 
-def _known_priors(facts: OutputFacts, count: int) -> Iterator[tuple[str, Array]]:
-    """Where they come from, and centre and size in 0..1."""
+def _known_priors(facts: OutputFacts, count: int) -> Iterator[tuple[str, Array, bool]]:
+    """Where they come from, centre and size in 0..1, and whether the offsets begin with y.
+
+    Those of the graph are in the order of its offsets, whichever that is.
+    """
     for name, value in facts.constants.items():
         table = np.asarray(value, np.float64).reshape(-1, 4)
         inside = bool(np.all(table >= -0.5) and np.all(table <= 1.5))
         if len(table) == count and inside and bool(np.all(table[:, 2:] > 0)):
-            yield f"the priors {name}", table
+            yield f"the priors {name}", table, False
     assert facts.input_size is not None
-    for config in _CONFIGS:
-        priors = config.priors(facts.input_size)
-        if len(priors) == count:
-            yield f"{config.name}'s priors", priors
+    for known, table in published(facts.input_size, count):
+        yield f"{known.name}'s priors", table, known.y_first
 
 
 @dataclass(frozen=True)
@@ -210,9 +199,12 @@ class _Offsets:
     scores: _Scores
     priors: Array
     size: Array
+    y_first: bool = False
 
     def __call__(self, outputs: Outputs) -> Candidates:
         table = np.asarray(outputs[self.boxes][0], np.float64)
+        if self.y_first:
+            table = table[:, Y_FIRST]
         centers = self.priors[:, :2] + table[:, :2] * _VARIANCES[0] * self.priors[:, 2:]
         sizes = self.priors[:, 2:] * np.exp(np.clip(table[:, 2:] * _VARIANCES[1], -20, 20))
         corners = from_centers(np.concatenate([centers, sizes], axis=1))
@@ -231,49 +223,6 @@ class _PriorPoints:
         table = np.asarray(outputs[self.output][0], np.float64).reshape(len(self.priors), -1, 2)
         middle, sides = self.priors[:, None, :2], self.priors[:, None, 2:]
         return np.asarray((middle + table * _VARIANCES[0] * sides) * self.size)
-
-
-def _blaze(facts: OutputFacts, boxes: str, scores: str) -> Head | None:
-    assert facts.input_size is not None
-    count = facts.outputs[boxes].shape[1]
-    for levels in _BLAZE_LEVELS:
-        anchors = _blaze_anchors(levels, facts.input_size)
-        if len(anchors) == count:
-            read = _Scores.of(facts.outputs, scores)
-            decoder = _Blaze(boxes, read, anchors)
-            form = "BlazeFace head of offsets from anchors, landmarks"
-            return Head(form, decoder, (scores, boxes), points=decoder.points)
-    return None
-
-
-def _blaze_anchors(levels: Sequence[tuple[int, int]], size: tuple[int, int]) -> Array:
-    """Centres in pixels, as often as there are anchors in the cell."""
-    parts = []
-    for stride, per_cell in levels:
-        y, x = np.mgrid[: -(-size[1] // stride), : -(-size[0] // stride)]
-        centers = (np.stack([x, y], axis=-1).reshape(-1, 2) + 0.5) * stride
-        parts.append(np.repeat(centers, per_cell, axis=0))
-    return np.concatenate(parts)
-
-
-@dataclass(frozen=True)
-class _Blaze:
-    """Offsets and sizes in pixels; see MediaPipe's ``tensors_to_detections_calculator``."""
-
-    boxes: str
-    scores: _Scores
-    anchors: Array
-
-    def __call__(self, outputs: Outputs) -> Candidates:
-        table = np.asarray(outputs[self.boxes][0], np.float64)
-        centers = self.anchors + table[:, :2]
-        corners = from_centers(np.concatenate([centers, table[:, 2:4]], axis=1))
-        return corners, self.scores(outputs)
-
-    def points(self, outputs: Outputs) -> Array:
-        """Offsets in pixels, behind the four values of the box."""
-        table = np.asarray(outputs[self.boxes][0], np.float64)[:, 4:]
-        return np.asarray(table.reshape(len(table), -1, 2) + self.anchors[:, None])
 
 
 def _unread(facts: OutputFacts, scores: str) -> Head:

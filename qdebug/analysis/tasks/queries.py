@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks.boxes import from_centers
+from qdebug.analysis.tasks.boxes import Y_FIRST, from_centers, y_first
 from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid, softmax
 from qdebug.analysis.tasks.head import Candidates, Head
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
@@ -50,7 +50,7 @@ def recognize_split_rows(facts: OutputFacts) -> Head | None:
             (n for n, v in rows.items() if n != classes and likely_probabilities(v)), None
         )
         if len(rows) == 2 and classes is not None and scores is not None:
-            decoder = _SplitRows(boxes, scores, classes, _scale(b[0], facts))
+            decoder = _SplitRows(boxes, scores, classes, _scale(b[0], facts), y_first(boxes, b[0]))
             form = "boxes after suppression in the model, scores and classes apart"
             return Head(form, decoder, (boxes, scores, classes), overlap=1.0, any_length=True)
     return None
@@ -114,10 +114,13 @@ class _SplitRows:
     scores: str
     classes: str
     scale: tuple[float, float]
+    y_first: bool
 
     def __call__(self, outputs: Outputs) -> Candidates:
         parts = [outputs[name].reshape(-1) for name in (self.scores, self.classes)]
         boxes = np.asarray(outputs[self.boxes], np.float64).reshape(-1, 4)
+        if self.y_first:
+            boxes = boxes[:, Y_FIRST]
         return boxes * (*self.scale, *self.scale), _by_class(*parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -344,6 +345,48 @@ def scrfd() -> dict[str, Array]:
     return outputs
 
 
+def blaze_by_levels(layout: str) -> dict[str, Array]:
+    """The same in two outputs a level, as rows or as maps."""
+    whole, outputs, start = blaze(), {}, 0
+    for stride, anchors in ((8, 2), (16, 6)):
+        width, height = SIZE[0] // stride, SIZE[1] // stride
+        count = width * height * anchors
+        for name, columns in (("regressors", 16), ("classificators", 1)):
+            table = whole[name][0, start : start + count]
+            maps = table.reshape(1, height, width, anchors * columns)
+            found = {"rows": table[None], "maps": maps.transpose(0, 3, 1, 2), "maps last": maps}
+            outputs[f"{name}_{stride}"] = found[layout]
+        start += count
+    return outputs
+
+
+def tensorflow_offsets() -> dict[str, Array]:
+    """``ty, tx, th, tw`` from the anchors of TensorFlow's SSDs, scores of one sigmoid a class."""
+    anchors = []
+    scales = [0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0]
+    for level, stride in enumerate((16, 32, 64, 128, 256, 512)):
+        columns, rows = -(-SIZE[0] // stride), -(-SIZE[1] // stride)
+        scale = scales[level]
+        forms = [(scale, r) for r in (1.0, 2.0, 0.5, 3.0, 0.3333)]
+        forms.append((np.sqrt(scale * scales[level + 1]), 1.0))
+        if level == 0:
+            forms = [(0.1, 1.0), (scale, 2.0), (scale, 0.5)]
+        for row in range(rows):
+            for column in range(columns):
+                middle = (column + 0.5) / columns, (row + 0.5) / rows
+                anchors += [(*middle, s * np.sqrt(r), s / np.sqrt(r)) for s, r in forms]
+    table = np.random.default_rng(0).normal(0, 1, (1, len(anchors), 4))
+    scores = np.full((1, len(anchors), 2), 0.02)
+    scores[..., 0] = 0.97
+    for box in TRUTH / (*SIZE, *SIZE):
+        at = int(np.argmin([np.abs(np.array(a) - box).sum() for a in anchors]))
+        x, y, w, h = anchors[at]
+        moved = (box[:2] - (x, y)) / (w, h) / 0.1, np.log(box[2:] / (w, h)) / 0.2
+        table[0, at] = [moved[0][1], moved[0][0], moved[1][1], moved[1][0]]
+        scores[0, at] = 0.03, 0.9
+    return {"raw_boxes": table, "raw_scores": scores}
+
+
 ULTRA = ((8, 16, 32, 64), ((10, 16, 24), (32, 48), (64, 96), (128, 192, 256)))
 RETINA = ((8, 16, 32), ((16, 32), (64, 128), (256, 512)))
 
@@ -407,6 +450,19 @@ FACES: dict[str, tuple[Callable[[], dict[str, Array]], str, bool]] = {
         False,
     ),
     "blaze": (blaze, "BlazeFace head of offsets from anchors, landmarks", True),
+    **{
+        f"blaze, {layout} a level": (
+            partial(blaze_by_levels, layout),
+            "BlazeFace head of offsets from anchors, 2 levels apart, landmarks",
+            True,
+        )
+        for layout in ("rows", "maps", "maps last")
+    },
+    "tensorflow ssd": (
+        tensorflow_offsets,
+        "SSD head of offsets from TensorFlow SSD's priors, 1 class and background",
+        False,
+    ),
     "yunet 12": (yunet, "YuNet head, class and objectness apart, landmarks", True),
     "yunet 9": (lambda: yunet(False), "YuNet head, class and objectness apart", False),
     "scrfd": (scrfd, "SCRFD head, distances to four sides, landmarks", True),
@@ -426,10 +482,47 @@ def test_every_face_detector_is_recognized_and_read(form: str) -> None:
     corners = np.concatenate([TRUTH[:, :2] - TRUTH[:, 2:] / 2, TRUTH[:, :2] + TRUTH[:, 2:] / 2], 1)
     assert np.allclose(found.xyxy[order], corners, atol=0.02)
     assert set(head.reads) == set(outputs)
-    if has_points and form != "blaze":
+    if has_points and not form.startswith("blaze"):
         assert head.points is not None
         points = head.points(outputs)[found.rows[order]]
         assert np.allclose(points, TRUTH[:, None, :2], atol=0.02)
+
+
+@pytest.mark.parametrize("pixels", [True, False])
+@pytest.mark.parametrize("turned", [True, False])
+def test_boxes_with_y_first_are_told_by_the_picture_or_by_their_name(
+    pixels: bool, turned: bool
+) -> None:
+    outputs = {n: np.asarray(v, np.float32) for n, v in ssd().items()}
+    boxes = outputs.pop("boxes") * ((*SIZE, *SIZE) if pixels else 1)
+    order = [1, 0, 3, 2] if turned else [0, 1, 2, 3]
+    outputs["Detection_Boxes:0" if turned and not pixels else "boxes"] = boxes[..., order]
+    head = recognize_head(OutputFacts(outputs, SIZE))
+    assert head is not None
+    assert ("y first" in head.form) is turned
+    found = detections(*head.decode(outputs), overlap=head.overlap)
+    corners = np.concatenate([TRUTH[:, :2] - TRUTH[:, 2:] / 2, TRUTH[:, :2] + TRUTH[:, 2:] / 2], 1)
+    assert np.allclose(found.xyxy[np.argsort(found.xyxy[:, 0])], corners, atol=0.02)
+
+
+def test_suppressed_boxes_of_tensorflow_have_y_first() -> None:
+    given = {n: np.asarray(v, np.float32) for n, v in split_rows().items()}
+    corners = given.pop("det_boxes")
+    turned = (corners / (*SIZE, *SIZE))[..., [1, 0, 3, 2]]
+    head = recognize_head(OutputFacts({**given, "detection_boxes": turned}, SIZE))
+    assert head is not None
+    found, _ = head.decode({**given, "detection_boxes": turned})
+    assert np.allclose(found, corners[0], atol=0.02)
+
+
+def test_independent_scores_need_no_background() -> None:
+    outputs = {n: np.asarray(v, np.float32) for n, v in tensorflow_offsets().items()}
+    outputs["raw_scores"] = np.where(outputs["raw_scores"] == 0.97, 0.01, outputs["raw_scores"])
+    outputs["raw_scores"] = outputs["raw_scores"].astype(np.float32)
+    head = recognize_head(OutputFacts(outputs, SIZE))
+    assert head is not None
+    assert head.form.endswith("2 classes")
+    assert set(detections(*head.decode(outputs)).classes.tolist()) == {1}
 
 
 def test_priors_of_the_graph_come_before_those_of_a_known_model() -> None:

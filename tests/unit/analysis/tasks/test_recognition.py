@@ -267,6 +267,7 @@ def test_the_benchmarks_nets_are_recognized(small: Small, tmp_path: Path) -> Non
         "pad_classifier": "classification",
         "segment_nhwc": "segmentation",
         "segment_quiet": "segmentation",
+        "segment_resize": "segmentation",
         "landmarks": "regression",
         "embedding": "embedding",
     }
