@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -76,7 +77,9 @@ def judge_set(
     results = _checked(pairs, judged)
     known = {pair.picture for pair in pairs} if results else set()
     if tensors:
-        found += list(_held(results, raw)) or _unseen(tensors, judged, raw)
+        found += list(_held(results, raw)) or _unseen(tensors, judged, raw, pictures)
+    else:
+        found += _ready_made(looks, judged, pictures)
     found += _domain(looks, [path for path in pictures if path not in known], judged)
     if not any(finding.status in ("warn", "fail") for finding in found):
         seen = f"{len(entries)} entries, made as the pipeline says as far as it can be told"
@@ -85,10 +88,55 @@ def judge_set(
     return tuple(found)
 
 
-def _unseen(tensors: Sequence[Look], spec: PreprocessSpec, raw: bool) -> list[Finding]:
+def _unseen(
+    tensors: Sequence[Look], spec: PreprocessSpec, raw: bool, pictures: Sequence[Path]
+) -> list[Finding]:
     """What tensors tell without their pictures."""
     values = [] if raw else list(_values(tensors, spec))
-    return [*values, *_sizes(tensors, spec), *_borders(tensors, spec, not values), _untold()]
+    found = [*values, *_sizes(tensors, spec), *_borders(tensors, spec, not values)]
+    bare = _bare(tensors, spec, pictures)
+    if bare == "told":
+        found.append(_no_border(f"None of {len(tensors)} entries", spec))
+    return [*found, _untold(len(tensors), bare == "open")]
+
+
+def _ready_made(
+    looks: Sequence[Look], spec: PreprocessSpec, pictures: Sequence[Path]
+) -> Iterator[Finding]:
+    """Pictures that are of the model's size already: a letterbox leaves them as they are."""
+    if any(look.size != spec.size for look in looks):
+        return
+    if _bare(looks, spec, pictures) == "told":
+        words = f"All {len(looks)} pictures are of the model's size already, and none of them"
+        yield _no_border(words, spec)
+
+
+Bare = Literal["no", "open", "told"]
+
+
+def _bare(looks: Sequence[Look], spec: PreprocessSpec, pictures: Sequence[Path]) -> Bare:
+    """Whether the border of the pipeline's letterbox is missing everywhere, and proves a stretch.
+
+    It is missing soundly where the pictures have the model's aspect. That is told by the
+    application's own pictures where they are given. Without them, photos are hardly ever square,
+    while another aspect may be that of the camera.
+    """
+    if traits_of(spec).padding is None or any(look.border is not None for look in looks):
+        return "no"
+    if len(looks) < _ENOUGH:
+        return "open"
+    if pictures:
+        own = [_as_a_tensor(path, spec) for path in pictures[:_ENOUGH]]
+        return "told" if any(look.border is not None for look in own) else "no"
+    return "told" if spec.size and spec.size[0] == spec.size[1] else "open"
+
+
+def _no_border(who: str, spec: PreprocessSpec) -> Finding:
+    seen = (
+        f"{who} has the border that the letterbox of the pipeline leaves: the set was stretched or"
+        " cropped, unless all its pictures have the model's aspect"
+    )
+    return _said("warn", seen, spec)
 
 
 def _said(
@@ -257,16 +305,7 @@ def _borders(looks: Sequence[Look], spec: PreprocessSpec, scaled: bool) -> Itera
             f" makes; the pipeline has a {traits.geometry}"
         )
         yield _said("warn", seen, spec)
-    if traits.padding is None:
-        return
-    if not framed and len(looks) >= _ENOUGH:
-        seen = (
-            f"None of {len(looks)} entries has the border that the letterbox of the pipeline"
-            " leaves: the set was stretched or cropped, unless all its pictures have the model's"
-            " aspect"
-        )
-        yield _said("warn", seen, spec)
-    elif framed and _one(framed) and scaled:
+    if traits.padding is not None and framed and _one(framed) and scaled:
         affine = spec.affine
         codes = (framed[0] - np.array(affine.offset)) / np.array(affine.gain)
         expected = np.array(traits.padding.codes)
@@ -282,16 +321,20 @@ def _one(borders: Sequence[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]) -
     return len(borders) > 0 and bool(np.ptp(np.stack(borders), axis=0).max() < 1e-4)
 
 
-def _untold() -> Finding:
+def _untold(count: int, bare: bool) -> Finding:
     kind = KINDS["not-identifiable"]
-    return kind.found(
-        "info",
-        kind.title,
+    seen = (
         "Tensors without their pictures do not tell whether R and B are swapped, nor which part of"
-        " a picture they show",
-        "Give the pictures beside --calibration, under the same names as the tensors.",
-        confidence="high",
+        " a picture they show"
     )
+    if bare:
+        entries = "1 entry" if count == 1 else f"{count} entries"
+        seen += (
+            f"; nor whether they were stretched: the border of the letterbox is missing in all"
+            f" {entries}, as it is where pictures have the model's aspect"
+        )
+    advice = "Give the pictures beside --calibration, under the same names as the tensors."
+    return kind.found("info", kind.title, seen, advice, confidence="high")
 
 
 def _domain(
@@ -321,6 +364,10 @@ def _as_in_the_set(path: Path, like: Look, spec: PreprocessSpec) -> Look:
     """Look at a picture as a tensor where the set holds tensors."""
     if like.samples is None:
         return look_at(Entry(path.name, picture=path))
+    return _as_a_tensor(path, spec)
+
+
+def _as_a_tensor(path: Path, spec: PreprocessSpec) -> Look:
     return look_at(Entry(path.name, prepare_file(path, spec).tensor))
 
 

@@ -95,7 +95,7 @@ def look_at(entry: Entry) -> Look:
         floats.max(axis=(0, 1)),
         _samples(floats) if entry.picture is None else None,
         values.dtype.kind in "iu",
-        _border(floats) if entry.picture is None else None,
+        _border(floats),
         (values.shape[1], values.shape[0]),
         layout,
     )

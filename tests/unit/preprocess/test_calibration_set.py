@@ -121,6 +121,54 @@ def test_a_stretch_in_place_of_a_letterbox_is_named(
     assert "In 6 of 6 entries held against their pictures" in seen(beside)
 
 
+WIDE = "letterbox 128x96 pad 114 | rgb | /255 | nchw"
+"""A camera's aspect: pictures of that camera leave no border, stretched or not."""
+
+
+def test_without_a_border_in_a_cameras_aspect_a_stretch_is_said_to_be_open(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    folder = dumped(
+        tmp_path / "set", pictures, WIDE.replace("letterbox 128x96 pad 114", "resize 128x96")
+    )
+    alone = judged(folder, WIDE)
+    assert alarms(alone) == []
+    assert "nor whether they were stretched" in seen(alone)
+    others = [tmp_path / f"own{seed}.png" for seed in range(6)]
+    for seed, path in enumerate(others):
+        Image.fromarray(render(500 + seed, 200, 120)).save(path)
+    assert alarms(judged(folder, WIDE, others)) == [("calibration-set", "warn")]
+    for seed, path in enumerate(others):
+        Image.fromarray(render(500 + seed, 160, 120)).save(path)
+    assert alarms(judged(folder, WIDE, others)) == []
+
+
+def test_of_few_entries_a_stretch_is_said_to_be_open(tmp_path: Path, pictures: list[Path]) -> None:
+    made = SPEC.replace("letterbox 96 pad 114", "resize 96x96")
+    one = judged(dumped(tmp_path / "stretched", pictures[:1], made))
+    assert "nor whether they were stretched" in seen(one)
+    assert "None of" not in seen(one)
+    right = judged(dumped(tmp_path / "right", pictures[:1], SPEC))
+    assert "nor whether they were stretched" not in seen(right)
+
+
+def test_pictures_of_the_models_size_without_a_border_are_named(
+    tmp_path: Path, pictures: list[Path]
+) -> None:
+    letterboxed = PreprocessSpec.parse("letterbox 96 pad 114 | rgb | uint8 | nhwc")
+    for kind in ("stretched", "letterboxed"):
+        (tmp_path / kind).mkdir()
+    for path in pictures:
+        rgb = np.asarray(Image.open(path).resize((96, 96)))
+        Image.fromarray(rgb).save(tmp_path / "stretched" / path.name)
+        framed = prepare_file(path, letterboxed).tensor[0]
+        Image.fromarray(framed).save(tmp_path / "letterboxed" / path.name)
+    named = judged(tmp_path / "stretched")
+    assert alarms(named) == [("calibration-set", "warn")]
+    assert "of the model's size already, and none of them has the border" in seen(named)
+    assert alarms(judged(tmp_path / "letterboxed")) == []
+
+
 def test_a_border_that_the_pipeline_does_not_make_is_named(
     tmp_path: Path, pictures: list[Path]
 ) -> None:
