@@ -201,6 +201,8 @@ def _named(found: Recovery, reference: PreprocessSpec, fed: NDArray[Any]) -> lis
     """Name the differences: a shape that contradicts the bytes is a mistake, a layout is none.
 
     A turned picture is rounded otherwise by the resize or the crop, which is no finding of its own.
+    Where much is left unexplained, the nearest size and filter are not proven; nor is the border's
+    value where the normalization is made up, or a curve of any form stands for it.
     """
     named = _contracted(differences(reference, found.spec), reference, found, fed)
     view = found.view
@@ -216,6 +218,10 @@ def _named(found: Recovery, reference: PreprocessSpec, fed: NDArray[Any]) -> lis
             else d
             for d in named
         ]
+    if not found.close:
+        named = [d for d in named if not d.nearest]
+    if (found.tone and found.tone.free) or (not found.close and any(d.invented for d in named)):
+        named = [d for d in named if d.slug != "pad-value"]
     turned = any(d.slug == "flip-rotate" for d in named)
     if turned:
         named = [d for d in named if (d.slug, d.weight) != ("resize-geometry", "soft")]

@@ -54,6 +54,8 @@ class Difference:
     weight: Weight = "mistake"
     invented: bool = False
     """Whether it is a mean and std that is nobody's convention."""
+    nearest: bool = False
+    """Whether it is the nearest of many sizes, places or filters that were tried."""
 
 
 def differences(reference: PreprocessSpec, other: PreprocessSpec) -> list[Difference]:
@@ -177,13 +179,13 @@ def _geometry(one: Traits, two: Traits) -> Iterator[Difference]:
         yield Difference("resize-geometry", sentence, *names)
     elif _cut_elsewhere(one, two):
         sentence = f"the same size is cut out elsewhere: '{names[1]}', the reference '{names[0]}'"
-        yield Difference("resize-geometry", sentence, *names, "soft")
+        yield Difference("resize-geometry", sentence, *names, "soft", nearest=True)
     elif one.size != two.size or (one.geometry == "crop" and not _same_but_rounding(*names)):
         sentence = f"the geometry is '{names[1]}' where the reference has '{names[0]}'"
-        yield Difference("resize-geometry", sentence, *names)
+        yield Difference("resize-geometry", sentence, *names, nearest=one.size == two.size)
     else:
         sentence = f"the same {one.geometry} with another rounding or option: '{names[1]}'"
-        yield Difference("resize-geometry", sentence, *names, "soft")
+        yield Difference("resize-geometry", sentence, *names, "soft", nearest=True)
 
 
 def _cut_elsewhere(one: Traits, two: Traits) -> bool:
@@ -251,7 +253,7 @@ def _resampler(one: Traits, two: Traits) -> Iterator[Difference]:
     if one.resampler != two.resampler and one.resampler and two.resampler:
         names = _resampler_words(one.resampler), _resampler_words(two.resampler)
         sentence = f"the picture is resized with {names[1]} instead of {names[0]}"
-        yield Difference("interpolation", sentence, *names, "soft")
+        yield Difference("interpolation", sentence, *names, "soft", nearest=True)
 
 
 def _resampler_words(resampler: Resampler) -> str:

@@ -125,7 +125,7 @@ class Explainer:
         if not named:
             return None
         plain = self._scored(Change(fitted), self._plain)
-        free = self._free()
+        free = self._free(self._plain)
         first = self._smallest(named)
         declared = min((self._scored(Change(b), self._plain) for b in self._bases), key=_rms)
         if not conventional and not _refuted(declared, free):
@@ -139,6 +139,14 @@ class Explainer:
         if clear:
             return replace(first.change, rivals=tuple(self._rivals(first, named)))
         return plain.change if plain is declared else None
+
+    def nearest_tone(self) -> Tone | None:
+        """The named curve that leaves least beside a gain and offset of its own."""
+        tried = [
+            (self._free(self._means(tone.apply(self._picture))), tone) for tone in named_tones()
+        ]
+        scored, tone = min(tried, key=lambda item: item[0].rms)
+        return tone if scored.rms < self._free(self._plain).rms else None
 
     @cached_property
     def _plain(self) -> Means:
@@ -158,15 +166,15 @@ class Explainer:
         rms = float(np.sqrt(((codes - predicted) ** 2).mean()))
         return _Scored(change, predicted * gain + offset, rms)
 
-    def _free(self) -> _Scored:
+    def _free(self, means: Means) -> _Scored:
         """Gain and offset by least squares on the block means."""
-        plain = self._plain[:, self._source]
+        plain = means[:, self._source]
         centered = plain - plain.mean(axis=0)
         power = np.maximum((centered**2).sum(axis=0), 1e-9)
         gain = (centered * self._fed).sum(axis=0) / power
         gain = np.where(np.abs(gain) > 1e-12, gain, 1e-12)
         offset = self._fed.mean(axis=0) - gain * plain.mean(axis=0)
-        return self._scored(Change(Affine(tuple(gain), tuple(offset))), self._plain)
+        return self._scored(Change(Affine(tuple(gain), tuple(offset))), means)
 
     def _named(self) -> Iterator[_Scored]:
         for change, means in self._transformed():

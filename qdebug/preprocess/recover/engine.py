@@ -14,8 +14,8 @@ from qdebug.preprocess.color import through_yuv
 from qdebug.preprocess.geometry import Wh
 from qdebug.preprocess.normalization import KNOWN, known_affine
 from qdebug.preprocess.recover.border import Border, read_border
-from qdebug.preprocess.recover.candidates import Candidate, Made, Picture, Rect
-from qdebug.preprocess.recover.changes import Change, Explainer
+from qdebug.preprocess.recover.candidates import Candidate, Made, Picture, Rect, Source
+from qdebug.preprocess.recover.changes import Explainer
 from qdebug.preprocess.recover.compression import compression
 from qdebug.preprocess.recover.fit import ChannelFit, fit_channels
 from qdebug.preprocess.recover.numbers import lattice_step, quantum, settle
@@ -42,6 +42,9 @@ _CLOSE_CODES, _CLOSE_LUMA = 4.0, 2.5
 judgement: on eight photos, compression at quality 90 changed pixels by 1.7 in the mean, a
 misreading of YUV's range by 6. At 0.5 codes "limited read as full" and "601 read as 709" of
 `benchmarks.preprocess` are taken for two things."""
+_ROUNDED_CODES = 0.6
+"""Rms in codes that rounding to 8 bits leaves behind a curve: 0.29 (1 / sqrt(12)), twice where the
+curve was rounded, too."""
 _BETTER = 0.75
 """Part of the residual that a rarer explanation may leave to be taken. By judgement; at 0.97 the
 control "NV12 and back" of `benchmarks.preprocess` raises an alarm."""
@@ -333,13 +336,36 @@ class _Engine:
         """Try whether the picture went through YUV, read rightly or wrongly, or through a curve."""
         if fitted.match.gray or fitted.match.sign or len(fitted.fit.gain) != 3:
             return fitted
-        change = self._change(fitted)
+        explainer = self._explainer(fitted)
+        found = self._explained(fitted, explainer)
+        any_curve = found.tone is not None and found.tone.free
+        if explainer is None or (found.fit.rms <= _ROUNDED_CODES and not any_curve):
+            return found
+        return self._toned_otherwise(fitted, explainer) or found
+
+    def _toned_otherwise(self, fitted: Fitted, explainer: Explainer) -> Fitted | None:
+        """A curve before another known normalization than the reference's; None if not proven.
+
+        Both together have to leave rounding alone: a gain and offset behind a curve fit much, and a
+        curve of any form holds a gain and offset.
+        """
+        tone = explainer.nearest_tone()
+        if tone is None:
+            return None
+        match, fit = self._behind_tone(tone, fitted.match)
+        if fit is None or fit.rms > _ROUNDED_CODES:
+            return None
+        affine = settle(fit, self.reference, self._own_error(fit))
+        return None if affine == fit.affine else Fitted(match, fit, affine, None, tone)
+
+    def _explained(self, fitted: Fitted, explainer: Explainer | None) -> Fitted:
+        settled = fitted.affine != fitted.fit.affine
+        change = explainer.best(fitted.affine, settled) if explainer else None
         if change is None:
             return self._round_trip(fitted)
         if change.tone:
-            match = self._declared_filter(fitted.match)
-            fit = self._fit_tone(change.tone, match) or fitted.fit
-            return Fitted(match, fit, change.base, None, change.tone, change.rivals)
+            match, fit = self._behind_tone(change.tone, fitted.match)
+            return Fitted(match, fit or fitted.fit, change.base, None, change.tone, change.rivals)
         if change.yuv is None:
             return self._round_trip(replace(fitted, affine=change.base))
         through = [replace(change.yuv, subsampled=halved) for halved in (True, False)]
@@ -354,8 +380,8 @@ class _Engine:
             return match
         return replace(match, candidate=match.candidate.with_resampler(declared))
 
-    def _change(self, fitted: Fitted) -> Change | None:
-        """The known convention that explains the values better than gain and offset."""
+    def _explainer(self, fitted: Fitted) -> Explainer | None:
+        """What compares known conventions with what was fed; None where there is nothing to see."""
         match, made = fitted.match, self.scene.make(fitted.match.candidate)
         upright = match.orientation.undo(match.view.values)
         if made is None:
@@ -368,8 +394,7 @@ class _Engine:
         part = np.clip(np.rint(made.picture[y0:y1, x0:x1]), 0, 255).astype(np.uint8)
         settled = fitted.affine != fitted.fit.affine
         bases = self._bases() + ([fitted.affine] if settled else [])
-        explainer = Explainer(part, upright[y0:y1, x0:x1], fitted.fit.source, bases)
-        return explainer.best(fitted.affine, settled)
+        return Explainer(part, upright[y0:y1, x0:x1], fitted.fit.source, bases)
 
     def _bases(self) -> list[Affine]:
         """The normalizations that may be right: the reference's, else the well-known ones."""
@@ -387,14 +412,45 @@ class _Engine:
                 best, least = Fitted(fitted.match, fit, fitted.affine, yuv), fit.rms * _BETTER
         return best
 
+    def _behind_tone(self, tone: Tone, match: Match) -> tuple[Match, ChannelFit | None]:
+        """The filter beside a curve: the reference's, unless another one leaves rounding alone.
+
+        A curve before the resize and one behind it leave different pixels, so both are tried.
+        """
+        declared = self._declared_filter(match)
+        as_declared = self._fit_tone(tone, declared)
+        if as_declared is None or as_declared.rms <= _ROUNDED_CODES:
+            return declared, as_declared
+        tried = [(other, self._fit_tone(tone, other)) for other in self.search.filters(match)]
+        known = [(other, fit) for other, fit in tried if fit is not None]
+        best = min(known, key=lambda item: item[1].rms, default=None)
+        return best if best and best[1].rms <= _ROUNDED_CODES else (declared, as_declared)
+
     def _fit_tone(self, tone: Tone, match: Match) -> ChannelFit | None:
-        """Fit the picture after a curve."""
-        made = self.scene.make(match.candidate)
-        if made is None:
+        """Fit the picture with a curve before or behind the resize, whichever leaves less."""
+        made = [self.scene.make(match.candidate), self._made_through(tone, match.candidate)]
+        fits = [
+            self._fit_curved(tone if at == 0 else None, found, match)
+            for at, found in enumerate(made)
+            if found is not None
+        ]
+        return min((f for f in fits if f), key=lambda fit: fit.rms, default=None)
+
+    def _made_through(self, tone: Tone, candidate: Candidate) -> Made | None:
+        """The picture with a curve applied before it is placed."""
+        if not isinstance(self.scene, Source) or not candidate.steps:
+            return None
+        decoded = self.scene.decoded(candidate.decode)
+        curved = np.clip(np.rint(tone.apply(decoded)), 0, 255).astype(np.uint8)
+        return self.scene.made_of(curved, candidate)
+
+    def _fit_curved(self, tone: Tone | None, made: Made, match: Match) -> ChannelFit | None:
+        upright = match.orientation.undo(match.view.values)
+        if made.picture.shape[:2] != upright.shape[:2]:
             return None
         ys, xs = positions(made.content, _YUV_PIXELS)
-        upright = match.orientation.undo(match.view.values)[ys, xs]
-        return fit_channels(upright, tone.apply(made.picture[ys, xs]), self.preferred)
+        codes = made.picture[ys, xs]
+        return fit_channels(upright[ys, xs], tone.apply(codes) if tone else codes, self.preferred)
 
     def _fit_through(self, yuv: Yuv, match: Match) -> ChannelFit | None:
         """Fit a part of the picture after a round trip through YUV."""

@@ -318,9 +318,11 @@ class Search:
         short = candidate.steps[0]
         if isinstance(short, ResizeShort):
             sides = (short.side + extra for extra in (0, -2, -1, 1, 2))
-            found = [self._at_side(match, candidate, side).candidate for side in sides if side > 0]
-            located = self._located(match).candidate
-            return list(dict.fromkeys([*found, *crop_roundings(candidate), located]))
+            tried = [self._at_side(match, candidate, side) for side in sides if side > 0]
+            found = [one.candidate for one in tried]
+            # A place beside the centre is no side of its own: turned, the crop is rounded so.
+            located = [self._located(one).candidate for one in tried]
+            return list(dict.fromkeys([*found, *crop_roundings(candidate), *located]))
         return [replace(candidate, steps=steps) for steps in roundings(candidate.steps, source)]
 
     def _placed(self, match: Match) -> Match:

@@ -26,11 +26,13 @@ class Tone:
     words: str
     table: tuple[float, ...]
     """Code that became of each code 0..255."""
+    free: bool = False
+    """Whether it is any monotone curve, which holds a gain and an offset of its own."""
 
     @classmethod
-    def of(cls, words: str, curve: Floats) -> Tone:
+    def of(cls, words: str, curve: Floats, *, free: bool = False) -> Tone:
         """Make a tone of a curve over 256 codes on 0..1."""
-        return cls(words, tuple(float(v) for v in np.clip(curve * 255, 0, 255)))
+        return cls(words, tuple(float(v) for v in np.clip(curve * 255, 0, 255)), free)
 
     def apply(self, codes: NDArray[Any]) -> NDArray[np.float32]:
         """Look pixel codes up, [height, width, 3] or [positions, 3]."""
@@ -86,4 +88,4 @@ def free_tone(heights: Floats) -> Tone | None:
     if (np.diff(heights) < -1).any():
         return None
     words = "the pixels went through a tone curve that is no power law"
-    return Tone.of(words, np.maximum.accumulate(curve) / 255)
+    return Tone.of(words, np.maximum.accumulate(curve) / 255, free=True)

@@ -272,6 +272,74 @@ def test_a_crop_of_an_unusual_side_is_found_in_its_place(tmp_path: Path) -> None
     assert "resize 366 cv2 linear | center-crop 320" in str(recovered(result))
 
 
+def test_a_turned_picture_is_rounded_elsewhere_and_raises_one_finding(tmp_path: Path) -> None:
+    rgb = render(3, 500, 333)
+    path = tmp_path / "scene.png"
+    Image.fromarray(rgb).save(path)
+    spec = PreprocessSpec.parse("resize 366 cv2 linear | center-crop 320 | rgb | /255 | nchw")
+    turned = prepare(np.ascontiguousarray(np.rot90(rgb)), "rgb", spec).tensor
+    assert alarms(check_picture(path, turned, spec)) == ("flip-rotate",)
+    assert alarms(check_picture(path, prepare(rgb, "rgb", spec).tensor, spec)) == ()
+
+
+@pytest.mark.parametrize("sigma", [1.0, 2.0])
+def test_a_blur_is_no_filter_and_no_compression(tmp_path: Path, sigma: float) -> None:
+    rgb = render(5, 500, 333)
+    path = tmp_path / "scene.png"
+    Image.fromarray(rgb).save(path)
+    spec = PreprocessSpec.parse("resize 256 cv2 linear | center-crop 224 | rgb | /255 | nchw")
+    blurred = np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigma))
+    assert alarms(check_picture(path, prepare(blurred, "rgb", spec).tensor, spec)) == (
+        "not-identifiable",
+    )
+    _, code = cv2.imencode(".jpg", rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 40])
+    loss = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR))[..., ::-1]
+    tensor = prepare(np.ascontiguousarray(loss), "rgb", spec).tensor
+    assert alarms(check_picture(path, tensor, spec)) == ()
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("other", ["nothing", "filter", "order", "range -1..1"])
+def test_a_gamma_beside_another_fault(tmp_path: Path, before: bool, other: str) -> None:
+    rgb = render(7, 500, 333)
+    path = tmp_path / "scene.png"
+    Image.fromarray(rgb).save(path)
+    table = np.rint(255 * (np.arange(256) / 255) ** 2.2).astype(np.uint8)
+    way = cv2.INTER_AREA if other == "filter" else cv2.INTER_LINEAR
+    placed = np.asarray(cv2.resize(table[rgb] if before else rgb, (224, 160), interpolation=way))
+    pixels = placed if before else table[placed]
+    values = pixels[..., ::-1] if other == "order" else pixels
+    mean, std = (127.5, 127.5) if other == "range -1..1" else (0.0, 255.0)
+    scaled = (values.astype(np.float32) - mean) / std
+    fed = np.ascontiguousarray(scaled.transpose(2, 0, 1)[None])
+    spec = PreprocessSpec.parse("resize 224x160 | rgb | /255 | nchw")
+    named = {
+        "nothing": set(),
+        "filter": {"interpolation"},
+        "order": {"channel-order"},
+        "range -1..1": {"missing-normalization"},
+    }[other]
+    assert set(alarms(check_picture(path, fed, spec))) == {"gamma", *named}
+
+
+@pytest.mark.parametrize("curved", [True, False])
+def test_beside_a_curve_of_any_form_the_border_is_not_judged(tmp_path: Path, curved: bool) -> None:
+    rgb = render(8, 500, 333)
+    path = tmp_path / "scene.png"
+    Image.fromarray(rgb).save(path)
+    ramp = 1 / (1 + np.exp(-6 * (np.arange(256) / 255 - 0.5)))
+    table = np.rint(255 * (ramp - ramp[0]) / (ramp[-1] - ramp[0])).astype(np.uint8)
+    spec = PreprocessSpec.parse("letterbox 224 pad 114 | rgb | mean 127.5 std 127.5 | nchw")
+    fed = prepare(table[rgb] if curved else rgb, "rgb", spec).tensor
+    reference = PreprocessSpec.parse("letterbox 224 pad 114 | rgb | /255 | nchw")
+    named = set(alarms(check_picture(path, fed, reference)))
+    if curved:
+        assert named
+        assert "pad-value" not in named
+    else:
+        assert named == {"missing-normalization"}
+
+
 def test_a_picture_of_another_scene_is_no_proof_of_a_mistake(
     scenes: list[tuple[Picture, Path]],
 ) -> None:
