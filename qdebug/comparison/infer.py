@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import cached_property
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
-from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
-from qdebug.analysis.tasks.boxes import detections
-from qdebug.capture.session import Session, SessionSettings
-from qdebug.errors import QdebugError
+from qdebug.comparison.float_answers import FloatAnswers
+from qdebug.errors import QdebugError, UsageError
 from qdebug.graph.model import Graph
-from qdebug.preprocess import ImpliedSpec, ModelInput, PreprocessSpec, prepare_file
+from qdebug.preprocess import ImpliedSpec, ModelInput, PreprocessSpec
 from qdebug.preprocess.arguments import picture_files
 from qdebug.preprocess.graph_front import GraphFront, read_front
 from qdebug.preprocess.implied import ending, order_told
 from qdebug.preprocess.infer import Habit, Normalization, Told, infer
 from qdebug.preprocess.normalization import recognize, roughly_equal
 
-Array = npt.NDArray[Any]
-
-MOST_PICTURES = 4
-"""Pictures that the float model is asked about: each costs a run for every candidate."""
 _LETTERBOX = "letterbox {w}x{h} pad 114"
 _CROP = "resize {short} cv2 linear | center-crop {w}x{h}"
 _IMAGENET, _UNIT, _PIXELS, _SIGNED = "ImageNet's mean and std", "0..1", "0..255", "-1..1"
+
+
+def _classifier(*normalizations: str) -> Habit:
+    return Habit("classifier", "rgb", _CROP, normalizations, finds=False, size=(224, 224))
+
+
 HABITS: tuple[tuple[str, Habit], ...] = (
     ("YOLOX", Habit("YOLOX head", "bgr", f"{_LETTERBOX} top-left floor", (_PIXELS,))),
     ("YOLO", Habit("YOLO head", "rgb", _LETTERBOX, (_UNIT,))),
@@ -42,11 +38,20 @@ HABITS: tuple[tuple[str, Habit], ...] = (
     ("NanoDet", Habit("NanoDet head", "bgr", normalizations=(_IMAGENET,))),
     ("SSD", Habit("SSD head", normalizations=(_SIGNED, "mean 127, std 128"))),
     ("DETR", Habit("DETR head", normalizations=(_IMAGENET,))),
-    ("CTC", Habit("CTC output", "bgr", "letterbox {w}x{h} pad 127.5 top-left", (_SIGNED,))),
+    (
+        "CTC",
+        Habit(
+            "CTC output",
+            "bgr",
+            "letterbox {w}x{h} pad 127.5 top-left",
+            (_SIGNED,),
+            size=(320, 48),
+        ),
+    ),
     ("probability map", Habit("probability map", "bgr", normalizations=(_IMAGENET, _SIGNED))),
     ("classes a pixel", Habit("segmentation", normalizations=(_IMAGENET, _UNIT))),
-    ("logits", Habit("classifier", "rgb", _CROP, (_IMAGENET, _UNIT, _SIGNED))),
-    ("probabilities", Habit("classifier", "rgb", _CROP, (_IMAGENET, _SIGNED, _UNIT))),
+    ("logits", _classifier(_IMAGENET, _UNIT, _SIGNED)),
+    ("probabilities", _classifier(_IMAGENET, _SIGNED, _UNIT)),
 )
 """By a word of the task's form, the first that fits: what the projects' own code feeds."""
 _UNKNOWN = Habit("head that is not recognized", normalizations=(_UNIT, _IMAGENET, _SIGNED))
@@ -69,25 +74,112 @@ def inferred_spec(
     Raises:
         UsageError: nothing decides the normalization.
     """
-    item = inputs[0]
     files = _pictures(given)
-    if not files or item.size is None or assumed.spec is None:
+    if not files:
         return assumed
+    asked = _ask(graphs[0], inputs, files)
+    item = asked.item
     fronts = [
         read_front(graph.proto, one.name, str(graph.folder))
         for graph, one in zip(graphs, inputs, strict=True)
     ]
-    answers = _FloatAnswers(graphs[0], item, files)
     found = infer(
         item,
         fronts[1].quantizer if _is_float(inputs[1]) else None,
-        answers.habit(assumed.spec),
-        answers.quality,
+        asked.habit,
+        asked.answers.quality,
         ending(item),
         _told(item, fronts[0]),
     )
-    notes = (*found.evidence, f'say it with -p "{found.spec}"')
-    return ImpliedSpec(found.spec, "inferred", notes, found.doubts)
+    notes = (*asked.evidence, *found.evidence, f'say it with -p "{found.spec}"')
+    return ImpliedSpec(found.spec, "inferred", notes, (*asked.doubts, *found.doubts))
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The float model at one size of its input, with its head looked at.
+
+    Attributes:
+        item: the input, of a size.
+        answers: the model.
+        habit: how such a head is usually fed.
+        evidence: what tells the size, where the input itself does not.
+        doubts: the size, where nothing tells it.
+    """
+
+    item: ModelInput
+    answers: FloatAnswers
+    habit: Habit
+    evidence: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def _ask(graph: Graph, inputs: tuple[ModelInput, ModelInput], files: Sequence[Path]) -> _Asked:
+    """Open the float model at the size that it, or the quant model, takes; else at a usual one.
+
+    Raises:
+        UsageError: it takes any size, and runs at none of the usual ones.
+    """
+    item, other = inputs
+    if item.size is not None:
+        return _at_size(graph, item, files)
+    if other.size is not None:
+        told = f"the quant model takes {_by(other.size)}"
+        asked = _at_size(graph, _of_size(item, other.size), files)
+        return replace(asked, evidence=(told,))
+    trials = (_of_size(item, size) for size in _TRIALS)
+    found = next((a for one in trials if (a := _at_size(graph, one, files)).answers.ran), None)
+    if found is None:
+        tried = ", ".join(map(_by, _TRIALS))
+        raise UsageError(
+            f"input {item.name!r} has no fixed size: {item.describe()}; the float model runs at "
+            f"none of {tried}",
+            'give the pipeline with its size, for instance -p "letterbox 640x640 | rgb | /255"',
+        )
+    usual = _of_size(item, found.habit.size)
+    if usual.size != found.item.size:
+        again = _at_size(graph, usual, files)
+        found = again if again.answers.ran else found
+    assert found.item.size is not None
+    return replace(found, doubts=(f"the size: the input takes any, {_by(found.item.size)} is fed",))
+
+
+_TRIALS = (640, 640), (224, 224), (320, 320), (416, 416), (320, 48)
+"""Sizes at which a network that takes any is looked at: of detectors, classifiers, readers."""
+
+
+def _at_size(graph: Graph, item: ModelInput, files: Sequence[Path]) -> _Asked:
+    answers = FloatAnswers(graph, item, files)
+    answers.recognize(_looks(item))
+    task = answers.task
+    fitting = (habit for word, habit in HABITS if task is not None and word in task.form)
+    return _Asked(item, answers, next(fitting, _UNKNOWN))
+
+
+def _of_size(item: ModelInput, size: tuple[int, int]) -> ModelInput:
+    """The input with this width and height where it leaves them open."""
+    width, height = size
+    wanted = (height, width)
+    first = 2 if item.layout == "nchw" else 1
+    sides = tuple(
+        side if isinstance(side, int) and side > 0 else other
+        for side, other in zip(item.shape[first : first + 2], wanted, strict=True)
+    )
+    return replace(item, shape=(*item.shape[:first], *sides, *item.shape[first + 2 :]))
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def _looks(item: ModelInput) -> list[PreprocessSpec]:
+    """Pipelines under which some head would be recognized: one of each range."""
+    assert item.size is not None
+    order = "gray" if item.channels == 1 else "rgb"
+    place = f"resize {_by(item.size)} cv2 linear"
+    texts = ("/255", "mean 127.5 std 127.5", "mean 116 std 58", "")
+    lines = ((place, order, text, ending(item)) for text in texts)
+    return [PreprocessSpec.parse(" | ".join(filter(None, line))) for line in lines]
 
 
 def _told(item: ModelInput, front: GraphFront) -> Told:
@@ -128,135 +220,5 @@ def _is_float(item: ModelInput) -> bool:
 
 def _pictures(given: Sequence[str]) -> list[Path]:
     with suppress(QdebugError):
-        return picture_files([str(item) for item in given])[:MOST_PICTURES]
+        return picture_files([str(item) for item in given])
     return []
-
-
-class _FloatAnswers:
-    """Asks the float model about the pictures.
-
-    Args:
-        graph: the float model.
-        item: its picture input.
-        files: pictures.
-    """
-
-    def __init__(self, graph: Graph, item: ModelInput, files: Sequence[Path]) -> None:
-        self._graph, self._item, self._files = graph, item, files
-        self._known: dict[str, tuple[float, ...]] = {}
-        self._task: Task | None = None
-
-    def habit(self, spec: PreprocessSpec) -> Habit:
-        """How such a head is usually fed; the head is looked for under several pipelines."""
-        task = self._recognize([spec, *_looks(self._item)])
-        if task is None:
-            return _UNKNOWN
-        return next((habit for word, habit in HABITS if word in task.form), _UNKNOWN)
-
-    def quality(self, spec: PreprocessSpec) -> tuple[float, ...]:
-        """How sure the model is on each picture; zeros where its head is not recognized."""
-        if self._task is None:
-            return (0.0,) * len(self._files)
-        key = str(spec)
-        if key not in self._known:
-            self._known[key] = tuple(self._sureness(file, spec) for file in self._files)
-        return self._known[key]
-
-    @cached_property
-    def _session(self) -> Session:
-        return Session(self._graph.whole, self._graph, SessionSettings().deployed)
-
-    def _recognize(self, specs: Sequence[PreprocessSpec]) -> Task | None:
-        if len(self._graph.inputs) != 1:
-            return None
-        possible = None
-        for spec in specs:
-            outputs = self._outputs(self._files[0], spec)
-            facts = OutputFacts(
-                outputs, self._item.size, dict(self._graph.metadata), prior_constants(self._graph)
-            )
-            task = choose_task(None, facts) if outputs else None
-            if task is not None and task.behaves is not None and task.behaves(outputs).speaks:
-                self._task = task
-                return task
-            possible = possible or task
-        self._task = possible
-        return possible
-
-    def _outputs(self, file: Path, spec: PreprocessSpec) -> dict[str, Array]:
-        try:
-            tensor = prepare_file(file, spec).tensor
-            fed = tensor.astype(self._item.dtype)
-            values = self._session.run({self._graph.inputs[0]: fed})
-        except QdebugError:
-            return {}
-        return {
-            name: np.asarray(value, np.float32)
-            for name, value in values.items()
-            if isinstance(value, np.ndarray) and value.dtype.kind in "fiu"
-        }
-
-    def _sureness(self, file: Path, spec: PreprocessSpec) -> float:
-        outputs = self._outputs(file, spec)
-        task = self._task
-        if task is None or not set(task.reads) <= outputs.keys():
-            return 0.0
-        measure = _SURENESS.get(task.kind)
-        return measure(task, outputs) if measure is not None else 0.0
-
-
-def _looks(item: ModelInput) -> list[PreprocessSpec]:
-    """Pipelines under which some head would be recognized: one of each range."""
-    assert item.size is not None
-    width, height = item.size
-    order = "gray" if item.channels == 1 else "rgb"
-    texts = ("/255", "mean 127.5 std 127.5", "mean 116 std 58", "")
-    return [
-        PreprocessSpec.parse(
-            " | ".join(
-                filter(None, (f"resize {width}x{height} cv2 linear", order, text, ending(item)))
-            )
-        )
-        for text in texts
-    ]
-
-
-def _sure_boxes(task: Task, outputs: Mapping[str, Array]) -> float:
-    """Sum of the scores of the boxes found."""
-    assert task.read is not None
-    read = task.read(outputs)
-    return float(detections(read.corners, read.scores).scores.sum())
-
-
-def _sure_class(task: Task, outputs: Mapping[str, Array]) -> float:
-    """Probability of the best class."""
-    assert task.read is not None
-    scores = np.asarray(task.read(outputs), np.float64)
-    if scores.min() >= 0 and abs(float(scores.sum()) - 1) < 0.02:
-        return float(scores.max())
-    powers = np.exp(scores - scores.max())
-    return float(powers.max() / powers.sum())
-
-
-def _sure_text(task: Task, outputs: Mapping[str, Array]) -> float:
-    """Sum of the probabilities of the characters read."""
-    table = outputs[task.reads[0]].reshape(-1, outputs[task.reads[0]].shape[-1])
-    best, where = table.max(axis=1), table.argmax(axis=1)
-    blank = int(np.bincount(where).argmax())
-    return float(best[where != blank].sum())
-
-
-def _sure_map(task: Task, outputs: Mapping[str, Array]) -> float:
-    """Sum of the probabilities of the pixels that a mask marks."""
-    value = outputs[task.reads[0]]
-    if value.min() < 0 or value.max() > 1:
-        return 0.0
-    return float(value[value >= 0.5].sum())
-
-
-_SURENESS = {
-    "detection": _sure_boxes,
-    "classification": _sure_class,
-    "text": _sure_text,
-    "segmentation": _sure_map,
-}

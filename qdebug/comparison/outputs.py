@@ -72,7 +72,7 @@ class OutputRuns:
         if ceiling:
             wide = expansion.graph, expansion.pairing(pairing)
             self.ceiling = Ceiling(*wide, settings[1], names)
-        size = next((item.size for item in sides[0].contract.inputs if item.size), None)
+        size = sides[0].contract.size
         metadata = {**graphs[1].metadata, **graphs[0].metadata}
         self.task = TaskWatch(task, size, metadata, prior_constants(graphs[0]))
         self._outputs = {

@@ -93,7 +93,7 @@ class Models:
     def _recognize(self) -> tuple[Task, int | None]:
         _, outputs = self._outputs(0, self.request.first)
         graph = self.sides[0].graph
-        size = next((item.size for item in self.sides[0].contract.inputs if item.size), None)
+        size = self.sides[0].contract.size
         facts = OutputFacts(outputs, size, dict(graph.metadata), prior_constants(graph))
         task = choose_task(self.request.task, facts)
         assert task is not None

@@ -43,6 +43,12 @@ class Contract:
     spec: PreprocessSpec | None
     """Pipeline of pictures; None if only tensor files are given."""
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the picture that is fed: the model's, else the pipeline's."""
+        known = next((item.size for item in self.inputs if item.size), None)
+        return known or (self.spec.size if self.spec is not None else None)
+
     def input(self, name: str) -> ModelInput:
         """Return an input by name; an empty name means the only one."""
         if name == "":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from benchmarks import infer as infer_bench
+from benchmarks.conventions import CONVENTIONS, Convention
+from qdebug.capture.session import Session
 from qdebug.comparison.sides import load_sides
 from qdebug.errors import UsageError
 from qdebug.options import CompareOptions
@@ -25,7 +30,7 @@ Front = Sequence[tuple[str, Sequence[float]]]
 def _model(
     quantizer: tuple[float, float] | None,
     front: Front,
-    shape: Sequence[int],
+    shape: Sequence[Any],
     dtype: int,
     seed: int,
 ) -> onnx.ModelProto:
@@ -74,7 +79,7 @@ def _inferred(
     folder: Path,
     calibrated: tuple[float, float] | None,
     front: Front = (),
-    shape: Sequence[int] = (1, 3, 64, 64),
+    shape: Sequence[Any] = (1, 3, 64, 64),
     dtype: int = TensorProto.FLOAT,
     seed: int = 0,
 ) -> PreprocessInfo:
@@ -107,7 +112,7 @@ def _inferred(
 )
 def test_the_scale_and_the_layout_are_right_and_the_order_is_open(
     front: Front,
-    shape: Sequence[int],
+    shape: Sequence[Any],
     dtype: int,
     calibrated: tuple[float, float],
     ending: str,
@@ -149,3 +154,72 @@ def test_a_random_network_decides_nothing(seed: int, tmp_path: Path) -> None:
         _inferred(tmp_path, None, seed=seed)
     assert error.value.hint is not None
     assert error.value.hint.count("-p ") == 3
+
+
+ANY = (1, 3, "height", "width")
+
+
+def test_an_input_of_any_size_gets_the_usual_one_and_says_so(tmp_path: Path) -> None:
+    found = _inferred(tmp_path, IMAGENET, shape=ANY)
+    assert "center-crop 224" in found.spec
+    assert "the size: the input takes any, 224x224 is fed" in found.doubts
+
+
+def test_the_size_of_the_quant_model_counts_where_the_float_model_takes_any(
+    tmp_path: Path,
+) -> None:
+    onnx.save(_model(None, (), ANY, TensorProto.FLOAT, 0), tmp_path / "any.onnx")
+    _inferred(tmp_path, IMAGENET, shape=(1, 3, 64, 96))
+    options = CompareOptions(tmp_path / "any.onnx", tmp_path / "quant.onnx", tmp_path / "0.png")
+    found = load_sides(options)[0].preprocess
+    assert "center-crop 96x64" in found.spec
+    assert "the quant model takes 96x64" in found.notes
+    assert not [doubt for doubt in found.doubts if doubt.startswith("the size")]
+
+
+def test_an_input_of_any_size_that_takes_no_usual_one_is_refused(tmp_path: Path) -> None:
+    model = _model(IMAGENET, (), (1, 3, 96, 96), TensorProto.FLOAT, 0)
+    shaped = helper.make_node("Reshape", ["input", "to"], ["fixed"])
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1, 3, 96, 96]), "to"))
+    model.graph.node[0].input[0] = "fixed"
+    model.graph.node.insert(0, shaped)
+    for side, name in zip(model.graph.input[0].type.tensor_type.shape.dim[2:], "hw", strict=True):
+        side.dim_param = name
+    onnx.save(model, tmp_path / "any.onnx")
+    (tmp_path / "0.png").write_bytes(png(scene(0)))
+    with pytest.raises(UsageError, match=r"no fixed size: .* runs at none of 640x640") as error:
+        load_sides(CompareOptions(tmp_path / "any.onnx", tmp_path / "any.onnx", tmp_path / "0.png"))
+    assert "give the pipeline with its size" in str(error.value.hint)
+
+
+@pytest.mark.parametrize("kind", ["no range", "range"])
+@pytest.mark.parametrize("seed", range(3))
+def test_conventions_planted_in_working_networks_are_right_or_doubtful(
+    seed: int, kind: str, tmp_path: Path
+) -> None:
+    """Another normalization folded into networks that find something: no wrong choice is sure."""
+    rng = np.random.default_rng([seed, kind == "range"])
+    known = list(infer_bench.hosts(tmp_path, tmp_path, seed, large=False))
+    counts: Counter[str] = Counter()
+    for at in rng.permutation(len(known))[:3]:
+        wanted = Convention(str(rng.choice(CONVENTIONS)), str(rng.choice(["rgb", "bgr"])))
+        host, share = known[at], 1.0 if kind == "range" else 0.0
+        infer_bench.planted(host, wanted, share, host.photos[:3], tmp_path, counts)
+    assert counts
+    assert not [word for word in counts if "WRONG" in word]
+
+
+@pytest.mark.parametrize("name", ["yolov8_six", "yunet", "segment_nhwc", "pad_classifier"])
+def test_inferences_are_bounded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[Any] = []
+    run = Session.run
+
+    def counted(session: Session, *given: Any, **more: Any) -> dict[str, Any]:
+        runs.append(given)
+        return run(session, *given, **more)
+
+    monkeypatch.setattr(Session, "run", counted)
+    hosts = infer_bench.hosts(tmp_path, tmp_path, 0, large=False)
+    (host,) = [one for one in hosts if one.name == name]
+    infer_bench.planted(host, host.own, 0.0, host.photos[:8], tmp_path, Counter())
+    assert 10 < len(runs) <= 52

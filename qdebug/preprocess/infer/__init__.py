@@ -6,6 +6,6 @@ pipeline is taken only as far as the evidence separates it; the rest is named as
 """
 
 from qdebug.preprocess.infer.candidates import Habit, Normalization
-from qdebug.preprocess.infer.decide import Inference, Told, infer
+from qdebug.preprocess.infer.decide import NORMALIZATION, Inference, Told, infer
 
-__all__ = ["Habit", "Inference", "Normalization", "Told", "infer"]
+__all__ = ["NORMALIZATION", "Habit", "Inference", "Normalization", "Told", "infer"]

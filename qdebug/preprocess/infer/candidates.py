@@ -82,20 +82,20 @@ class Habit:
         geometry: steps that place the picture; ``{w}``, ``{h}`` and ``{short}`` stand for the
             input's sides and the classifier's shorter side.
         normalizations: names, the usual one first.
+        finds: whether such a head finds something at places, which may speak against a calibrated
+            range: noise is not found again in a mirror. A class's probability only rises and falls
+            with the contrast of what is fed.
+        size: usual width and height, for inputs that take any.
     """
 
     head: str
     order: Order = "rgb"
     geometry: str = "resize {w}x{h} cv2 linear"
     normalizations: tuple[str, ...] = ()
+    finds: bool = True
+    size: tuple[int, int] = (640, 640)
 
 
-GEOMETRIES = (
-    "letterbox {w}x{h} pad 114",
-    "letterbox {w}x{h} pad 114 top-left",
-    "resize {w}x{h} cv2 linear",
-    "resize {short} cv2 linear | center-crop {w}x{h}",
-)
 _CROP_SHARE = 0.875
 """Side of the crop over the shorter side: 224 of 256, torchvision's and timm's default."""
 

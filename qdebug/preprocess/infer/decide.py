@@ -1,19 +1,18 @@
 """One pipeline from all evidence, part by part, or the likeliest ones where it does not separate.
 
-A part is *decided* by what the models say, by the calibrated range, or by the float model's answers
-on the pictures; what is only usual for such a head is *doubtful*, and said to be.
+A part is *decided* by what the models say or by the calibrated range. What is usual for such a
+head, and agrees with the float model's answers on the pictures, is *doubtful*, and said to be.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from qdebug.errors import UsageError
 from qdebug.preprocess.graph_front.front import Quantizer
 from qdebug.preprocess.infer.candidates import (
-    GEOMETRIES,
     NORMALIZATIONS,
     Habit,
     Normalization,
@@ -24,20 +23,33 @@ from qdebug.preprocess.infer.candidates import (
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import PreprocessSpec
 
-_T = TypeVar("_T")
 Quality = Callable[[PreprocessSpec], Sequence[float]]
-"""How sure the float model answers on each picture under a pipeline: 0 where it finds nothing."""
+"""How much the float model answers on each picture under a pipeline, and answers again where the
+picture is changed in what should not matter to it: 0 where it finds nothing but noise."""
 
-_GAP = 0.12
-"""Relative distance of a calibrated range from a normalization's whole range up to which it is that
-one: pictures hardly ever lack both ends. As in the check of the calibrated range."""
+NORMALIZATION = "the normalization"
+"""What a doubt of the normalization begins with."""
+_WHOLE, _NEARLY = 0.88, 0.7
+"""Share of either end of a normalization's range from which on a calibrated range is the whole one:
+pictures hardly ever lack both ends (as in the check of the calibrated range); and the share from
+which on it may be one that was cut, although another one is whole. By judgement: ImageNet's cut to
+0.82 is CLIP's."""
 _LEAST_COVER = 0.45
 """A range that was cut (percentile, entropy) holds at least this share of either end. By
 judgement; below it two conventions may explain a range."""
-_ONE, _SEVERAL, _ENOUGH = 0.67, 0.58, 3
-"""Share of both qualities that the better pipeline must have: twice the other's on one picture,
-1.4 times on three or more, each of them. By judgement: photos answer the exchange of red and blue
-with 1.0 to 1.2 times in either direction."""
+_BEYOND = 0.03
+"""Share of its width that a range may lie outside: half a code of rounding at either end, and the
+zero point's. By judgement."""
+_CLEARLY = 2 / 3
+"""Share of both answers that the better pipeline must have, over the pictures: twice the other's.
+By judgement: what is only surer is found by both, with scores that grow with the contrast."""
+_HOPELESS = 4.0
+"""A pipeline under which the first picture gives less than this part of the best one's answer is
+not asked about the others. By judgement, twice ``_CLEARLY``."""
+_GROWING = 1.1
+"""Answers to twice the values, over those to the values themselves, from which on a network is
+surer of all that is larger. By judgement: YOLOv5n, MobileNetV2 and both OCR networks have 0.88 to
+1.01 where they are fed right."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +94,10 @@ class _Case:
     evidence: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
-    def spec(self, normalization: Normalization, order: Order, geometry: str) -> PreprocessSpec:
+    def spec(self, normalization: Normalization, order: Order) -> PreprocessSpec:
         """A whole pipeline."""
-        parts = (placed(geometry, self.size), order, normalization.written(order), self.ending)
+        place = placed(self.habit.geometry, self.size)
+        parts = (place, order, normalization.written(order), self.ending)
         return PreprocessSpec.parse(" | ".join(filter(None, parts)))
 
 
@@ -115,85 +128,140 @@ def infer(
     case.evidence += [told.why] if told.why else []
     order: Order = "gray" if item.channels == 1 else told.order or habit.order
     normalization = told.normalization or _normalization(case, quantizer, order)
+    # With red and blue exchanged, or placed otherwise, a picture is another one, and a network may
+    # find more in that: what it answers then proves nothing.
     if order != "gray" and told.order is None:
-        order = _order(case, normalization, order)
-    geometry = _geometry(case, normalization, order)
-    spec = case.spec(normalization, order, geometry)
+        case.doubts.append(f"RGB or BGR: not decided by these pictures, {order.upper()} is fed")
+    told_place = placed(habit.geometry, item.size)
+    case.doubts.append(f"how pictures are placed: not decided by these pictures, {told_place}")
+    spec = case.spec(normalization, order)
     return Inference(spec, tuple(case.evidence), tuple(case.doubts))
 
 
 def _normalization(case: _Case, quantizer: Quantizer | None, order: Order) -> Normalization:
     usual = [n for name in case.habit.normalizations for n in NORMALIZATIONS if n.name == name]
-    candidates = list(NORMALIZATIONS)
-    if quantizer is not None:
-        candidates = _fitting(quantizer) or candidates
-        held = f"{quantizer.low:.4g}..{quantizer.high:.4g}"
-        groups = _groups(candidates)
-        if len(groups) == 1:
-            chosen = next((n for n in usual if n in candidates), candidates[0])
-            case.evidence.append(f"the input's quantizer holds {held}: {chosen.name}")
-            return chosen
-    best = _by_answer(
-        case,
-        {n: case.spec(n, order, case.habit.geometry) for n in candidates},
-        [n for n in usual if n in candidates],
-    )
-    if best is None or not _is_scale_right(case, best, order):
-        likeliest = _surest(case, {n: case.spec(n, order, case.habit.geometry) for n in candidates})
-        if likeliest is None or likeliest not in usual:
-            raise _unknown(case, [*[n for n in usual if n in candidates], *candidates], order)
+    candidates = list(NORMALIZATIONS) if quantizer is None else _fitting(quantizer)
+    if quantizer is not None and not candidates:
+        why = f"{_held(quantizer)}, which no normalization that people use gives"
+        raise _unknown(case, [*usual, *NORMALIZATIONS], order, why)
+    kinds = _groups(sorted(candidates, key=lambda n: usual.index(n) if n in usual else len(usual)))
+    if quantizer is not None and len(kinds) == 1:
+        return _calibrated(case, quantizer, kinds[0], usual, order)
+    return _answered(case, kinds, usual, order)
+
+
+def _held(quantizer: Quantizer) -> str:
+    return f"the input's quantizer holds {quantizer.low:.4g}..{quantizer.high:.4g}"
+
+
+def _calibrated(
+    case: _Case,
+    quantizer: Quantizer,
+    chosen: Normalization,
+    usual: Sequence[Normalization],
+    order: Order,
+) -> Normalization:
+    """The normalization of the calibrated range, unless the float model clearly wants another one.
+
+    Raises:
+        UsageError: it does. The quant model may have been calibrated on the wrong input, and a
+            verdict on either of both would be a guess.
+    """
+    if chosen not in usual and case.habit.finds:
+        own = _answers(case, chosen, order)
+        for other in usual:
+            answers = _answers(case, other, order)
+            if any(answers) and _beats(answers, own):
+                why = (
+                    f"{_held(quantizer)}, that is {chosen.name}, but the float model answers "
+                    f"surer with {other.name}: either calibration or the pipeline is wrong"
+                )
+                raise _unknown(case, [other, chosen], order, why)
+    if _cover(quantizer, chosen.span(quantizer)) >= _WHOLE or min(chosen.span(quantizer)) >= 0:
+        case.evidence.append(f"{_held(quantizer)}: {chosen.name}")
+    else:
         case.doubts.append(
-            f"the normalization: {likeliest.name} is usual for a {case.habit.head}, and the float "
-            "model answers surest with it, if not by much"
+            f"{NORMALIZATION}: {_held(quantizer)}, which may be cut from {chosen.name}"
         )
-        return likeliest
-    case.evidence.append(f"the float model answers surest with {best.name}")
-    return best
+    return chosen
 
 
-def _is_scale_right(case: _Case, normalization: Normalization, order: Order) -> bool:
-    """Whether twice the values make the float model less sure on every picture.
+def _answered(
+    case: _Case, kinds: Sequence[Normalization], usual: Sequence[Normalization], order: Order
+) -> Normalization:
+    """The usual normalization, where the float model answers with it as well as with any other.
+
+    It stays doubtful: what a network finds under a pipeline makes that likely, and proves nothing.
+    """
+    scores = _promising({n: _answers(case, n, order) for n in kinds})
+    best = max(scores, key=lambda n: sum(scores[n]))
+    alike = [n for n in scores if any(scores[n]) and not _beats(scores[best], scores[n])]
+    chosen = next((n for n in usual if n in alike), None)
+    if chosen is None or _grows(case, chosen, order):
+        raise _unknown(case, [*(n for n in usual if n in kinds), *alike, *kinds], order)
+    others = ", ".join(n.name for n in alike if n != chosen)
+    told = f"as well as with {others}" if others else "and with no other as well"
+    case.doubts.append(
+        f"{NORMALIZATION}: {chosen.name} is usual for a {case.habit.head}, and the float model "
+        f"answers with it {told}"
+    )
+    return chosen
+
+
+def _promising(
+    answers: Mapping[Normalization, Sequence[float]],
+) -> dict[Normalization, Sequence[float]]:
+    """Those worth asking about more than the first picture; all, where it says nothing."""
+    most = max(found[0] for found in answers.values())
+    return {n: found for n, found in answers.items() if found[0] * _HOPELESS >= most}
+
+
+def _grows(case: _Case, normalization: Normalization, order: Order) -> bool:
+    """Whether it is clearly surer of twice the values.
 
     Logits of a network without biases grow with its input, so that *any* network is surest with
-    the largest values; only one that was trained on a scale answers worse beyond it.
+    the largest values: then its answers tell nothing of a scale.
     """
-    doubled = case.quality(case.spec(normalization.doubled(), order, case.habit.geometry))
-    own = case.quality(case.spec(normalization, order, case.habit.geometry))
-    return all(more < one for one, more in zip(own, doubled, strict=True) if one or more)
+    own, more = (_answers(case, n, order) for n in (normalization, normalization.doubled()))
+    return sum(more) > _GROWING * sum(own)
+
+
+def _answers(case: _Case, normalization: Normalization, order: Order) -> Sequence[float]:
+    return case.quality(case.spec(normalization, order))
 
 
 def _fitting(quantizer: Quantizer) -> list[Normalization]:
     """The normalizations whose range the quantizer's is: whole, else what is left of a cut one."""
-    spans = {n: n.span(quantizer) for n in NORMALIZATIONS}
-    whole = [n for n, span in spans.items() if _distance(quantizer, span) <= _GAP]
-    if whole:
-        return whole
-    return [n for n, span in spans.items() if _is_cut(quantizer, span)]
+    covers = {n: _cover(quantizer, n.span(quantizer)) for n in NORMALIZATIONS}
+    least = _NEARLY if max(covers.values()) >= _WHOLE else _LEAST_COVER
+    return [n for n, cover in covers.items() if cover >= least]
 
 
-def _distance(quantizer: Quantizer, span: tuple[float, float]) -> float:
-    """Largest distance of an end, as a share of the span's width."""
-    if quantizer.symmetric:
-        reach = max(abs(span[0]), abs(span[1]))
-        return abs(max(abs(quantizer.low), abs(quantizer.high)) - reach) / reach
-    # A quantizer holds zero whatever the range is.
-    ends = min(span[0], 0.0), max(span[1], 0.0)
-    width = ends[1] - ends[0]
-    return max(abs(quantizer.low - ends[0]), abs(quantizer.high - ends[1])) / width
+def _cover(quantizer: Quantizer, span: tuple[float, float]) -> float:
+    """The smaller share of a span's two ends that the quantizer holds; 0 where it holds more.
 
-
-def _is_cut(quantizer: Quantizer, span: tuple[float, float]) -> bool:
-    """Whether the quantizer holds a good part of the span, and nothing beyond it."""
-    ends = min(span[0], 0.0), max(span[1], 0.0)
-    width = ends[1] - ends[0]
+    A range that begins at 0 is no cut one of values on both sides of it: these lose both ends.
+    """
     if quantizer.symmetric:
         reach = max(abs(span[0]), abs(span[1]))
         held = max(abs(quantizer.low), abs(quantizer.high))
-        return _LEAST_COVER * reach <= held <= (1 + _GAP) * reach
-    inside = quantizer.low >= ends[0] - _GAP * width and quantizer.high <= ends[1] + _GAP * width
-    # Values on both sides of a mean are cut on both sides: a range that begins at 0 has none.
-    holds = quantizer.low <= _LEAST_COVER * ends[0] and quantizer.high >= _LEAST_COVER * ends[1]
-    return inside and holds
+        # A scale that has to be a power of two is the next one above.
+        most = 2.0 if _is_power_of_two(held / _HALF_CODES) else 1.0
+        return min(held / reach, 1.0) if held <= most * (1 + _BEYOND) * reach else 0.0
+    # A quantizer holds zero whatever the range is.
+    low, high = min(span[0], 0.0), max(span[1], 0.0)
+    beyond = _BEYOND * (high - low)
+    if quantizer.low < low - beyond or quantizer.high > high + beyond:
+        return 0.0
+    return min(held / end for held, end in ((quantizer.low, low), (quantizer.high, high)) if end)
+
+
+_HALF_CODES = 128
+"""Steps of a symmetric quantizer of 8 bits below zero; at 16 bits a power of two is one still."""
+
+
+def _is_power_of_two(value: float) -> bool:
+    return value > 0 and math.frexp(value)[0] == 0.5
 
 
 def _groups(candidates: Sequence[Normalization]) -> list[Normalization]:
@@ -205,67 +273,22 @@ def _groups(candidates: Sequence[Normalization]) -> list[Normalization]:
     return found
 
 
-def _order(case: _Case, normalization: Normalization, usual: Order) -> Order:
-    orders: tuple[Order, ...] = ("rgb", "bgr")
-    specs = {o: case.spec(normalization, o, case.habit.geometry) for o in orders}
-    best = _by_answer(case, specs, [usual])
-    if best is None:
-        case.doubts.append(f"RGB or BGR: not decided by these pictures, {usual.upper()} is fed")
-        return usual
-    case.evidence.append(f"the float model answers surest with {best.upper()}")
-    return best
-
-
-def _geometry(case: _Case, normalization: Normalization, order: Order) -> str:
-    usual = case.habit.geometry
-    kinds = list(dict.fromkeys((usual, *GEOMETRIES)))
-    specs = {kind: case.spec(normalization, order, kind) for kind in kinds}
-    best = _by_answer(case, specs, [usual])
-    if best is None:
-        told = placed(usual, case.size)
-        case.doubts.append(f"how pictures are placed: not decided by these pictures, {told}")
-        return usual
-    if best != usual:
-        # Another way to place a picture shows more or less of it: that is no proof.
-        told = placed(usual, case.size)
-        case.doubts.append(f"how pictures are placed: {told}, or {placed(best, case.size)}")
-        return usual
-    case.evidence.append(f"the float model answers surest with {placed(best, case.size)}")
-    return best
-
-
-def _by_answer(case: _Case, specs: Mapping[_T, PreprocessSpec], usual: Sequence[_T]) -> _T | None:
-    """The candidate under which the float model answers clearly surer than under any other."""
-    if len(specs) == 1:
-        return next(iter(specs))
-    scores = {name: list(case.quality(spec)) for name, spec in specs.items()}
-    ranked = sorted(scores, key=lambda name: (-sum(scores[name]), name not in usual))
-    best = ranked[0]
-    if not any(scores[best]):
-        return None
-    return best if all(_beats(scores[best], scores[n]) for n in ranked[1:]) else None
-
-
-def _surest(case: _Case, specs: Mapping[_T, PreprocessSpec]) -> _T | None:
-    """The candidate of the highest quality over all pictures; None where there is none at all."""
-    sums = {name: sum(case.quality(spec)) for name, spec in specs.items()}
-    best = max(sums, key=lambda name: sums[name])
-    return best if sums[best] > 0 else None
-
-
 def _beats(best: Sequence[float], other: Sequence[float]) -> bool:
     """Whether one pipeline is clearly better on every picture that says anything."""
     shares = [a / (a + b) for a, b in zip(best, other, strict=True) if a + b > 0]
     if not shares:
         return False
-    least = _SEVERAL if len(shares) >= _ENOUGH else _ONE
-    return min(shares) > 0.5 and sum(shares) / len(shares) >= least
+    return min(shares) > 0.5 and sum(shares) / len(shares) >= _CLEARLY
 
 
-def _unknown(case: _Case, candidates: Sequence[Normalization], order: Order) -> UsageError:
+def _unknown(
+    case: _Case, candidates: Sequence[Normalization], order: Order, why: str = ""
+) -> UsageError:
+    """No verdict, and the likeliest lines."""
     shown = list(dict.fromkeys(candidates))[:3]
-    lines = [f'-p "{case.spec(n, order, case.habit.geometry)}"' for n in shown]
+    lines = [f'-p "{case.spec(n, order)}"' for n in shown]
+    told = why or "the pipeline is not known, and neither the models nor these pictures tell it"
     return UsageError(
-        "no verdict: the pipeline is not known, and neither the models nor these pictures tell it",
-        "give it; the likeliest are: " + "   or   ".join(lines),
+        f"no verdict: {told}",
+        "give the pipeline with -p; the likeliest are: " + "   or   ".join(lines),
     )
