@@ -17,6 +17,10 @@ from qdebug.graph.validity import HINT, check_size, check_structure, shortened
 _BEFORE = "compare the ONNX graphs from before the conversion to the device's own format"
 _TORCH = "export it: torch.onnx.export(model, example, 'float.onnx'), or yolo export format=onnx"
 _TENSORFLOW = "export it: python -m tf2onnx.convert --{} MODEL --output float.onnx"
+_SOPHGO = (
+    "FLOAT is the ONNX file that model_transform --model_def took, QUANT may be the table of "
+    "run_calibration"
+)
 _FOREIGN: dict[str, tuple[str, str]] = {
     ".pt": ("a PyTorch file", _TORCH),
     ".pth": ("a PyTorch file", _TORCH),
@@ -37,14 +41,20 @@ _FOREIGN: dict[str, tuple[str, str]] = {
         "a TensorRT engine",
         "give the ONNX file that trtexec --onnx took; with Q/DQ nodes it is QUANT",
     ),
-    ".rknn": ("an RKNN file", "give the ONNX file that rknn.load_onnx took as FLOAT"),
+    ".rknn": (
+        "an RKNN file",
+        "FLOAT is the ONNX file that rknn.load_onnx took, QUANT may be the .quantization.cfg",
+    ),
     ".om": ("an Ascend offline model", "give the ONNX file that atc --model took"),
     ".hbm": ("a Horizon file", "give *_original_float_model.onnx and *_calibrated_model.onnx"),
     ".xml": ("an OpenVINO file", _BEFORE),
-    ".param": ("an ncnn file", "give the ONNX file that pnnx or onnx2ncnn took as FLOAT"),
+    ".param": (
+        "an ncnn file",
+        "FLOAT is the ONNX file that pnnx or onnx2ncnn took, QUANT may be ncnn2table's table",
+    ),
     ".mlir": ("an MLIR file", "give the ONNX file that model_transform --model_def took"),
-    ".bmodel": ("a Sophgo file", "give the ONNX file that model_transform --model_def took"),
-    ".cvimodel": ("a Sophgo file", "give the ONNX file that model_transform --model_def took"),
+    ".bmodel": ("a Sophgo file", _SOPHGO),
+    ".cvimodel": ("a Sophgo file", _SOPHGO),
     ".ort": ("an ONNX Runtime flatbuffer", _BEFORE),
 }
 
