@@ -37,8 +37,8 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     judged = outputs if given else _deciding(context, outputs)
     beyond, sound = _violations(judged, hard), context.once(task_is_sound)
     status: FindingStatus = "fail"
-    if not beyond and not given:
-        beyond, status = _violations(judged, WARN_LIMITS), "info" if sound else "warn"
+    if not beyond and not given and not sound:
+        beyond, status = _violations(judged, WARN_LIMITS), "warn"
     lengths = [o for o in outputs if o.reason and o.state in ("ok", "identical")]
     if beyond:
         yield _found(status, beyond)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qdebug.checks.facts.limits import DEFAULT_LIMITS, WARN_LIMITS, is_given, output_limits
+from qdebug.checks.facts.limits import WARN_LIMITS, is_given, output_limits
 from qdebug.run.gates import gate_of
 from qdebug.run.model import Finding, Limit, OutputResult, Verdict
 
@@ -61,11 +61,13 @@ def _failed(failed: Sequence[Finding], limits: tuple[Limit, ...]) -> Verdict:
 
 
 def _limits_used(findings: Sequence[Finding], limits: Sequence[Limit] | None) -> tuple[Limit, ...]:
-    """The limits that the outputs are held to: one of a metric, the one that a finding names."""
+    """The limits that the outputs are held to: those that ``output-error`` names, at any status.
+
+    A page that tells a number beside a limit has no second limit for it.
+    """
     about_task = [limit for limit in limits or () if limit.about_task]
-    warned = any(f.slug == "output-error" and f.status == "warn" for f in findings)
-    failing = any(f.slug == "output-error" and _names(f, DEFAULT_LIMITS) for f in findings)
-    if warned and not failing and not is_given(limits):
+    soft = any(f.slug == "output-error" and _names(f, WARN_LIMITS) for f in findings)
+    if soft and not is_given(limits):
         return (*WARN_LIMITS, *about_task)
     return (*output_limits(limits), *about_task)
 
