@@ -70,6 +70,7 @@ def _told(found: Extraction) -> str:
         f"{visible(found.layer)} ({found.op}), {samples}",
         f"local SQNR  {whole} in the whole models, {replayed} in the parts",
     ]
+    lines += [visible(found.guess)] if found.guess else []
     if not found.faithful:
         lines.append("the parts do not show the same error: take more in with --context")
     files = "float_part.onnx, quant_part.onnx, README.md and the tensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -164,10 +165,12 @@ def _check_calibration(args: argparse.Namespace) -> CheckReport:
     facts, _ = _float_model(args)
     if args.preprocess is None and facts is None:
         raise UsageError("--calibration needs the pipeline that is right", "give it with -p")
-    spec = _spec(args.preprocess, facts)
+    reference = _reference(args, facts)
+    spec = _known(reference.spec)
     used = _spec(args.quant_preprocess, facts) if args.quant_preprocess else None
     entries = read_set(Path(args.calibration), facts.input if facts else None)
-    return _made(judge_set(entries, spec, picture_files(args.operands), used), None, spec)
+    findings = judge_set(entries, spec, picture_files(args.operands), used)
+    return _against(reference, _made(findings, None, spec))
 
 
 def _check_fed(args: argparse.Namespace) -> CheckReport:
@@ -176,7 +179,8 @@ def _check_fed(args: argparse.Namespace) -> CheckReport:
     from qdebug.preprocess.fed import read_fed
 
     facts, runner = _float_model(args)
-    spec = _spec(args.preprocess, facts) if args.preprocess or facts else None
+    reference = _reference(args, facts) if args.preprocess or facts else None
+    spec = _known(reference.spec) if reference is not None else None
     item = facts.input if facts else None
     size = (item.size if item else None) or (spec.size if spec else None)
 
@@ -189,7 +193,8 @@ def _check_fed(args: argparse.Namespace) -> CheckReport:
     else:
         (image,) = _operands(args, 1, 1, "one image, or --reference TENSOR")
         result = check_picture(Path(image), read(args.fed), spec, size=size, model=runner)
-    return _made(result.findings, result.recovered, spec, result)
+    report = _made(result.findings, result.recovered, spec, result)
+    return _against(reference, report) if reference is not None else report
 
 
 def _check_models(args: argparse.Namespace) -> CheckReport:
@@ -199,18 +204,54 @@ def _check_models(args: argparse.Namespace) -> CheckReport:
     facts, runner = _float_model(args)
     assert facts is not None
     assert runner is not None
-    given = _given(args.preprocess, facts)
-    spec = _known(given.spec)
+    reference = _reference(args, facts)
+    spec = _known(reference.spec)
     quant = _quant_facts(args) if args.quant_model else None
     quant_spec = _spec(args.quant_preprocess, quant) if quant and args.quant_preprocess else None
     quant_spec = quant_spec.placed_like(spec) if quant_spec else None
-    assumed = given.origin == "assumed"
-    findings = list(prove_models(facts, spec, quant, quant_spec, assumed=assumed))
+    guessed = reference.origin in _GUESSED
+    findings = list(prove_models(facts, spec, quant, quant_spec, assumed=guessed))
     if quant:
         findings += untold(quant)
     if args.operands:
         findings += _hint(spec, [Path(operand) for operand in args.operands], runner)
-    return _made(findings, None, spec)
+    return _against(reference, _made(findings, None, spec))
+
+
+_GUESSED = ("assumed", "inferred")
+"""Origins of a pipeline that nobody gave."""
+
+
+def _against(reference: ImpliedSpec, report: CheckReport) -> CheckReport:
+    """The report with what it is held against; what nobody gave convicts nobody."""
+    from qdebug.comparison.input_gate import unproven
+
+    findings = report.findings
+    if reference.origin in _GUESSED:
+        findings = tuple(map(unproven, findings))
+    return dataclasses.replace(
+        report, findings=findings, origin=reference.origin, doubts=reference.doubts
+    )
+
+
+def _reference(args: argparse.Namespace, facts: Any) -> ImpliedSpec:
+    """The pipeline that is right: as given, else as models and pictures tell it."""
+    return _given(args.preprocess, facts) if args.preprocess else _implied(args)
+
+
+def _implied(args: argparse.Namespace) -> ImpliedSpec:
+    """The pipeline that the models tell, and the pictures where there are some."""
+    from qdebug.comparison.sides import load_sides, settled
+    from qdebug.options import CompareOptions
+
+    quant = {name: getattr(args, name) for name in ("quant_format", "qtable", "names")}
+    twin = args.quant_model or args.float_model
+    options = CompareOptions(args.float_model, twin, args.operands, **quant)
+    side, _ = load_sides(options)
+    found = settled(side)
+    if found is None:
+        raise InputError(side.preprocess.notes[0], "give the pipeline with -p")
+    return found
 
 
 def _quant_facts(args: argparse.Namespace) -> ModelFacts:
@@ -309,6 +350,10 @@ def _report(report: CheckReport, args: argparse.Namespace) -> str:
     lines = [f"recovered  {report.recovered or 'nothing'}", ""]
     if args.fed is None:
         lines = [f"pipeline  {report.reference}", ""]
+    if report.origin in _GUESSED:
+        told = [f"right     {report.reference}"] if args.fed is not None else []
+        doubts = (f"          doubtful: {doubt}" for doubt in report.doubts)
+        lines[-1:] = [*told, f"          {report.origin}, not given with -p", *doubts, ""]
     findings = report.findings
     shown = [f for f in findings if f.status != "pass" or args.verbose]
     for finding in shown:

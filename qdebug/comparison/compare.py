@@ -207,8 +207,11 @@ class Comparison:
     ) -> None:
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
+        begun = time.perf_counter()
         for number, sample in enumerate(samples):
             interrupts.check()
+            if number == 1:  # the first sample waits for what is opened and compiled
+                begun = time.perf_counter()
             feeds = self._feeds(sample)
             self.infos.append(self._sample_info(number, sample, feeds))
 
@@ -220,8 +223,9 @@ class Comparison:
 
             capture.add_sample(*feeds, sink, local=number in local)
             outputs.include(number, outputs.sample(number, feeds), self._shown(sample))
-            if number == 0 and len(samples) >= _MANY:
-                self._tell_time(len(samples))
+            if number == _TIMED and len(samples) >= _MANY:
+                self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
+                self.progress.advance(number)
             self.progress.advance()
 
     def _share_samples(
@@ -241,8 +245,7 @@ class Comparison:
 
     def _shown(self, sample: Sample) -> Shown:
         """The sample that was included last, as its boxes are drawn."""
-        size = next((item.size for item in self.float.contract.inputs if item.size), None)
-        return shown_sample(sample, self.infos[-1], size)
+        return shown_sample(sample, self.infos[-1], self.float.contract.size)
 
     def _local_samples(self, count: int) -> frozenset[int]:
         """Numbers of the samples that local error is measured on: spread over all of them."""
@@ -258,9 +261,9 @@ class Comparison:
             some = f"{measured} of {count} samples, spread over them"
             self.notes.append(f"local error: measured on {some} (--local all: on every one)")
 
-    def _tell_time(self, samples: int) -> None:
-        """Say how long many samples will take, measured on the first."""
-        minutes = (time.perf_counter() - self.started) * samples / 60
+    def _tell_time(self, samples: int, seconds: float) -> None:
+        """Say how long many samples will take, by the seconds of one."""
+        minutes = seconds * samples / 60
         about = f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} s"
         title = f"running both models, about {about}; --limit {_ENOUGH} is enough for a diagnosis"
         self.progress.stage(title, samples)
@@ -412,6 +415,8 @@ class Comparison:
 _MANY, _ENOUGH = 200, 32
 """Samples from which on the time is told, and as many as a diagnosis needs: sources and victims
 do not change behind some thirty (the benches use 4 to 16)."""
+_TIMED = 2
+"""Samples whose time is taken, behind the first."""
 
 
 def _journal_file(output: str | Path | None) -> Path | None:

@@ -25,6 +25,7 @@ from qdebug.comparison.sides import (
     Side,
     fed_alike,
     feeds_of,
+    guess_told,
     load_sides,
     pair_sides,
     samples_of,
@@ -66,6 +67,7 @@ class Extraction:
         replayed: the same as the parts show it; None where they could not be compared.
         command: the arguments of ``qdebug`` that replay it inside the folder.
         half: whether the quantized layer computes in float16.
+        guess: a sentence on a pipeline that nobody gave; empty where somebody gave it.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class Extraction:
     replayed: ErrorMetrics | None
     command: tuple[str, ...]
     half: bool = False
+    guess: str = ""
 
     @property
     def faithful(self) -> bool:
@@ -151,6 +154,7 @@ class _Extraction:
             replayed,
             ("compare", FLOAT_PART, QUANT_PART, self._inputs_name()),
             half,
+            guess_told(self.sides[0]),
         )
         self._write_readme(found, parts, pairing, at, context)
         self.writer.move_into_place()

@@ -88,7 +88,7 @@ class InputGate:
             effect = None if facts[0].front.changes else self._effect(spec)
             guessed = self.sides[0].preprocess.origin in ("assumed", "inferred")
             declared = prove_models(facts[0], spec, facts[1], other, effect, assumed=guessed)
-            declared = tuple(map(_unproven, declared)) if guessed else declared
+            declared = tuple(map(unproven, declared)) if guessed else declared
         elif facts[1].input.layout:
             declared = self._range(facts)
         if self.fed is None:
@@ -169,7 +169,7 @@ class InputGate:
         return run
 
 
-def _unproven(finding: Finding) -> Finding:
+def unproven(finding: Finding) -> Finding:
     """A failure of a pipeline that nobody gave is a warning: qdebug's own guess convicts nobody."""
     if finding.status != "fail":
         return finding

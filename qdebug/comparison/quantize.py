@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from qdebug.analysis.entropy import entropy_range
 from qdebug.capture.fetch import CHUNK, Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.cutting import cut_float
-from qdebug.comparison.sides import Feeds, float_side, quant_request
+from qdebug.comparison.sides import Feeds, float_side, guess_told, quant_request
 from qdebug.encodings.application import apply_encodings
 from qdebug.encodings.model import Encoding, Encodings, Entry
 from qdebug.encodings.quantizable import RULES, kept_codes, quantizable
@@ -104,11 +105,21 @@ def _from_file(options: QuantizeOptions, graph: Graph, whole: Graph) -> Quantize
 
 
 def _calibrated(options: QuantizeOptions, graph: Graph) -> Quantized:
-    base = _simplified(graph)
+    base, given = _simplified(graph), options.calibrate
+    assert given is not None
+    listed = [given] if isinstance(given, (str, Path)) else given
+    names = [str(item) for item in listed]
+    side = float_side(graph, options.preprocess, names)
+    samples = find_samples(
+        names, side.contract, raw=RawFormat(options.shape, options.dtype), limit=options.limit
+    )
     run = _Calibration(base, options, options.progress or Silent())
-    entries = tuple(_entries(base, run.distributions(list(_feeds(options, graph))), options.method))
+    feeds = [sample.load() for sample in samples]
+    entries = tuple(_entries(base, run.distributions(feeds), options.method))
     made = apply_encodings(base.proto, Encodings(entries), RULES, base.folder)
     info = encodings_info(made, Encodings(entries, origin=graph.path.name), f"by {options.method}")
+    told = tuple(filter(None, (guess_told(side),)))
+    info = dataclasses.replace(info, notes=(*info.notes, *told))
     return Quantized(made.model, base.folder, info)
 
 
@@ -120,17 +131,6 @@ def _simplified(graph: Graph) -> Graph:
     base = Graph(proto, graph.path, graph.sha256, graph.files, is_made=True)
     base.types = infer_types(base)
     return base
-
-
-def _feeds(options: QuantizeOptions, graph: Graph) -> Iterator[Feeds]:
-    side = float_side(graph, options.preprocess)
-    given = options.calibrate
-    assert given is not None
-    listed = [given] if isinstance(given, (str, Path)) else given
-    raw = RawFormat(options.shape, options.dtype)
-    names = [str(item) for item in listed]
-    for sample in find_samples(names, side.contract, raw=raw, limit=options.limit):
-        yield sample.load()
 
 
 class _Calibration:

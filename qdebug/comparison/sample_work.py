@@ -11,7 +11,7 @@ from pathlib import Path
 from qdebug.capture.engine import Capture, CaptureSettings, SampleParts
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.outputs import OutputRuns, OutputSample
-from qdebug.comparison.sides import Side, feeds_of, load_sides, model_files, pair_sides
+from qdebug.comparison.sides import Side, feeds_of, load_sides, model_files, pair_sides, settled
 from qdebug.errors import UsageError
 from qdebug.graph.expand import expand
 from qdebug.options import CompareOptions
@@ -182,7 +182,6 @@ def shared_results(
 
 def _plain(options: CompareOptions, sides: tuple[Side, Side]) -> CompareOptions:
     """The options of one worker: what this process has settled is not settled again."""
-    specs = [side.preprocess.spec or None for side in sides]
     workers = options.workers if options.scheduler is None else 1
     return dataclasses.replace(
         options,
@@ -190,8 +189,8 @@ def _plain(options: CompareOptions, sides: tuple[Side, Side]) -> CompareOptions:
         quant_model=Path(options.quant_model).absolute(),
         qtable=Path(options.qtable).absolute() if options.qtable is not None else None,
         names=Path(options.names).absolute() if options.names is not None else None,
-        preprocess=specs[0],
-        quant_preprocess=specs[1],
+        preprocess=settled(sides[0]),
+        quant_preprocess=settled(sides[1]),
         output=None,
         progress=None,
         refuse_slips=False,

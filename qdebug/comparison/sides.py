@@ -35,6 +35,7 @@ from qdebug.preprocess import (
     quant_side,
 )
 from qdebug.preprocess.graph_front import read_front
+from qdebug.preprocess.infer import NORMALIZATION
 from qdebug.run.model import CutInfo, EncodingsInfo, ModelInfo, PreprocessInfo
 from qdebug.vendors.quant_files import QuantRequest
 from qdebug.vendors.reference import resolve_spec
@@ -89,10 +90,9 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
             "compare graphs that are fed alike; cut preprocessing nodes off where they differ",
         )
     metadata = {**quant_graph.metadata, **float_graph.metadata}
-    chosen, picture = _float_spec(float_graph, options.preprocess, metadata)
-    if chosen.origin == "assumed" and float_inputs[picture].layout:
-        pictured = float_inputs[picture], quant_inputs[picture]
-        chosen = inferred_spec(chosen, (float_graph, quant_graph), pictured, arguments_of(options))
+    chosen, picture = _float_spec(
+        (float_graph, quant_graph), options.preprocess, metadata, arguments_of(options)
+    )
     other = _quant_spec(
         options.quant_preprocess, chosen, float_inputs[picture], quant_inputs[picture], metadata
     )
@@ -108,25 +108,62 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     )
 
 
-def float_side(graph: Graph, given: SpecLike | None) -> Side:
-    """A float model alone, with how it is fed.
+def float_side(graph: Graph, given: SpecLike | None, inputs: Sequence[str] = ()) -> Side:
+    """A float model alone, with how it is fed, for a twin that is made of it.
+
+    Args:
+        graph: the model.
+        given: what ``-p`` says.
+        inputs: INPUT arguments, whose pictures the pipeline is inferred from without ``given``.
 
     Raises:
-        UsageError: it has no inputs.
+        UsageError: it has no inputs, or its normalization is not known for sure: the twin's ranges
+            would be those of a guess.
         InputError: the spec is not understood.
     """
-    chosen, _ = _float_spec(graph, given, graph.metadata)
+    chosen, _ = _float_spec((graph, graph), given, graph.metadata, inputs)
+    doubt = next((d for d in chosen.doubts if d.startswith(NORMALIZATION)), None)
+    if doubt is not None:
+        raise UsageError(f"calibration needs the pipeline; doubtful is {doubt}", chosen.notes[-1])
     return Side(graph, Contract(_inputs(graph), chosen.spec), _info(chosen))
 
 
+def settled(side: Side) -> ImpliedSpec | None:
+    """A side's pipeline as what ``-p`` takes: it keeps its origin, and is not inferred again.
+
+    None where there is none.
+    """
+    info = side.preprocess
+    if side.contract.spec is None:
+        return None
+    return ImpliedSpec(side.contract.spec, info.origin, info.notes, info.doubts)
+
+
+def guess_told(side: Side) -> str:
+    """A sentence on a pipeline that nobody gave, with its doubts; empty where somebody gave it."""
+    info = side.preprocess
+    if side.contract.spec is None or info.origin not in ("inferred", "assumed"):
+        return ""
+    return "; ".join(
+        (f"the pipeline is {info.origin}: {info.spec}", *(f"doubtful: {d}" for d in info.doubts))
+    )
+
+
 def _float_spec(
-    graph: Graph, given: SpecLike | None, metadata: Mapping[str, str]
+    graphs: tuple[Graph, Graph],
+    given: SpecLike | None,
+    metadata: Mapping[str, str],
+    arguments: Sequence[str],
 ) -> tuple[ImpliedSpec, int]:
     """The float side's pipeline with its origin, and the position of the picture's input."""
-    inputs = _inputs(graph)
-    picture = next((i for i, item in enumerate(inputs) if item.layout), 0)
-    front = read_front(graph.proto, inputs[picture].name, str(graph.folder))
-    return resolve_spec(given, inputs[picture], metadata, front), picture
+    inputs = tuple(_inputs(graph) for graph in graphs)
+    picture = next((i for i, item in enumerate(inputs[0]) if item.layout), 0)
+    item, graph = inputs[0][picture], graphs[0]
+    front = read_front(graph.proto, item.name, str(graph.folder))
+    chosen = resolve_spec(given, item, metadata, front)
+    if given is None and chosen.origin == "assumed" and item.layout:
+        chosen = inferred_spec(chosen, graphs, (item, inputs[1][picture]), arguments)
+    return chosen, picture
 
 
 def quant_request(options: QuantOptions, quant_model: str | Path) -> QuantRequest:

@@ -20,7 +20,16 @@ from qdebug.capture.session import SessionSettings
 from qdebug.comparison.compare import Comparison
 from qdebug.comparison.outputs import quant_output_names
 from qdebug.comparison.quantize import quantize
-from qdebug.comparison.sides import Side, feeds_of, load_sides, pair_sides, samples_of
+from qdebug.comparison.sides import (
+    Side,
+    arguments_of,
+    feeds_of,
+    float_side,
+    load_sides,
+    pair_sides,
+    samples_of,
+    settled,
+)
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.tune_request import (
     budget_of,
@@ -48,6 +57,7 @@ from qdebug.cure.verdict import Reached, decide
 from qdebug.cure.write import tuned_model
 from qdebug.errors import UsageError
 from qdebug.graph.expand import expand
+from qdebug.graph.load import load_graph
 from qdebug.options import CompareOptions, TuneOptions, takes
 from qdebug.progress import Progress, Silent
 from qdebug.run.atomic import write_whole
@@ -132,7 +142,9 @@ class _Tuning:
 
     def run(self) -> Run:
         """Search, write, and record."""
+        self._settle_pipeline()
         self.sides = load_sides(self._as_compared(self._quant_model()))
+        self.request = dataclasses.replace(self.request, preprocess=settled(self.sides[0]))
         self.samples = samples_of(self._as_compared(self._quant_model()), self.sides)
         parts = split(len(self.samples))
         material = self._material(parts)
@@ -152,6 +164,14 @@ class _Tuning:
         return run
 
     # -- before the search ---------------------------------------------------------------------
+
+    def _settle_pipeline(self) -> None:
+        """Infer the pipeline before a twin is calibrated with it, which would then confirm it."""
+        request = self.request
+        if request.quant_model is None and request.preprocess is None:
+            graph = load_graph(Path(request.float_model))
+            side = float_side(graph, None, arguments_of(self._as_compared(graph.path)))
+            self.request = dataclasses.replace(request, preprocess=settled(side))
 
     def _quant_model(self) -> Path:
         if self.request.quant_model is not None:
@@ -243,7 +263,7 @@ class _Tuning:
 
     def _task(self, outputs: Mapping[str, Any]) -> Task | None:
         side: Side = self.sides[0]
-        size = next((item.size for item in side.contract.inputs if item.size), None)
+        size = side.contract.size
         metadata = {**self.sides[1].graph.metadata, **side.graph.metadata}
         facts = OutputFacts(outputs, size, metadata, prior_constants(side.graph))
         task = choose_task(self.request.task, facts)

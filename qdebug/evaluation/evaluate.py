@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from qdebug.capture.session import SessionSettings
-from qdebug.comparison.sides import load_sides, model_files
+from qdebug.comparison.float_answers import MOST_PICTURES
+from qdebug.comparison.sides import load_sides, model_files, settled
 from qdebug.datasets import BoxTruth, Dataset, LabelledPicture, read_dataset, scan
 from qdebug.errors import UsageError
 from qdebug.evaluation.class_map import ClassMap, check_labels, map_classes
@@ -28,6 +29,7 @@ from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
 from qdebug.sharding.choose import choose_scheduler, threads_each
 from qdebug.sharding.files import hidden_files
+from qdebug.vendors.quant_files import is_onnx
 
 _DECODED = "detection"
 
@@ -126,13 +128,20 @@ class _Evaluation:
 
     def _request(self) -> ModelsRequest:
         options = self.options
+        twin = self.run_paths[-1]
+        beside: dict[str, Any] = {
+            "quant_format": options.quant_format,
+            "qtable": options.qtable,
+            "names": options.names,
+        }
         side, _ = load_sides(
             CompareOptions(
                 self.run_paths[0],
-                self.run_paths[0],
-                inputs=(),
+                twin,
+                [picture.path for picture in self.dataset.pictures[:MOST_PICTURES]],
                 preprocess=options.preprocess,
                 outputs=options.outputs,
+                **({} if is_onnx(twin) else beside),
             )
         )
         if not side.preprocess.spec:
@@ -144,7 +153,7 @@ class _Evaluation:
             self.dataset.task,
             _bare(self.dataset.pictures[0]),
             self.decoding,
-            side.preprocess.spec,
+            settled(side),
             str(options.quant_preprocess) if options.quant_preprocess is not None else None,
             SessionSettings(
                 threads=threads_each(options.threads, options.workers), provider=options.provider

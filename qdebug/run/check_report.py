@@ -20,6 +20,8 @@ class CheckReport:
         residual_codes: rms of what the recovered pipeline leaves unexplained, in pixel codes.
         output_sqnr_db: SQNR of the float model's worst output, fed tensor against the reference.
         findings: as in a run.
+        origin: where ``reference`` comes from, as in a run; None without one.
+        doubts: parts of an inferred ``reference`` that nothing decided, one phrase each.
     """
 
     schema: str
@@ -28,3 +30,5 @@ class CheckReport:
     residual_codes: float | None
     output_sqnr_db: float | None
     findings: tuple[Finding, ...]
+    origin: str | None = None
+    doubts: tuple[str, ...] = ()

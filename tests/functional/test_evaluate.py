@@ -14,6 +14,7 @@ import pytest
 import qdebug
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Run
+from qdebug.run.outcome import outcome_of
 from tests.functional.conftest import Cli
 from tests.support import labelled
 from tests.support.running import run_tensors
@@ -106,6 +107,21 @@ def test_top1_is_that_of_a_direct_run(sample_models: Path, tmp_path: Path) -> No
     best = [int(run_tensors(model, {"input": x}, ["logits"])["logits"].argmax()) for x in feeds]
     wanted = [labelled.CLASSES.index(word) for word in labelled.truth("objects").values()]
     assert _values(run)[0]["top1"] == pytest.approx(np.mean(np.equal(best, wanted)))
+
+
+def test_the_pipeline_is_inferred_from_the_first_pictures(
+    sample_models: Path, tmp_path: Path
+) -> None:
+    folder = labelled.labels_csv(tmp_path)
+    models = [sample_models / "classifier" / name for name in ("float.onnx", "int8.onnx")]
+    run = qdebug.evaluate(models, folder)
+    for side in (run.preprocess.float, run.preprocess.quant):
+        assert side.origin == "inferred"
+        assert "58.395" in side.spec
+        assert any("RGB or BGR" in doubt for doubt in side.doubts)
+    assert "doubtful in part" in outcome_of(run).sentence
+    alone = qdebug.evaluate(models[:1], folder)  # no calibrated range, and classes decide nothing
+    assert any("the normalization" in doubt for doubt in alone.preprocess.float.doubts)
 
 
 def _fed(picture: Path) -> Any:

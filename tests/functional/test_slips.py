@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import onnx
 import pytest
 
 from qdebug.run.store import load_run
@@ -19,7 +21,12 @@ def here(tmp_path: Path, sample_models: Path, monkeypatch: pytest.MonkeyPatch) -
         shutil.copy(sample_models / "classifier" / name, tmp_path)
     shutil.copy(sample_models / "pictures" / "objects" / "cone.jpg", tmp_path)
     shutil.copy(tmp_path / "float.onnx", tmp_path / "again.onnx")
-    for suffix in (".pt", ".tflite", ".rknn", ".bmodel", ".engine", ".hbm", ".om"):
+    shutil.copy(sample_models / "detector" / "int8.onnx", tmp_path / "detector.onnx")
+    larger = onnx.load(str(tmp_path / "int8.onnx"))
+    for side in larger.graph.input[0].type.tensor_type.shape.dim[2:]:
+        side.dim_value = 128
+    onnx.save(larger, str(tmp_path / "larger.onnx"))
+    for suffix in (".pt", ".tflite", ".rknn", ".bmodel", ".param", ".engine", ".hbm", ".om"):
         (tmp_path / f"model{suffix}").write_bytes(b"not a graph")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -36,6 +43,12 @@ def here(tmp_path: Path, sample_models: Path, monkeypatch: pytest.MonkeyPatch) -
             "qdebug compare float.onnx int8.onnx cone.jpg",
         ),
         ("float.onnx float_other_run.onnx cone.jpg", "these are two float models", "--any-pair"),
+        (
+            "float.onnx detector.onnx cone.jpg",
+            "detector.onnx was not made from float.onnx",
+            "give the float model that detector.onnx was made from; --any-pair",
+        ),
+        ("float.onnx larger.onnx cone.jpg", "cannot be fed alike", "one input size"),
         ("int8.onnx int8_clipped.onnx cone.jpg", "these are two quantized models", "--any-pair"),
         (
             "cone.jpg float.onnx int8.onnx",
@@ -46,6 +59,7 @@ def here(tmp_path: Path, sample_models: Path, monkeypatch: pytest.MonkeyPatch) -
         ("model.tflite int8.onnx cone.jpg", "is a TensorFlow Lite file", "tf2onnx"),
         ("float.onnx model.rknn cone.jpg", "is an RKNN file", "rknn.load_onnx"),
         ("float.onnx model.bmodel cone.jpg", "is a Sophgo file", "model_transform"),
+        ("float.onnx model.param cone.jpg", "is an ncnn file", "pnnx or onnx2ncnn"),
         ("float.onnx model.engine cone.jpg", "is a TensorRT engine", "trtexec"),
         ("float.onnx model.hbm cone.jpg", "is a Horizon file", "calibrated_model.onnx"),
         ("float.onnx model.om cone.jpg", "is an Ascend offline model", "atc"),
@@ -77,3 +91,38 @@ def test_an_inferred_pipeline_says_so_and_convicts_nobody(here: Path, cli: Cli) 
     assert "inferred" in result.out.splitlines()[0] + result.out
     assert "doubtful in part" in result.out
     assert not [f for f in run.findings if f.gate == "input" and f.status == "fail"]
+
+
+def test_every_command_infers_as_compare_does(here: Path, cli: Cli) -> None:
+    checked = cli("preprocess", "check", "cone.jpg", "--float", "float.onnx", "--quant",
+                  "int8.onnx", "--json", "-")  # fmt: skip
+    assert checked.code == 0
+    report = json.loads(checked.out)
+    assert report["origin"] == "inferred"
+    assert any("RGB or BGR" in doubt for doubt in report["doubts"])
+    part = cli("extract", "float.onnx", "int8.onnx", "#3", "cone.jpg", "-o", "part")
+    assert part.code == 0
+    alone = cli("preprocess", "check", "cone.jpg", "--float", "float.onnx")
+    assert alone.code == 0
+    assert "doubtful: the normalization: ImageNet's mean and std" in alone.out
+
+
+def test_a_twin_is_not_calibrated_with_a_guess(here: Path, cli: Cli) -> None:
+    twin = cli("quantize", "float.onnx", "-o", "twin.onnx", "--calibrate", "cone.jpg")
+    assert twin.code == 2
+    assert "calibration needs the pipeline; doubtful is the normalization" in twin.err
+    assert '-p "resize 109' in twin.err
+    tuned = cli("tune", "float.onnx", "cone.jpg", "-o", "tuned.onnx")
+    assert tuned.code == 2
+    assert "calibration needs the pipeline" in tuned.err
+    assert not (here / "twin.onnx").exists()
+
+
+def test_a_pipeline_that_nobody_gave_is_told(here: Path, cli: Cli) -> None:
+    part = cli("extract", "float.onnx", "int8.onnx", "#3", "cone.jpg", "-o", "part")
+    assert "the pipeline is inferred: resize 109" in part.out
+    assert "doubtful: RGB or BGR" in part.out
+    given = ("-p", "resize 96x96 | rgb | /255 | nchw")
+    twin = cli("quantize", "float.onnx", "-o", "twin.onnx", "--calibrate", "cone.jpg", *given)
+    assert twin.code == 0
+    assert "the pipeline is" not in twin.out
