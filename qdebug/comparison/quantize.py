@@ -80,8 +80,13 @@ def quantize(options: QuantizeOptions) -> EncodingsInfo:
         made = _from_file(options, graph, whole)
     else:
         made = _calibrated(options, graph)
-    write_whole(path, _complete(made).SerializeToString())
+    save_twin(made, path)
     return made.info
+
+
+def save_twin(made: Quantized, path: Path) -> None:
+    """Write a twin into one file, its external weights inside."""
+    write_whole(path, _complete(made).SerializeToString())
 
 
 def _complete(made: Quantized) -> onnx.ModelProto:
@@ -105,21 +110,45 @@ def _from_file(options: QuantizeOptions, graph: Graph, whole: Graph) -> Quantize
 
 
 def _calibrated(options: QuantizeOptions, graph: Graph) -> Quantized:
-    base, given = _simplified(graph), options.calibrate
+    settings, progress = SessionSettings(threads=options.threads or 0), options.progress or Silent()
+    given = options.calibrate
     assert given is not None
-    listed = [given] if isinstance(given, (str, Path)) else given
-    names = [str(item) for item in listed]
+    names = [str(item) for item in ([given] if isinstance(given, (str, Path)) else given)]
     side = float_side(graph, options.preprocess, names)
     samples = find_samples(
         names, side.contract, raw=RawFormat(options.shape, options.dtype), limit=options.limit
     )
-    run = _Calibration(base, options, options.progress or Silent())
     feeds = [sample.load() for sample in samples]
-    entries = tuple(_entries(base, run.distributions(feeds), options.method))
-    made = apply_encodings(base.proto, Encodings(entries), RULES, base.folder)
-    info = encodings_info(made, Encodings(entries, origin=graph.path.name), f"by {options.method}")
+    made = calibrated_twin(graph, feeds, options.method, settings, progress)
     told = tuple(filter(None, (guess_told(side),)))
-    info = dataclasses.replace(info, notes=(*info.notes, *told))
+    info = dataclasses.replace(made.info, notes=(*made.info.notes, *told))
+    return dataclasses.replace(made, info=info)
+
+
+def calibrated_twin(
+    graph: Graph,
+    feeds: Sequence[Feeds],
+    method: str,
+    settings: SessionSettings,
+    progress: Progress,
+) -> Quantized:
+    """The twin of a float model with ranges from some samples.
+
+    Args:
+        graph: the float model.
+        feeds: its inputs, for each sample.
+        method: as ``--method`` takes it.
+        settings: how to run it.
+        progress: told what is done.
+
+    Raises:
+        ModelError: ONNX Runtime cannot run it.
+    """
+    base = _simplified(graph)
+    run = _Calibration(base, settings, progress)
+    entries = tuple(_entries(base, run.distributions(feeds), method))
+    made = apply_encodings(base.proto, Encodings(entries), RULES, base.folder)
+    info = encodings_info(made, Encodings(entries, origin=graph.path.name), f"by {method}")
     return Quantized(made.model, base.folder, info)
 
 
@@ -136,9 +165,9 @@ def _simplified(graph: Graph) -> Graph:
 class _Calibration:
     """Runs the float model, and gathers how the values of its tensors are spread."""
 
-    def __init__(self, base: Graph, options: QuantizeOptions, progress: Progress) -> None:
+    def __init__(self, base: Graph, settings: SessionSettings, progress: Progress) -> None:
         self.base, self.progress = base, progress
-        self.fetcher = Fetcher(base, SessionSettings(threads=options.threads or 0))
+        self.fetcher = Fetcher(base, settings)
 
     def distributions(self, feeds: Sequence[Feeds]) -> dict[str, Distribution]:
         """Distributions by tensor, over all samples; without tensors that have no finite value.

@@ -149,6 +149,12 @@ def _vendor(value: Any) -> str:
     return known_vendor(_text(value))
 
 
+def _written(value: Any) -> str:
+    from qdebug.vendors.advice import known_vendor
+
+    return known_vendor(_text(value), "encodings")
+
+
 def _format(value: Any) -> str:
     from qdebug.vendors.quant_files import known_format
 
@@ -297,6 +303,8 @@ SPEC = Kind(str, _spec, {"anyOf": [_TEXT_SCHEMA, {"type": "object"}]}, "SPEC")
 """A preprocessing spec: its text, a preset, the name of a TOML file, or a table."""
 VENDOR = Kind(_vendor, _vendor, _TEXT_SCHEMA, "NAME")
 """A toolchain, see ``known_vendor``."""
+TOLD = Kind(_written, _written, _TEXT_SCHEMA, "NAME")
+"""A toolchain whose files are written."""
 FORMAT = Kind(_format, _format, {}, "FORMAT")
 """A format of a toolchain's file, see ``known_format``."""
 METHOD = Kind(_method, _method, {}, "METHOD")

@@ -16,7 +16,7 @@ from typing import Any
 
 from qdebug.run.model import Evidence
 from qdebug.vendors import registry
-from qdebug.vendors.vendor import Vendor
+from qdebug.vendors.vendor import Part, Vendor
 
 
 @dataclass(frozen=True)
@@ -74,22 +74,26 @@ class Advice:
     settings_language: str = "python"
 
 
-def known_vendor(text: str) -> str:
+def known_vendor(text: str, part: Part = "advice") -> str:
     """The name of a toolchain, from its name or another name of it in any case.
+
+    Args:
+        text: the name.
+        part: that it has to have.
 
     Raises:
         ValueError: there is no such toolchain, or it cannot be loaded; the message tells which,
             and names the nearest, or all.
     """
-    found = registry.toolchain(text, "advice")
+    found = registry.toolchain(text, part)
     if found is not None:
-        registry.load(found, "advice")
+        registry.load(found, part)
         return found.name
     broken = registry.problems().get(text)
     if broken:
         raise ValueError(broken)
-    near = difflib.get_close_matches(text.lower(), registry.names("advice"), n=1)
-    known = ", ".join(vendor.name for vendor in registry.toolchains("advice"))
+    near = difflib.get_close_matches(text.lower(), registry.names(part), n=1)
+    known = ", ".join(vendor.name for vendor in registry.toolchains(part))
     told = f"did you mean {near[0]!r}?" if near else f"known: {known}"
     raise ValueError(f"there is no toolchain {text!r}; {told}")
 

@@ -131,6 +131,25 @@ class Writer:
 
 
 @dataclass(frozen=True)
+class Target:
+    """What a toolchain can be told, and the arithmetic that it keeps to.
+
+    Attributes:
+        wide: what a tensor can be given instead of 8 bits, the usual one first: ``16``, ``float``.
+        ranges: whether a file of its imposes ranges; otherwise its own calibration chooses them.
+        symmetric: zero is the middle code of activations.
+        unsigned: where no value is below zero, it is the lowest one instead.
+        power_of_two: scales are powers of two.
+    """
+
+    wide: tuple[str, ...]
+    ranges: bool = True
+    symmetric: bool = False
+    unsigned: bool = False
+    power_of_two: bool = False
+
+
+@dataclass(frozen=True)
 class ToolchainEncodings:
     """All that a toolchain's folder tells of encodings.
 
@@ -142,6 +161,7 @@ class ToolchainEncodings:
         expand: replaces those by QuantizeLinear and DequantizeLinear; changes and returns the
             model it is given. Raises ``ModelError`` where an operator's arithmetic is not known.
         graph_title: what an ONNX graph with these operators is, in words.
+        target: what it can be told; None where that is not known.
     """
 
     formats: Sequence[Format] = ()
@@ -150,3 +170,4 @@ class ToolchainEncodings:
     operators: frozenset[str] = frozenset()
     expand: Callable[[onnx.ModelProto, Path], onnx.ModelProto] | None = None
     graph_title: str = ""
+    target: Target | None = None

@@ -6,7 +6,15 @@ from qdebug.encodings.aimet import Version, is_aimet, read_aimet, write_aimet
 from qdebug.encodings.model import Encodings
 from qdebug.encodings.rules import Rules
 from qdebug.encodings.source import Source
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 
 
 def read(source: Source, beside: Beside) -> Encodings:
@@ -39,4 +47,5 @@ ENCODINGS = ToolchainEncodings(
         _writer("0.6.1"),
     ),
     rules=Rules(rest="stays float: AIMET quantizes what has an entry"),
+    target=Target(wide=("16", "float")),
 )

@@ -16,7 +16,15 @@ from qdebug.errors import UsageError
 from qdebug.graph.operators import WEIGHTED
 from qdebug.graph.validity import name_of
 from qdebug.vendors.ascend.deployed import OPERATORS, expand
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 from qdebug.vendors.prototxt import Message, parse, quoted
 from qdebug.vendors.readers import Reads, once
 from qdebug.vocabulary.numbers import plural
@@ -126,4 +134,5 @@ ENCODINGS = ToolchainEncodings(
     operators=OPERATORS,
     expand=expand,
     graph_title="Ascend AMCT deploy model",
+    target=Target(wide=("float",), ranges=False),
 )

@@ -10,7 +10,7 @@ import json
 
 from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
-from qdebug.vendors.encodings import Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import Change, Format, Target, ToolchainEncodings, Writer, Written
 from qdebug.vendors.readers import without_ranges
 
 
@@ -51,4 +51,5 @@ ENCODINGS = ToolchainEncodings(
         ),
     ),
     writers=(Writer("config", "Pulsar2 layer_configs", (".json",), write_config),),
+    target=Target(wide=("16", "float"), ranges=False),
 )

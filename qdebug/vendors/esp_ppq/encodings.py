@@ -14,7 +14,15 @@ from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 
 _FLOAT = "FP32"
 _PROTOCOLS = (b"\x02", b"\x03", b"\x04", b"\x05")
@@ -119,4 +127,5 @@ ENCODINGS = ToolchainEncodings(
         made={r"PPQ_Variable_\d+": "ESP-PPQ makes this tensor when it rewrites the graph"},
         rest="stays float, or is computed with what is before it",
     ),
+    target=Target(wide=("16",), ranges=False, symmetric=True, power_of_two=True),
 )

@@ -17,7 +17,15 @@ from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.qparams import code_range
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 from qdebug.vendors.prototxt import Message, parse, quoted
 from qdebug.vendors.readers import Reads, once
 
@@ -154,4 +162,5 @@ ENCODINGS = ToolchainEncodings(
         rest="is calibrated by atc where the file says nothing; float here",
         notes=("held against the manual only: no tensors of the vendor's program were at hand",),
     ),
+    target=Target(wide=("16", "float")),
 )

@@ -17,7 +17,15 @@ from qdebug.encodings.weights import symmetric
 from qdebug.errors import UsageError
 from qdebug.graph.validity import name_of
 from qdebug.vendors.advice import literal
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 from qdebug.vendors.horizon.calibrated import OPERATORS, expand
 
 _CALIBRATED = "_calibrated"
@@ -136,4 +144,5 @@ ENCODINGS = ToolchainEncodings(
     operators=OPERATORS,
     expand=expand,
     graph_title="Horizon calibrated model",
+    target=Target(wide=("16", "float"), ranges=False, symmetric=True),
 )

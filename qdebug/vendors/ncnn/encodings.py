@@ -14,7 +14,7 @@ import numpy as np
 from qdebug.encodings.model import Encoding, Encodings, Entry
 from qdebug.encodings.rules import Rules
 from qdebug.encodings.source import Source
-from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings, Writer
+from qdebug.vendors.encodings import Beside, Format, Target, ToolchainEncodings, Writer
 from qdebug.vendors.ncnn.table import OTHER_LINE, Layer, Mark, groups, is_table, layers_of, matched
 from qdebug.vendors.ncnn.writing import write_table
 from qdebug.vocabulary.numbers import plural
@@ -73,4 +73,5 @@ ENCODINGS = ToolchainEncodings(
     formats=(Format("ncnn-table", "ncnn calibration table", is_table, read_table),),
     writers=(Writer("table", "ncnn calibration table", (".table", ".table.txt"), write_table),),
     rules=RULES,
+    target=Target(wide=("float",), symmetric=True),
 )

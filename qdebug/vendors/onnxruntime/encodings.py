@@ -20,7 +20,7 @@ from qdebug.encodings.weights import symmetric
 from qdebug.graph.model import Graph
 from qdebug.graph.qparams import code_range
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings, Writer
+from qdebug.vendors.encodings import Beside, Format, Target, ToolchainEncodings, Writer
 from qdebug.vendors.onnxruntime.writing import write_graph, write_script
 
 _KINDS = {"QInt8": "int8", "QUInt8": "uint8", "QInt16": "int16", "QUInt16": "uint16"}
@@ -189,4 +189,5 @@ ENCODINGS = ToolchainEncodings(
         Writer("qdq", "QDQ graph", (".onnx",), write_graph),
     ),
     rules=_TABLE,
+    target=Target(wide=("16", "float")),
 )

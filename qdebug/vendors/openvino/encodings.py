@@ -21,7 +21,15 @@ from qdebug.encodings.rules import Rules
 from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 from qdebug.vendors.openvino.fake_quantize import OPERATORS, expand
 from qdebug.vendors.readers import Reads, once
 
@@ -202,4 +210,5 @@ ENCODINGS = ToolchainEncodings(
     operators=OPERATORS,
     expand=expand,
     graph_title="graph with OpenVINO's FakeQuantize",
+    target=Target(wide=("float",), ranges=False),
 )

@@ -19,7 +19,7 @@ from qdebug.encodings.weights import Coded
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.operators import WEIGHTED
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings, Writer
+from qdebug.vendors.encodings import Beside, Format, Target, ToolchainEncodings, Writer
 from qdebug.vendors.readers import without_ranges
 from qdebug.vendors.rknn.analysis import FUSED, Analysis, is_analysis, read_analysis
 from qdebug.vendors.rknn.cfg import Cfg, Parameters, is_cfg, read_cfg
@@ -221,4 +221,5 @@ ENCODINGS = ToolchainEncodings(
     ),
     writers=(Writer("cfg", "RKNN quantization.cfg", (".cfg",), write_cfg),),
     rules=RULES,
+    target=Target(wide=("float", "16"), ranges=False),
 )

@@ -17,7 +17,15 @@ from qdebug.encodings.source import Source
 from qdebug.encodings.weights import symmetric
 from qdebug.errors import UsageError
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 
 _HEADING = re.compile(r"^TRT-\d+-\w*Calibrat\w*\s*$")
 _WRITTEN = "TRT-8510-EntropyCalibration2"
@@ -110,4 +118,5 @@ ENCODINGS = ToolchainEncodings(
             "float that are quantized here",
         ),
     ),
+    target=Target(wide=("float",), symmetric=True),
 )

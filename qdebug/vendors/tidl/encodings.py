@@ -19,7 +19,15 @@ from qdebug.encodings.weights import symmetric
 from qdebug.errors import UsageError
 from qdebug.graph.qparams import code_range
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Change, Format, ToolchainEncodings, Writer, Written
+from qdebug.vendors.encodings import (
+    Beside,
+    Change,
+    Format,
+    Target,
+    ToolchainEncodings,
+    Writer,
+    Written,
+)
 from qdebug.vendors.prototxt import Message, Value, parse
 from qdebug.vendors.readers import Reads, once, without_ranges
 from qdebug.vocabulary.numbers import plural
@@ -164,4 +172,5 @@ ENCODINGS = ToolchainEncodings(
         rest="stays float, or is a part of what TIDL computes as one layer",
         notes=("held against TI's description only: no file of its program was at hand",),
     ),
+    target=Target(wide=("16",), ranges=False),
 )

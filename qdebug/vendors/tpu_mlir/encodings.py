@@ -15,7 +15,7 @@ from qdebug.encodings.source import Source
 from qdebug.encodings.weights import Coded, symmetric
 from qdebug.graph.model import Node
 from qdebug.graph.validity import name_of
-from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
+from qdebug.vendors.encodings import Beside, Format, Target, ToolchainEncodings
 from qdebug.vendors.readers import without_ranges
 from qdebug.vendors.tpu_mlir.logs import is_log, is_loss_table, notes_of
 from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
@@ -221,4 +221,5 @@ ENCODINGS = ToolchainEncodings(
     ),
     writers=tuple(writers()),
     rules=RULES,
+    target=Target(wide=("float",), symmetric=True, unsigned=True),
 )
