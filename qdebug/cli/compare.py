@@ -174,5 +174,8 @@ def _tune_command(args: argparse.Namespace) -> str:
     """The command that tries what the findings advise."""
     spec = ["-p", str(args.preprocess)] if args.preprocess is not None else []
     tuned = f"{Path(args.quant_model).stem}_tuned.onnx"
+    also = ("vendor", "task", "quant_format", "qtable", "names")
+    given = [(f"--{n.replace('_', '-')}", getattr(args, n)) for n in also if hasattr(args, n)]
+    spec += [word for flag, value in given if value is not None for word in (flag, str(value))]
     words = [args.float_model, args.quant_model, *args.inputs, *spec, "-o", tuned]
     return shlex.join(["qdebug", "tune", *map(str, words)])

@@ -15,9 +15,10 @@ class ExportCommand:
     """Write encodings, and the fixes that a run found, as a toolchain's own file.
 
     Of a run, the layers to keep in float or to give 16 bits and the better ranges are written that
-    its warnings and failures advise; of a quantized graph, how it is quantized. What the toolchain
-    cannot be told is refused, with the reason. --names takes the toolchain's own optimized graph,
-    whose names are then used, or the file of it that is to be changed.
+    its warnings and failures advise; of the record of a tuning, what the repaired model says; of a
+    quantized graph, how it is quantized. What the toolchain cannot be told is refused, with the
+    reason. --names takes the toolchain's own optimized graph, whose names are then used, or the
+    file of it that is to be changed.
     """
 
     examples = (

@@ -25,9 +25,10 @@ class TuneCommand:
 
     A third of the pictures is never searched on and decides every step: more bits for tensors that
     8 cannot hold, corrected biases, ranges, then a few more tensors to 16 bits. The repaired model
-    and its record, NAME.qdtune, are written; show, browse, report and diff take the record. Where
-    nothing helps, it says so. QUANT is a QDQ model; INPUT is what qdebug compare takes, 12 to 24
-    pictures.
+    and its record, NAME.qdtune, are written, with --vendor the toolchain's files, too; show,
+    browse, report, diff and export take the record. Where nothing helps, it says so. QUANT is a
+    QDQ model or a toolchain's file; without it, it begins from the pictures. INPUT is what qdebug
+    compare takes, 12 to 24 pictures.
     """
 
     examples = (
@@ -35,6 +36,7 @@ class TuneCommand:
         "qdebug tune float.onnx int8.onnx shots/ -o tuned.onnx --budget macs=2% --fallback float",
         "qdebug tune float.onnx int8.onnx shots/ -o tuned.onnx --methods --time 60s",
         "qdebug tune float.onnx int8.onnx shots/ -o tuned.onnx --after /model.22/Concat_3",
+        "qdebug tune float.onnx cali_table shots/ -o tuned.onnx --vendor tpu-mlir --qtable qtable",
     )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
@@ -45,14 +47,15 @@ class TuneCommand:
         """Tune, tell."""
         config = read_config(args.config)
         run = _tune(args, config)
-        record = Path(args.output).with_suffix(".qdtune")
-        written = [path for path in (Path(args.output), record) if path.exists()]
+        assert run.tuning is not None
+        output = Path(args.output)
+        record = output.with_suffix(".qdtune")
+        files = run.tuning.files or {}
+        written = [output.with_name(file) for kind, file in files.items() if kind != "float"]
+        written += [Path(args.float_out)] if "float" in files else []
+        written.append(record)
         name = shlex.quote(record.as_posix())
         commands = [f"qdebug browse {name}", f"qdebug report {name} -o report.html"]
-        if args.vendor is not None and Path(args.output).exists():
-            words = ["export", str(args.output), "--vendor", args.vendor]
-            words += ["--float", str(args.float_model), "-o", f"{Path(args.output).stem}.FILE"]
-            commands.append(f"qdebug {' '.join(map(shlex.quote, words))}")
         summary.show(run, args, written=written, next_commands=commands)
         return exit_code(run)
 

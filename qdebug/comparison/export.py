@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -96,7 +96,7 @@ def _change(options: ExportOptions) -> Change:
     given = options.float_model
     float_graph = load_graph(Path(given)) if given is not None else None
     if path.is_dir() or path.suffix.lower() in _RUN_SUFFIXES:
-        return replace(of_run(load_run(path, as_stored=True)), float_graph=float_graph)
+        return _of_record(path, float_graph)
     if options.quant_format is None and is_onnx(path):
         return of_graph(read_graph(path).graph, float_graph)
     if float_graph is None:
@@ -119,6 +119,33 @@ def of_graph(graph: Graph, float_graph: Graph | None = None) -> Change:
         encodings = encodings_in_float_names(graph, float_graph)
         return Change(encodings, _layers(float_graph), model=graph, float_graph=float_graph)
     return Change(extract_encodings(graph), _layers(graph), model=graph)
+
+
+def of_tuned(graph: Graph, float_graph: Graph | None, kept: Collection[str]) -> Change:
+    """Everything that a repaired model says, and which of its tensors have more than 8 bits.
+
+    Args:
+        graph: the repaired model.
+        float_graph: what it was made from, whose names are then used.
+        kept: float tensors with more bits.
+    """
+    change = of_graph(graph, float_graph)
+    return replace(change, keep=tuple(layer for layer in change.layers if layer.tensor in kept))
+
+
+def _of_record(path: Path, float_graph: Graph | None) -> Change:
+    """What a run says to change; of the record of a tuning, what its model says."""
+    run = load_run(path, as_stored=True)
+    tuning = run.tuning
+    if tuning is None or not tuning.files:
+        return replace(of_run(run), float_graph=float_graph)
+    model = path.with_name(tuning.files["model"])
+    if not model.is_file():
+        raise UsageError(
+            f"{model} is not there: it is the repaired model that {path.name} is about",
+            "export the model itself where it lies elsewhere",
+        )
+    return of_tuned(read_graph(model).graph, float_graph, tuning.kept)
 
 
 def _layers(graph: Graph) -> tuple[FloatLayer, ...]:

@@ -6,6 +6,8 @@ Nagel et al. 2019, section 4.2, with measured means). Activations have 16 bits m
 8-bit ones the correction would absorb errors that depend on the picture (clipping above all), and a
 detector was seen to lose all its boxes by that.
 
+What pictures do not agree on is corrected less: see `shrunk`.
+
 All pictures go through the graph together, part by part, so no session is opened twice.
 """
 
@@ -22,13 +24,12 @@ from onnx import helper
 
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.cure.network import Config, Network
+from qdebug.graph.rewrite import PREFIX
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 _CORRECTED = frozenset({"Conv", "ConvTranspose", "Gemm"})
-_TOGETHER = 32
-"""Tensors held at once: more would save a run, and hold a whole network."""
 _WITH_BIAS = 3
 """Inputs of such a node that has a bias."""
 
@@ -78,13 +79,34 @@ def correct_biases(
     for output in stream.parts(list(layers)):
         check()
         layer = layers[output]
-        change = means[output] - stream.mean(output, layer.axis)
-        if not np.isfinite(change).all() or change.size != given[layer.bias].size:
+        apart = means[output] - stream.means(output, layer.axis)
+        if not np.isfinite(apart).all() or apart.shape[1] != given[layer.bias].size:
             continue
+        change = shrunk(apart)
         stream.shift(output, layer.axis, change)
         before = found.get(layer.bias, given[layer.bias])
         found[layer.bias] = np.asarray(before + change.reshape(before.shape), np.float32)
     return found
+
+
+def shrunk(apart: Array) -> Array:
+    """The mean of what each picture asks for, less where the pictures do not agree.
+
+    The estimate that errs least of a number of which a mean m with the standard error s is known is
+    m (1 - s^2 / m^2), or zero where that is negative (James and Stein 1961, its positive part).
+
+    Args:
+        apart: float64 ``[pictures, channels]``.
+    """
+    mean = apart.mean(axis=0)
+    if len(apart) < 2:
+        return np.asarray(mean)
+    error = apart.var(axis=0, ddof=1) / len(apart)
+    share = np.maximum(1 - error / np.maximum(mean * mean, _TINY), 0)
+    return np.asarray(mean * share)
+
+
+_TINY = 1e-300
 
 
 def _has_body(node: onnx.NodeProto) -> bool:
@@ -116,24 +138,38 @@ def _float_means(
     settings: SessionSettings,
     check: Callable[[], None],
 ) -> dict[str, Array]:
-    """Means per channel over pictures and positions without rounding, by output, float64.
+    """Means per channel without rounding, ``[pictures, channels]``, by output, float64.
 
     The quant graph with the float model's weights gives them: whatever was folded into a layer
-    there, both sides have it.
+    there, both sides have it. They are taken inside the graph: the tensors themselves of a whole
+    network would be too many to hold.
     """
     names = [layer.output for layer in layers]
     model = network.build([], network.refined_numbers, wide, also=names).model
+    outputs = [_add_mean(model, layer) for layer in layers]
     session = Session(model, network.quant_graph, settings)
-    found = {name: np.zeros(1) for name in names}
+    rows: dict[str, list[Array]] = {name: [] for name in names}
     for picture in feeds:
         check()
-        for start in range(0, len(layers), _TOGETHER):
-            part = layers[start : start + _TOGETHER]
-            values = session.run(picture, [layer.output for layer in part])
-            for layer in part:
-                mean = _mean(values[layer.output], layer.axis)
-                found[layer.output] = found[layer.output] + mean / len(feeds)
-    return found
+        values = session.run(picture, outputs)
+        for name, output in zip(names, outputs, strict=True):
+            value = np.asarray(values[output], np.float64)
+            rows[name].append(value.reshape(*value.shape[:2], -1).mean(axis=(0, 2)))
+    return {name: np.array(found) for name, found in rows.items()}
+
+
+def _add_mean(model: onnx.ModelProto, layer: _Layer) -> str:
+    """Make the mean over a layer's positions an output of a model."""
+    if layer.axis != 1:
+        return layer.output  # a matrix has none
+    name = f"{PREFIX}mean/{layer.output}"
+    node = helper.make_node("GlobalAveragePool", [layer.output], [name], name)
+    model.graph.node.append(node)
+    model.graph.output.append(onnx.ValueInfoProto(name=name))
+    kept = [output for output in model.graph.output if output.name != layer.output]
+    del model.graph.output[:]
+    model.graph.output.extend(kept)
+    return name
 
 
 def _mean(value: Array, axis: int) -> Array:
@@ -176,9 +212,9 @@ class _Stream:
                 start = at + 1
                 yield here[0]
 
-    def mean(self, tensor: str, axis: int) -> Array:
-        """Mean per channel over pictures and positions."""
-        return np.asarray(np.mean([_mean(v[tensor], axis) for v in self.values], axis=0))
+    def means(self, tensor: str, axis: int) -> Array:
+        """Means per channel over positions, ``[pictures, channels]``."""
+        return np.array([_mean(v[tensor], axis) for v in self.values])
 
     def shift(self, tensor: str, axis: int, change: Array) -> None:
         """Add a number to each channel."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +24,7 @@ Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 Values = Mapping[str, Array]
 
-_FORM = 1
+_FORM = 2
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ class Judge:
             counts |= self.task.across([k for k in kept if k is not None])
         return float(self.task.total(counts)[self.name])
 
+    def numbers(self, references: Sequence[Values], tests: Sequence[Values]) -> tuple[float, ...]:
+        """The number of each picture; nothing where there is none, or only one of all together."""
+        if self.task is None or self.task.across is not None:
+            return ()
+        each = zip(references, tests, strict=True)
+        found = (self.number([reference], [test]) for reference, test in each)
+        return tuple(float("nan") if number is None else number for number in found)
+
 
 class Journal:
     """Measurements that are done, a line of JSON each, so that a search can be taken up again.
@@ -87,7 +97,7 @@ class Journal:
         lines = path.read_text("utf-8", "replace").splitlines() if path.is_file() else []
         if lines[:1] == [head]:
             self.done = dict(found for line in lines[1:] if (found := _read(line)) is not None)
-        kept = [json.dumps([k, m.loss, m.sqnr_db, m.task]) for k, m in self.done.items()]
+        kept = [_line(key, measured) for key, measured in self.done.items()]
         write_whole(path, "".join(f"{line}\n" for line in (head, *kept)).encode())
         self._file = path.open("a", encoding="utf-8")
 
@@ -95,8 +105,7 @@ class Journal:
         """Note one measurement."""
         self.done[key] = measured
         if self._file is not None:
-            entry = [key, measured.loss, measured.sqnr_db, measured.task]
-            self._file.write(f"{json.dumps(entry)}\n")
+            self._file.write(f"{_line(key, measured)}\n")
             self._file.flush()
 
     def close(self) -> None:
@@ -105,12 +114,27 @@ class Journal:
             self._file.close()
 
 
+def _line(key: str, measured: Measured) -> str:
+    return json.dumps([key, *dataclasses.astuple(measured)])
+
+
 def _read(line: str) -> tuple[str, Measured] | None:
     try:
-        key, loss, sqnr, task = json.loads(line)
-        return str(key), Measured(float(loss), float(sqnr), None if task is None else float(task))
+        key, loss, sqnr, task, each, tasks = json.loads(line)
+        number = None if task is None else float(task)
+        spread = tuple(map(float, each)), tuple(map(float, tasks))
+        return str(key), Measured(float(loss), float(sqnr), number, *spread)
     except (ValueError, TypeError):
         return None
+
+
+def _digest(numbers: Numbers) -> str:
+    """Of a set of weights and biases: what was measured with another set does not count."""
+    found = hashlib.sha256()
+    for tensor in sorted(numbers):
+        found.update(tensor.encode())
+        found.update(np.ascontiguousarray(numbers[tensor]).tobytes())
+    return found.hexdigest()
 
 
 class Proof:
@@ -143,6 +167,7 @@ class Proof:
         self._engine: tuple[str, Engine] | None = None
         self._runs = 0
         self._numbers: dict[str, Numbers] = {}
+        self._digests: dict[str, str] = {}
 
     @property
     def runs(self) -> int:
@@ -161,6 +186,7 @@ class Proof:
     def know(self, name: str, numbers: Numbers) -> None:
         """Give a set of weights and biases its name."""
         self._numbers[name] = numbers
+        self._digests[name] = _digest(numbers)
         self.release()
 
     def forget(self, name: str) -> None:
@@ -181,7 +207,7 @@ class Proof:
             config: of the quantizers.
             numbers: name of the weights and biases.
         """
-        key = f"{numbers}|{config}"
+        key = f"{self._digests.get(numbers, numbers)}|{config}"
         if key not in self.journal.done:
             self.journal.add(key, self._measure(config, numbers))
         return self.journal.done[key]
@@ -200,8 +226,13 @@ class Proof:
             self.loss.value(r, v, w)
             for r, v, w in zip(references, found, self._weights, strict=True)
         ]
-        number = self.judge.number(references, found)
-        return Measured(float(np.mean(losses)), self._sqnr(references, found), number)
+        return Measured(
+            float(np.mean(losses)),
+            self._sqnr(references, found),
+            self.judge.number(references, found),
+            tuple(losses),
+            self.judge.numbers(references, found),
+        )
 
     def _sqnr(self, references: Sequence[Values], found: Sequence[Values]) -> float:
         signal = noise = 0.0

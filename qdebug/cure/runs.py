@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import helper, numpy_helper
 
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.capture.shapes import types_for
-from qdebug.cure.reverse import Reverse, reverse_graph
+from qdebug.cure.segments import Segment, segmented
 from qdebug.graph.model import Graph
-from qdebug.graph.rewrite import PREFIX
 from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
@@ -25,55 +22,30 @@ Receive = Callable[[str, Array | None, Array], None]
 keep them."""
 Shapes = tuple[tuple[str, tuple[int, ...]], ...]
 
-
-@dataclass(frozen=True)
-class Delta:
-    """What quantizing changes in the constants of one weighted node.
-
-    Attributes:
-        weight: change of its second input, float32 and of its shape.
-        bias: change of its third input; None where it has none, or none that changes.
-    """
-
-    weight: Array
-    bias: Array | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one run gives beside the gradients.
-
-    Attributes:
-        outputs: values that the loss is a function of.
-        products: how far the changed constants of each node move the loss, to first order, by the
-            node's output: those of ``deltas`` that are reached.
-    """
-
-    outputs: Mapping[str, Array]
-    products: Mapping[str, float]
+_SHARE = 4
+"""A segment's own tensors are at most this part of the memory allowed: with their gradients they
+take twice as much, and the rest is for what crosses between segments. By judgement."""
 
 
 @dataclass(frozen=True)
 class _Opened:
-    reverse: Reverse
-    session: Session
-    shapes: Mapping[str, tuple[int, ...]]
-    products: Mapping[str, str]
+    """The sessions for samples of one size."""
 
-    def zeros(self, output: str) -> Array:
-        return np.zeros(self.shapes[output], np.float32)
+    forward: Session | None
+    crossing: tuple[str, ...]
+    segments: tuple[tuple[Segment, Session], ...]
+    shapes: Mapping[str, tuple[int, ...]]
 
 
 class ReverseRuns:
-    """Gradients at tensors of a float graph, by running its reverse pass.
+    """Gradients at tensors of a float graph, by running its reverse pass, segment by segment.
 
     Args:
         graph: the float graph.
         at: tensors to give the gradient of the loss by.
         outputs: tensors that the loss is a function of.
         settings: how to run it; always with all optimizations.
-        deltas: changed constants by the output of the weighted node that reads them.
-        max_memory: bytes of tensors held at once; where they are more, a run is repeated.
+        max_memory: bytes of tensors held at once.
         values: whether the tensors' values are wanted too.
 
     Attributes:
@@ -86,14 +58,12 @@ class ReverseRuns:
         at: Collection[str],
         outputs: Sequence[str],
         settings: SessionSettings,
-        deltas: Mapping[str, Delta] | None = None,
         max_memory: int = DEFAULT_MEMORY,
         *,
         values: bool = True,
     ) -> None:
         self.graph, self.at, self.outputs = graph, list(dict.fromkeys(at)), list(outputs)
-        self.settings, self.deltas, self.max_memory = settings.deployed, deltas or {}, max_memory
-        self.values = values
+        self.settings, self.max_memory, self.values = settings.deployed, max_memory, values
         self.unreached: dict[str, str] = {}
         self._opened: dict[Shapes, _Opened] = {}
 
@@ -103,7 +73,7 @@ class ReverseRuns:
         cotangents: Mapping[str, Array],
         receive: Receive,
         only: Collection[str] | None = None,
-    ) -> Outcome:
+    ) -> dict[str, Array]:
         """Run once on a sample.
 
         Args:
@@ -112,97 +82,71 @@ class ReverseRuns:
             receive: is given each tensor that is reached.
             only: of the tensors asked for; None for all.
 
+        Returns:
+            The values that the loss is a function of.
+
         Raises:
             ModelError: ONNX Runtime cannot run the reverse pass.
         """
         opened = self._open(feeds)
-        given = {
-            name: np.asarray(
-                cotangents[output] if output in cotangents else opened.zeros(output), np.float32
-            )
-            for output, name in opened.reverse.cotangents.items()
-        }
-        rest = dict.fromkeys([*opened.reverse.cotangents, *opened.products.values()])
-        first: dict[str, Array] = {}
-        for tensors in self._portions(opened, only):
-            names = {tensor: opened.reverse.gradients[tensor] for tensor in tensors}
-            forward = [t for t in tensors if self.values and t not in feeds]
-            asked = dict.fromkeys([*forward, *names.values(), *([] if first else rest)])
-            values = opened.session.run({**feeds, **given}, list(asked))
-            first = first or {name: values[name] for name in rest}
-            for tensor, name in names.items():
-                value = values.get(tensor, feeds.get(tensor)) if self.values else None
-                receive(tensor, value, values[name])
-        outputs = {name: first[name] for name in opened.reverse.cotangents}
-        products = {node: float(first[name]) for node, name in opened.products.items()}
-        return Outcome(outputs, products)
+        values: dict[str, Any] = dict(feeds)
+        if opened.forward is not None:
+            values.update(opened.forward.run(feeds, opened.crossing))
+        back = {n: np.asarray(value, np.float32) for n, value in cotangents.items()}
+        wanted = set(self.at) - self.unreached.keys()
+        wanted = wanted if only is None else wanted & set(only)
+        shown: dict[str, Array] = {}
+        for segment, session in reversed(opened.segments):
+            if wanted or segment.shown:
+                shown |= self._run(segment, session, opened.shapes, values, back, receive, wanted)
+                wanted -= {*segment.made}
+        for tensor in [t for t in self.at if t in wanted and t in feeds and t in back]:
+            receive(tensor, feeds[tensor] if self.values else None, back[tensor])
+        return shown
 
-    def _portions(self, opened: _Opened, only: Collection[str] | None) -> Iterator[list[str]]:
-        """Tensors whose values and gradients fit the memory allowed, together."""
-        portion: list[str] = []
-        used = 0
-        for tensor in opened.reverse.gradients:
-            if only is not None and tensor not in only:
-                continue
-            size = (8 if self.values else 4) * int(np.prod(opened.shapes[tensor]))
-            if portion and used + size > self.max_memory:
-                yield portion
-                portion, used = [], 0
-            portion.append(tensor)
-            used += size
-        yield portion
+    def _run(
+        self,
+        segment: Segment,
+        session: Session,
+        shapes: Mapping[str, tuple[int, ...]],
+        values: Mapping[str, Any],
+        back: dict[str, Array],
+        receive: Receive,
+        wanted: Collection[str],
+    ) -> dict[str, Array]:
+        """One segment: its gradients are handed over, those by what it reads join ``back``."""
+        reverse = segment.reverse
+        given = {
+            name: back.pop(tensor) if tensor in back else np.zeros(shapes[tensor], np.float32)
+            for tensor, name in reverse.cotangents.items()
+        }
+        made = [t for t in segment.made if t in wanted]
+        forward = [*segment.shown, *(made if self.values else ())]
+        names = [reverse.gradients[t] for t in made]
+        asked = dict.fromkeys([*forward, *names, *segment.back.values()])
+        found = session.run({**values, **given}, list(asked)) if asked else {}
+        for tensor, name in zip(made, names, strict=True):
+            receive(tensor, found[tensor] if self.values else None, found[name])
+        for tensor, name in segment.back.items():
+            back[tensor] = found[name] + back[tensor] if tensor in back else found[name].copy()
+        return {name: found[name].copy() for name in segment.shown}
 
     def _open(self, feeds: Feeds) -> _Opened:
         key: Shapes = tuple((name, np.shape(value)) for name, value in feeds.items())
         if key not in self._opened:
-            self._opened.clear()  # samples of another size: one session is enough to hold
+            self._opened.clear()  # samples of another size: one set of sessions is enough to hold
             self._opened[key] = self._built(feeds)
         return self._opened[key]
 
     def _built(self, feeds: Feeds) -> _Opened:
         types = types_for(self.graph, feeds, self.settings)
+        most = self.max_memory // _SHARE
+        cut = segmented(self.graph, types, self.at, self.outputs, most, forward=self.values)
+        self.unreached = dict(cut.unreached)
         shapes = {n: t.fixed_shape for n, t in types.items() if t.fixed_shape is not None}
-        at = [*self.at, *self.deltas]
-        reverse = reverse_graph(
-            self.graph.proto, shapes, at, self.outputs, self.graph.folder, forward=self.values
+        return _Opened(
+            None if cut.forward is None else Session(cut.forward, self.graph, self.settings),
+            cut.crossing,
+            tuple((s, Session(s.reverse.model, self.graph, self.settings)) for s in cut.segments),
+            shapes,
         )
-        products = self._add_products(reverse)
-        asked = {t: name for t, name in reverse.gradients.items() if t in self.at}
-        self.unreached = dict(reverse.unreached)
-        session = Session(reverse.model, self.graph, self.settings)
-        return _Opened(replace(reverse, gradients=asked), session, shapes, products)
-
-    def _add_products(self, reverse: Reverse) -> dict[str, str]:
-        """One more of each weighted node, on the change of its weights, times the gradient."""
-        made = {}
-        for number, (output, delta) in enumerate(self.deltas.items()):
-            if output in reverse.gradients:
-                tag = f"{PREFIX}product/{number}"
-                nodes, constants = self._product(output, delta, reverse.gradients[output], tag)
-                reverse.model.graph.node.extend(nodes)
-                reverse.model.graph.initializer.extend(constants)
-                reverse.model.graph.output.append(onnx.ValueInfoProto(name=tag))
-                made[output] = tag
-        return made
-
-    def _product(
-        self, output: str, delta: Delta, gradient: str, tag: str
-    ) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-        node = onnx.NodeProto()
-        node.CopyFrom(self.graph.producer[output].proto)
-        changes = {1: delta.weight, 2: delta.bias}
-        if node.op_type == "Gemm" and delta.bias is None:
-            changes[2] = np.zeros(1, np.float32)  # not optional in older operator sets
-        constants = [
-            numpy_helper.from_array(np.asarray(value, np.float32), f"{tag}/{slot}")
-            for slot, value in changes.items()
-            if value is not None
-        ]
-        inputs = [node.input[0], *(constant.name for constant in constants)]
-        del node.input[:], node.output[:]
-        node.input.extend(inputs)
-        node.output.append(f"{tag}/moved")
-        node.name = f"{tag}/moved"
-        moved = helper.make_node("Mul", [f"{tag}/moved", gradient], [f"{tag}/each"], f"{tag}/each")
-        total = helper.make_node("ReduceSum", [f"{tag}/each"], [tag], tag, keepdims=0)
-        return [node, moved, total], constants

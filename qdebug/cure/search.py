@@ -7,20 +7,24 @@ wrongly. Every acceptance is decided on held-out pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from qdebug.cure.network import Numbers
 from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, Budget, Plan, to_db
 from qdebug.cure.predict import Prediction, Settings
 from qdebug.cure.proof import Proof
+from qdebug.cure.sites import count_converts, find_links
 from qdebug.cure.thresholds import METHODS
 from qdebug.cure.trials import Trials
 from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult
 
 RUNGS = (1, 2, 3, 5, 8, 12, 20)
 WIDEST, MEDIAN = "G2 widest of folds", "G2 median of folds"
-_VERIFIED = ("G2", WIDEST, MEDIAN, "MSE2", "MAX", GIVEN)
+REACHING = ", reach kept"
+"""Of ranges that keep the given range's reach, where no picture shows how far values go."""
+_REACHING = ("G2", "MSE2", "MAX")
+_VERIFIED = (*_REACHING, GIVEN)
 """Ranges that are always verified: predictions rank them, other pictures decide."""
 _TIED_DB = 0.5
 """Of ranges that are so near to the best, the widest of folds is taken: pictures that nobody has
@@ -37,9 +41,11 @@ _BROKEN_GAIN_DB = 1.0
 _DOUBLING_DB = 1.5
 """What doubling the number of 16-bit units has to win; by judgement."""
 _CHEAPER_DB = 0.3
-"""What the order by share per MAC may lose against that by share alone; by judgement."""
+"""What other orders may lose against that by share alone, and fewer conversions; by judgement."""
 _PER_MAC = 0.002
 """Added to a unit's share of the multiplications before its loss is divided by it."""
+_PARTS = 16
+"""How exactly it is told how many units a target takes, in parts of all. By judgement."""
 _NEAR_DB = 1.0
 """So near the floor further units are not tried."""
 
@@ -78,6 +84,8 @@ class Search(Trials):
         super().__init__(prediction, proof, bits, target, note)
         self.budget, self.pinned = budget, frozenset(pinned)
         self._plans: dict[int, Plan] = {}
+        network = proof.network
+        self.links = find_links(network.quant_graph, network.sites, self.units)
 
     # -- the steps -----------------------------------------------------------------------------
 
@@ -90,19 +98,34 @@ class Search(Trials):
         )
         self.proof.forget(REFINED)
 
+    @property
+    def is_expressible(self) -> bool:
+        """Whether the target can express the given ranges."""
+        return self.prediction.fitted == self.prediction.given
+
+    def fit(self) -> None:
+        """Bring ranges that the target cannot express to what it can."""
+        if not self.is_expressible:
+            plan = replace(self.plan, base=self.prediction.fitted)
+            self._propose("ranges", "ranges as the target can express them", plan, forced=True)
+
     def nothing_to_win(self) -> bool:
         """Whether the given model is as good as it can get."""
         near = to_db(self.given.loss) - to_db(self.ceiling.loss) <= _NEAR_DB
-        # The SQNR of boxes is that of their pixels, which says nothing of scores.
-        of_boxes = self.proof.loss.candidates is not None
-        level = -to_db(self.given.loss) if of_boxes else self.given.sqnr_db
+        level = -to_db(self.given.loss) if self._is_of_boxes else self.given.sqnr_db
         return self.reached(self.given) and (near or level >= _SOUND_DB)
 
     def is_no_resolution(self) -> bool:
         """Whether the model stays bad with 16 bits everywhere: it computes something else."""
-        if self.ceiling.task is not None:
-            return self.ceiling.task < self.target
-        return self.ceiling.sqnr_db < _POOR_DB
+        if self._is_of_boxes or self.ceiling.sqnr_db < _SOUND_DB:
+            task = self.ceiling.task
+            return self.ceiling.sqnr_db < _POOR_DB if task is None else task < self.target
+        return False  # what is left changes single answers, and no finding is behind it
+
+    @property
+    def _is_of_boxes(self) -> bool:
+        """Whether the SQNR is that of pixels: it says nothing of scores then."""
+        return self.proof.loss.candidates is not None
 
     def settle(self) -> None:
         """Hold the plan against the same one with the given biases, and against the given model."""
@@ -121,8 +144,8 @@ class Search(Trials):
             replace(cure, accepted=False, reason=why) if cure.accepted else cure
             for cure in self.found.cures
         ]
-        self.plan = Plan(GIVEN, self.prediction.given, frozenset(), GIVEN)
-        self.measured = self.given
+        self.plan = Plan(GIVEN, self.prediction.fitted, frozenset(), GIVEN)
+        self.measured = self._try("given", "as given", self.plan)
 
     def pin(self) -> None:
         """Give the units that the user named more bits."""
@@ -186,53 +209,86 @@ class Search(Trials):
         Args:
             verify_all: verify every method, for the table.
         """
-        candidates = {name: self.prediction.by_method(name) for name in METHODS}
-        candidates[WIDEST] = self.prediction.widest()
-        candidates[MEDIAN] = self.prediction.median()
-        candidates[GIVEN] = self.prediction.given
-        predicted = {n: self._predicted(self._with(n, c)) for n, c in candidates.items()}
-        best = sorted(predicted, key=lambda name: predicted[name])[:_BEST_PREDICTED]
+        table = self._ways()
+        safe = self._safe_ways(table)
+        predicted = {n: self._predicted(self._with(n, c)) for n, c in table.items()}
+        best = sorted(safe, key=lambda name: predicted[name])[:_BEST_PREDICTED]
         measured: dict[str, Measured] = {}
-        for name, settings in candidates.items():
-            if verify_all or name in _VERIFIED or name in best:
+        for name, settings in table.items():
+            if verify_all or (name in safe and (name.startswith(_VERIFIED) or name in best)):
                 plan = self._with(name, settings)
                 measured[name] = self._try("ranges", name, plan, predicted[name])
-        order = sorted(measured, key=lambda name: measured[name].loss)
-        if to_db(measured[WIDEST].loss) <= to_db(measured[order[0]].loss) + _TIED_DB:
-            order.insert(0, WIDEST)
+        order = sorted((n for n in measured if n in safe), key=lambda n: measured[n].loss)
+        widest = next(name for name in order if name.startswith(WIDEST))
+        if to_db(measured[widest].loss) <= to_db(measured[order[0]].loss) + _TIED_DB:
+            order.insert(0, widest)
         start = measured[GIVEN]
         winner = next((n for n in order if self._judged(start, measured[n])[0]), GIVEN)
         self.found.methods = [
             MethodResult(name, predicted[name], measured.get(name), name == winner)
-            for name in candidates
+            for name in table
         ]
         if winner != GIVEN:
-            title = f"ranges by {winner}"
-            self._propose("ranges", title, self._with(winner, candidates[winner]))
+            self._propose("ranges", f"ranges by {winner}", self._with(winner, table[winner]))
+
+    def _ways(self) -> dict[str, Settings]:
+        """Settings by the name of the way in which their ranges are chosen."""
+        given = self.prediction
+        table = {name: given.by_method(name) for name in METHODS}
+        table[WIDEST], table[MEDIAN] = given.widest(), given.median()
+        if given.beyond():
+            for name in _REACHING:
+                table[name + REACHING] = given.by_method(name, reach=True)
+            table[WIDEST + REACHING] = given.widest(reach=True)
+            table[MEDIAN + REACHING] = given.median(reach=True)
+        table[GIVEN] = given.fitted
+        return table
+
+    def _safe_ways(self, table: Mapping[str, Settings]) -> set[str]:
+        """Those that cut nothing off that the pictures do not show and the given model holds."""
+        kept = {name for name in table if name.endswith(REACHING)} | {GIVEN}
+        return kept if len(kept) > 1 else set(table)
 
     def climb(self) -> None:
-        """Units to the higher precision, by their share of the loss and by share per MAC."""
+        """Units to the higher precision, in several orders, up to the knee of the curve."""
         base = self.plan
-        floor = self._floor(base.numbers)
+        floor = to_db(self._floor(base.numbers)) + _NEAR_DB
         self._point(base, 0, "share", self.measured)
         for count in [c for c in RUNGS if c <= self._most_units()]:
-            here: list[Measured] = []
-            for order, ranked in self._worthwhile(base, count).items():
-                plan = replace(base, units=base.units | set(ranked[:count]))
-                known = [
-                    p for p in self.found.curve if set(p.units) == set(self._names(plan.units))
-                ]
-                if known or len(ranked) < count or not self._fits(base, plan):
-                    continue
-                name = f"{count} more by {order}"
-                here.append(self._try("ladder", name, plan))
-                self._point(plan, count, order, here[-1])
-            if any(to_db(m.loss) < to_db(floor) + _NEAR_DB for m in here):
+            here = self._rung(base, count)
+            if any(to_db(point.measured.loss) < floor for point in here) or self._is_past_knee():
                 break
         self._choose_point(base)
 
+    def _rung(self, base: Plan, count: int) -> list[CurvePoint]:
+        """Measure so many further units, in each order that is worth it."""
+        start = len(self.found.curve)
+        for order, ranked in self._worthwhile(base, count).items():
+            plan = replace(base, units=base.units | set(ranked[:count]))
+            names = set(self._names(plan.units))
+            known = any(set(point.units) == names for point in self.found.curve)
+            if not known and len(ranked) >= count and self._fits(base, plan):
+                measured = self._try("ladder", f"{count} more by {order}", plan)
+                self._point(plan, count, order, measured)
+        return self.found.curve[start:]
+
+    def _is_past_knee(self) -> bool:
+        """Whether the target is met and the last rungs only cost more than they won."""
+        if self.budget.is_set or not self.reached(self.measured):
+            return False
+        rungs: dict[int, float] = {}
+        for point in self.found.curve:
+            rungs[point.added] = min(self._price(point), rungs.get(point.added, math.inf))
+        *before, first, last = [math.inf, *rungs.values()]
+        return len(before) > 1 and min(before) <= min(first, last)
+
+    def _price(self, point: CurvePoint) -> float:
+        """The loss in dB, and what the units cost as so many dB; less is better."""
+        weight = 0.0 if self.budget.is_set else _DOUBLING_DB
+        return to_db(point.measured.loss) + weight * math.log2(1 + point.added)
+
     def needed(self) -> int | None:
-        """How many units the target takes; None where no number of them reaches it."""
+        """How many units reach the target, to a sixteenth of all; None where no number does."""
         ranked = self._orders(self.plan)["share"]
         base = self.plan
         low, high = len(self.plan.units), len(self.plan.units) + len(ranked)
@@ -243,7 +299,7 @@ class Search(Trials):
 
         if not reaches(high):
             return None
-        while low + 1 < high:
+        while low + max(1, len(self.units) // _PARTS) < high:
             middle = (low + high) // 2
             low, high = (low, middle) if reaches(middle) else (middle, high)
         return high
@@ -277,13 +333,29 @@ class Search(Trials):
     def _orders(self, base: Plan) -> dict[str, list[int]]:
         costs = self._costs(base.base)
         by_mac = {at: cost / (self.units[at].macs + _PER_MAC) for at, cost in costs.items()}
+        share = sorted(costs, key=lambda at: (-costs[at], at))
         return {
-            "share": sorted(costs, key=lambda at: (-costs[at], at)),
+            "share": share,
             "share per MAC": sorted(by_mac, key=lambda at: (-by_mac[at], at)),
+            "block": self._block(share),
         }
 
+    def _block(self, share: list[int]) -> list[int]:
+        """One unit after another, neighbours of those before: few values have to be converted."""
+        near: dict[int, set[int]] = {}
+        for a, b in self.links:
+            near.setdefault(a, set()).add(b)
+            near.setdefault(b, set()).add(a)
+        place = {at: number for number, at in enumerate(share)}
+        block, edge = share[:1], set(near.get(share[0], ())) if share else set()
+        while edge & place.keys():
+            best = min(edge & place.keys(), key=place.__getitem__)
+            block.append(best)
+            edge = (edge | near[best]) - set(block)
+        return block
+
     def _worthwhile(self, base: Plan, count: int) -> dict[str, list[int]]:
-        """The orders to try: that by MACs where these are limited, or where it loses little.
+        """The orders to try: by MACs where these are limited, and what is predicted to lose little.
 
         Where the target is not reached yet, more units are likely to be needed: both are tried.
         """
@@ -293,9 +365,10 @@ class Search(Trials):
             for name, ranked in orders.items()
         }
         best = to_db(predicted["share"]) + _CHEAPER_DB
-        wanted = self.budget.macs is not None or not self.reached(self.measured)
-        by_mac = wanted or to_db(predicted["share per MAC"]) <= best
-        return orders if by_mac else {"share": orders["share"]}
+        wanted = {"share"}
+        if self.budget.macs is not None or not self.reached(self.measured):
+            wanted.add("share per MAC")
+        return {n: r for n, r in orders.items() if n in wanted or to_db(predicted[n]) <= best}
 
     def _most_units(self) -> int:
         return max(RUNGS) if self.budget.units is None else self.budget.units
@@ -306,8 +379,9 @@ class Search(Trials):
 
     def _point(self, plan: Plan, added: int, order: str, measured: Measured) -> None:
         names = self._names(plan.units)
+        predicted, converts = self._predicted(plan), count_converts(self.links, plan.units)
         point = CurvePoint(
-            added, names, order, self.macs(plan.units), self._predicted(plan), measured
+            added, names, order, self.macs(plan.units), predicted, measured, converts=converts
         )
         self.found.curve.append(point)
         self._plans[len(self.found.curve) - 1] = plan
@@ -317,12 +391,9 @@ class Search(Trials):
         points = list(enumerate(self.found.curve))
         start = points[0][1].measured
         sound = [(i, p) for i, p in points if p.added == 0 or self._judged(start, p.measured)[0]]
-        weight = 0.0 if self.budget.is_set else _DOUBLING_DB
-
-        def price(item: tuple[int, CurvePoint]) -> float:
-            return to_db(item[1].measured.loss) + weight * math.log2(1 + item[1].added)
-
-        at, point = min(sound, key=price)
+        least = min(self._price(p) for _, p in sound)
+        tied = [item for item in sound if self._price(item[1]) <= least + _CHEAPER_DB]
+        at, point = min(tied, key=lambda x: (x[1].added, x[1].converts, self._price(x[1])))
         if not self.budget.is_set and not self.reached(point.measured):
             further = [x for x in sound if self.reached(x[1].measured) and x[1].added > point.added]
             at, point = min(further, key=lambda x: (x[1].macs, x[1].added), default=(at, point))

@@ -59,10 +59,27 @@ class Scheme:
     Attributes:
         symmetric: zero is the middle code.
         power_of_two: scales are powers of two.
+        unsigned: where nothing is below zero, zero is the lowest code instead of the middle one.
     """
 
     symmetric: bool = False
     power_of_two: bool = False
+    unsigned: bool = False
+
+    def with_also(self, other: Scheme) -> Scheme:
+        """What both can express."""
+        return Scheme(
+            self.symmetric or other.symmetric,
+            self.power_of_two or other.power_of_two,
+            (self.unsigned or not self.symmetric) and (other.unsigned or not other.symmetric),
+        )
+
+    def fits(self, setting: Setting) -> bool:
+        """Whether a setting can be expressed."""
+        middle = setting.zero == (setting.levels + 1) // 2
+        placed = middle or (self.unsigned and setting.zero == 0)
+        power = math.log2(setting.scale).is_integer()
+        return (placed or not self.symmetric) and (power or not self.power_of_two)
 
     def over(self, low: float, high: float, bits: int) -> Setting:
         """The finest setting whose interval holds a range; zero always is a code.
@@ -74,7 +91,7 @@ class Scheme:
         """
         if bits == FREE:
             return _over(low * _FREE_ROOM, high * _FREE_ROOM, 16, FREE)
-        if self.symmetric:
+        if self.symmetric and not (self.unsigned and low >= 0):
             return self._symmetric(max(-low, high), bits)
         found = _over(low, high, bits, bits)
         if not self.power_of_two:
@@ -109,6 +126,8 @@ def _power_of_two(scale: float) -> float:
 def scheme_of(quantizers: list[Quantizer]) -> Scheme:
     """What all the given quantizers keep to: the target's constraints, as far as they show."""
     settings = [given(q) for q in quantizers]
-    middle = all(s.zero == (s.levels + 1) // 2 for s in settings)
+    middle = [s.zero == (s.levels + 1) // 2 for s in settings]
+    placed = all(m or s.zero == 0 for m, s in zip(middle, settings, strict=True))
     powers = all(math.log2(s.scale).is_integer() for s in settings if s.scale > 0)
-    return Scheme(bool(settings) and middle, bool(settings) and powers)
+    is_symmetric = any(middle) and placed
+    return Scheme(is_symmetric, bool(settings) and powers, is_symmetric and not all(middle))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -294,6 +294,29 @@ def _passes_on(node: Node) -> bool:
 def _read_by(graph: Graph, tensors: Iterable[str], macs: Mapping[int, float]) -> float:
     nodes = {node.index for tensor in tensors for node in graph.consumer_nodes(tensor)}
     return float(sum(macs.get(index, 0.0) for index in nodes))
+
+
+def find_links(
+    graph: Graph, sites: Sequence[Site], units: Sequence[Unit]
+) -> frozenset[tuple[int, int]]:
+    """Pairs of units, by position, of which one is computed from the other by one operator.
+
+    Where one of the two has more bits, the values between them have to be converted.
+    """
+    owner = {site: at for at, unit in enumerate(units) for site in unit.sites}
+    makes = {site.raw: owner[site.index] for site in sites}
+    carried, _ = _carried(graph, sites)
+    found: set[tuple[int, int]] = set()
+    for tensor, held in carried.items():
+        for node in graph.consumer_nodes(tensor):
+            ends = {makes[name] for name in node.outputs if name in makes}
+            found.update((owner[site], end) for site in held for end in ends)
+    return frozenset((a, b) for a, b in found if a != b)
+
+
+def count_converts(links: Iterable[tuple[int, int]], wide: Collection[int]) -> int:
+    """Tensors that are needed at another width than they have, for some units of more bits."""
+    return len({(a, b in wide) for a, b in links if (a in wide) != (b in wide)})
 
 
 def expanded(units: Sequence[Unit], settings: Sequence[Setting]) -> tuple[Setting, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+
+import numpy as np
 
 from qdebug.cure.network import Config
 from qdebug.cure.plan import GIVEN, UNKNOWN, Found, Plan, to_db
@@ -16,6 +19,39 @@ from qdebug.run.tuning import Cure, CureKind, Measured, Trial
 _TASK_MARGIN = 0.02
 """A task's number may fall so much where the loss falls: F1 on ten photos moves by 0.03 to 0.05 by
 itself."""
+
+
+_ERRORS = 2.0
+"""Standard errors that a gain has to exceed: by chance one in forty gains does."""
+
+
+def paired_gain(before: Measured, after: Measured) -> tuple[float, float]:
+    """Mean gain over the held-out pictures, and its standard error; dB.
+
+    One picture that errs far more than the others decides a mean loss; each picture's own gain
+    counts alike here. With one picture there is no spread to see: the error is zero then.
+    """
+    pairs = zip(before.each, after.each, strict=True)
+    gains = np.array([to_db(a) - to_db(b) for a, b in pairs])
+    if len(gains) < 2:
+        return to_db(before.loss) - to_db(after.loss), 0.0
+    return float(gains.mean()), float(gains.std(ddof=1) / math.sqrt(len(gains)))
+
+
+def has_fallen(before: Measured, after: Measured) -> bool:
+    """Whether the task's number falls by more than its margin and its standard error.
+
+    One picture of eight with another class is what chance does; two are not.
+    """
+    if before.task is None or after.task is None:
+        return False
+    pairs = zip(before.task_each, after.task_each, strict=True)
+    falls = np.array([b - a for b, a in pairs if math.isfinite(a) and math.isfinite(b)])
+    error = float(falls.std(ddof=1) / math.sqrt(len(falls))) if len(falls) > 1 else 0.0
+    return before.task - after.task > max(_TASK_MARGIN, error + _ROUNDING)
+
+
+_ROUNDING = 1e-9
 
 
 class Trials:
@@ -60,6 +96,26 @@ class Trials:
     def wide_config(self) -> Config:
         """Every site at the higher precision."""
         return expanded(self.units, self.wide)
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Float tensors with more than 8 bits under the plan."""
+        sites = self.proof.network.sites
+        positions = (site for at in sorted(self.plan.units) for site in self.units[at].sites)
+        named = (sites[site].float_tensor for site in positions)
+        return tuple(dict.fromkeys(tensor for tensor in named if tensor is not None))
+
+    @property
+    def new_ranges(self) -> dict[str, tuple[float, float]]:
+        """Float tensors that have another range of 8 bits under the plan than they were given."""
+        config = self.config(self.plan)
+        return {
+            site.float_tensor: (config[site.index].low, config[site.index].high)
+            for site in self.proof.network.sites
+            if site.float_tensor is not None
+            and config[site.index].bits == 8
+            and config[site.index] != site.given
+        }
 
     def macs(self, units: Iterable[int]) -> float:
         """Share of the multiplications at the higher precision."""
@@ -125,10 +181,15 @@ class Trials:
         gain = to_db(before.loss) - to_db(after.loss)
         if not after.loss < before.loss:
             return False, f"the loss on held-out pictures rises by {-gain:.1f} dB"
-        tasks = before.task, after.task
-        if tasks[0] is not None and tasks[1] is not None and tasks[1] < tasks[0] - _TASK_MARGIN:
+        won, error = paired_gain(before, after)
+        if won <= _ERRORS * error:
+            return False, (
+                f"the gain of {won:.1f} dB on held-out pictures is not more than "
+                f"{_ERRORS:g} times its standard error, {error:.1f} dB"
+            )
+        if has_fallen(before, after):
             name = self.proof.judge.name
-            return False, f"{name} on held-out pictures falls to {tasks[1]:.3f}"
+            return False, f"{name} on held-out pictures falls to {after.task:.3f}"
         return True, f"the loss on held-out pictures falls by {gain:.1f} dB"
 
     def _predicted(self, plan: Plan) -> float:

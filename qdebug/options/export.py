@@ -16,7 +16,8 @@ class ExportOptions(WriteOptions, QuantOptions):
 
     source: str | Path = field(
         metadata=entry(
-            "a run, whose fixes are written, a quantized graph, or a toolchain's file",
+            "a run, whose fixes are written, the record of a tuning, a quantized graph, or a "
+            "toolchain's file",
             kind=values.text("SOURCE"),
         )
     )

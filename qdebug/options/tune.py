@@ -17,6 +17,7 @@ from qdebug.options.shared import (
     TUNED,
     InputOptions,
     MachineOptions,
+    QuantOptions,
     WriteOptions,
 )
 
@@ -27,7 +28,7 @@ NODES = values.text("NAME")
 
 
 @dataclass(frozen=True)
-class TuneOptions(WriteOptions, MachineOptions, InputOptions):
+class TuneOptions(WriteOptions, MachineOptions, InputOptions, QuantOptions):
     """All that ``qdebug.tune`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)
@@ -53,10 +54,14 @@ class TuneOptions(WriteOptions, MachineOptions, InputOptions):
         None, "the quantized twin, where it is not the first input", kind=PYTHON_ONLY
     )
     task: str = like(CompareOptions, "task", "how outputs are judged, as for qdebug compare")
-    vendor: str | None = like(
-        CompareOptions,
-        "vendor",
-        "toolchain whose export command is told, and in whose words advice is written",
+    vendor: str | None = option(
+        None,
+        "toolchain whose files are written beside the model, and in whose words advice is written; "
+        "what it cannot be told is not proposed",
+        "--vendor",
+        kind=values.TOLD,
+        group=OUTPUT,
+        key=True,
     )
     budget: str | None = option(
         None,
@@ -66,9 +71,25 @@ class TuneOptions(WriteOptions, MachineOptions, InputOptions):
         kind=values.BUDGET,
         group=TUNED,
     )
-    fallback: str = option(
-        "16",
-        "what such units are given: 16 bits, or float",
+    target: str | None = option(
+        None,
+        "toolchain whose constraints are kept to, without its files: symmetric codes, powers of "
+        "two, float or 16 bits; default: --vendor's, else what the given quantizers show",
+        "--target",
+        kind=values.TOLD,
+        group=TUNED,
+    )
+    float_out: str | Path | None = option(
+        None,
+        "also write the float model with the corrected biases, for a toolchain that quantizes it "
+        "itself; not equivalent to the given one",
+        "--float-out",
+        kind=values.text("MODEL"),
+        group=OUTPUT,
+    )
+    fallback: str | None = option(
+        None,
+        "what such units are given: 16 bits, or float; default: 16 bits where the target has them",
         "--fallback",
         kind=values.choice("16", "float"),
         group=TUNED,

@@ -24,6 +24,10 @@ class Measured:
     """Of what the loss is taken at, over all held-out pictures."""
     task: float | None = None
     """The task's deciding number; null where no task is known."""
+    each: tuple[float, ...] = ()
+    """The loss of each held-out picture."""
+    task_each: tuple[float, ...] = ()
+    """The task's number on each of them; nothing where it is one of all pictures together."""
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,13 @@ class CurvePoint:
     """Units beyond the broken ones."""
     units: tuple[str, ...]
     order: str
-    """What they were ranked by: ``share`` or ``share per MAC``."""
+    """What they were ranked by: ``share``, ``share per MAC``, or ``block``: neighbours."""
     macs: float
     predicted: float
     measured: Measured
     chosen: bool = False
+    converts: int = 0
+    """Tensors that have to be converted from one width to another in it."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +131,8 @@ class Tuning:
     """All activations at 16 bits, and what rounding took from the weights given back."""
     target: str = ""
     """What had to be reached."""
+    kept: tuple[str, ...] = ()
+    """Float tensors with more than 8 bits in the repaired model."""
     cures: tuple[Cure, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     methods: tuple[MethodResult, ...] = ()

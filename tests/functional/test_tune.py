@@ -12,7 +12,11 @@ import pytest
 from PIL import Image
 
 import qdebug
+from qdebug.comparison.quantize import calibrated_twin
+from qdebug.comparison.tuning import start
 from qdebug.cure.proof import Proof
+from qdebug.preprocess import prepare_file
+from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.run.tuning import Tuning
 from tests.functional.conftest import Cli
 from tests.support import pictures
@@ -111,6 +115,32 @@ def test_wrong_weights_are_refused_by_name(cli: Cli, tmp_path: Path) -> None:
     assert "the fault is not resolution; weight-mismatch says what it is" in told
     assert not (tmp_path / "tuned.onnx").exists()
     assert tuning_of(tmp_path / "tuned.qdtune").outcome == "not-resolution"
+
+
+def test_weights_that_no_plan_helps(shots: Path, cli: Cli) -> None:
+    """All of them rounded to zero: no width of the activations brings them back."""
+    twin = onnx.load("old.onnx")
+    tensors = {t.name: t for t in twin.graph.initializer}
+    for name in ("w1", "w2", "w3"):
+        codes = onnx.numpy_helper.to_array(tensors[f"{name}_q"]).astype(np.float32)
+        scale = onnx.numpy_helper.to_array(tensors[f"{name}_s"])
+        coarse = np.float32(2.1 * scale * np.abs(codes).max())
+        rounded = np.rint(codes * scale / coarse).astype(np.int8)
+        tensors[f"{name}_q"].CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}_q"))
+        tensors[f"{name}_s"].CopyFrom(onnx.numpy_helper.from_array(coarse, f"{name}_s"))
+    onnx.save(twin, "quant.onnx")
+    files = [f"{number}.npy" for number in range(6)]
+    for number, file in enumerate(files):  # from dark to bright: one output does not suit all
+        rng = np.random.default_rng(number)
+        np.save(file, (rng.random((1, 3, 16, 16)) * 4 * number).astype(np.float32))
+    result = cli("tune", "float.onnx", "quant.onnx", *files, "-o", "t.onnx", "--task", "none")
+    assert result.code == 1, result.out
+    found = tuning_of(shots / "t.qdtune")
+    assert found.outcome == "out-of-reach"
+    told = "not even 16 bits for all activations with these weights"
+    assert told in " ".join(result.out.split())
+    assert found.tuned.sqnr_db < 20
+    onnx.checker.check_model("t.onnx")
 
 
 def test_methods_are_all_measured_when_asked(shots: Path, cli: Cli) -> None:
@@ -252,21 +282,158 @@ def test_operators_on_codes_are_written_out(cli: Cli, tmp_path: Path) -> None:
     assert not any(kind.startswith("QLinear") for kind in kinds)
 
 
-def test_a_table_is_a_quantized_model_and_none_begins_from_the_pictures(
-    cli: Cli, sample_models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+SPEC_OF_CLASSIFIER = (
+    "resize 96x96 | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
+)
+
+
+@pytest.fixture
+def begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory with a calibration table of the classifier, made of its own twin."""
     monkeypatch.chdir(tmp_path)
-    reference = str(sample_models / "classifier" / "float.onnx")
-    pictures = str(sample_models / "pictures" / "objects")
-    spec = "resize 96x96 | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
-    begun = cli("tune", reference, pictures, "-p", spec, "-o", "begun.onnx")
-    assert begun.code == 0
-    onnx.checker.check_model(onnx.load("begun.onnx"))
-    exported = cli("export", "begun.onnx", "--vendor", "tpu_mlir", "--float", reference,
-                   "-o", "begun_cali_table")  # fmt: skip
-    assert exported.code == 0
-    tuned = cli("tune", reference, "begun_cali_table", pictures, "-p", spec, "-o", "tuned.onnx",
-                "--vendor", "tpu_mlir")  # fmt: skip
-    assert tuned.code == 0
-    assert "qdebug export tuned.onnx --vendor tpu-mlir" in " ".join(tuned.out.split())
-    onnx.checker.check_model(onnx.load("tuned.onnx"))
+    float_model, twin = CLASSIFIER / "float.onnx", CLASSIFIER / "int8.onnx"
+    qdebug.export(twin, "tpu_mlir", "begun_cali_table", float_model=float_model)
+    return tmp_path
+
+
+def classified(cli: Cli, *words: str) -> Any:
+    """``qdebug tune`` of the classifier."""
+    return cli("tune", str(CLASSIFIER / "float.onnx"), *words, *OBJECTS, "-p", SPEC_OF_CLASSIFIER)
+
+
+def test_a_toolchains_files_are_written_beside_the_model(begun: Path, cli: Cli) -> None:
+    keep = onnx.load(CLASSIFIER / "float.onnx").graph.node[3].name
+    words = ("begun_cali_table", "-o", "tuned.onnx", "--vendor", "tpu-mlir", "--keep", keep)
+    result = classified(cli, *words)
+    assert result.code == 0, result.err
+    record = tuning_of(begun / "tuned.qdtune")
+    assert record.files == {
+        "model": "tuned.onnx", "cali_table": "tuned_cali_table", "qtable": "tuned_qtable",
+    }  # fmt: skip
+    rows = (begun / "tuned_qtable").read_text().splitlines()[1:]
+    assert record.kept
+    assert all(row.endswith(" F16") for row in rows)
+    assert {row.rsplit("_", 1)[0] for row in rows} <= set(record.kept)
+    assert "tuned_qtable" in result.out
+    again = cli("export", "tuned.qdtune", "--vendor", "tpu-mlir", "--float",
+                str(CLASSIFIER / "float.onnx"), "-o", "other_qtable")  # fmt: skip
+    assert again.code == 0, again.err
+    assert (begun / "other_qtable").read_bytes() == (begun / "tuned_qtable").read_bytes()
+    refused = classified(cli, *words[:2], "new.onnx", "--vendor", "tpu-mlir")
+    assert refused.code == 0
+    (begun / "late_qtable").write_text("mine")
+    refused = classified(cli, *words[:2], "late.onnx", "--vendor", "tpu-mlir")
+    assert refused.code == 2
+    assert "late_qtable exists already" in refused.err
+
+
+@pytest.mark.parametrize("vendor", ["ncnn", "rknn", "horizon", "aimet", "tidl"])
+def test_what_a_toolchain_cannot_be_told_is_a_note(begun: Path, cli: Cli, vendor: str) -> None:
+    """Whatever it takes: the model is written, and no file of another toolchain breaks that."""
+    keep = onnx.load(CLASSIFIER / "float.onnx").graph.node[3].name
+    words = ("begun_cali_table", "-o", "t.onnx", "--vendor", vendor, "--keep", keep)
+    result = classified(cli, *words, "--time", "0.1s")
+    assert result.code == 0, result.err
+    record = tuning_of(begun / "t.qdtune")
+    files = set(record.files or {}) - {"model"}
+    assert files or any(" is written: " in note for note in record.notes)
+    assert all((begun / name).is_file() for name in (record.files or {}).values())
+
+
+def test_the_two_tables_of_a_toolchain(begun: Path, cli: Cli) -> None:
+    """What the second table keeps in float has no quantized weight in the twin."""
+    kept = next(n for n in onnx.load(CLASSIFIER / "float.onnx").graph.node if n.op_type == "Conv")
+    (begun / "q").write_text(f"# op_name quantize_mode\n{kept.output[0]}_Conv F16\n")
+    assert classified(cli, "begun_cali_table", "-o", "t.onnx").code == 0
+    assert classified(cli, "begun_cali_table", "-o", "u.onnx", "--qtable", "q").code == 0
+    kinds = [[n.op_type for n in onnx.load(name).graph.node] for name in ("t.onnx", "u.onnx")]
+    assert kinds[0].count("DequantizeLinear") > kinds[1].count("DequantizeLinear")
+
+
+def test_a_table_may_be_named_txt(begun: Path, cli: Cli) -> None:
+    (begun / "begun_cali_table").rename("table.txt")
+    assert classified(cli, "table.txt", "-o", "t.onnx").code == 0
+    pictures = sorted((SAMPLES / "pictures/objects").glob("*"))
+    (begun / "list.txt").write_text("\n".join(map(str, pictures)))
+    listed = cli("tune", str(CLASSIFIER / "float.onnx"), "list.txt", "-p", SPEC_OF_CLASSIFIER,
+                 "-o", "u.onnx", "--threads", "1")  # fmt: skip
+    assert listed.code == 0, listed.err
+    record = qdebug.load_run(begun / "u.qdtune")
+    assert record.models.quant.file == "u.onnx"
+    assert len(tuning_of(begun / "u.qdtune").tried) >= 2
+
+
+def test_pictures_that_decide_are_not_calibrated_on(
+    shots: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    whole = calibrated_twin
+
+    def noted(graph: Any, feeds: Any, *rest: Any) -> Any:
+        seen.extend(feeds)
+        return whole(graph, feeds, *rest)
+
+    monkeypatch.setattr(start, "calibrated_twin", noted)
+    qdebug.tune("float.onnx", "shots", "t.onnx", preprocess=SPEC)
+    held_out = {2, 5}
+    assert len(seen) == 4
+    for at in range(6):
+        picture = prepare_file(shots / "shots" / f"{at}.png", PreprocessSpec.parse(SPEC)).tensor
+        is_seen = any(np.array_equal(f["images"], picture) for f in seen)
+        assert is_seen == (at not in held_out)
+
+
+def test_what_the_target_cannot_express_is_not_proposed(shots: Path, cli: Cli) -> None:
+    result = tiny(cli, "--target", "esp-ppq")
+    assert result.code in (0, 1), result.err
+    record = tuning_of(shots / "t.qdtune")
+    assert any("ranges are not searched" in note for note in record.notes)
+    assert not record.methods
+    assert record.cures[0].title == "ranges as the target can express them"
+    constants = {
+        t.name: onnx.numpy_helper.to_array(t) for t in onnx.load("t.onnx").graph.initializer
+    }
+    scales = [
+        constants[node.input[1]]
+        for node in onnx.load("t.onnx").graph.node
+        if node.op_type == "QuantizeLinear"
+    ]
+    assert scales
+    assert all(np.log2(scale).is_integer() for scale in map(float, scales))
+
+
+def test_the_float_model_with_corrected_biases(shots: Path, cli: Cli) -> None:
+    """It has the corrections of the repaired model, and says that it is changed."""
+    twin = onnx.load("old.onnx")
+    for tensor in twin.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1:  # all rounded down
+            value = onnx.numpy_helper.to_array(tensor).astype(np.int16) - 1
+            lowered = np.clip(value, -127, 127).astype(np.int8)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(lowered, tensor.name))
+    onnx.save(twin, "quant.onnx")
+    result = tiny(cli, "--float-out", "fixed.onnx")
+    found = tuning_of(shots / "t.qdtune")
+    assert [c.accepted for c in found.cures if c.kind == "bias"] == [True]
+    assert found.files == {"model": "t.onnx", "float": "fixed.onnx"}
+    assert "not equivalent to the float model" in " ".join(result.out.split())
+    before, after = (
+        {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load(name).graph.initializer}
+        for name in ("float.onnx", "fixed.onnx")
+    )
+    changed = {name for name in before if not np.array_equal(before[name], after[name])}
+    assert changed == {"b1", "b2", "b3"}
+    refused = tiny(cli, "--force", "--float-out", "float.onnx")
+    assert refused.code == 2
+    assert "that is another of the models" in refused.err
+
+
+def test_a_target_of_which_nothing_is_known(shots: Path, cli: Cli) -> None:
+    for extra, message in (
+        (["--target", "abacus"], "there is no toolchain 'abacus'"),
+        (["--target", "tpu-mlir", "--fallback", "16"], "not 16"),
+    ):
+        result = tiny(cli, *extra)
+        assert result.code == 2
+        assert message in result.err
+        assert "hint:" in result.err
+        assert not Path("t.onnx").exists()

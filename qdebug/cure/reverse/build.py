@@ -30,8 +30,8 @@ from qdebug.graph.shapes import infer_types
 _FLOAT = onnx.TensorProto.FLOAT
 _OLDEST = 7
 """The first operator set in which arithmetic broadcasts as numpy does."""
-_NOWHERE = "no way leads from it to an output, or only through steps such as ArgMax"
-_NOT_FLOAT = "it does not hold float32"
+NOWHERE = "no way leads from it to an output, or only through steps such as ArgMax"
+NOT_FLOAT = "it does not hold float32"
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Reverse:
     """A network together with its reverse pass.
 
     Attributes:
-        model: the float graph and its reverse nodes. Its outputs are those of the loss, the
-            forward tensors asked for, as far as they are not inputs, and the gradients.
+        model: the float graph and its reverse nodes. Its outputs are the forward tensors asked for,
+            as far as they are not inputs, and the gradients.
         cotangents: output tensor to the name of the graph input that takes the gradient of the
             loss by that output, float32 and of its shape.
         gradients: tensor asked for to the name of the graph output that holds the gradient of the
@@ -61,7 +61,8 @@ def reverse_graph(
     outputs: Sequence[str],
     folder: Path = Path(),
     *,
-    forward: bool = True,
+    forward: Collection[str] | None = None,
+    blame: Mapping[str, str] | None = None,
 ) -> Reverse:
     """Add the reverse pass to a network.
 
@@ -74,17 +75,19 @@ def reverse_graph(
         at: tensors to give the gradient of the loss by.
         outputs: tensors that the loss is a function of.
         folder: where external data lies.
-        forward: whether the tensors asked for are outputs too; without them ONNX Runtime may fuse
-            what makes them.
+        forward: forward tensors that are outputs too; without them ONNX Runtime may fuse what makes
+            them. None for those of the loss and those asked for.
+        blame: tensors whose gradient is not known in full, with the reason: a network that this one
+            is the first part of has a node without a rule.
 
     Returns:
         The model, its new inputs and outputs; nothing is raised for operators without a rule.
     """
     graph = Graph(model, folder / "model.onnx", "")
     graph.types = infer_types(graph, {n: tuple(shapes[n]) for n in graph.inputs if n in shapes})
-    walk = _Walk(graph, shapes, dict.fromkeys(at), list(dict.fromkeys(outputs)))
+    walk = _Walk(graph, shapes, dict.fromkeys(at), list(dict.fromkeys(outputs)), blame or {})
     walk.run()
-    return walk.result(forward=forward)
+    return walk.result([*walk.outputs, *walk.at] if forward is None else forward)
 
 
 class _Walk:
@@ -94,13 +97,14 @@ class _Walk:
         shapes: Mapping[str, tuple[int, ...]],
         at: Iterable[str],
         outputs: Sequence[str],
+        blame: Mapping[str, str],
     ) -> None:
         self.graph, self.at = graph, list(at)
         self.tape = Tape(graph, shapes)
         self.outputs = [o for o in outputs if self._is_float(o)]
         self.cotangents = {o: f"{PREFIX}cotangent/{k}" for k, o in enumerate(self.outputs)}
         self._parts: dict[str, list[str]] = {o: [v] for o, v in self.cotangents.items()}
-        self._blame: dict[str, str] = {}
+        self._blame = dict(blame)
         self._live = self._downstream()
 
     def run(self) -> None:
@@ -116,22 +120,21 @@ class _Walk:
             if blame is not None:
                 self._blame.update({name: blame for name in node.reads if name in self._live})
 
-    def result(self, *, forward: bool) -> Reverse:
+    def result(self, forward: Iterable[str]) -> Reverse:
         """The whole model."""
         gradients: dict[str, str] = {}
         unreached: dict[str, str] = {}
         for tensor in self.at:
             found = self._total(tensor)
             if not self._is_float(tensor):
-                unreached[tensor] = _NOT_FLOAT
+                unreached[tensor] = NOT_FLOAT
             elif tensor in self._blame:
                 unreached[tensor] = self._blame[tensor]
             elif found is None:
-                unreached[tensor] = _NOWHERE
+                unreached[tensor] = NOWHERE
             else:
                 gradients[tensor] = self._as_output(found)
-        shown = [*self.outputs, *(self.at if forward else ())]
-        model = self._model([*shown, *gradients.values()])
+        model = self._model([*forward, *gradients.values()])
         return Reverse(model, self.cotangents, gradients, unreached)
 
     def _undo(

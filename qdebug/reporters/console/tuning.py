@@ -44,7 +44,9 @@ def _cure(cure: Cure, tuning: Tuning, look: Look) -> list[Text]:
 
 def _curve(tuning: Tuning, look: Look, verbose: bool) -> list[Text]:
     lines = look.hanging("", "Quality against units at more bits", style="bold")
-    lines.append(look.line(("  added     MACs  predicted  measured", "dim"), _task_head(tuning)))
+    lines.append(
+        look.line(("  added     MACs  converts  predicted  measured", "dim"), _task_head(tuning))
+    )
     points = tuning.curve if verbose else tuple(p for p in tuning.curve if p.order == "share")
     chosen = [p for p in tuning.curve if p.chosen and p not in points]
     for point in (*points, *chosen):
@@ -60,7 +62,8 @@ def _point(point: CurvePoint, look: Look) -> Text:
     mark = "*" if point.chosen else " "
     order = f"  by {point.order}" if point.order != "share" else ""
     row = (
-        f"{mark} {point.added:5d}  {percent(point.macs):>7s}  {point.predicted:9.2e}  "
+        f"{mark} {point.added:5d}  {percent(point.macs):>7s}  {point.converts:8d}  "
+        f"{point.predicted:9.2e}  "
         f"{_measured(point.measured)}{order}"
     )
     return look.line((row, "bold" if point.chosen else ""))
@@ -76,14 +79,15 @@ def _measured(measured: Measured | None) -> str:
 def _methods(tuning: Tuning, look: Look, verbose: bool) -> list[Text]:
     shown = [m for m in methods_shown(tuning) if verbose or m.measured is not None]
     lines = look.hanging("", "Ways to choose ranges, by predicted loss", style="bold")
-    head = "  method                predicted  measured"
+    width = max((len(m.method) for m in shown), default=0)
+    head = f"  {'method':{width}s}  predicted  measured"
     lines.append(look.line((head, "dim"), _task_head(tuning)))
     for method in shown:
-        lines.append(_method(method, look))
+        lines.append(_method(method, width, look))
     return lines
 
 
-def _method(method: MethodResult, look: Look) -> Text:
+def _method(method: MethodResult, width: int, look: Look) -> Text:
     mark = "*" if method.chosen else " "
-    row = f"{mark} {method.method:20s}  {method.predicted:9.2e}  {_measured(method.measured)}"
+    row = f"{mark} {method.method:{width}s}  {method.predicted:9.2e}  {_measured(method.measured)}"
     return look.line((row, "bold" if method.chosen else ""))

@@ -1,8 +1,9 @@
-"""Contributions against quantizing one tensor, or one weight, alone."""
+"""Contributions against quantizing one tensor alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from qdebug.capture.session import SessionSettings
 from qdebug.cure.contributions import Contributions, measure_contributions
-from qdebug.cure.runs import Delta, ReverseRuns
+from qdebug.cure.runs import ReverseRuns
 from qdebug.graph.model import Graph
 from tests.support.differences import all_tensors, forward
 from tests.support.nets import conv_net, sample_inputs
@@ -53,17 +54,15 @@ def weights_of(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> dict[str, 
 
 
 def measured(
-    model: onnx.ModelProto,
-    feeds: list[dict[str, Array]],
-    at: list[str],
-    deltas: Mapping[str, Delta] | None = None,
-    **options: Any,
+    model: onnx.ModelProto, feeds: list[dict[str, Array]], at: list[str], **options: Any
 ) -> Contributions:
+    """Contributions with a group for each tensor."""
     graph = Graph(model, Path("net.onnx"), "")
     memory = {k: options.pop(k) for k in ("max_memory",) if k in options}
-    runs = ReverseRuns(graph, at, outputs_of(model), SETTINGS, deltas, **memory)
-    samples = [(sample, weights_of(model, sample)) for sample in feeds]
-    return measure_contributions(runs, samples, **options)
+    groups = options.pop("groups", {tensor: [tensor] for tensor in at})
+    runs = ReverseRuns(graph, at, outputs_of(model), SETTINGS, **memory)
+    samples = [partial(lambda sample: (sample, weights_of(model, sample)), s) for s in feeds]
+    return measure_contributions(runs, samples, groups, **options)
 
 
 def loss(model: onnx.ModelProto, changed: onnx.ModelProto, feeds: list[dict[str, Array]]) -> float:
@@ -106,10 +105,10 @@ def test_a_tensor_alone(
     """
     found = measured(model, feeds, tensors, probes=8)
     assert not found.unreached
-    large = [t for t in tensors if found.at(t).counts.sum() > 1000 * found.runs]
+    large = [t for t in tensors if found.whole[t].counts.sum() > 1000 * found.runs]
     assert len(large) > 8
     for tensor in large:
-        histogram = found.at(tensor)
+        histogram = found.whole[tensor]
         low, high = share * min(histogram.low, 0), share * max(histogram.high, 0)
         step = (high - low) / 255
         low = round(low / step) * step
@@ -119,68 +118,42 @@ def test_a_tensor_alone(
         assert share < 1 or error > -1, tensor
 
 
-def weighted(model: onnx.ModelProto) -> dict[str, tuple[str, Array]]:
-    """By output of a weighted node: its weight's name and value."""
-    constants = {t.name: onnx.numpy_helper.to_array(t) for t in model.graph.initializer}
-    return {
-        node.output[0]: (node.input[1], constants[node.input[1]])
-        for node in model.graph.node
-        if node.op_type in ("Conv", "Gemm", "MatMul") and node.input[1] in constants
-    }
-
-
-def test_a_weight_alone(model: onnx.ModelProto, feeds: list[dict[str, Array]]) -> None:
-    """Its errors are not independent: the same one at every position."""
-    made = {}
-    for output, (_, value) in weighted(model).items():
-        step = np.abs(value).max() / 127
-        made[output] = Delta((np.round(value / step) * step - value).astype(np.float32))
-    found = measured(model, feeds, [], made, probes=24)
-    assert list(found.weights) == list(made)
-    for output, (name, value) in weighted(model).items():
-        changed = onnx.ModelProto()
-        changed.CopyFrom(model)
-        for tensor in changed.graph.initializer:
-            if tensor.name == name:
-                quantized = value + made[output].weight
-                tensor.CopyFrom(onnx.numpy_helper.from_array(quantized, name))
-        truth = loss(model, changed, feeds)
-        assert abs(10 * np.log10(found.weights[output] / truth)) < 2.5, output
-
-
-def test_a_bias_counts(model: onnx.ModelProto, feeds: list[dict[str, Array]]) -> None:
-    output, (_, value) = next(iter(weighted(model).items()))
-    nothing = np.zeros_like(value)
-    some = Delta(nothing, np.full(value.shape[0], 0.1, np.float32))
-    assert measured(model, feeds, [], {output: Delta(nothing)}).weights[output] == 0
-    assert measured(model, feeds, [], {output: some}).weights[output] > 0
-
-
-def test_folds_are_parts_of_the_whole(
+def test_each_part_has_a_range_of_its_own(
     model: onnx.ModelProto, feeds: list[dict[str, Array]], tensors: list[str]
 ) -> None:
-    found = measured(model, feeds, tensors, folds=4, probes=2)
-    name = tensors[3]
-    assert [fold[name].runs for fold in found.folds] == [4, 4, 2, 2]
-    assert found.at(name).runs == found.runs == 2 * SAMPLES
-    counted = sum(fold[name].counts.sum() for fold in found.folds)
-    assert counted == found.at(name).counts.sum()
+    found, name = measured(model, feeds, tensors, folds=4, probes=2), tensors[3]
+    assert len(found.ranges[name]) == 4
+    assert found.whole[name].runs == found.runs == 2 * SAMPLES
+    whole = found.whole[name]
+    assert all(whole.low <= low <= 0 <= high <= whole.high for low, high in found.ranges[name])
+
+
+def test_tensors_under_one_scale_add_up(
+    model: onnx.ModelProto, feeds: list[dict[str, Array]], tensors: list[str]
+) -> None:
+    both = tensors[2:4]
+    apart = measured(model, feeds[:3], both)
+    joined = measured(model, feeds[:3], both, groups={tensor: ["one"] for tensor in both})
+    ends = -max(abs(apart.whole[t].low) for t in both), max(apart.whole[t].high for t in both)
+    total = sum(float(apart.whole[t].cost(*ends)) for t in both)
+    assert float(joined.whole["one"].cost(*ends)) == pytest.approx(total, rel=1e-3)
 
 
 def test_less_memory_changes_nothing(
     model: onnx.ModelProto, feeds: list[dict[str, Array]], tensors: list[str]
 ) -> None:
-    """Only what is held at once: the run is repeated for what did not fit."""
+    """A segment for nearly every node gives what one for all of them gives."""
     one, few = (measured(model, feeds[:2], tensors, max_memory=m) for m in (1 << 30, 1 << 12))
+    assert one.unreached == few.unreached == {}
     for name in tensors:
-        np.testing.assert_allclose(one.at(name).weights, few.at(name).weights, rtol=1e-6)
+        np.testing.assert_allclose(one.whole[name].weights, few.whole[name].weights, rtol=1e-4)
 
 
 def test_twice_the_same(
     model: onnx.ModelProto, feeds: list[dict[str, Array]], tensors: list[str]
 ) -> None:
     one, two = (measured(model, feeds[:2], tensors[:2]) for _ in range(2))
-    np.testing.assert_array_equal(one.at(tensors[0]).weights, two.at(tensors[0]).weights)
+    np.testing.assert_array_equal(one.whole[tensors[0]].weights, two.whole[tensors[0]].weights)
 
 
 def test_what_was_done_until_it_is_stopped(
@@ -198,4 +171,4 @@ def test_what_was_done_until_it_is_stopped(
 def test_the_input_of_the_network(model: onnx.ModelProto, feeds: list[dict[str, Array]]) -> None:
     (name,) = feeds[0]
     found = measured(model, feeds, [name])
-    assert found.at(name).high == pytest.approx(max(float(f[name].max()) for f in feeds))
+    assert found.whole[name].high == pytest.approx(max(float(f[name].max()) for f in feeds))

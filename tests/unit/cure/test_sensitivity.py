@@ -82,8 +82,7 @@ def test_what_a_prediction_says_of_itself(
     predicted = predict(pair, feeds[:2])
     outputs = set(pair.float_graph.outputs)
     assert predicted.samples == 2
-    least = len(outputs) * sensitivity.PROBES_OF_OUTPUT
-    assert predicted.runs == max(2 * sensitivity.PROBES, least)
+    assert predicted.runs == 2 * sensitivity.probes_of(2, len(outputs))
     for found in predicted.layers.values():
         assert found.method == "first-order"
         assert found.output in outputs
@@ -123,6 +122,15 @@ def test_samples_are_taken_evenly(
     found = predict_sensitivity(graphs, pair.pairing.pairs, samples, SETTINGS)
     assert asked == [0, 4, 8]
     assert found.samples == 3
+
+
+@pytest.mark.parametrize(
+    ("samples", "outputs", "runs"),
+    [(1, 1, 2), (3, 1, 2), (4, 1, 1), (16, 1, 1), (8, 3, 2), (2, 12, 6)],
+)
+def test_the_cost_is_bounded(samples: int, outputs: int, runs: int) -> None:
+    """Two runs a sample at most, or one for each output."""
+    assert sensitivity.probes_of(samples, outputs) == runs
 
 
 def test_some_layers_alone(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> None:

@@ -1,11 +1,9 @@
-"""What a request for a tuning says, read; and writing the model that comes of it."""
+"""What a request for a tuning says, read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-
-import onnx
 
 from qdebug.analysis.tasks import Task
 from qdebug.cure.network import Network
@@ -13,11 +11,20 @@ from qdebug.cure.plan import Budget
 from qdebug.errors import UsageError
 from qdebug.graph.describe import describe
 from qdebug.graph.model import Graph
-from qdebug.run.atomic import write_whole
 
 _TARGET_DB = 20.0
 """What is asked of the outputs where no task is known: a hundredth of the power is error. By
 judgement."""
+
+
+def record_of(output: Path) -> Path:
+    """Where the record of a tuned model lies."""
+    return output.with_suffix(".qdtune")
+
+
+def journal_of(output: Path) -> Path:
+    """Where measurements are kept until a search ends by itself."""
+    return output.with_name(f".{output.stem}.tune")
 
 
 def real_outputs(graphs: tuple[Graph, Graph], names: Mapping[str, str]) -> dict[str, str]:
@@ -57,7 +64,23 @@ _UNTUNABLE = {
 }
 
 
-def weighted_tensor(part: str) -> tuple[str, float]:
+def compared_at(given: str | None, network: Network) -> dict[str, float] | None:
+    """The tensors of ``--compare-at`` with their weights."""
+    if given is None:
+        return None
+    found = {}
+    for part in given.split(","):
+        name, weight = _weighted_tensor(part.strip())
+        if not network.can_read(name):
+            raise UsageError(
+                f"--compare-at: the two models have no tensor {name!r} in common",
+                "name tensors of the float graph, TENSOR[:weight],...",
+            )
+        found[name] = weight
+    return found
+
+
+def _weighted_tensor(part: str) -> tuple[str, float]:
     """``TENSOR[:weight]``; tensor names may hold colons themselves."""
     name, colon, weight = part.rpartition(":")
     try:
@@ -78,22 +101,3 @@ def budget_of(given: str | None) -> Budget:
 def target_of(task: Task | None) -> float:
     """What the task's number, or else the SQNR of the outputs, has to reach."""
     return task.limits.warn if task is not None and task.limits is not None else _TARGET_DB
-
-
-def has_external_data(graph: Graph) -> bool:
-    """Whether weights lie in files beside the model."""
-    return any(tensor.external_data for tensor in graph.initializers.values())
-
-
-def save_model(model: onnx.ModelProto, path: Path) -> None:
-    """Write a model, its weights beside it where they are too large for one message."""
-    if model.ByteSize() < _LARGEST:
-        write_whole(path, model.SerializeToString())
-        return
-    onnx.save(
-        model, str(path), save_as_external_data=True, location=f"{path.name}.data", size_threshold=0
-    )
-
-
-_LARGEST = 2**31 - 1
-"""Bytes of a protobuf message."""

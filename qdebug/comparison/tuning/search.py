@@ -1,0 +1,238 @@
+"""The search for a plan: the order of its steps, what they are given, and what ends it early."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from qdebug import interrupts
+from qdebug.capture.session import SessionSettings
+from qdebug.comparison.tuning.files import fallback_of, scheme_for
+from qdebug.comparison.tuning.material import Material
+from qdebug.comparison.tuning.request import budget_of, target_of
+from qdebug.cure.alone import measured_alone
+from qdebug.cure.bias import correct_biases
+from qdebug.cure.contributions import Sample, measure_contributions
+from qdebug.cure.network import Numbers
+from qdebug.cure.pictures import FEWEST, FOR_BIASES
+from qdebug.cure.pins import pinned_units
+from qdebug.cure.predict import Prediction, answering, shares_of, sources_of
+from qdebug.cure.proof import Journal, Judge, Proof
+from qdebug.cure.runs import ReverseRuns
+from qdebug.cure.search import Search
+from qdebug.cure.setting import FREE, scheme_of
+from qdebug.cure.sites import Unit
+from qdebug.options import TuneOptions
+from qdebug.progress import Progress
+from qdebug.vendors.encodings import Target
+
+INTERRUPTED = "interrupted"
+
+
+class OutOfTimeError(Exception):
+    """The time allowed is over."""
+
+
+@dataclasses.dataclass
+class Searched:
+    """What a search came to.
+
+    Attributes:
+        search: with its plan, and all that was tried.
+        stopped: why it ended early; empty where it did not.
+        fault: slug of the finding that says why more bits do not help; empty for none.
+        asked: whether it was asked how many units the target takes.
+        needed: how many; None where no number of them reaches it, or where it was not asked.
+        notes: what is to be said about it.
+        runs: of whole graphs, by kind.
+    """
+
+    search: Search
+    stopped: str = ""
+    fault: str = ""
+    asked: bool = False
+    needed: int | None = None
+    notes: tuple[str, ...] = ()
+    runs: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Searching:
+    """One search on its way.
+
+    Args:
+        request: of the user.
+        material: what it works on.
+        settings: how graphs are run.
+        target: what the user's toolchain can be told; None where that is not known.
+        journal: measurements that are known already.
+        named_fault: gives the slug of a finding that is not about resolution, or nothing.
+        progress: told what is done.
+    """
+
+    def __init__(
+        self,
+        request: TuneOptions,
+        material: Material,
+        settings: SessionSettings,
+        target: Target | None,
+        journal: Journal,
+        named_fault: Callable[[], str],
+        progress: Progress,
+    ) -> None:
+        self.request, self.material, self.progress = request, material, progress
+        self.settings, self.target, self.named_fault = settings, target, named_fault
+        shown = scheme_of([site.quantizer for site in material.network.sites])
+        self.scheme = scheme_for(target).with_also(shown)
+        self.fast = dataclasses.replace(settings, reordered=True)
+        self.until = None if request.time is None else time.monotonic() + request.time
+        self.notes: list[str] = []
+        self.runs = {"float": len(material.searched) + len(material.held_out)}
+        self.begun = False
+        self.proof = Proof(
+            material.network,
+            material.held_out,
+            material.loss,
+            Judge(material.task),
+            self.fast,
+            journal,
+            self._check,
+        )
+
+    def run(self) -> Searched:
+        """Predict, then step by step."""
+        network = self.material.network
+        units = network.units(self.material.searched[0][1])
+        self.progress.stage("gradients at every quantizer")
+        search = self._search(units, self._predict(units))
+        self.progress.stage("proving cures on held-out pictures")
+        search.begin()
+        self.begun = True
+        searched = Searched(search)
+        searched.stopped = self._steps(searched)
+        self.proof.release()
+        searched.notes = tuple(self.notes)
+        searched.runs = {**self.runs, "configured": self.proof.runs}
+        return searched
+
+    def _search(self, units: Sequence[Unit], prediction: Prediction) -> Search:
+        request, material = self.request, self.material
+        pinned = pinned_units(
+            material.network,
+            units,
+            keep=request.keep,
+            before=request.before,
+            after=request.after,
+            between=request.between,
+        )
+        bits = FREE if fallback_of(request, self.target) == "float" else 16
+        budget, target = budget_of(request.budget), target_of(material.task)
+        return Search(prediction, self.proof, bits, budget, target, pinned, self.progress.note)
+
+    def _steps(self, searched: Searched) -> str:
+        """The cures in their order; why they ended early, or nothing."""
+        search = searched.search
+        try:
+            if search.nothing_to_win() and search.is_expressible and not search.pinned:
+                return ""
+            if search.is_no_resolution():
+                searched.fault = self.named_fault()
+                if searched.fault:
+                    return ""
+            search.fit()
+            search.pin()
+            search.free_broken()
+            search.correct_biases(self._corrected(search))
+            if self.target is None or self.target.ranges:
+                self._note_reach(search)
+                search.choose_ranges(verify_all=self.request.methods)
+            else:
+                self.notes.append("ranges are not searched: the target cannot be told any")
+            search.climb()
+            search.settle()
+            if not search.reached(search.measured) and not search.budget.is_set:
+                searched.asked = True
+                searched.needed = search.needed()
+        except OutOfTimeError:
+            return f"the time allowed, {self.request.time:g} s, was over"
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        return ""
+
+    def _note_reach(self, search: Search) -> None:
+        beyond = len(search.prediction.beyond())
+        if beyond:
+            self.notes.append(
+                f"the given ranges of {beyond} of {len(search.units)} units reach further than any "
+                "picture searched: their reach is kept"
+            )
+
+    def _corrected(self, search: Search) -> Callable[[], Numbers]:
+        feeds = [feeds for _, feeds, _ in self.material.searched[:FOR_BIASES]]
+        return partial(
+            correct_biases,
+            self.material.network,
+            search.wide_config,
+            feeds,
+            self.fast,
+            self._check,
+        )
+
+    def _check(self) -> None:
+        """Stop here where that is asked for."""
+        interrupts.check()
+        if self.begun and self._is_over():
+            raise OutOfTimeError
+
+    def _is_over(self) -> bool:
+        return self.until is not None and time.monotonic() > self.until
+
+    def _predict(self, units: Sequence[Unit]) -> Prediction:
+        network, loss = self.material.network, self.material.loss
+        groups = sources_of(network, units)
+        reverse = ReverseRuns(
+            network.float_graph,
+            list(groups),
+            loss.tensors,
+            self.settings,
+            max_memory=self.request.max_memory,
+        )
+        probes = 2 if loss.candidates is not None else 1
+        seen = 0
+
+        def sample(at: int) -> Sample:
+            nonlocal seen
+            seen += 1
+            feeds, _, values = self.material.searched[at]
+            return feeds, loss.weights(values)
+
+        found = measure_contributions(
+            reverse,
+            [partial(sample, at) for at in range(len(self.material.searched))],
+            groups,
+            probes=probes,
+            stop=lambda: seen >= FEWEST and self._is_over(),
+        )
+        self.runs["reverse"] = found.runs
+        given = tuple(network.sites[unit.sites[0]].given for unit in units)
+        shares = shares_of(network, units, found)
+        answers = answering(network, units, {*loss.tensors, *network.outputs})
+        return self._measured_alone(Prediction(units, given, shares, self.scheme, answers))
+
+    def _measured_alone(self, prediction: Prediction) -> Prediction:
+        """The same, with what was measured for units that no gradient reaches."""
+        material = self.material
+        pictures = [(feeds, values) for _, feeds, values in material.searched]
+        found, runs = measured_alone(
+            material.network, prediction, pictures, material.loss, self.fast, self._check
+        )
+        if runs:
+            self.notes.append(
+                f"{sum(s.whole is None for s in found)} units have no gradient: their range is "
+                "kept, and their share measured one by one"
+            )
+        self.runs["configured alone"] = runs
+        return Prediction(
+            prediction.units, prediction.given, found, prediction.scheme, prediction.answers
+        )
