@@ -40,7 +40,10 @@ layers costs 25."""
 ENOUGH = 4
 """Runs of the reverse pass for each output that are enough: as many draws of a sum that is right in
 the mean. By judgement."""
-_FLOAT, _FLOAT_BYTES = 1, 4  # of onnx.TensorProto
+_FLOAT = 1  # of onnx.TensorProto
+_HELD_BYTES = 2
+"""Of an error that is held: half precision, as a share of the largest. What that rounds is a
+thousandth of it; the alternative is to run everything again for what did not fit."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,26 @@ def _taken(samples: Sequence[Any]) -> list[Any]:
     return [samples[int(at)] for at in np.linspace(0, len(samples) - 1, count)]
 
 
+@dataclass(frozen=True)
+class _Held:
+    """The error of a layer while it waits for its gradients."""
+
+    shares: npt.NDArray[np.float16]
+    peak: float
+
+    @classmethod
+    def of(cls, error: Array) -> _Held:
+        """Hold an error, float32."""
+        peak = float(np.abs(error).max(initial=0.0))
+        whole = peak if 0 < peak < math.inf else 1.0
+        return cls(np.asarray(error / whole, np.float16), peak)
+
+    @property
+    def value(self) -> Array:
+        """The error, float32."""
+        return np.asarray(self.shares.astype(np.float32) * np.float32(self.peak))
+
+
 @dataclass
 class _Work:
     graphs: tuple[Graph, Graph]
@@ -160,7 +183,7 @@ class _Work:
             values=False,
         )
         self.probes = probes_of(self.samples, len(self.outputs))
-        self.errors: dict[int, Array | None] = {}
+        self.errors: dict[int, _Held | None] = {}
         self.progress.stage("sensitivity", self.samples)
 
     def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:
@@ -198,7 +221,7 @@ class _Work:
 
     def _portions(self) -> Iterator[list[int]]:
         """Layers whose errors take half of the memory allowed."""
-        allowed = self.settings.max_memory / 2 / _FLOAT_BYTES
+        allowed = self.settings.max_memory / 2 / _HELD_BYTES
         portion: list[int] = []
         used = 0.0
         for at in self.chosen:
@@ -219,7 +242,7 @@ class _Work:
     ) -> None:
         for at in positions:
             if at in self.errors and at in local_values:
-                self.errors[at] = local_values[at] - float_values[at]
+                self.errors[at] = _Held.of(local_values[at] - float_values[at])
 
     def _probe(self, number: int, probe: int, feeds: Feeds, *, is_first: bool) -> None:
         """One run of the reverse pass, from one output, over the layers whose errors are held."""
@@ -234,8 +257,8 @@ class _Work:
             for at in layers[tensor]:
                 power = self.power.setdefault((at, output), _Power())
                 error = self.errors[at]
-                if error is not None and error.any():
-                    power.add(gradient, error)
+                if error is not None and error.peak != 0:
+                    power.add(gradient, error.value)
 
         shown = self.reverse.run(feeds, {output: signs}, receive, layers)
         self.runs += 1
