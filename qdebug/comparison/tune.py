@@ -71,9 +71,9 @@ class _Tuning:
     def __init__(self, start: Start, started: float, progress: Progress) -> None:
         self.request, self.start = start.request, start
         self.started, self.progress = started, progress
-        self.output = Path(request.output)
-        self.settings = SessionSettings(threads=request.threads or 0)
-        self.target = target_named(request)
+        self.output = Path(self.request.output)
+        self.settings = SessionSettings(threads=self.request.threads or 0)
+        self.target = target_named(self.request)
 
     def run(self) -> Run:
         """Search, write, and record."""
