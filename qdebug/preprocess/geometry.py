@@ -68,19 +68,22 @@ class Geometry:
         shifted = self.then(1, 0, x, 0, 1, y)
         return Geometry(self.source, target, shifted.matrix)
 
-    def to_source(self, boxes: NDArray[np.floating]) -> NDArray[np.float64]:
+    def to_source(self, boxes: NDArray[np.floating], *, clip: bool = True) -> NDArray[np.float64]:
         """Move boxes from the tensor back onto the source picture.
 
         Args:
             boxes: shape [..., 4], ``x1, y1, x2, y2`` in tensor pixels.
+            clip: cut what sticks out of the picture.
 
         Returns:
-            The same shape, in source pixels, clipped to the picture.
+            The same shape, in source pixels; corners in order where clipped.
         """
         a, b, c, d, e, f = self.matrix
         inverse = np.linalg.inv(np.array([[a, b], [d, e]]))
         corners = np.asarray(boxes, np.float64).reshape(*np.shape(boxes)[:-1], 2, 2)
         source = (corners - (c, f)) @ inverse.T
+        if not clip:
+            return np.asarray(source.reshape(np.shape(boxes)), np.float64)
         low, high = source.min(axis=-2), source.max(axis=-2)
         limit = np.array(self.source, np.float64)
         clipped = np.concatenate([np.clip(low, 0, limit), np.clip(high, 0, limit)], axis=-1)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.tasks.boxes import from_centers
 from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid
-from qdebug.analysis.tasks.head import Candidates, Head
+from qdebug.analysis.tasks.head import Activation, Head, Parts
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
 
 Array = npt.NDArray[Any]
@@ -139,12 +139,12 @@ class _Blaze:
     logits: bool
     anchors: Array
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         table = self.boxes.read(outputs)
         centers = self.anchors + table[:, :2]
         corners = from_centers(np.concatenate([centers, table[:, 2:4]], axis=1))
-        scores = self.scores.read(outputs)
-        return corners, sigmoid(scores) if self.logits else scores
+        activation: Activation = "sigmoid" if self.logits else "none"
+        return Parts(corners, self.scores.read(outputs), activation=activation)
 
     def points(self, outputs: Outputs) -> Array:
         """Offsets in pixels, behind the four values of the box."""

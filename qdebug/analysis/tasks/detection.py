@@ -61,6 +61,7 @@ def recognize(facts: OutputFacts) -> Task | None:
         any_length=head.any_length,
         read=lambda outputs: Read(*head.decode(outputs), head.overlap < 1),
         parts=judge.parts,
+        head=head,
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid
-from qdebug.analysis.tasks.head import Candidates, Head, corners_from_sides
+from qdebug.analysis.tasks.grids import likely_probabilities
+from qdebug.analysis.tasks.head import Cells, Head, Parts, corners_from_sides
 from qdebug.analysis.tasks.levels import Level, Part, find_levels
 from qdebug.analysis.tasks.raw_heads import offsets_to_corners, reads_of
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
@@ -44,10 +44,13 @@ def recognize(facts: OutputFacts) -> Head | None:
     return Head(form, scrfd, reads_of(levels), points=points, assumed=assumed)
 
 
-def _scores(level: Level, outputs: Outputs, logits: bool) -> npt.NDArray[np.float64]:
-    """Class score, times objectness where there is one, ``[cells * anchors, n]``."""
-    found = [p.read(outputs).reshape(-1, 1) for p in level.parts if p.channels == 1]
-    return np.concatenate([sigmoid(f) if logits else np.clip(f, 0, 1) for f in found], axis=1)
+def _scores(
+    levels: Sequence[Level], outputs: Outputs, logits: bool
+) -> list[npt.NDArray[np.float64]]:
+    """Class score, and objectness where there is one, each ``[cells * anchors, 1]``."""
+    by_level = [[_rows(p, outputs) for p in x.parts if p.channels == 1] for x in levels]
+    found = [np.concatenate(parts) for parts in zip(*by_level, strict=True)]
+    return found if logits else [np.clip(f, 0, 1) for f in found]
 
 
 def _rows(part: Part, outputs: Outputs) -> npt.NDArray[np.float64]:
@@ -61,10 +64,17 @@ class _YuNet:
     levels: Sequence[Level]
     logits: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         corners = [offsets_to_corners(_rows(x.part(_BOX), outputs), x) for x in self.levels]
-        scores = [np.sqrt(_scores(x, outputs, self.logits).prod(axis=1)) for x in self.levels]
-        return np.concatenate(corners), np.concatenate(scores)[:, None]
+        classes, objectness = _scores(self.levels, outputs, self.logits)
+        return Parts(
+            np.concatenate(corners),
+            classes,
+            objectness,
+            activation="sigmoid" if self.logits else "none",
+            mean=True,
+            cells=Cells(np.concatenate([x.grid.strides for x in self.levels])),
+        )
 
     def points(self, outputs: Outputs) -> Array:
         """Offsets from the cell, in cells."""
@@ -83,13 +93,18 @@ class _Scrfd:
     anchors: int
     logits: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
-        corners, scores = [], []
-        for level in self.levels:
-            sides = _rows(level.part(_BOX), outputs)
-            corners.append(corners_from_sides(self._cells(level), sides) * level.stride)
-            scores.append(_scores(level, outputs, self.logits)[:, :1])
-        return np.concatenate(corners), np.concatenate(scores)
+    def __call__(self, outputs: Outputs) -> Parts:
+        corners = [
+            corners_from_sides(self._cells(level), _rows(level.part(_BOX), outputs)) * level.stride
+            for level in self.levels
+        ]
+        strides = [np.repeat(level.grid.strides, self.anchors) for level in self.levels]
+        return Parts(
+            np.concatenate(corners),
+            _scores(self.levels, outputs, self.logits)[0],
+            activation="sigmoid" if self.logits else "none",
+            cells=Cells(np.concatenate(strides)),
+        )
 
     def _cells(self, level: Level) -> Array:
         return np.repeat(level.grid.cells, self.anchors, axis=0)

@@ -2,19 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from qdebug.analysis.tasks.boxes import OVERLAP
+from qdebug.analysis.tasks.grids import sigmoid, softmax
 from qdebug.analysis.tasks.task import Outputs
 
 Array = npt.NDArray[Any]
 Candidates = tuple[Array, Array]
 """Corners ``[n, 4]`` in pixels of the input, and scores ``[n, classes]``."""
+Activation = Literal["none", "sigmoid", "softmax"]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Where on the pyramid each candidate stands.
+
+    Attributes:
+        strides: float64 ``[n]``, pixels a cell.
+        anchors: float64 ``[n, 2]``, width and height in pixels; None where the head has none.
+    """
+
+    strides: npt.NDArray[np.float64]
+    anchors: npt.NDArray[np.float64] | None = None
+
+    def take(self, rows: Array) -> Cells:
+        """Some of them."""
+        anchors = self.anchors[rows] if self.anchors is not None else None
+        return Cells(self.strides[rows], anchors)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A detector's candidates, with the parts of their scores as the outputs hold them.
+
+    Attributes:
+        corners: ``[n, 4]`` in pixels of the input.
+        classes: ``[n, columns]``.
+        objectness: ``[n, 1]``; None where the classes are all.
+        activation: what makes probabilities of both.
+        background: the column of ``classes`` that is no class.
+        mean: the score is the geometric mean of both, not their product.
+        cells: where each stands; None where the outputs do not tell.
+    """
+
+    corners: Array
+    classes: Array
+    objectness: Array | None = None
+    activation: Activation = "none"
+    background: int | None = None
+    mean: bool = False
+    cells: Cells | None = None
+
+    def probabilities(self) -> npt.NDArray[np.float64]:
+        """Those of the classes, without the background and without objectness."""
+        found = np.asarray(self.classes, np.float64)
+        if self.activation == "softmax":
+            found = softmax(found, axis=1)
+        elif self.activation == "sigmoid":
+            found = sigmoid(found)
+        return found if self.background is None else np.delete(found, self.background, axis=1)
+
+    def objects(self) -> npt.NDArray[np.float64] | None:
+        """Probabilities ``[n, 1]`` that there is an object."""
+        if self.objectness is None:
+            return None
+        found = np.asarray(self.objectness, np.float64)
+        return sigmoid(found) if self.activation != "none" else found
+
+    def scores(self) -> npt.NDArray[np.float64]:
+        """What the candidates are ranked by, ``[n, classes]``."""
+        classes, objects = self.probabilities(), self.objects()
+        if objects is None:
+            return classes
+        product = classes * objects
+        return np.sqrt(np.clip(product, 0, None)) if self.mean else product
+
+    def take(self, rows: Array) -> Parts:
+        """Some of the candidates."""
+        return Parts(
+            self.corners[rows],
+            self.classes[rows],
+            self.objectness[rows] if self.objectness is not None else None,
+            self.activation,
+            self.background,
+            self.mean,
+            self.cells.take(rows) if self.cells is not None else None,
+        )
+
+
+Reader = Callable[[Outputs], Parts]
 
 
 @dataclass(frozen=True)
@@ -23,7 +105,7 @@ class Head:
 
     Attributes:
         form: for people.
-        decode: outputs of one sample to candidates, before threshold and suppression.
+        parts: outputs of one sample to candidates, before threshold and suppression.
         reads: names of the outputs it reads.
         overlap: for suppression; 1 where the model has suppressed overlapping boxes itself.
         points: outputs of one sample to the landmarks of every candidate, float64 ``[n, k, 2]`` in
@@ -31,16 +113,24 @@ class Head:
         assumed: what nothing in the outputs confirms; empty where all is known.
         drawable: whether the corners are places in the picture.
         any_length: the number of rows depends on the picture.
+        misread: what boards make of such outputs by mistake, by the name of the mistake
+            (``qdebug.reading``).
     """
 
     form: str
-    decode: Callable[[Outputs], Candidates]
+    parts: Reader
     reads: tuple[str, ...] = ()
     overlap: float = OVERLAP
     points: Callable[[Outputs], Array] | None = None
     assumed: str = ""
     drawable: bool = True
     any_length: bool = False
+    misread: Mapping[str, Reader] = field(default_factory=dict)
+
+    def decode(self, outputs: Outputs) -> Candidates:
+        """Corners and scores of the candidates."""
+        parts = self.parts(outputs)
+        return parts.corners, parts.scores()
 
 
 def corners_from_sides(centers: Array, sides: Array) -> npt.NDArray[np.float64]:

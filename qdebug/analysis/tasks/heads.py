@@ -8,7 +8,7 @@ in pixels of the model's input.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from qdebug.analysis.tasks import blaze, faces, priors, queries, raw_heads
 from qdebug.analysis.tasks.boxes import from_centers
-from qdebug.analysis.tasks.grids import Grid, grids_with, likely_probabilities, sigmoid, softmax
-from qdebug.analysis.tasks.head import Candidates, Head, corners_from_sides
+from qdebug.analysis.tasks.grids import Grid, grids_with, likely_probabilities, softmax
+from qdebug.analysis.tasks.head import Cells, Head, Parts, corners_from_sides
 from qdebug.analysis.tasks.task import OutputFacts, Outputs, class_names
 
 Array = npt.NDArray[Any]
@@ -71,12 +71,13 @@ def _table(facts: OutputFacts, name: str, value: Array) -> Head | None:
     if rows >= columns:  # a detector has more boxes than numbers a box
         per_cell = grids_with(facts.input_size, rows, (1, _V5_ANCHORS))
         return None if per_cell is None else _rows(facts, name, value, *per_cell)
-    if grids_with(facts.input_size, columns, (1,)) is not None:
+    found = grids_with(facts.input_size, columns, (1,))
+    if found is not None:
         classes = _class_count(facts, rows)
         if classes >= 1:
-            decoder = _Table(
-                name, classes, 4, False, True, *_looks(facts, value[0, : 4 + classes].T)
-            )
+            looks = _looks(facts, value[0, : 4 + classes].T)
+            cells = Cells(found[1].strides)
+            decoder = _Table(name, classes, 4, False, True, *looks, cells)
             return Head(f"YOLOv8 head, {classes} classes", decoder, (name,))
     return None
 
@@ -88,7 +89,8 @@ def _rows(facts: OutputFacts, name: str, value: Array, anchors: int, grid: Grid)
         classes = columns - 5
         if class_names(facts.metadata):
             classes = min(classes, len(class_names(facts.metadata)))
-        decoder = _Table(name, classes, 5, True, False, *_looks(facts, value[0, :, : 5 + classes]))
+        looks = _looks(facts, value[0, :, : 5 + classes])
+        decoder = _Table(name, classes, 5, True, False, *looks, anchored_cells(grid))
         return Head(f"YOLOv5 head, {classes} classes", decoder, (name,))
     nanodet = _nanodet(name, value, grid)
     if nanodet is not None:
@@ -101,7 +103,8 @@ def _rows(facts: OutputFacts, name: str, value: Array, anchors: int, grid: Grid)
     has_objectness = columns != 84 and names != columns - 4
     first = 5 if has_objectness else 4
     looks = _looks(facts, value[0])
-    decoder = _Table(name, columns - first, first, has_objectness, False, *looks)
+    cells = Cells(grid.strides)
+    decoder = _Table(name, columns - first, first, has_objectness, False, *looks, cells)
     return Head(f"anchor-free head, {columns - first} classes", decoder, (name,))
 
 
@@ -112,7 +115,9 @@ def _nanodet(name: str, value: Array, grid: Grid) -> Head | None:
         return None
     if likely_probabilities(value[0, :, classes:]):
         return None
-    return Head(f"NanoDet head, {classes} classes", _NanoDet(name, grid, classes), (name,))
+    decoder = _NanoDet(name, grid, classes)
+    misread = {"softmax-axis": replace(decoder, axis=1)}
+    return Head(f"NanoDet head, {classes} classes", decoder, (name,), misread=misread)
 
 
 def _class_count(facts: OutputFacts, rows: int) -> int:
@@ -134,6 +139,19 @@ def _looks(facts: OutputFacts, table: Array) -> tuple[float, float, bool]:
     return float(factors[0]), float(factors[1]), not likely_probabilities(table[:, 4:])
 
 
+def anchored_cells(grid: Grid) -> Cells:
+    """Cells of a head with three anchors, anchor by anchor in each level: YOLOv5's for COCO."""
+    strides, anchors = [], []
+    for stride in dict.fromkeys(grid.strides.tolist()):
+        count = int(np.count_nonzero(grid.strides == stride))
+        strides.append(np.full(count * _V5_ANCHORS, stride))
+        sizes = np.array(
+            raw_heads.ANCHORS.get(int(stride), ((1.0, 1.0),) * _V5_ANCHORS), np.float64
+        )
+        anchors.append(np.repeat(sizes, count, axis=0))
+    return Cells(np.concatenate(strides), np.concatenate(anchors))
+
+
 def _is_raw_yolox(value: Array) -> bool:
     """Whether centres are offsets in cells, and sizes logarithms, rather than pixels."""
     offsets = float(np.median(np.abs(value[0, :, :2])))
@@ -152,17 +170,18 @@ class _Table:
     x: float
     y: float
     logits: bool
+    cells: Cells
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         value = outputs[self.output].reshape(outputs[self.output].shape[-2:])
         table = value.T if self.transposed else value
-        scores = table[:, self.first : self.first + self.classes]
-        if self.logits:
-            scores = sigmoid(scores)
-        if self.objectness:
-            objects = table[:, 4:5]
-            scores = scores * (sigmoid(objects) if self.logits else objects)
-        return from_centers(table[:, :4] * (self.x, self.y, self.x, self.y)), scores
+        return Parts(
+            from_centers(table[:, :4] * (self.x, self.y, self.x, self.y)),
+            table[:, self.first : self.first + self.classes],
+            table[:, 4:5] if self.objectness else None,
+            activation="sigmoid" if self.logits else "none",
+            cells=self.cells,
+        )
 
 
 @dataclass(frozen=True)
@@ -173,13 +192,18 @@ class _Yolox:
     grid: Grid
     logits: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         table = np.asarray(outputs[self.output][0], np.float64)
         stride = self.grid.strides[:, None]
         centers = (table[:, :2] + self.grid.cells) * stride
         sizes = np.exp(np.clip(table[:, 2:4], -20, 20)) * stride
-        scores = sigmoid(table[:, 4:]) if self.logits else table[:, 4:]
-        return from_centers(np.concatenate([centers, sizes], axis=1)), scores[:, 1:] * scores[:, :1]
+        return Parts(
+            from_centers(np.concatenate([centers, sizes], axis=1)),
+            table[:, 5:],
+            table[:, 4:5],
+            activation="sigmoid" if self.logits else "none",
+            cells=Cells(self.grid.strides),
+        )
 
 
 @dataclass(frozen=True)
@@ -189,13 +213,14 @@ class _NanoDet:
     output: str
     grid: Grid
     classes: int
+    axis: int = 2
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         table = np.asarray(outputs[self.output][0], np.float64)
         bins = table[:, self.classes :].reshape(-1, 4, _NANODET_BINS)
-        sides = softmax(bins, axis=2) @ np.arange(_NANODET_BINS)
+        sides = softmax(bins, axis=self.axis) @ np.arange(_NANODET_BINS)
         corners = corners_from_sides(self.grid.cells, sides) * self.grid.strides[:, None]
-        return corners, table[:, : self.classes]
+        return Parts(corners, table[:, : self.classes], cells=Cells(self.grid.strides))
 
 
 def describe_outputs(outputs: Mapping[str, Array]) -> str:

@@ -8,7 +8,7 @@ compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from qdebug.analysis.tasks import blaze
 from qdebug.analysis.tasks.boxes import Y_FIRST, from_centers, y_first
-from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid, softmax
-from qdebug.analysis.tasks.head import Candidates, Head
+from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid
+from qdebug.analysis.tasks.head import Activation, Head, Parts
 from qdebug.analysis.tasks.known_priors import published
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
 from qdebug.graph.model import Graph
@@ -116,12 +116,13 @@ class _Scores:
         """What was assumed of them, for the form."""
         return "" if self.background is None else " and background"
 
-    def __call__(self, outputs: Outputs) -> npt.NDArray[np.float64]:
+    def with_boxes(self, outputs: Outputs, corners: Array) -> Parts:
+        """The candidates, by their corners ``[n, 4]``."""
         table = np.asarray(outputs[self.output][0], np.float64)
-        if self.background is None:
-            return sigmoid(table) if self.logits else table
-        table = softmax(table, axis=1) if self.logits else table
-        return np.delete(table, self.background, axis=1)
+        activation: Activation = "sigmoid" if self.background is None else "softmax"
+        if not self.logits:
+            activation = "none"
+        return Parts(corners, table, activation=activation, background=self.background)
 
 
 def _form(facts: OutputFacts, scores: _Scores) -> str:
@@ -148,10 +149,10 @@ class _Corners:
     scale: tuple[float, float]
     y_first: bool = False
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         table = outputs[self.boxes][0]
         corners = (table[:, Y_FIRST] if self.y_first else table) * (*self.scale, *self.scale)
-        return np.asarray(corners, np.float64), self.scores(outputs)
+        return self.scores.with_boxes(outputs, np.asarray(corners, np.float64))
 
 
 def _with_priors(facts: OutputFacts, boxes: str, scores: str) -> Head | None:
@@ -168,7 +169,8 @@ def _with_priors(facts: OutputFacts, boxes: str, scores: str) -> Head | None:
     landmarks = _landmarks(facts.outputs, count)
     reads = (scores, boxes, landmarks) if landmarks else (scores, boxes)
     points = _PriorPoints(landmarks, priors, size) if landmarks else None
-    return Head(form, decoder, reads, points=points)
+    misread = {"variances": replace(decoder, variances=(1.0, 1.0))}
+    return Head(form, decoder, reads, points=points, misread=misread)
 
 
 def _landmarks(outputs: Outputs, count: int) -> str | None:
@@ -200,15 +202,16 @@ class _Offsets:
     priors: Array
     size: Array
     y_first: bool = False
+    variances: tuple[float, float] = _VARIANCES
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         table = np.asarray(outputs[self.boxes][0], np.float64)
         if self.y_first:
             table = table[:, Y_FIRST]
-        centers = self.priors[:, :2] + table[:, :2] * _VARIANCES[0] * self.priors[:, 2:]
-        sizes = self.priors[:, 2:] * np.exp(np.clip(table[:, 2:] * _VARIANCES[1], -20, 20))
+        centers = self.priors[:, :2] + table[:, :2] * self.variances[0] * self.priors[:, 2:]
+        sizes = self.priors[:, 2:] * np.exp(np.clip(table[:, 2:] * self.variances[1], -20, 20))
         corners = from_centers(np.concatenate([centers, sizes], axis=1))
-        return corners * (*self.size, *self.size), self.scores(outputs)
+        return self.scores.with_boxes(outputs, corners * (*self.size, *self.size))
 
 
 @dataclass(frozen=True)
@@ -243,10 +246,9 @@ class _Firing:
 
     scores: _Scores
 
-    def __call__(self, outputs: Outputs) -> Candidates:
-        found = self.scores(outputs)
-        at = np.arange(len(found), dtype=np.float64)
-        return np.stack([at, 0 * at, at + 1, 0 * at + 1], axis=1), found
+    def __call__(self, outputs: Outputs) -> Parts:
+        at = np.arange(outputs[self.scores.output].shape[1], dtype=np.float64)
+        return self.scores.with_boxes(outputs, np.stack([at, 0 * at, at + 1, 0 * at + 1], axis=1))
 
 
 def prior_constants(graph: Graph) -> dict[str, Array]:

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.analysis.tasks.boxes import Y_FIRST, from_centers, y_first
-from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid, softmax
-from qdebug.analysis.tasks.head import Candidates, Head
+from qdebug.analysis.tasks.grids import likely_probabilities
+from qdebug.analysis.tasks.head import Head, Parts
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
 
 Array = npt.NDArray[Any]
@@ -100,12 +100,12 @@ class _Rows:
     columns: tuple[int, int, int]
     scale: tuple[float, float]
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         value = np.asarray(outputs[self.output], np.float64)
         table = value.reshape(value.shape[-2:])
         first, score, label = self.columns
         scores = _by_class(table[:, score], table[:, label])
-        return table[:, first : first + 4] * (*self.scale, *self.scale), scores
+        return Parts(table[:, first : first + 4] * (*self.scale, *self.scale), scores)
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ class _SplitRows:
     scale: tuple[float, float]
     y_first: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         parts = [outputs[name].reshape(-1) for name in (self.scores, self.classes)]
         boxes = np.asarray(outputs[self.boxes], np.float64).reshape(-1, 4)
         if self.y_first:
             boxes = boxes[:, Y_FIRST]
-        return boxes * (*self.scale, *self.scale), _by_class(*parts)
+        return Parts(boxes * (*self.scale, *self.scale), _by_class(*parts))
 
 
 def _by_class(scores: Array, classes: Array) -> npt.NDArray[np.float64]:
@@ -180,11 +180,8 @@ class _Detr:
     scoring: Scoring
     scale: tuple[float, float]
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         corners = from_centers(outputs[self.boxes][0]) * (*self.scale, *self.scale)
         scores = np.asarray(outputs[self.scores][0], np.float64)
-        if self.scoring == "softmax":
-            scores = softmax(scores, axis=1)[:, :-1]
-        elif self.scoring == "sigmoid":
-            scores = sigmoid(scores)
-        return corners, scores
+        background = scores.shape[1] - 1 if self.scoring == "softmax" else None
+        return Parts(corners, scores, activation=self.scoring, background=background)

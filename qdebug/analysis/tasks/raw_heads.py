@@ -6,7 +6,7 @@ Each is recognized by what its levels hold; see ``levels``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.tasks.boxes import from_centers
 from qdebug.analysis.tasks.grids import likely_probabilities, sigmoid, softmax
-from qdebug.analysis.tasks.head import Candidates, Head, corners_from_sides
+from qdebug.analysis.tasks.head import Cells, Head, Parts, corners_from_sides
 from qdebug.analysis.tasks.levels import Level, Part, find_levels
 from qdebug.analysis.tasks.task import OutputFacts, Outputs
 
@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 BINS = {64: 16, 32: 8}
 """Bins of the distribution of each of four sides by channels: YOLOv8 to v12 (Ultralytics ``DFL``,
 ``reg_max`` 16) and NanoDet (``reg_max`` 7)."""
-_ANCHORS = {
+ANCHORS = {
     8: ((10, 13), (16, 30), (33, 23)),
     16: ((30, 61), (62, 45), (59, 119)),
     32: ((116, 90), (156, 198), (373, 326)),
@@ -67,7 +67,12 @@ def _distributions(levels: Sequence[Level], outputs: Outputs) -> Head | None:
     logits = not likely_probabilities(pairs[0][1].read(outputs))
     name = _family(BINS[found[0]])
     form = f"{name} feature maps, boxes and {max(rest)} classes apart"
-    return Head(form, _Dfl(tuple(pairs), tuple(levels), BINS[found[0]], logits), reads_of(levels))
+    return _dfl(form, _Dfl(tuple(pairs), tuple(levels), BINS[found[0]], logits))
+
+
+def _dfl(form: str, decoder: _Dfl) -> Head:
+    misread = {"softmax-axis": replace(decoder, axis=1), "bins-first": replace(decoder, first=True)}
+    return Head(form, decoder, reads_of(decoder.levels), misread=misread)
 
 
 def _family(bins: int) -> str:
@@ -89,7 +94,7 @@ def _one_map(levels: Sequence[Level], outputs: Outputs) -> Head | None:
         return None
     part = levels[0].parts[0]
     if part.layout == "anchors":
-        return _v5(levels, outputs, part.channels) if part.per_cell == len(_ANCHORS) else None
+        return _v5(levels, outputs, part.channels) if part.per_cell == len(ANCHORS) else None
     if _anchored(levels):
         return None
     sample = part.read(outputs)[:, 0]
@@ -101,7 +106,7 @@ def _one_map(levels: Sequence[Level], outputs: Outputs) -> Head | None:
         logits = not likely_probabilities(sample[:, 4 * bins :])
         pairs = tuple((level.parts[0], level.parts[0]) for level in levels)
         form = f"{_family(bins)} feature maps, {part.channels - 4 * bins} classes"
-        return Head(form, _Dfl(pairs, tuple(levels), bins, logits), reads_of(levels))
+        return _dfl(form, _Dfl(pairs, tuple(levels), bins, logits))
     return _v5(levels, outputs, part.channels // 3) if could_be_v5 else None
 
 
@@ -162,7 +167,7 @@ def _split_yolox(levels: Sequence[Level], outputs: Outputs) -> Head | None:
 
 
 def _v5(levels: Sequence[Level], outputs: Outputs, values: int) -> Head | None:
-    if values < 6 or any(level.stride not in _ANCHORS for level in levels):
+    if values < 6 or any(level.stride not in ANCHORS for level in levels):
         return None
     logits = not likely_probabilities(outputs[levels[0].parts[0].name])
     form = f"YOLOv5 feature maps, {values - 5} classes, COCO anchors assumed"
@@ -173,25 +178,38 @@ def _v5(levels: Sequence[Level], outputs: Outputs, values: int) -> Head | None:
 class _Dfl:
     """Distances to four sides as distributions over bins; see Ultralytics ``DFL``.
 
-    In a joined map, v8's boxes come first and NanoDet's last.
+    In a joined map, v8's boxes come first and NanoDet's last. By mistake the softmax runs over the
+    ``axis`` 1, the sides, or the bins are taken to come ``first``.
     """
 
     parts: tuple[tuple[Part, Part], ...]
     levels: tuple[Level, ...]
     bins: int
     logits: bool
+    axis: int = 2
+    first: bool = False
 
-    def __call__(self, outputs: Outputs) -> Candidates:
+    def __call__(self, outputs: Outputs) -> Parts:
         corners, scores = [], []
         for (boxes, classes), level in zip(self.parts, self.levels, strict=True):
             table, found = boxes.read(outputs)[:, 0], classes.read(outputs)[:, 0]
             if boxes is classes:
                 table, found = self._split(table)
-            distances = softmax(table.reshape(-1, 4, self.bins), axis=2) @ np.arange(self.bins)
             centers = level.grid.cells + 0.5
-            corners.append(corners_from_sides(centers, distances) * level.stride)
-            scores.append(sigmoid(found) if self.logits else found)
-        return np.concatenate(corners), np.concatenate(scores)
+            corners.append(corners_from_sides(centers, self._distances(table)) * level.stride)
+            scores.append(found)
+        return Parts(
+            np.concatenate(corners),
+            np.concatenate(scores),
+            activation="sigmoid" if self.logits else "none",
+            cells=cells_of(self.levels),
+        )
+
+    def _distances(self, table: Array) -> Array:
+        bins = table.reshape(-1, 4, self.bins)
+        if self.first:
+            bins = table.reshape(-1, self.bins, 4).transpose(0, 2, 1)
+        return np.asarray(softmax(bins, axis=self.axis) @ np.arange(self.bins))
 
     def _split(self, table: Array) -> tuple[Array, Array]:
         width = 4 * self.bins
@@ -211,18 +229,28 @@ class _GridOffsets:
     levels: tuple[Level, ...]
     logits: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
-        corners, scores = [], []
+    def __call__(self, outputs: Outputs) -> Parts:
+        corners, objectness, scores = [], [], []
         for (boxes, objects, classes), level in zip(self.parts, self.levels, strict=True):
             table = boxes.read(outputs)[:, 0]
-            objectness, found = (p.read(outputs)[:, 0] for p in (objects, classes))
+            there, found = (p.read(outputs)[:, 0] for p in (objects, classes))
             if boxes is classes:
-                objectness, found = table[:, 4:5], table[:, 5:]
-            if self.logits:
-                objectness, found = sigmoid(objectness), sigmoid(found)
+                there, found = table[:, 4:5], table[:, 5:]
             corners.append(offsets_to_corners(table[:, :4], level))
-            scores.append(found * objectness)
-        return np.concatenate(corners), np.concatenate(scores)
+            objectness.append(there)
+            scores.append(found)
+        return Parts(
+            np.concatenate(corners),
+            np.concatenate(scores),
+            np.concatenate(objectness),
+            activation="sigmoid" if self.logits else "none",
+            cells=cells_of(self.levels),
+        )
+
+
+def cells_of(levels: Sequence[Level]) -> Cells:
+    """The cells of all levels, one candidate each."""
+    return Cells(np.concatenate([level.grid.strides for level in levels]))
 
 
 def offsets_to_corners(table: Array, level: Level) -> npt.NDArray[np.float64]:
@@ -239,17 +267,24 @@ class _V5:
     levels: tuple[Level, ...]
     logits: bool
 
-    def __call__(self, outputs: Outputs) -> Candidates:
-        corners, scores = [], []
+    def __call__(self, outputs: Outputs) -> Parts:
+        corners, scores, strides, anchors = [], [], [], []
         for level in self.levels:
-            table = level.parts[0].read(outputs, anchors=len(_ANCHORS))
-            if self.logits:
-                table = sigmoid(table)
+            table = level.parts[0].read(outputs, anchors=len(ANCHORS))
             cells = level.grid.cells
-            for at, anchor in enumerate(_ANCHORS[level.stride]):
-                part = table[:, at]
+            for at, anchor in enumerate(ANCHORS[level.stride]):
+                part = sigmoid(table[:, at, :4]) if self.logits else table[:, at, :4]
                 centers = (part[:, :2] * 2 - 0.5 + cells) * level.stride
                 sizes = (part[:, 2:4] * 2) ** 2 * anchor
                 corners.append(from_centers(np.concatenate([centers, sizes], axis=1)))
-                scores.append(part[:, 5:] * part[:, 4:5])
-        return np.concatenate(corners), np.concatenate(scores)
+                scores.append(table[:, at, 4:])
+                strides.append(level.grid.strides)
+                anchors.append(np.tile(np.array(anchor, np.float64), (len(cells), 1)))
+        found = np.concatenate(scores)
+        return Parts(
+            np.concatenate(corners),
+            found[:, 1:],
+            found[:, :1],
+            activation="sigmoid" if self.logits else "none",
+            cells=Cells(np.concatenate(strides), np.concatenate(anchors)),
+        )

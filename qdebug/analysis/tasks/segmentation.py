@@ -157,7 +157,28 @@ def _task(
         behaves=behaves,
         told=told,
         read=lambda outputs: read(outputs[name]),
+        misread=_misread(name, read, binary),
     )
+
+
+def _misread(
+    name: str, read: Reader, binary: bool
+) -> dict[str, Callable[[Outputs], npt.NDArray[np.int64]]]:
+    """What programs make of a map by mistake: the other layout, rows as columns, its opposite."""
+
+    def other_layout(outputs: Outputs) -> npt.NDArray[np.int64]:
+        value = outputs[name]
+        if value.ndim != 4:
+            return read(value)
+        n, *sides = value.shape
+        return read(value.reshape(n, *sides[1:], sides[0]).transpose(0, 3, 1, 2))
+
+    found = {"transposed": lambda outputs: read(outputs[name]).T}
+    if binary:
+        found["inverted"] = lambda outputs: 1 - read(outputs[name])
+    else:
+        found["channels-last"] = other_layout
+    return found
 
 
 def _sums_to_one(value: Array, axis: int) -> bool:

@@ -6,12 +6,15 @@ import ast
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qdebug.run.model import TASK_PREFIX, Limit, Recognition
+
+if TYPE_CHECKING:
+    from qdebug.analysis.tasks.head import Head
 
 Array = npt.NDArray[Any]
 Outputs = Mapping[str, Array]
@@ -140,6 +143,9 @@ class Task:
             detection's is ``Read``, a classification's the scores of the classes, a text's the
             text, a segmentation's the class of each pixel, int64 ``[height, width]``.
         parts: what both models' outputs hold, told apart: histograms of it become evidence.
+        head: of a detector.
+        misread: answers as ``read`` gives them, read as boards read them by mistake; by the name
+            of the mistake (``qdebug.reading``).
     """
 
     kind: str
@@ -157,6 +163,8 @@ class Task:
     across: Callable[[Sequence[tuple[Array, Array]]], Mapping[str, float]] | None = None
     read: Callable[[Outputs], Any] | None = None
     parts: Callable[[Outputs, Outputs], Sequence[OutputPart]] | None = None
+    head: Head | None = None
+    misread: Mapping[str, Callable[[Outputs], Any]] = field(default_factory=dict)
 
 
 def recognition(

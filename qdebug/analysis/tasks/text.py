@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -55,8 +55,24 @@ def recognize(facts: OutputFacts) -> Task | None:
             told="the metadata lists the characters" if len(characters) > 1 else "",
             any_length=True,
             read=judge.text,
+            misread=_misread(judge, table.shape[1]),
         )
     return None
+
+
+def _misread(judge: _Judge, symbols: int) -> dict[str, Callable[[Outputs], str]]:
+    """What programs read by mistake: another blank, a list that is shifted, repetitions kept."""
+    last = symbols - 1
+    other = replace(judge, blank=0 if judge.blank else last)
+    return {
+        "blank": other.text,
+        "list-shift-up": replace(judge, shift=1).text,
+        "list-shift-down": replace(judge, shift=-1).text,
+        "blank-and-list": replace(other, shift=1 if judge.blank == 0 else -1).text,
+        "not-merged": replace(judge, merged=False).text,
+        "blank-before-merging": replace(judge, late=True).text,
+        "steps-and-symbols": replace(judge, swapped=True).text,
+    }
 
 
 def _table(value: Array) -> Array | None:
@@ -86,11 +102,19 @@ def _likely_blank(table: Array) -> int:
 
 @dataclass(frozen=True)
 class _Judge:
-    """Greedy decoding: the best class of each step, repetitions merged, blanks left out."""
+    """Greedy decoding: the best class of each step, repetitions merged, blanks left out.
+
+    By mistake repetitions are not ``merged``, or merged ``late``, behind the removal of blanks;
+    characters are looked up with a ``shift``; steps and symbols are ``swapped``.
+    """
 
     output: str
     blank: int
     characters: Sequence[str]
+    merged: bool = True
+    late: bool = False
+    shift: int = 0
+    swapped: bool = False
 
     def __call__(self, reference: Outputs, test: Outputs) -> Effect:
         f, q = (self._read(outputs[self.output]) for outputs in (reference, test))
@@ -124,15 +148,21 @@ class _Judge:
         return self._spell(self._read(outputs[self.output]))
 
     def _read(self, value: Array) -> list[int]:
-        best = np.nan_to_num(value.reshape(-1, value.shape[2])).argmax(axis=1).tolist()
-        return [code for code, _ in groupby(best) if code != self.blank]
+        table = np.nan_to_num(value.reshape(-1, value.shape[2]))
+        best = table.argmax(axis=0 if self.swapped else 1).tolist()
+        if self.late:
+            best = [code for code in best if code != self.blank]
+        if self.merged:
+            best = [code for code, _ in groupby(best)]
+        return [code for code in best if code != self.blank]
 
     def _spell(self, codes: Sequence[int]) -> str:
         """The text; numbers of characters where the model does not name them."""
+        codes = [code + self.shift for code in codes]
         if not self.characters:
             return " ".join(map(str, codes))
         known = ("", *self.characters, " ")
-        return "".join(known[code] if code < len(known) else "?" for code in codes)
+        return "".join(known[code] if 0 <= code < len(known) else "?" for code in codes)
 
 
 def distance(first: Sequence[int], second: Sequence[int]) -> int:

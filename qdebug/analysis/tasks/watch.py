@@ -149,6 +149,11 @@ class TaskWatch:
         """Whether outputs are to be kept at all."""
         return self._name != NONE
 
+    @property
+    def task(self) -> Task | None:
+        """What was recognized on the first sample; None before it, and where nothing was."""
+        return self._task
+
     def add(self, shown: Shown, reference: Outputs, test: Outputs) -> None:
         """Judge one sample by its declared outputs.
 
@@ -163,9 +168,7 @@ class TaskWatch:
         if not self.wanted or not test:
             return
         known = {name: reference[name] for name in test if name in reference}
-        if not self._asked:
-            self._task = self._choose(known)
-            self._asked = True
+        self.recognize(known)
         task = self._task
         fitting = self._fitting(test, known)
         if task is None or not set(task.reads) <= fitting.keys():
@@ -184,6 +187,16 @@ class TaskWatch:
                 self._parts[part.title] = bare, PairHistogram(*part.range)
             values = [np.ravel(np.asarray(v, np.float32)) for v in (part.reference, part.test)]
             self._parts[part.title][1].add(*values)
+
+    def recognize(self, reference: Outputs) -> None:
+        """Find out the task by the float model's outputs, the first time.
+
+        Raises:
+            UsageError: the task asked for does not fit the outputs.
+        """
+        if self.wanted and not self._asked:
+            self._task = self._choose(reference)
+            self._asked = True
 
     def _choose(self, known: Outputs) -> Task | None:
         facts = OutputFacts(known, self._size, dict(self._metadata), self._constants)
