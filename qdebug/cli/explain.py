@@ -11,15 +11,23 @@ from qdebug.errors import ExitCode
 class ExplainCommand:
     """Explain a finding: what it means, how to verify it, how to fix it.
 
-    NAME is a finding's slug or id, or ``toolchains`` for what the fixes have in common. Without a
-    name all findings are listed.
+    NAME is a finding's slug or id, ``toolchains`` for what the fixes have in common, or ``board``
+    for what to dump on a board, with each toolchain's command. Without a name all findings are
+    listed.
     """
 
-    examples = ("qdebug explain", "qdebug explain mixed-range", "qdebug explain QD301")
+    examples = (
+        "qdebug explain",
+        "qdebug explain mixed-range",
+        "qdebug explain QD301",
+        "qdebug explain board",
+    )
 
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
-        parser.add_argument("name", metavar="NAME", nargs="?", help="slug or id of a finding")
+        parser.add_argument(
+            "name", metavar="NAME", nargs="?", help="slug or id of a finding, or a guide"
+        )
 
     def run(self, args: argparse.Namespace) -> int:
         """Print the page: laid out on a terminal, as Markdown elsewhere."""
@@ -40,4 +48,4 @@ def _page(name: str) -> str:
     from qdebug.run import pages
     from qdebug.vendors import manual
 
-    return manual.page() if name == pages.TOOLCHAINS else pages.page(name)
+    return manual.page(name) if name in pages.GUIDES else pages.page(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy.typing as npt
 
@@ -22,6 +22,8 @@ class DumpTensor:
             the name tells.
         scale: what a code is worth where the dump says it, ``real = (code - zero_point) * scale``.
         zero_point: the code of zero.
+        end: ``input`` or ``output`` of the network and its place among them, where a runtime's
+            model says so; None for all others.
     """
 
     name: str
@@ -29,6 +31,7 @@ class DumpTensor:
     says: str | None = None
     scale: float | None = None
     zero_point: int = 0
+    end: tuple[Literal["input", "output"], int] | None = None
 
 
 @dataclass(frozen=True)

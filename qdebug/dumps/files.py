@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,23 @@ def read_plain(path: Path) -> Dump:
     return Dump(path.name, title, tensors)
 
 
-def folder_tensors(folder: Path) -> Iterator[DumpTensor]:
-    """Every tensor file of a folder and its sub-folders, named by its place in it."""
+def folder_tensors(folder: Path) -> list[DumpTensor]:
+    """Every tensor file of a folder and its sub-folders, named by its place in it.
+
+    Raises:
+        InputError: two files are of one name.
+    """
+    found = list(_in_folder(folder))
+    seen = Counter(tensor.name for tensor in found)
+    twice = [name for name, count in seen.items() if count > 1]
+    if twice:
+        raise InputError(
+            f"{folder.name} holds {min(twice)!r} twice", "keep one file of each tensor"
+        )
+    return found
+
+
+def _in_folder(folder: Path) -> Iterator[DumpTensor]:
     for file in sorted(folder.rglob("*")):
         if not file.is_file() or file.name.startswith("."):
             continue
@@ -97,14 +113,29 @@ def _from_npz(file: Path, member: str) -> Array:
                 array = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
         raise _unreadable(file, error, member) from error
-    return np.asarray(array)
+    return _numbers(np.asarray(array), f"{file.name}: {member}")
+
+
+def _numbers(array: Array, where: str) -> Array:
+    """The array, if it holds numbers.
+
+    Raises:
+        InputError: it is of a type that numpy does not know (bfloat16, float8), text or complex.
+    """
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"{where} holds values of the type {array.dtype}, which are no numbers here",
+            "dump it as float32, or as integer codes",
+        )
+    return array
 
 
 def _from_npy(file: Path) -> Array:
     try:
-        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        array = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError, EOFError) as error:
         raise _unreadable(file, error) from error
+    return _numbers(array, file.name)
 
 
 def _from_raw(file: Path) -> Array:
@@ -121,9 +152,16 @@ def read_numbers(file: Path) -> Array:
     check_unpacked(file.stat().st_size, file.name, InputError)
     try:
         words = file.read_text(encoding="utf-8").split()
-        return np.array(words, np.float32)
+        numbers = np.array(words, np.float32)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
+    strange = int(np.count_nonzero(~np.isfinite(numbers)))
+    if strange:
+        raise InputError(
+            f"{file.name}: {strange} of its {len(numbers)} numbers are not finite",
+            "a buffer that was never written, or one of another type, looks like that",
+        )
+    return numbers
 
 
 def _unreadable(file: Path, error: Exception, member: str = "") -> InputError:

@@ -13,6 +13,10 @@ from qdebug.run.model import Finding
 MANUAL = Path(__file__).resolve().parent.parent / "manual"
 TOOLCHAINS = "toolchains"
 """Name of the page with what all fixes have in common, `qdebug.vendors.manual.page`."""
+BOARD = "board"
+"""Name of the page with what to dump on a board, and each toolchain's command for it."""
+GUIDES = (TOOLCHAINS, BOARD)
+"""Pages that are no finding's."""
 _LINK = re.compile(r"\[([^\]]+)\]\((?:\.\./|findings/)?([a-z0-9-]+)\.md[^)]*\)")
 
 
@@ -57,6 +61,6 @@ def _command(name: str) -> str:
     """What shows the page of that name, or stands for it."""
     if name == "index":
         return "qdebug explain"
-    if name == TOOLCHAINS or name in KINDS:
+    if name in GUIDES or name in KINDS:
         return f"qdebug explain {name}"
     return f"qdebug {name} --help"

@@ -6,42 +6,71 @@ files.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy.typing as npt
 
 from qdebug.dumps import Dump
 from qdebug.dumps.files import read_plain
 from qdebug.errors import UsageError
 from qdebug.vendors import registry
 
+Array = npt.NDArray[Any]
+
 PLAIN = "plain"
 
 
 @dataclass(frozen=True)
 class DumpFormat:
-    """How a toolchain dumps tensors.
+    """How a toolchain dumps tensors, or how its runtime is run here to dump them.
 
     Attributes:
-        recognize: whether a file or folder is such a dump.
-        read: reads it.
+        recognize: whether a file or folder is such a dump, or such a runtime's model.
+        read: reads it; None for a model.
+        run: runs a model on what the models are fed, by input name, and keeps its tensors as files
+            of a folder; None for a dump.
     """
 
     recognize: Callable[[Path], bool]
-    read: Callable[[Path], Dump]
+    read: Callable[[Path], Dump] | None = None
+    run: Callable[[Path, Mapping[str, Array], Path], Dump] | None = None
+
+    def open(self, path: Path, fed: Mapping[str, Array], folder: Path) -> Dump:
+        """Read the dump, or run the model.
+
+        Raises:
+            InputError: it cannot be read or run.
+            UsageError: what runs it is not installed.
+        """
+        if self.run is not None and (self.read is None or self.recognize(path)):
+            return self.run(path, fed, folder)
+        assert self.read is not None
+        return self.read(path)
 
 
-def read_dump(path: Path, vendor: str | None = None) -> Dump:
-    """Read a dump.
+def read_dump(
+    path: Path,
+    vendor: str | None = None,
+    fed: Mapping[str, Array] = MappingProxyType({}),
+    folder: Path | None = None,
+) -> Dump:
+    """Read a dump, or make it by running a model of a toolchain's runtime.
 
     Args:
         path: a file or folder.
         vendor: a toolchain, or ``plain``; found out by default.
+        fed: what the models are fed, by input name.
+        folder: where a runtime's tensors are kept.
 
     Raises:
         InputError: it cannot be read.
-        UsageError: there is no such toolchain.
+        UsageError: there is no such toolchain, or its runtime is not installed.
     """
+    place = folder or path.parent
     if vendor == PLAIN or not path.exists():
         return read_plain(path)
     if vendor is not None:
@@ -50,9 +79,9 @@ def read_dump(path: Path, vendor: str | None = None) -> Dump:
             known = ", ".join([PLAIN, *registry.names("dumps")])
             raise UsageError(f"--board-vendor: no dumps of {vendor!r} are known", f"known: {known}")
         chosen: DumpFormat = registry.load(found, "dumps")
-        return chosen.read(path)
+        return chosen.open(path, fed, place)
     for _, form in registry.loaded("dumps"):
         if form.recognize(path):
-            found_dump: Dump = form.read(path)
+            found_dump: Dump = form.open(path, fed, place)
             return found_dump
     return read_plain(path)

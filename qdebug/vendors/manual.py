@@ -18,9 +18,9 @@ from qdebug.vendors.vendor import Vendor
 _SLOT = re.compile(r"<!-- toolchains: (.+?) -->")
 
 
-def page() -> str:
-    """The page on what all fixes have in common, as ``qdebug explain toolchains`` shows it."""
-    return linked(filled((MANUAL / f"{TOOLCHAINS}.md").read_text(encoding="utf-8")))
+def page(name: str = TOOLCHAINS) -> str:
+    """A guide of ``qdebug.run.pages.GUIDES``, as ``qdebug explain`` shows it."""
+    return linked(filled((MANUAL / f"{name}.md").read_text(encoding="utf-8")))
 
 
 def filled(text: str) -> str:

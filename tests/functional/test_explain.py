@@ -28,3 +28,10 @@ def test_an_unknown_name(cli: Cli) -> None:
     assert result.code == 2
     assert result.out == ""
     assert "did you mean: qdebug explain mixed-range" in result.err
+
+
+def test_a_guide_says_what_to_dump(cli: Cli) -> None:
+    result = cli("explain", "board")
+    assert result.code == 0
+    assert "qnn-net-run" in result.out
+    assert "<!--" not in result.out

@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("qnn", "snpe", "qairt"),
     place=25,
     encodings=".encodings:ENCODINGS",
+    dumps=".dumps:DUMPS",
 )

@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("pulsar2",),
     place=97,
     encodings=".encodings:ENCODINGS",
+    dumps=".dumps:DUMPS",
 )

@@ -9,5 +9,6 @@ VENDOR = Vendor(
     place=70,
     dialect=".dialect:DIALECT",
     advice=".advice:ADVICE",
+    dumps=".dumps:DUMPS",
     encodings=".encodings:ENCODINGS",
 )

@@ -9,4 +9,5 @@ VENDOR = Vendor(
     aliases=("ti",),
     place=96,
     encodings=".encodings:ENCODINGS",
+    dumps=".dumps:DUMPS",
 )

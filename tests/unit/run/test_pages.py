@@ -9,7 +9,7 @@ import pytest
 from qdebug.errors import UsageError
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
-from qdebug.run.pages import TOOLCHAINS, explanation_of, page
+from qdebug.run.pages import GUIDES, explanation_of, page
 from qdebug.vendors import manual
 
 
@@ -41,10 +41,10 @@ def test_an_unknown_name_gets_the_nearest() -> None:
 
 
 def test_every_page_leads_to_pages_only() -> None:
-    for text in (*map(page, KINDS), manual.page()):
+    for text in (*map(page, KINDS), *map(manual.page, GUIDES)):
         assert "](" not in text.replace("](http", "").replace("](#", "")
         for other in re.findall(r"`qdebug explain ([a-z0-9-]+)`", text):
-            assert other in KINDS or other == TOOLCHAINS
+            assert other in KINDS or other in GUIDES
 
 
 def test_findings_of_plug_ins_have_none() -> None:

@@ -71,3 +71,53 @@ def test_ascend(file: str, name: str, tmp_path: Path) -> None:
 def test_a_toolchain_without_dumps(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no dumps of 'torchvision'"):
         read_dump(_npz(tmp_path / "a.npz", "x"), "torchvision")
+
+
+def test_qnn_takes_the_first_result_and_values_before_codes(tmp_path: Path) -> None:
+    for result in ("Result_0", "Result_1", "Result_10"):
+        (tmp_path / result).mkdir()
+        np.ones(4, np.float32).tofile(tmp_path / result / "_a_b_Conv_output_0.raw")
+    np.ones(4, np.uint8).tofile(tmp_path / "Result_0" / "_a_b_Conv_output_0_native.raw")
+    np.ones(4, np.uint8).tofile(tmp_path / "Result_0" / "c_native.raw")
+    dump = read_dump(tmp_path)
+    assert dump.title == "QNN results, Result_0"
+    assert [t.name for t in dump.tensors] == ["_a_b_Conv_output_0", "c_native"]
+    assert dump.notes == ("the first of 3 inputs is read",)
+
+
+def test_qnn_without_a_tensor(tmp_path: Path) -> None:
+    (tmp_path / "Result_0").mkdir()
+    with pytest.raises(InputError, match=r"no \.raw file is in Result_0"):
+        read_dump(tmp_path)
+
+
+def test_tidl_reads_shape_and_name_beside_the_values(tmp_path: Path) -> None:
+    value = np.arange(2 * 3 * 4, dtype=np.float32).reshape(1, 2, 3, 4)
+    value.tofile(tmp_path / "tidl_trace0007_00001_00002_00004x00003_float.bin")
+    value.astype(np.int8).tofile(tmp_path / "tidl_trace0007_00001_00002_00004x00003.y")
+    value.astype(np.int16).tofile(tmp_path / "tidl_trace0009_00001_00002_00004x00003.y")
+    (tmp_path / "net.layer_info.txt").write_text("0 7 /a/Conv_output_0\n", encoding="utf-8")
+    dump = read_dump(tmp_path)
+    held = {tensor.name: tensor for tensor in dump.tensors}
+    assert held.keys() == {"/a/Conv_output_0", "data 9"}
+    assert np.array_equal(held["/a/Conv_output_0"].read(), value)
+    assert held["data 9"].read().dtype == np.int16
+
+
+def test_tidl_checks_the_size(tmp_path: Path) -> None:
+    np.zeros(5, np.int8).tofile(tmp_path / "tidl_trace0007_00001_00002_00004x00003.y")
+    (tensor,) = read_dump(tmp_path).tensors
+    with pytest.raises(InputError, match="5 bytes for 1x2x3x4 values"):
+        tensor.read()
+
+
+def test_axera_takes_the_first_input(tmp_path: Path) -> None:
+    for number in ("0", "1"):
+        (tmp_path / "sim_outputs" / number).mkdir(parents=True)
+        np.zeros(4, np.float32).tofile(tmp_path / "sim_outputs" / number / "a_Conv.bin")
+    dump = read_dump(tmp_path)
+    assert (dump.title, [t.name for t in dump.tensors]) == ("Pulsar2 run", ["a_Conv"])
+    assert dump.notes == ("the first of 2 inputs is read",)
+    (tmp_path / "none" / "sim_outputs").mkdir(parents=True)
+    with pytest.raises(InputError, match="holds no tensor"):
+        read_dump(tmp_path / "none")

@@ -111,7 +111,7 @@ def test_no_folder_imports_another_s() -> None:
 
 
 def test_the_manual_is_made_of_the_folders_words() -> None:
-    pages = ("toolchains.md", "preprocessing.md", "encodings.md")
+    pages = ("toolchains.md", "preprocessing.md", "encodings.md", "board.md")
     texts = [(ROOT / "docs" / page).read_text() for page in pages]
     asked = {heading for text in texts for heading in manual.headings(text)}
     page = manual.page()
@@ -123,6 +123,7 @@ def test_the_manual_is_made_of_the_folders_words() -> None:
             assert f"`{vendor.name}`" in page
         assert vendor.has("dialect") == ("Dialect" in words)
         assert vendor.has("encodings") == ("Encodings" in words)
+        assert vendor.has("dumps") == ("Dumps" in words)
     assert "<!--" not in page
     assert "\n|---|---|---|\n| ONNX Runtime | your" in page
 
