@@ -1,8 +1,8 @@
 """Faults planted in dumps of a board, with their controls: is each told apart, and placed?
 
-``python -m benchmarks.board [SEED...]`` takes the simulation of the sample classifier for the
-board, changes the dump as boards do, at random places, and prints one line a case: what ``qdebug
-compare --board`` says of it, and ``right`` or ``WRONG``.
+``python -m benchmarks.board [SEED...] [--only=NET]`` takes the simulation of the sample models
+(classifier, detector, transformer) for the board, changes the dump as boards do, at random places,
+and prints one line a case: what ``qdebug compare --board`` says of it, and ``right`` or ``WRONG``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,18 @@ from tests.support import dumps
 
 Array = npt.NDArray[Any]
 SAMPLES = Path(__file__).resolve().parent.parent / "sample_models"
-MODELS = SAMPLES / "classifier" / "float.onnx", SAMPLES / "classifier" / "int8.onnx"
-SPEC = "resize 96x96 cv2 linear | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
+NETS = {
+    "classifier": (
+        "resize 96x96 cv2 linear | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw",
+        "objects",
+    ),
+    "detector": ("letterbox 320 pad 114 | rgb | /255 | nchw", "scenes"),
+    "transformer": (
+        "resize 64x64 pil bilinear | rgb | /255 | mean 0.5,0.5,0.5 std 0.5,0.5,0.5 | nchw",
+        "textures",
+    ),
+}
+"""Pipeline and folder of pictures of each sample model."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,16 @@ class Case:
     tensor: str | None = None
 
 
-def cases(photo: Path, other: Path, rng: np.random.Generator) -> Iterator[Case]:
+def models_of(net: str) -> tuple[Path, Path]:
+    """Float and quantized graph."""
+    return SAMPLES / net / "float.onnx", SAMPLES / net / "int8.onnx"
+
+
+def cases(net: str, photo: Path, other: Path, rng: np.random.Generator) -> Iterator[Case]:
     """All cases of one photo."""
-    sound = dumps.simulated(*MODELS, photo, SPEC)
-    layers = [name for name, value in sound.items() if value.ndim == 4][1:-1]
+    spec, pair = NETS[net][0], models_of(net)
+    sound = dumps.simulated(*pair, photo, spec)
+    layers = [name for name, value in sound.items() if value.ndim == 4 and value.size > 64][1:-1]
     place, gain = str(rng.choice(layers)), np.float32(rng.choice([0.98, 1.02]))
     last = list(sound)[-1]
 
@@ -57,8 +73,8 @@ def cases(photo: Path, other: Path, rng: np.random.Generator) -> Iterator[Case]:
     scale = float(np.abs(sound[last]).max() / 127)
     codes = dumps.changed(sound, last, lambda v: dumps.codes(v, scale, 0, "int8"))
     yield Case("output in codes", codes, "board-layout", last)
-    yield Case("BGR", dumps.simulated(*MODELS, photo, SPEC.replace("rgb", "bgr")), "board-input")
-    yield Case("another photo", dumps.simulated(*MODELS, other, SPEC), "board-input")
+    yield Case("BGR", dumps.simulated(*pair, photo, spec.replace("rgb", "bgr")), "board-input")
+    yield Case("another photo", dumps.simulated(*pair, other, spec), "board-input")
 
 
 def _sheared(value: Array) -> Array:
@@ -87,27 +103,35 @@ def _is_right(case: Case, run: Run) -> bool:
     return case.tensor is None or place == case.tensor
 
 
-def main(seeds: list[int]) -> int:
+def main(seeds: list[int], only: str = "") -> int:
     """Print the table.
 
     Returns:
         How many cases are wrong.
     """
-    photos = sorted((SAMPLES / "pictures" / "objects").glob("*.jpg"))
     wrong = 0
-    for seed in seeds:
-        rng = np.random.default_rng(seed)
-        one, two = (photos[i] for i in rng.choice(len(photos), 2, replace=False))
-        for case in cases(one, two, rng):
-            with tempfile.TemporaryDirectory() as folder:
-                place = dumps.write_npz(case.dump, Path(folder) / "board.npz")
-                run = qdebug.compare(*MODELS, one, preprocess=SPEC, board=place, task="none")
-            right = _is_right(case, run)
-            wrong += not right
-            told = "; ".join(found.title for found in _told(run)) or "nothing"
-            print(f"{seed} {one.stem:12} {case.name:18} {'right' if right else 'WRONG'}  {told}")
+    for net in (name for name in NETS if only in name):
+        spec, folder = NETS[net]
+        photos = sorted((SAMPLES / "pictures" / folder).glob("*.jpg"))
+        for seed in seeds:
+            rng = np.random.default_rng(seed)
+            one, two = (photos[i] for i in rng.choice(len(photos), 2, replace=False))
+            for case in cases(net, one, two, rng):
+                with tempfile.TemporaryDirectory() as work:
+                    place = dumps.write_npz(case.dump, Path(work) / "board.npz")
+                    run = qdebug.compare(
+                        *models_of(net), one, preprocess=spec, board=place, task="none"
+                    )
+                right = _is_right(case, run)
+                wrong += not right
+                told = "; ".join(found.title for found in _told(run)) or "nothing"
+                word = "right" if right else "WRONG"
+                print(f"{net:11} {seed} {one.stem:12} {case.name:18} {word}  {told}", flush=True)
     return wrong
 
 
 if __name__ == "__main__":
-    sys.exit(1 if main([int(seed) for seed in sys.argv[1:]] or [0]) else 0)
+    words = sys.argv[1:]
+    chosen = next((word[7:] for word in words if word.startswith("--only=")), "")
+    numbers = [int(word) for word in words if not word.startswith("--")]
+    sys.exit(1 if main(numbers or [0], chosen) else 0)

@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 
 from qdebug.metrics import metric
-from qdebug.run import board_results, crops, dataset_scores, model, tuning
+from qdebug.run import board_results, crops, dataset_scores, model, reading_results, tuning
 from qdebug.run.model import SCHEMA, ErrorMetrics
 
 PAGE = Path(__file__).with_name("json.md")
@@ -47,7 +47,7 @@ Beside it in the folder lie `hist.npz` (histograms and channels, see `qdebug.run
 
 def page() -> str:
     """The whole page."""
-    modules = (metric, crops, dataset_scores, board_results, tuning, model)
+    modules = (metric, crops, dataset_scores, board_results, reading_results, tuning, model)
     sources = map(inspect.getsource, modules)
     nodes = [node for source in sources for node in ast.parse(source).body]
     classes = {node.name: node for node in nodes if isinstance(node, ast.ClassDef)}

@@ -15,6 +15,8 @@ from qdebug.options import (
     ExtractOptions,
     Option,
     PreprocessOptions,
+    ReadingCommandOptions,
+    ReadingOptions,
     TuneOptions,
     options_of,
 )
@@ -26,6 +28,7 @@ _SECTIONS: dict[str, tuple[type, ...]] = {
     "qdebug extract": (ExtractOptions, ConfigOptions),
     "qdebug tune": (TuneOptions, ConfigOptions),
     "qdebug preprocess": (PreprocessOptions,),
+    "qdebug reading": (ReadingOptions, ReadingCommandOptions),
 }
 _FUNCTIONS = (CompareOptions, ExtractOptions, TuneOptions)
 """What Python functions take; the commands of both read the configuration."""

@@ -73,6 +73,7 @@ class BoardRun:
         ops: its operator.
         scales: scale and zero point of each pair's quantizer, where it has one for all channels.
         outputs: positions of the model's outputs.
+        alone: the simulation is the float model itself: steps are those of the board's own grids.
     """
 
     def __init__(
@@ -83,8 +84,10 @@ class BoardRun:
         ops: Sequence[str],
         scales: Mapping[int, tuple[float, int]],
         outputs: Sequence[int] = (),
+        *,
+        alone: bool = False,
     ) -> None:
-        self.dump = dump
+        self.dump, self._alone = dump, alone
         self._outputs = {at: np.zeros(0, np.float32) for at in outputs}
         self._scales = scales
         named, self._reasons = map_names(dump, pairs, labels, ops)
@@ -291,15 +294,20 @@ class BoardRun:
             np.ascontiguousarray(board).reshape(-1),
         )
         metrics = error_metrics(moments)
-        step = self._scales.get(at)
+        step = self._step(at)
         total = moments.total()
         count = max(float(total.n[0]), 1.0)
         return {
             "own": metrics,
-            "own_steps": float(np.sqrt(metrics.mse)) / step[0] if step else None,
+            "own_steps": float(np.sqrt(metrics.mse)) / step if step else None,
             "own_gain": _gain(simulated.reshape(-1), np.asarray(board).reshape(-1)),
-            "own_offset_steps": float(total.e[0]) / count / step[0] if step else None,
+            "own_offset_steps": float(total.e[0]) / count / step if step else None,
         }
+
+    def _step(self, at: int) -> float | None:
+        """Step that a layer's own difference is told in."""
+        known = self._scales.get(at)
+        return known[0] if known else self._held[at].step if self._alone else None
 
     def _differences(self, again: Dump | None) -> dict[int, float]:
         """Largest difference between two dumps of one input, by position."""

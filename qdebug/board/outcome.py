@@ -24,6 +24,8 @@ class BoardOutcome:
         exchanged: outputs that hold another output's values: its position by position.
         input_reason: what the check of the input says of the board's input; empty where it is
             right, or not in the dump.
+        guessed_input: the pipeline of pictures is qdebug's own guess, so that the board's may be
+            the right one.
     """
 
     info: BoardInfo
@@ -33,3 +35,4 @@ class BoardOutcome:
     left: frozenset[int] = frozenset()
     exchanged: Mapping[int, int] = field(default_factory=dict)
     input_reason: str = ""
+    guessed_input: bool = False

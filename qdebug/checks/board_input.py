@@ -19,14 +19,20 @@ def _run(context: CheckContext) -> Iterator[Finding]:
             f"{layer.tensor} of the dump and what the models were fed agree to "
             f"{layer.against_quant.sqnr_db:.1f} dB. {context.board.input_reason}"
         )
+        guessed = context.board.guessed_input
+        advice = (
+            "Feed the board what the pipeline makes, then dump again: every later layer follows."
+        )
+        if guessed:
+            advice = "The pipeline is a guess: say with -p what the board is fed with. " + advice
         yield INPUT.found(
-            "fail",
+            "warn" if guessed else "fail",
             f"The board was fed another {joined.pair.float_tensor} than the models",
             seen.strip(),
-            "Feed the board what the pipeline makes, then dump again: every later layer follows.",
+            advice,
             layers=[joined.at],
             evidence=[board.table([(joined, layer)])],
-            confidence="high",
+            confidence="low" if guessed else "high",
         )
     if not board.inputs(context):
         yield from _unlike(context)
@@ -37,8 +43,9 @@ def _unlike(context: CheckContext) -> Iterator[Finding]:
     layers, unlike = list(board.on_board(context)), board.unlike(context)
     if not unlike:
         return
+    assert context.board is not None
     yield INPUT.found(
-        "fail",
+        "warn" if context.board.guessed_input else "fail",
         "The dump is of another input",
         f"{len(unlike)} of {len(layers)} tensors have the right name and size, and values that are "
         "alike nothing in either model.",

@@ -22,7 +22,7 @@ def _applies(context: CheckContext) -> str | None:
         return _unmeasured(context)
     return (
         "nothing but inputs and outputs is in the dump; dump all tensors to tell where the board "
-        "leaves the simulation"
+        "leaves the simulation (`qdebug explain board` has each toolchain's command)"
     )
 
 
@@ -48,7 +48,10 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     joined, layer = wrong[0]
     assert layer.own is not None
     others = f" {len(wrong) - 1} further layers do so too." if len(wrong) > 1 else ""
-    guessed = layer.mapped_by == "values"  # another layer of the like may be meant
+    # Another layer of the like may be meant; or its weights are coarse, which is no mistake.
+    guessed = layer.mapped_by == "values" or (
+        board.is_alone(context) and layer.own_steps is not None
+    )
     yield LAYER.found(
         "warn" if guessed else "fail",
         f"{joined.name} ({joined.record.op}) computes something else on the board",

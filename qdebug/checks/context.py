@@ -19,6 +19,7 @@ from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing
 from qdebug.limits import LayerLimit
 from qdebug.metrics.moments import Moments
+from qdebug.reading.outcome import ReadingOutcome
 from qdebug.run.model import Finding, Layer, Limit, OutputResult, SampleInfo
 
 _T = TypeVar("_T")
@@ -106,6 +107,7 @@ class CheckContext:
         ceiling: the 16-bit model, None where it was not asked for.
         input_findings: what the input gate has found.
         board: the board beside both models; None where no dump was given.
+        reading: the board's answers beside qdebug's; None where none were given.
     """
 
     float_graph: Graph
@@ -122,6 +124,7 @@ class CheckContext:
     ceiling: Ceiling | None = None
     input_findings: Sequence[Finding] = ()
     board: BoardOutcome | None = None
+    reading: ReadingOutcome | None = None
     _known: dict[Callable[[CheckContext], Any], Any] = field(
         default_factory=dict, repr=False, compare=False
     )

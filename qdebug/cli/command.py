@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": "qdebug.cli.diff:DiffCommand",
     "tune": "qdebug.cli.tune:TuneCommand",
     "preprocess": "qdebug.cli.preprocess:PreprocessCommand",
+    "reading": "qdebug.cli.reading:ReadingCommand",
     "extract": "qdebug.cli.extract:ExtractCommand",
     "quantize": "qdebug.cli.quantize:QuantizeCommand",
     "export": "qdebug.cli.export:ExportCommand",

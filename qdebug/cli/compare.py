@@ -48,11 +48,15 @@ class CompareCommand:
     def prepare_parser(self, parser: argparse.ArgumentParser) -> None:
         """Add the command's arguments."""
         add_options(parser, CompareOptions, CompareCommandOptions)
+        for action in parser._get_positional_actions():
+            if action.dest == "inputs":
+                action.nargs = "*"  # with --board, QUANT may be left out
         parser.epilog = "\n\n".join(filter(None, (parser.epilog, _OWN_TASK)))
 
     def run(self, args: argparse.Namespace) -> int:
         """Compare, tell, and judge."""
         config = read_config(args.config)
+        _settle_positions(args)
         destination = _destination(args)
         _check_requests(args)
         run = _compare(args, config, destination)
@@ -67,6 +71,31 @@ def exit_code(run: Run, fail_on: str) -> int:
         return ExitCode.NO_VERDICT
     failing = {"error": ("fail",), "warning": ("fail", "warn"), "never": ()}[fail_on]
     return ExitCode.FAILED if status in failing else ExitCode.PASS
+
+
+def _settle_positions(args: argparse.Namespace) -> None:
+    """FLOAT INPUT ... with a board: the float model takes the place of its twin.
+
+    Raises:
+        UsageError: there is no INPUT.
+    """
+    if args.board is not None and (not args.inputs or _is_input(args.quant_model)):
+        args.inputs = [args.quant_model, *args.inputs]
+        args.quant_model = args.float_model
+        args.any_pair = True
+    if not args.inputs:
+        raise UsageError(
+            "the following arguments are required: INPUT",
+            "qdebug compare --help shows the arguments",
+        )
+
+
+_INPUT_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".npy", ".pb")
+
+
+def _is_input(name: str) -> bool:
+    """Whether a word can be an input and no model."""
+    return name.lower().endswith(_INPUT_SUFFIXES) or Path(name).is_dir()
 
 
 def _destination(args: argparse.Namespace) -> Path:

@@ -146,7 +146,7 @@ def _check(args: argparse.Namespace) -> int:
         _write_json(args, encode(report))
     if args.json != _STDOUT:
         terminal.write(_report(report, args))
-    return _exit_code(report.findings, args.fail_on or GateOptions.fail_on)
+    return finding_exit_code(report.findings, args.fail_on or GateOptions.fail_on)
 
 
 def _checked(args: argparse.Namespace) -> CheckReport:
@@ -355,11 +355,7 @@ def _report(report: CheckReport, args: argparse.Namespace) -> str:
         doubts = (f"          doubtful: {doubt}" for doubt in report.doubts)
         lines[-1:] = [*told, f"          {report.origin}, not given with -p", *doubts, ""]
     findings = report.findings
-    shown = [f for f in findings if f.status != "pass" or args.verbose]
-    for finding in shown:
-        lines.append(f"{_MARKS.get(finding.status, finding.status)}  {finding.id} {finding.slug}")
-        lines.append(f"      seen  {finding.seen}")
-        lines += [f"      do    {finding.advice}"] if finding.advice else []
+    lines += finding_lines(findings, verbose=args.verbose)
     passed = sum(f.status == "pass" for f in findings)
     if not any(f.status in ("fail", "warn") for f in findings):
         known = args.fed is None or args.preprocess or args.float_model or args.reference
@@ -369,7 +365,20 @@ def _report(report: CheckReport, args: argparse.Namespace) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _exit_code(findings: Sequence[Finding], fail_on: str) -> int:
+def finding_lines(findings: Sequence[Finding], *, verbose: bool) -> list[str]:
+    """What was seen and what to do, those that passed where all are asked for."""
+    lines = []
+    for finding in findings:
+        if finding.status == "pass" and not verbose:
+            continue
+        lines.append(f"{_MARKS.get(finding.status, finding.status)}  {finding.id} {finding.slug}")
+        lines.append(f"      seen  {finding.seen}")
+        lines += [f"      do    {finding.advice}"] if finding.advice else []
+    return lines
+
+
+def finding_exit_code(findings: Sequence[Finding], fail_on: str) -> int:
+    """The exit code that findings lead to under ``--fail-on``."""
     failing = {"error": ("fail",), "warning": ("fail", "warn"), "never": ()}[fail_on]
     failed = any(finding.status in failing for finding in findings)
     return ExitCode.FAILED if failed else ExitCode.PASS

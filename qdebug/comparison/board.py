@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from qdebug.board import BoardOutcome, BoardRun
 from qdebug.capture.engine import Capture
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.board_replay import LayerReplay
+from qdebug.comparison.reading import scales_of
 from qdebug.comparison.sides import Side, fed_alike
 from qdebug.dumps import Dump
 from qdebug.errors import QdebugError
+from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.check import check_picture
@@ -36,6 +38,7 @@ class Board:
         vendor: the toolchain it comes from; found out by default.
         sides: float and quant.
         pairing: of the graphs.
+        fed: what the float model is fed for the first sample, for a runtime that is run here.
     """
 
     def __init__(
@@ -45,18 +48,36 @@ class Board:
         vendor: str | None,
         sides: tuple[Side, Side],
         pairing: Pairing,
+        fed: Mapping[str, Array],
     ) -> None:
         self._sides, self._pairing = sides, pairing
-        self._again: Dump | None = read_dump(again, vendor) if again is not None else None
+        self._folder = tempfile.TemporaryDirectory(prefix="qdebug-runtime-")
+        try:
+            self._open(dump, again, vendor, fed)
+        except BaseException:
+            self._folder.cleanup()
+            raise
+
+    def _open(
+        self, dump: Path, again: Path | None, vendor: str | None, fed: Mapping[str, Array]
+    ) -> None:
+        sides, pairing = self._sides, self._pairing
+        first, second = (Path(self._folder.name) / name for name in ("first", "second"))
+        first.mkdir()
+        second.mkdir()
+        self._again: Dump | None = (
+            read_dump(again, vendor, fed, second) if again is not None else None
+        )
         graph = sides[0].graph
         made = [graph.producer.get(pair.float_tensor) for pair in pairing.pairs]
         self.run = BoardRun(
-            read_dump(dump, vendor),
+            _with_ends(read_dump(dump, vendor, fed, first), graph),
             pairing.pairs,
             [node.label if node is not None else "" for node in made],
             [node.op if node is not None else "" for node in made],
-            _scales(pairing),
+            scales_of(pairing),
             [at for at, pair in enumerate(pairing.pairs) if pair.float_tensor in graph.outputs],
+            alone=graph.sha256 == sides[1].graph.sha256,
         )
 
     def __enter__(self) -> Board:
@@ -64,6 +85,7 @@ class Board:
 
     def __exit__(self, *_: object) -> None:
         self.run.close()
+        self._folder.cleanup()
 
     def receive(self, number: int, at: int, side: str, value: Array) -> None:
         """Take a captured value, if it is of the sample that was dumped: the first."""
@@ -98,7 +120,21 @@ class Board:
             self._shared_inputs(),
         )
         found = self.run.outcome(replay, self._again)
-        return dataclasses.replace(found, input_reason=self._input_reason(sample))
+        guessed = self._sides[0].preprocess.origin in ("assumed", "inferred")
+        return dataclasses.replace(
+            found,
+            input_reason=self._input_reason(sample),
+            guessed_input=guessed and sample.picture is not None,
+        )
+
+    def outputs(self) -> dict[str, Array]:
+        """The board's outputs by the float model's names, as far as they are dumped."""
+        names = set(self._sides[0].graph.outputs)
+        return {
+            pair.float_tensor: value
+            for at, pair in enumerate(self._pairing.pairs)
+            if pair.float_tensor in names and (value := self.run.values(at)) is not None
+        }
 
     def _input_reason(self, sample: Sample) -> str:
         """What the check of the input says of the tensor that the board was fed."""
@@ -124,18 +160,39 @@ class Board:
         return {quant.name: float_.name for quant, float_ in names}
 
 
-def with_board(layers: Sequence[Layer], outcome: BoardOutcome) -> list[Layer]:
-    """The layers with their numbers on the board."""
-    return [dataclasses.replace(x, board=outcome.layers.get(x.index)) for x in layers]
+def _with_ends(dump: Dump, graph: Graph) -> Dump:
+    """The dump with the float model's names for the ends of a runtime's network."""
+    names = {"input": graph.inputs, "output": graph.outputs}
+    return dataclasses.replace(
+        dump,
+        tensors=tuple(
+            dataclasses.replace(t, says=names[t.end[0]][t.end[1]])
+            if t.end is not None and t.end[1] < len(names[t.end[0]])
+            else t
+            for t in dump.tensors
+        ),
+    )
 
 
-def _scales(pairing: Pairing) -> dict[int, tuple[float, int]]:
-    """Step and zero point of the pairs whose quantizer has one for all channels."""
-    found = {}
-    for at, pair in enumerate(pairing.pairs):
-        quantizer = pair.quantizer
-        if quantizer is not None and np.size(quantizer.scale) == 1:
-            zero_point = quantizer.zero_point
-            zero = int(np.reshape(zero_point, -1)[0]) if zero_point is not None else 0
-            found[at] = (float(np.reshape(quantizer.scale, -1)[0]), zero)
-    return found
+def with_board(layers: Sequence[Layer], outcome: BoardOutcome, *, alone: bool) -> list[Layer]:
+    """The layers with their numbers on the board.
+
+    Args:
+        layers: of the comparison.
+        outcome: the board's numbers.
+        alone: there is no quantized model: what was accumulated is the board's error against float.
+    """
+    found = [dataclasses.replace(x, board=outcome.layers.get(x.index)) for x in layers]
+    return list(map(_of_board, found)) if alone else found
+
+
+def _of_board(layer: Layer) -> Layer:
+    """A layer whose test side is the board."""
+    on_board = layer.board
+    bare = dataclasses.replace(
+        layer, local=None, role=None, worst_channel=None, worst_channels=(), sample_sqnr_db=()
+    )
+    if on_board is None or on_board.against_float is None:
+        reason = on_board.reason if on_board is not None else "the dump has no tensor of it"
+        return dataclasses.replace(bare, accumulated=None, state="not_compared", reason=reason)
+    return dataclasses.replace(bare, accumulated=on_board.against_float)

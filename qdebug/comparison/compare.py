@@ -32,6 +32,7 @@ from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
+from qdebug.comparison.reading import watched
 from qdebug.comparison.sample_work import is_shared, session_settings, shared_results
 from qdebug.comparison.sensitivity import layer_sensitivity
 from qdebug.comparison.sides import (
@@ -127,7 +128,7 @@ class Comparison:
         expansion = expand(self.quant.graph)
         self.notes.extend(expansion.notes)
         with contextlib.ExitStack() as stack:
-            board = self._open_board(pairing, stack)
+            board = self._open_board(pairing, first[0], stack)
             capture = stack.enter_context(self._capture(pairing, first, len(samples)))
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
@@ -138,6 +139,8 @@ class Comparison:
                 len(samples),
                 self.request.task,
                 self.request.ceiling,
+                watched(self.request.predictions, samples, pairing),
+                alone=self.alone,
             )
             kept = KeptTensors(self.writer, self.request.keep_tensors)
             if self.is_shared:
@@ -146,13 +149,15 @@ class Comparison:
                 self._run_samples(samples, capture, outputs, kept, board)
             rerun = self._recapture(pairing, samples[:1])
             on_board = board.finish(capture, samples[0], self.settings[1], rerun) if board else None
+            reading = outputs.read(board.outputs() if board else {})
         self._note_local(len(samples))
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
-        layers = with_board(layers, on_board) if on_board is not None else layers
+        if on_board is not None:
+            layers = with_board(layers, on_board, alone=self.alone)
         self.progress.stage("checking")
         context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
-        context = dataclasses.replace(context, board=on_board)
+        context = dataclasses.replace(context, board=on_board, reading=reading)
         findings = run_checks(context)
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         layers = with_crops(
@@ -167,19 +172,29 @@ class Comparison:
         )
         return self._finish(context, findings, outputs)
 
+    @property
+    def alone(self) -> bool:
+        """Whether a board stands beside the float model alone, without a quantized one."""
+        given = self.request.board is not None
+        return given and self.float.graph.sha256 == self.quant.graph.sha256
+
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
         pairing = pair_sides((self.float, self.quant), (self.settings[0], self.settings[1]), first)
         self.notes.extend(pairing.notes)
         return pairing
 
-    def _open_board(self, pairing: Pairing, stack: contextlib.ExitStack) -> Board | None:
+    def _open_board(
+        self, pairing: Pairing, fed: Feeds, stack: contextlib.ExitStack
+    ) -> Board | None:
         given = self.request.board
         if given is None:
             return None
         again = Path(self.request.board_again) if self.request.board_again is not None else None
         sides = self.float, self.quant
-        board = Board(Path(given), again, self.request.board_vendor, sides, pairing)
+        if self.alone:
+            self.notes.append("no quantized model: the board stands beside the float model alone")
+        board = Board(Path(given), again, self.request.board_vendor, sides, pairing, fed)
         return stack.enter_context(board)
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
@@ -359,7 +374,13 @@ class Comparison:
             quant_graph=expansion.graph,
             pairing=pairing,
             joined=join_layers(pairing.pairs, stats, layers),
-            outputs=make_outputs(self.float.graph, layers, measured, runs.deployed, runs.ceiling),
+            outputs=make_outputs(
+                self.float.graph,
+                layers,
+                measured,
+                None if self.alone else runs.deployed,
+                runs.ceiling,
+            ),
             samples=self.infos,
             limits=self.request.limits,
             vendor=self.request.vendor,
@@ -398,6 +419,7 @@ class Comparison:
             task=task.result if task is not None else None,
             notes=tuple(self.notes),
             board=context.board.info if context.board is not None else None,
+            reading=context.reading.info if context.reading is not None else None,
             tuning=self.tuning,
             local_samples=len(self._local_samples(len(self.infos))) or None,
         )

@@ -20,6 +20,8 @@ from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.geometry import Geometry
+from qdebug.reading.outcome import ReadingOutcome
+from qdebug.reading.watch import ReadingWatch
 from qdebug.run.model import SampleInfo
 
 Array = npt.NDArray[Any]
@@ -53,6 +55,8 @@ class OutputRuns:
         samples: number of samples to come.
         task: see ``choose_task``.
         ceiling: run the quant model with 16-bit codes too.
+        reading: what becomes of the outputs on a board; None where nothing is known of it.
+        alone: there is no quantized model: the task is judged by the board's outputs.
     """
 
     def __init__(
@@ -63,6 +67,9 @@ class OutputRuns:
         samples: int,
         task: str | None,
         ceiling: bool,
+        reading: ReadingWatch | None = None,
+        *,
+        alone: bool = False,
     ) -> None:
         graphs = sides[0].graph, sides[1].graph
         pairing, expansion = pairs
@@ -82,6 +89,9 @@ class OutputRuns:
         }
         self._deployed_samples = deployed_samples(samples)
         self._whole = whole_outputs(graphs[0])
+        self.reading = reading
+        self._alone = alone
+        self._first: tuple[Shown, dict[str, Array]] | None = None
         self._declared: dict[str, dict[str, Array]] = {"float": {}, "quant": {}}
 
     def receive(self, at: int, side: str, value: Array) -> None:
@@ -114,17 +124,40 @@ class OutputRuns:
             quant_values = sample.deployed.quant_values
             named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
             deployed = sample.deployed.float_values, named
-        self.task.add(
-            shown,
+        both = (
             {**reference, **self._whole_of(deployed[0])},
             {**test, **self._whole_of(deployed[1])},
         )
-        if number in self._deployed_samples:
+        if self._alone:
+            self.task.recognize(both[0])
+            self._first = self._first or (shown, both[0])
+        else:
+            self.task.add(shown, *both)
+        if self.reading is not None:
+            known = shaped_like(both[1], both[0])
+            self.reading.add(number, self.task.task, {"quant": known, "float": both[0]})
+        if number in self._deployed_samples and not self._alone:
             self.task.add_variant("deployed", *deployed)
         if self.ceiling is not None:
             values = shaped_like(sample.wide, reference)
             self.ceiling.measure(reference, values)
             self.task.add_variant("ceiling", reference, values)
+
+    def read(self, on_board: Mapping[str, Array]) -> ReadingOutcome | None:
+        """What the board's answers say, once all samples were run; None without answers.
+
+        Args:
+            on_board: the board's own outputs of the first sample, by name; empty without a dump.
+        """
+        if self._alone and self._first is not None and on_board:
+            self.task.add(*self._first, on_board)
+        if self.reading is None:
+            return None
+        if on_board:
+            self.reading.add(0, self.task.task, {"board": on_board})
+        outcome = self.task.outcome()
+        certain = outcome is not None and not outcome.guessed
+        return self.reading.outcome(certain)
 
     def _whole_of(self, values: Mapping[str, Array]) -> dict[str, Array]:
         """Classes and counts, which are not captured: for the task they are numbers too."""

@@ -58,10 +58,10 @@ def _sizes(
     pictures: tuple[LabelledPicture, ...],
 ) -> Iterator[tuple[LabelledPicture, tuple[int, int] | None]]:
     for picture in pictures:
-        yield picture, _size(picture.path)
+        yield picture, picture_size(picture.path)
 
 
-def _size(path: Path) -> tuple[int, int] | None:
+def picture_size(path: Path) -> tuple[int, int] | None:
     """Width and height as the picture is seen; None where its header is no picture's."""
     from PIL import Image, UnidentifiedImageError
 

@@ -13,17 +13,17 @@ from qdebug.capture.session import SessionSettings
 from qdebug.comparison.float_answers import MOST_PICTURES
 from qdebug.comparison.sides import load_sides, model_files, settled
 from qdebug.datasets import BoxTruth, Dataset, LabelledPicture, read_dataset, scan
-from qdebug.errors import UsageError
+from qdebug.errors import InputError, UsageError
 from qdebug.evaluation.class_map import ClassMap, check_labels, map_classes
-from qdebug.evaluation.decoding import Decoding
 from qdebug.evaluation.models import Models, ModelsRequest
-from qdebug.evaluation.predictions import Predictions, are_predictions, read_predictions
 from qdebug.evaluation.record import Evaluated, make_record
 from qdebug.evaluation.scores import Scorer, scorer_of
 from qdebug.evaluation.table import make_result
 from qdebug.evaluation.work import AnswerWork, Item, adopt
 from qdebug.options import CompareOptions, EvaluateOptions, takes
 from qdebug.progress import Progress, Silent
+from qdebug.reading.decoding import Decoding
+from qdebug.reading.predictions import Predictions, are_predictions, read_predictions
 from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
@@ -32,6 +32,8 @@ from qdebug.sharding.files import hidden_files
 from qdebug.vendors.quant_files import is_onnx
 
 _DECODED = "detection"
+_SCORED_BESIDE = ("detection", "classification")
+"""Tasks whose predictions by other programs are scored."""
 
 
 @takes(EvaluateOptions)
@@ -76,9 +78,7 @@ class _Evaluation:
     def run(self) -> Evaluated:
         """All models' answers, scored."""
         predictions = {
-            path: read_predictions(path, self.dataset)
-            for path in self.paths
-            if path not in self.run_paths
+            path: self._predictions(path) for path in self.paths if path not in self.run_paths
         }
         models = self._open() if self.run_paths else None
         answers = self._answers(models) if models is not None else []
@@ -99,6 +99,14 @@ class _Evaluation:
             self.paths,
             self.dataset.classes,
         )
+
+    def _predictions(self, path: Path) -> Predictions:
+        if self.dataset.task not in _SCORED_BESIDE:
+            raise InputError(
+                f"{path.name}: predictions for {self.dataset.task} cannot be read",
+                "give the model itself",
+            )
+        return read_predictions(path, self.dataset)
 
     def _check_limits(self) -> None:
         known = self.scorer.metrics

@@ -16,12 +16,12 @@ from qdebug.comparison.sides import Side, feeds_of, load_sides
 from qdebug.datasets import LabelledPicture
 from qdebug.datasets.masks import read_mask
 from qdebug.errors import InputError
-from qdebug.evaluation.decoding import Decoding
 from qdebug.evaluation.scores import classification, segmentation
 from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.preprocess.samples import Contract, RawFormat
 from qdebug.preprocess.samples import Side as SideName
+from qdebug.reading.decoding import Decoding
 from qdebug.vendors.quant_files import is_onnx
 
 Outputs = dict[str, Any]

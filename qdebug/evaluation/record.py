@@ -11,9 +11,9 @@ from pathlib import Path
 from qdebug.comparison.compare import peak_rss_mib
 from qdebug.comparison.sides import Side, names_in
 from qdebug.comparison.tool import tool_info
-from qdebug.evaluation.decoding import Decoding
 from qdebug.graph.describe import describe
 from qdebug.options import EvaluateOptions
+from qdebug.reading.decoding import Decoding
 from qdebug.run.arrays import RunArrays
 from qdebug.run.dataset_scores import DatasetResult, DatasetRow
 from qdebug.run.mentioned import mentioned

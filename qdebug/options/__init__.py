@@ -18,6 +18,7 @@ from qdebug.options.export import ExportOptions
 from qdebug.options.extract import ExtractOptions
 from qdebug.options.preprocess import PreprocessOptions
 from qdebug.options.quantize import QuantizeOptions
+from qdebug.options.reading import ReadingCommandOptions, ReadingOptions
 from qdebug.options.shared import ConfigOptions, GateOptions, QuantOptions
 from qdebug.options.tune import TuneOptions
 
@@ -34,6 +35,8 @@ __all__ = [
     "PreprocessOptions",
     "QuantOptions",
     "QuantizeOptions",
+    "ReadingCommandOptions",
+    "ReadingOptions",
     "TuneOptions",
     "config_options",
     "options_of",

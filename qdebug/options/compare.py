@@ -64,7 +64,7 @@ class CompareOptions(
     board: str | Path | None = option(
         None,
         "what a device, a simulator or another runtime computed for the first input: a file or "
-        "folder of tensors",
+        "folder of tensors, or a model.param of ncnn or model.tflite, which is run here",
         "--board",
         kind=values.text("DUMP"),
         group=INPUT,
@@ -81,6 +81,14 @@ class CompareOptions(
         "toolchain that wrote DUMP, or plain; found out by default",
         "--board-vendor",
         kind=values.text("NAME"),
+        group=INPUT,
+    )
+    predictions: str | Path | None = option(
+        None,
+        "the board's final answers for the same pictures: COCO results, YOLO text or CSV of boxes, "
+        "a class a file (CSV), path<TAB>text, or a folder of masks",
+        "--predictions",
+        kind=values.text("FILE"),
         group=INPUT,
     )
     local: bool | str = option(

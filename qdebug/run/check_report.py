@@ -1,12 +1,14 @@
-"""What ``qdebug preprocess check --json`` writes."""
+"""What ``qdebug preprocess check --json`` and ``qdebug reading check --json`` write."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from qdebug.run.model import Finding
+from qdebug.run.reading_results import ReadingInfo
 
 SCHEMA = "qdebug.check/1"
+READING_SCHEMA = "qdebug.reading/1"
 
 
 @dataclass(frozen=True)
@@ -32,3 +34,18 @@ class CheckReport:
     findings: tuple[Finding, ...]
     origin: str | None = None
     doubts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReadingReport:
+    """One check of a board's answers.
+
+    Attributes:
+        schema: ``qdebug.reading/1``.
+        reading: as in a run.
+        findings: as in a run.
+    """
+
+    schema: str
+    reading: ReadingInfo
+    findings: tuple[Finding, ...]

@@ -24,6 +24,7 @@ from qdebug.run.crops import Crop
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.decoding import LEFT_OUT
 from qdebug.run.files import MemoryFiles, RunFiles
+from qdebug.run.reading_results import ReadingInfo
 from qdebug.run.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -505,6 +506,8 @@ class Run:
     """Sentences about how the run was made, for instance the memory plan."""
     board: BoardInfo | None = field(default=None, metadata={LEFT_OUT: True})
     """The dump of a board, where one was given with ``--board``; absent otherwise."""
+    reading: ReadingInfo | None = field(default=None, metadata={LEFT_OUT: True})
+    """The board's final answers, where they were given with ``--predictions``; absent otherwise."""
     tuning: Tuning | None = field(default=None, metadata={LEFT_OUT: True})
     """How the quant model was tuned, where ``qdebug tune`` made it; absent in other runs."""
     local_samples: int | None = field(default=None, metadata={LEFT_OUT: True})

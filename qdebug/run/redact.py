@@ -267,6 +267,8 @@ def _file_aliases(run: Run) -> dict[str, str]:
             aliases[model.encodings.origin] = "encodings"
     if run.board is not None:
         aliases[run.board.name] = "board"
+    if run.reading is not None:
+        aliases[run.reading.name] = "answers"
     aliases |= {sample.name: f"sample-{i:03}" for i, sample in enumerate(run.samples)}
     return aliases | {run.models.quant.file: "quant.onnx", run.models.float.file: "float.onnx"}
 

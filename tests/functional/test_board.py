@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -313,6 +315,12 @@ def test_only_outputs(compare: Callable[..., Run], dump: dumps.Dump) -> None:
         (lambda f: _folder(f / "empty"), "holds no tensor"),
         (lambda f: _written(_folder(f / "t") / "logits.txt", b"1.0 two"), "as numbers"),
         (lambda f: _pickled(f / "p.npz"), "it holds Python objects"),
+        (lambda f: _cut_off(f / "half.npz"), "is damaged or no .npz"),
+        (lambda f: _npz(f / "c.npz", logits=np.zeros(3, np.complex64)), "the type complex64"),
+        (lambda f: _npz(f / "s.npz", logits=np.array(["a"])), "the type <U1"),
+        (lambda f: _written(_folder(f / "n") / "logits.txt", b"1.0 nan"), "1 of its 2 numbers are"),
+        (lambda f: _twice(f / "two"), "holds 'logits' twice"),
+        (lambda f: _repeated(f / "again.npz"), "holds 'logits' twice"),
     ],
 )
 def test_bad_dumps(
@@ -340,6 +348,58 @@ def _written(file: Path, content: bytes) -> Path:
 def _folder(folder: Path) -> Path:
     folder.mkdir()
     return folder
+
+
+def _npz(file: Path, **arrays: Array) -> Path:
+    with file.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return file
+
+
+def _cut_off(file: Path) -> Path:
+    """What a full disk leaves of an archive."""
+    whole = _npz(file, logits=np.zeros((4, 1000), np.float32)).read_bytes()
+    return _written(file, whole[: len(whole) // 2])
+
+
+def _twice(folder: Path) -> Path:
+    np.save(_folder(folder) / "logits.npy", np.zeros(3, np.float32))
+    np.zeros(3, np.float32).tofile(folder / "logits.bin")
+    return folder
+
+
+def _repeated(file: Path) -> Path:
+    with warnings.catch_warnings(), zipfile.ZipFile(file, "w") as archive:
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            with archive.open("logits.npy", "w") as stream:
+                np.lib.format.write_array(stream, np.zeros(3, np.float32))
+    return file
+
+
+def test_names_are_never_paths(compare: Callable[..., Run], dump: dumps.Dump) -> None:
+    name = list(dump)[-1]
+    odd = {f"../../{name}:0": dump[name], "C:\\x/../y": np.zeros((1, 7), np.float32)}
+    run = compare(odd)
+    assert run.board is not None
+    assert {tensor for tensor, _ in run.board.unmapped} <= set(odd)
+
+
+def test_a_dump_that_is_larger_than_memory(
+    compare: Callable[..., Run], dump: dumps.Dump, tmp_path: Path
+) -> None:
+    """Twelve gigabytes of tensors, sparse on the disk, which no layer has the size of."""
+    resource = pytest.importorskip("resource")
+    folder = dumps.write_files(dump, tmp_path / "large", ".npy")
+    for number in range(12):
+        shape = (1, 256, 1024, 1024 + number)
+        np.lib.format.open_memmap(folder / f"kv_{number}.npy", "w+", np.float32, shape)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = compare(folder)
+    assert run.board is not None
+    assert (run.board.tensors, run.board.mapped) == (len(dump) + 12, len(dump))
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 600 << 10  # KiB: not one of them was read whole
 
 
 def _pickled(file: Path) -> Path:

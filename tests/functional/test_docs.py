@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.reading import Net, Runs, answers
 from qdebug.metrics.metric import METRICS
 from qdebug.options import (
     CompareCommandOptions,
@@ -83,6 +84,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made_by = PreprocessSpec.parse(f"resize 96x96 | {rest}")
         np.save(folder / name, prepare_file(cone, made_by).tensor)
     _write_labelled(folder)
+    _write_stories(folder, dump, pipeline)
     request = ["compare", *(str(folder / name) for name in ("float.onnx", "int8.onnx", "shots"))]
     assert main([*request, "-q", "-o", str(folder / "int8.qdrun")]) in (0, 1)
     shutil.copytree(folder / "int8.qdrun", folder / "baseline.qdrun")
@@ -103,6 +105,26 @@ def _write_labelled(folder: Path) -> None:
     (folder / "board.json").write_text(json.dumps([found]), encoding="utf-8")
     rows = [f"shots/{p.name},{at}" for at, p in enumerate(sorted((folder / "shots").iterdir()))]
     (folder / "labels.csv").write_text("\n".join(["file,label", *rows]), encoding="utf-8")
+    (folder / "answers.csv").write_text("\n".join(rows), encoding="utf-8")
+
+
+def _write_stories(folder: Path, dump: dumps.Dump, pipeline: str) -> None:
+    """What boards of the stories dumped and answered."""
+    models = folder / "float.onnx", folder / "int8.onnx"
+    fed = prepare_file(folder / "shots" / "cone.jpg", PreprocessSpec.parse(pipeline)).tensor
+    dumps.write_npz(dumps.run_both(*models, (fed - 0.45) / 0.23), folder / "twice.npz")
+    convs = [name for name, value in dump.items() if value.ndim == 4 and "Conv" in name]
+    off = dumps.changed(dump, convs[len(convs) // 2], lambda v: v * np.float32(1.02))
+    dumps.write_npz(off, folder / "gain.npz")
+    pair = folder / "detector" / "float.onnx", folder / "detector" / "int8.onnx"
+    scenes = sorted((folder / "coco" / "images").glob("scene_*.jpg"))
+    spec = "letterbox 320 pad 114 | rgb | /255 | nchw"
+    net = Net("detector", pair, spec, scenes, "v8", (320, 320), {}, pictures=len(scenes))
+    runs = Runs.of(net, np.random.default_rng(0))
+    work = folder / "work"
+    work.mkdir()
+    for mistake, name in (("sigmoid-twice", "boxes"), ("stretch-undone", "stretch")):
+        answers(runs, mistake, work).rename(folder / f"{name}.json")
 
 
 @pytest.fixture

@@ -21,6 +21,9 @@ input by a multiplier that is up to 1 % off."""
 LEAST_DB = 30.0
 """The same for a layer without a quantizer, as SQNR: far below float16's noise of one operation. By
 judgement."""
+_MOST_STEPS_ALONE, _LEAST_DB_ALONE = 3.0, 15.0
+"""Without a quantized model, what rounding a layer's weights costs is not known: a layer is named
+from so many steps and below so many dB, where more than its resolution is wrong. By judgement."""
 _MOST_SHARE, _FEWEST_BUILD = 0.5, 4
 """Where more of the layers than this share, and so many at least, compute something else, it is
 another model. By judgement."""
@@ -36,6 +39,11 @@ _ROWS = 8
 def given(context: CheckContext) -> bool:
     """Whether a dump was given."""
     return context.board is not None
+
+
+def is_alone(context: CheckContext) -> bool:
+    """Whether there is no quantized model: the board stands beside the float model only."""
+    return context.float_graph.sha256 == context.quant_graph.sha256
 
 
 def on_board(context: CheckContext) -> Iterator[On]:
@@ -87,7 +95,17 @@ def measured(context: CheckContext) -> list[On]:
 
 def own_differences(context: CheckContext) -> list[On]:
     """Layers that compute something else than the simulation from the same inputs."""
-    return [item for item in measured(context) if differs(item[1])]
+    test = _differs_from_float if is_alone(context) else differs
+    return [item for item in measured(context) if test(item[1])]
+
+
+def _differs_from_float(layer: BoardLayer) -> bool:
+    """Whether a layer of the board is more apart from the float one than quantizing it explains."""
+    if layer.own is None:
+        return False
+    if layer.own_steps is None:
+        return layer.own.sqnr_db < LEAST_DB
+    return layer.own_steps > _MOST_STEPS_ALONE and layer.own.sqnr_db < _LEAST_DB_ALONE
 
 
 def differs(layer: BoardLayer) -> bool:

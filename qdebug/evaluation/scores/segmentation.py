@@ -12,6 +12,7 @@ import numpy.typing as npt
 from qdebug.datasets import Dataset, LabelledPicture
 from qdebug.datasets.masks import IGNORED
 from qdebug.preprocess.geometry import Geometry
+from qdebug.reading.maps import on_picture
 
 Array = npt.NDArray[Any]
 
@@ -38,15 +39,9 @@ def answer(found: Array, mask: Array, geometry: Geometry) -> MapAnswer:
             class of the map's pixel that its centre falls in; where it falls beside the map, it is
             not counted.
     """
-    height, width = mask.shape
-    a, b, c, d, e, f = geometry.matrix
-    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
-    x, y = x * geometry.source[0] / width, y * geometry.source[1] / height
-    columns = np.floor((a * x + b * y + c) * found.shape[1] / geometry.target[0]).astype(np.int64)
-    rows = np.floor((d * x + e * y + f) * found.shape[0] / geometry.target[1]).astype(np.int64)
-    inside = (columns >= 0) & (columns < found.shape[1]) & (rows >= 0) & (rows < found.shape[0])
+    classes_there, inside = on_picture(found, (mask.shape[0], mask.shape[1]), geometry)
     counted = inside & (mask != IGNORED)
-    test, truth = found[rows[counted], columns[counted]], mask[counted]
+    test, truth = classes_there[counted], mask[counted]
     classes = int(max(test.max(initial=0), truth.max(initial=0))) + 1
     parts = [np.bincount(v, minlength=classes) for v in (test[test == truth], test, truth)]
     return MapAnswer(np.stack(parts, axis=1).astype(np.float64))

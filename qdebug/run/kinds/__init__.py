@@ -13,10 +13,11 @@ from qdebug.run.kinds.board import BOARD_KINDS
 from qdebug.run.kinds.checks import CHECK_KINDS
 from qdebug.run.kinds.input import DIFFERENCES, INPUT_KINDS
 from qdebug.run.kinds.kind import Family, Kind
+from qdebug.run.kinds.reading import READING_KINDS
 
 __all__ = ["DIFFERENCES", "KINDS", "Family", "Kind"]
 
-_ALL = (*INPUT_KINDS, *CHECK_KINDS, *BOARD_KINDS)
+_ALL = (*INPUT_KINDS, *CHECK_KINDS, *BOARD_KINDS, *READING_KINDS)
 KINDS: Mapping[str, Kind] = MappingProxyType(
     {kind.slug: kind for kind in sorted(_ALL, key=lambda kind: kind.id)}
 )

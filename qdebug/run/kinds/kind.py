@@ -29,6 +29,7 @@ class Family(Enum):
     NUMERICS = "Numerics and error"
     OUTPUT = "Reading of the output"
     BOARD = "The board"
+    READING = "The board's reading of the output"
     QUALITY = "Quality of the run"
 
 

@@ -11,13 +11,13 @@ from qdebug.analysis.tasks.boxes import detections
 from qdebug.analysis.tasks.detection import Read
 from qdebug.datasets import BoxTruth, Dataset, LabelledPicture
 from qdebug.datasets.masks import IGNORED
-from qdebug.evaluation.decoding import Decoding
 from qdebug.evaluation.intervals import draw
 from qdebug.evaluation.scores import scorer_of
 from qdebug.evaluation.scores.average_precision import AveragePrecision
 from qdebug.evaluation.scores.means import Means
 from qdebug.evaluation.scores.segmentation import answer
 from qdebug.preprocess.geometry import Geometry
+from qdebug.reading.decoding import Decoding
 
 SIDE = 200.0
 

@@ -17,9 +17,10 @@ from qdebug.run.kinds import KINDS, Family, Kind
 from qdebug.run.kinds.board import BOARD_KINDS
 from qdebug.run.kinds.checks import CHECK_KINDS
 from qdebug.run.kinds.input import INPUT_KINDS
+from qdebug.run.kinds.reading import READING_KINDS
 from qdebug.run.pages import MANUAL
 
-OF_CHECKS = sorted((*CHECK_KINDS, *BOARD_KINDS), key=lambda kind: kind.id)
+OF_CHECKS = sorted((*CHECK_KINDS, *BOARD_KINDS, *READING_KINDS), key=lambda kind: kind.id)
 EVERY = (*INPUT_KINDS, *OF_CHECKS)
 
 

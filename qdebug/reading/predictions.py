@@ -1,9 +1,8 @@
-"""What another program found on the pictures: COCO results, or a class a file."""
+"""What another program found on the pictures: boxes, classes, texts or masks."""
 
 from __future__ import annotations
 
 import csv
-import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,13 +13,20 @@ import numpy as np
 
 from qdebug.datasets import Dataset
 from qdebug.datasets.files import listed, read_json, read_text
+from qdebug.datasets.masks import read_mask
 from qdebug.errors import InputError
 from qdebug.preprocess.decode import IMAGE_SUFFIXES
+from qdebug.reading.box_files import (
+    Row,
+    is_yolo_text,
+    read_box_csv,
+    read_coco_results,
+    read_yolo_text,
+)
 from qdebug.vendors.quant_files import is_table
 from qdebug.vocabulary.numbers import plural
 
 SUFFIXES = (".json", ".csv", ".txt", ".tsv")
-_RESULT_KEYS = ("image_id", "category_id", "bbox", "score")
 
 
 def are_predictions(path: Path) -> bool:
@@ -62,11 +68,13 @@ class Predictions:
         file: where they stood.
         answers: by picture of the data set, as the task's scorer takes them.
         notes: what was odd, one sentence each.
+        form: for people: ``COCO results``.
     """
 
     file: Path
     answers: tuple[Any, ...]
     notes: tuple[str, ...]
+    form: str = ""
 
 
 def read_predictions(path: Path, dataset: Dataset) -> Predictions:
@@ -75,17 +83,20 @@ def read_predictions(path: Path, dataset: Dataset) -> Predictions:
     Raises:
         InputError: the form is not kept, or the pictures are others.
     """
-    file = _file_of(path) if path.is_dir() else path
     reader = _READERS.get(dataset.task)
     if reader is None:
         raise InputError(
-            f"{file.name}: predictions for {dataset.task} cannot be read",
+            f"{path.name}: predictions for {dataset.task} cannot be read",
             "give the model itself",
         )
-    return reader(file, dataset)
+    if not path.exists():
+        raise InputError(f"{path} does not exist", "give the file of the board's answers")
+    return reader(path, dataset)
 
 
 def _file_of(folder: Path) -> Path:
+    if not folder.is_dir():
+        return folder
     files = [f for f in sorted(folder.iterdir()) if f.suffix.lower() in SUFFIXES]
     if len(files) != 1:
         found = listed([f.name for f in files]) or "none"
@@ -93,13 +104,8 @@ def _file_of(folder: Path) -> Path:
     return files[0]
 
 
-def _boxes(file: Path, dataset: Dataset) -> Predictions:
-    value = read_json(file)
-    if isinstance(value, dict) and isinstance(value.get("annotations"), list):
-        value = value["annotations"]
-    if not isinstance(value, list):
-        raise InputError(f"{file.name} is not COCO's results: a list of {', '.join(_RESULT_KEYS)}")
-    rows = [_result(item, file) for item in value]
+def _boxes(path: Path, dataset: Dataset) -> Predictions:
+    rows, file, form = _box_rows(path, dataset)
     place, keyed_by = _places([row[0] for row in rows], dataset, file)
     number, told = _category_numbers({row[1] for row in rows}, dataset, file)
     table: list[list[list[float]]] = [[] for _ in dataset.pictures]
@@ -107,7 +113,18 @@ def _boxes(file: Path, dataset: Dataset) -> Predictions:
         if image in place:
             table[place[image]].append([*corners, score, float(number(category))])
     found = tuple(_sorted(np.array(items, np.float64).reshape(-1, 6)) for items in table)
-    return Predictions(file, found, (*_absent(rows, place), *keyed_by, *told))
+    return Predictions(file, found, (*_absent(rows, place), *keyed_by, *told), form)
+
+
+def _box_rows(path: Path, dataset: Dataset) -> tuple[list[Row], Path, str]:
+    """The boxes, their file, and the form of it."""
+    pictures = {picture.path.stem: picture.path for picture in dataset.pictures}
+    if path.is_dir() and is_yolo_text(path, list(pictures)):
+        return read_yolo_text(path, pictures), path, "YOLO text"
+    file = _file_of(path)
+    if file.suffix.lower() in (".csv", ".tsv"):
+        return read_box_csv(file), file, "boxes as CSV"
+    return read_coco_results(file), file, "COCO results"
 
 
 def _absent(rows: Sequence[tuple[Any, ...]], place: Mapping[str, int]) -> list[str]:
@@ -117,21 +134,6 @@ def _absent(rows: Sequence[tuple[Any, ...]], place: Mapping[str, int]) -> list[s
 
 def _sorted(found: Any) -> Any:
     return found[np.argsort(-found[:, 4], kind="stable")]
-
-
-def _result(item: Any, file: Path) -> tuple[str, int, list[float], float]:
-    try:
-        x, y, width, height = (float(v) for v in item["bbox"])
-        image, category, score = str(item["image_id"]), int(item["category_id"]), item["score"]
-        numbers = [x, y, x + width, y + height], float(score)
-    except (TypeError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{file.name}: a result is not {', '.join(_RESULT_KEYS)}: {str(item)[:80]}",
-            "see COCO's results format: bbox is x, y, width, height in pixels",
-        ) from error
-    if not all(map(math.isfinite, (*numbers[0], numbers[1]))):
-        raise InputError(f"{file.name}: a result is not finite: {str(item)[:80]}")
-    return image, category, *numbers
 
 
 def _places(
@@ -150,9 +152,10 @@ def _places(
     told = ""
     for name, key in keys:
         found = {key(picture): at for at, picture in enumerate(dataset.pictures) if key(picture)}
-        hits = {image: found[image] for image in wanted if image in found}
-        if len(hits) > len(best):
-            best, told = hits, name
+        for spell in (str, _last_part):  # programs write the paths of their own machine
+            hits = {image: found[spell(image)] for image in wanted if spell(image) in found}
+            if len(hits) > len(best):
+                best, told = hits, name
     if wanted and not best:
         raise InputError(
             f"{file.name}: none of its {plural(len(wanted), 'image id')} is in {dataset.name}: "
@@ -164,6 +167,10 @@ def _places(
     if without:
         notes.append(f"no prediction for {plural(without, 'picture')} of {len(dataset.pictures)}")
     return best, tuple(notes)
+
+
+def _last_part(image: str) -> str:
+    return image.replace("\\", "/").rpartition("/")[2]
 
 
 def _category_numbers(
@@ -183,7 +190,8 @@ def _category_numbers(
     )
 
 
-def _classes(file: Path, dataset: Dataset) -> Predictions:
+def _classes(path: Path, dataset: Dataset) -> Predictions:
+    file = _file_of(path)
     rows = _class_rows(file)
     place, keyed_by = _places([name for name, _ in rows], dataset, file)
     twice = [name for name, count in Counter(name for name, _ in rows).items() if count > 1]
@@ -193,7 +201,41 @@ def _classes(file: Path, dataset: Dataset) -> Predictions:
     for name, best in rows:
         if name in place:
             answers[place[name]] = best
-    return Predictions(file, tuple(answers), keyed_by)
+    return Predictions(file, tuple(answers), keyed_by, "classes as CSV")
+
+
+def _texts(path: Path, dataset: Dataset) -> Predictions:
+    """``path<TAB>text`` a line, as PaddleOCR writes what it reads; None for pictures without."""
+    file = _file_of(path)
+    rows = []
+    for number, line in enumerate(read_text(file).splitlines(), 1):
+        name, tab, text = line.partition("\t")
+        if not tab and line.strip():
+            raise InputError(f"line {number} of {file.name} has no tab", "write: path, a tab, text")
+        if tab:
+            rows.append((name.strip(), text))
+    place, keyed_by = _places([name for name, _ in rows], dataset, file)
+    answers: list[str | None] = [None] * len(dataset.pictures)
+    for name, text in rows:
+        if name in place:
+            answers[place[name]] = text
+    return Predictions(file, tuple(answers), keyed_by, "a list of texts")
+
+
+def _masks(path: Path, dataset: Dataset) -> Predictions:
+    """A folder with a PNG a picture, whose pixels are classes; None for pictures without."""
+    if not path.is_dir():
+        raise InputError(f"{path.name} is no folder of masks", "give a folder with a PNG a picture")
+    found = {file.stem: file for file in sorted(path.glob("*.png"))}
+    answers = [
+        read_mask(found[p.path.stem]) if p.path.stem in found else None for p in dataset.pictures
+    ]
+    if all(answer is None for answer in answers):
+        raise InputError(
+            f"{path.name} holds no mask of these pictures: {listed(list(found)) or 'none'}",
+            "name each PNG as its picture",
+        )
+    return Predictions(path, tuple(answers), (), "a folder of masks")
 
 
 def _class_rows(file: Path) -> list[tuple[str, Any]]:
@@ -219,4 +261,6 @@ def _class_rows(file: Path) -> list[tuple[str, Any]]:
 _READERS: Mapping[str, Callable[[Path, Dataset], Predictions]] = {
     "detection": _boxes,
     "classification": _classes,
+    "text": _texts,
+    "segmentation": _masks,
 }

@@ -58,7 +58,7 @@ class Decoding:
         finite = np.isfinite(corners).all(axis=1)
         corners, scores, classes = corners[finite], scores[finite], classes[finite]
         if read.suppress and len(scores):
-            kept = _suppressed(corners, scores, classes, self.iou)
+            kept = suppressed(corners, scores, classes, self.iou)
             corners, scores, classes = corners[kept], scores[kept], classes[kept]
         best = np.argsort(-scores, kind="stable")[: self.most]
         placed = geometry.to_source(corners[best]).reshape(-1, 4)
@@ -77,7 +77,7 @@ class Decoding:
         return rows[best], classes[best].astype(np.int64), scores[best]
 
 
-def _suppressed(corners: Array, scores: Array, classes: Array, iou: float) -> Array:
+def suppressed(corners: Array, scores: Array, classes: Array, iou: float) -> Array:
     """Indices that greedy suppression within each class leaves, by OpenCV."""
     import cv2
 

@@ -1,0 +1,45 @@
+"""The board's final answers beside the outputs that both models give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from qdebug.graph.pairs import Pairing
+from qdebug.preprocess import Sample
+from qdebug.reading.watch import ReadingWatch
+
+
+def watched(
+    predictions: str | Path | None, samples: Sequence[Sample], pairing: Pairing
+) -> ReadingWatch | None:
+    """What follows the outputs where answers were given.
+
+    Args:
+        predictions: what ``--predictions`` names.
+        samples: what both models run on.
+        pairing: of the graphs, for the scales of quantized outputs.
+    """
+    if predictions is None:
+        return None
+    return ReadingWatch(Path(predictions), samples, scales_by_name(pairing))
+
+
+def scales_by_name(pairing: Pairing) -> dict[str, tuple[float, int]]:
+    """Scale and zero point of the tensors whose quantizer has one for all channels."""
+    scales = scales_of(pairing)
+    return {pairing.pairs[at].float_tensor: known for at, known in scales.items()}
+
+
+def scales_of(pairing: Pairing) -> dict[int, tuple[float, int]]:
+    """The same by position."""
+    found = {}
+    for at, pair in enumerate(pairing.pairs):
+        quantizer = pair.quantizer
+        if quantizer is not None and np.size(quantizer.scale) == 1:
+            zero_point = quantizer.zero_point
+            zero = int(np.reshape(zero_point, -1)[0]) if zero_point is not None else 0
+            found[at] = (float(np.reshape(quantizer.scale, -1)[0]), zero)
+    return found
