@@ -92,3 +92,19 @@ def test_ncnn_blobs_are_told_by_their_values(zoo: Path) -> None:
     assert run.board is not None
     assert run.board.mapped >= 30
     assert not [found for found in _findings(run).values() if found.status == "fail"]
+
+
+def test_ncnn_runs_its_int8_net_here(zoo: Path) -> None:
+    """Beside the table that the net was quantized with: nothing but the table's own error."""
+    pytest.importorskip("ncnn")
+    folder = zoo / "vendor" / "ncnn" / "mobilenetv2"
+    run = qdebug.compare(
+        zoo / "mobilenetv2" / "float.onnx", folder / "mobilenetv2.kl.table", folder / "test.png",
+        preprocess=SPEC, board=folder / "mobilenetv2.int8.param", task="none",
+    )  # fmt: skip
+    assert run.board is not None
+    assert run.board.title == "ncnn, run here, int8 in 53 layers"
+    assert run.board.mapped >= 60
+    found = _findings(run)
+    assert {slug for slug, f in found.items() if f.status in ("fail", "warn")} == set()
+    assert found["board-drift"].title == "The board is as good as the simulation"
