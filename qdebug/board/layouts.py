@@ -259,7 +259,10 @@ def grid_step(values: Array) -> float | None:
     if not _FEWEST_CODES <= len(found) <= _MOST_CODES or not np.isfinite(found).all():
         return None
     found = found.astype(np.float64) - float(found[0])
-    rough = np.rint(found / np.min(np.diff(found)))
+    least = float(np.min(np.diff(found)))
+    if least <= 0:  # values so near to each other, beside others so large, lie on none
+        return None
+    rough = np.rint(found / least)
     step = float(found[-1] / rough[-1])
     places = found / step
     return step if np.max(np.abs(places - np.rint(places))) < _ON_GRID else None

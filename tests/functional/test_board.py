@@ -15,6 +15,7 @@ import onnx
 import pytest
 
 import qdebug
+from qdebug.board.layouts import grid_step
 from qdebug.reporters.run_json import JsonReporter
 from qdebug.run.model import Finding, Run
 from qdebug.run.redact import ANONYMOUS, redact
@@ -375,6 +376,13 @@ def _repeated(file: Path) -> Path:
             with archive.open("logits.npy", "w") as stream:
                 np.lib.format.write_array(stream, np.zeros(3, np.float32))
     return file
+
+
+def test_tiny_values_beside_large_ones_lie_on_no_grid() -> None:
+    spread = np.concatenate([np.linspace(-10, 10, 30), np.arange(1, 9) * 1e-30])
+    assert grid_step(spread.astype(np.float32)) is None
+    step = grid_step((np.arange(-20, 20) * 0.25).astype(np.float32))
+    assert step == pytest.approx(0.25)
 
 
 def test_names_are_never_paths(compare: Callable[..., Run], dump: dumps.Dump) -> None:
