@@ -13,6 +13,8 @@ _EXPLAINS = 0.3
 change up to a fifth of the characters. By judgement."""
 _BETTER = 0.5
 """A way of reading is better where it needs fewer than this share of the other's edits."""
+_FEWEST = 2
+"""Or where it gives so many texts more to the letter: one may be chance."""
 _WAYS = {
     "blank": (
         "another symbol is taken for the blank",
@@ -69,7 +71,10 @@ def read_texts(
     }
     basis, way = min(cost, key=lambda key: (cost[key], key[1] != RIGHT))
     plain = min(by_basis, key=lambda b: cost[b, RIGHT])
-    if not cost[basis, way] < _BETTER * cost[plain, RIGHT]:
+    gained = _equal([by_basis[basis][i][way] for i in at], board) - _equal(
+        [by_basis[plain][i][RIGHT] for i in at], board
+    )
+    if not cost[basis, way] < _BETTER * cost[plain, RIGHT] and gained < _FEWEST:
         basis, way = plain, RIGHT
     alike = [w for b, w in cost if b == basis and cost[b, w] == cost[basis, way] and w != RIGHT]
     found: list[Misreading] = []

@@ -96,6 +96,18 @@ def test_texts() -> None:
     assert other.state == "unexplained"
 
 
+def test_a_rare_mistake_is_told_by_texts_that_agree_to_the_letter() -> None:
+    """Few letters are affected, and one text is another one on the board anyway."""
+    words = ["hello", "rooms", "plain", "other"]
+    kept = ["helllo", "roooms", "plain", "other"]
+    texts = [{"right": one, "not-merged": two} for one, two in zip(words, kept, strict=True)]
+    board = [*kept[:3], "zzzzz"]
+    found = read_texts({"quant": texts}, board, "b", "texts")
+    assert found.mistakes[0].names == ("not-merged",)
+    one = read_texts({"quant": texts}, [kept[0], words[1], words[2], "zzzzz"], "b", "texts")
+    assert one.mistakes == ()
+
+
 def letterboxed() -> Geometry:
     return Geometry((80, 40), (40, 40), (0.5, 0, 0, 0, 0.5, 10))
 
