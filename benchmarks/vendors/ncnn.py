@@ -75,7 +75,7 @@ def _onnx(model: Path, fed: Array) -> Array:
 
 def _run(param: Path, weights: Path, fed: Array) -> Array:
     """The last blob of a net."""
-    import ncnn  # type: ignore[import-untyped]
+    import ncnn
 
     net = ncnn.Net()
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False

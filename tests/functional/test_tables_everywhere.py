@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from qdebug.cli.tune import is_model
-from qdebug.evaluation.predictions import are_predictions
+from qdebug.reading.predictions import are_predictions
 from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
 from tests.support import pictures
