@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,16 +25,13 @@ from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import run_checks
-from qdebug.comparison.board import Board, with_board
 from qdebug.comparison.crops import with_crops
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
 from qdebug.comparison.outputs import OutputRuns, shown_sample
 from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
-from qdebug.comparison.reading import watched
 from qdebug.comparison.sample_work import is_shared, session_settings, shared_results
-from qdebug.comparison.sensitivity import layer_sensitivity
 from qdebug.comparison.sides import (
     Side,
     fed_alike,
@@ -69,6 +66,10 @@ from qdebug.run.model import (
 from qdebug.run.redact import field_names
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.run.tuning import Tuning
+
+if TYPE_CHECKING:  # most comparisons need neither, and both take long to import
+    from qdebug.comparison.board import Board
+    from qdebug.reading.watch import ReadingWatch
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
@@ -139,7 +140,7 @@ class Comparison:
                 len(samples),
                 self.request.task,
                 self.request.ceiling,
-                watched(self.request.predictions, samples, pairing),
+                self._watched(samples, pairing),
                 alone=self.alone,
             )
             kept = KeptTensors(self.writer, self.request.keep_tensors)
@@ -154,6 +155,8 @@ class Comparison:
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)
         if on_board is not None:
+            from qdebug.comparison.board import with_board
+
             layers = with_board(layers, on_board, alone=self.alone)
         self.progress.stage("checking")
         context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
@@ -184,12 +187,22 @@ class Comparison:
         self.notes.extend(pairing.notes)
         return pairing
 
+    def _watched(self, samples: Sequence[Sample], pairing: Pairing) -> ReadingWatch | None:
+        given = self.request.predictions
+        if given is None:
+            return None
+        from qdebug.comparison.reading import watched
+
+        return watched(given, samples, pairing)
+
     def _open_board(
         self, pairing: Pairing, fed: Feeds, stack: contextlib.ExitStack
     ) -> Board | None:
         given = self.request.board
         if given is None:
             return None
+        from qdebug.comparison.board import Board
+
         again = Path(self.request.board_again) if self.request.board_again is not None else None
         sides = self.float, self.quant
         if self.alone:
@@ -305,6 +318,9 @@ class Comparison:
     ) -> list[Layer]:
         if not self.request.sensitivity:
             return list(layers)
+        # The reverse pass and its compiled loops take as long to import as a small network to run.
+        from qdebug.comparison.sensitivity import layer_sensitivity
+
         exact = self.request.sensitivity == "exact"
         place = _journal_file(self.request.output) if exact else None
         with Journal(place, self._fingerprint()) as journal:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,9 +20,11 @@ from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.geometry import Geometry
-from qdebug.reading.outcome import ReadingOutcome
-from qdebug.reading.watch import ReadingWatch
 from qdebug.run.model import SampleInfo
+
+if TYPE_CHECKING:
+    from qdebug.reading.outcome import ReadingOutcome
+    from qdebug.reading.watch import ReadingWatch
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]

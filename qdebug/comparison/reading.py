@@ -12,18 +12,14 @@ from qdebug.preprocess import Sample
 from qdebug.reading.watch import ReadingWatch
 
 
-def watched(
-    predictions: str | Path | None, samples: Sequence[Sample], pairing: Pairing
-) -> ReadingWatch | None:
-    """What follows the outputs where answers were given.
+def watched(predictions: str | Path, samples: Sequence[Sample], pairing: Pairing) -> ReadingWatch:
+    """What follows the outputs beside the answers that were given.
 
     Args:
         predictions: what ``--predictions`` names.
         samples: what both models run on.
         pairing: of the graphs, for the scales of quantized outputs.
     """
-    if predictions is None:
-        return None
     return ReadingWatch(Path(predictions), samples, scales_by_name(pairing))
 
 
