@@ -35,7 +35,7 @@ Observer = Callable[[range, Feeds, Mapping[int, Array], Mapping[int, Array]], No
 """Receives a segment's positions, the float graph's tensors known when it began, and the float
 and local values of its pairs. It must keep none of them."""
 
-PIECE = 128 << 20
+PIECE = 64 << 20
 """Bytes of tensors captured at once, where the cap allows more: the same memory is used again and
 again, and part of it is still in the cache. ``docs/benchmarks.md`` has the times by size."""
 _FLOAT_BYTES = 4

@@ -162,6 +162,8 @@ class Comparison:
         context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
         context = dataclasses.replace(context, board=on_board, reading=reading)
         findings = run_checks(context)
+        if context.what_if is not None:
+            context.what_if.forget()
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         layers = with_crops(
             layers,

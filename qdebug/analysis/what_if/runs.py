@@ -36,7 +36,7 @@ SAMPLES = 4
 judgement."""
 
 
-KEPT_SHARE = 2
+KEPT_SHARE = 4
 """Of the memory allowed, the part that tensors may take that are kept: one in so many."""
 
 
@@ -80,6 +80,11 @@ class WhatIf:
         other = copy(self)
         other.undone = undone.on_top_of(self.undone)
         return other
+
+    def forget(self) -> None:
+        """Give back the tensors that were kept; later runs make them anew."""
+        for name in ("feeds", "_kept_values", "_reference", "_fetcher"):
+            self.__dict__.pop(name, None)
 
     @cached_property
     def feeds(self) -> list[tuple[Feeds, Feeds]]:
