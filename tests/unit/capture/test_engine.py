@@ -10,6 +10,7 @@ import numpy.typing as npt
 import onnx
 import pytest
 
+from qdebug.capture import engine
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.metrics.metric import cosine, sqnr_db
 from tests.support.pairs_of_models import LoadedPair, detector
@@ -69,7 +70,8 @@ def test_every_layer_agrees_with_a_direct_run(twin: str) -> None:
 
 
 @pytest.mark.parametrize("twin", ["int8_naive", "int8_qoperator", "dynamic"])
-def test_the_memory_cap_changes_no_number(twin: str) -> None:
+def test_the_memory_cap_changes_no_number(twin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PIECE", 1 << 30)
     pair = detector(twin, pictures=2)
     whole = capture(pair)
     capped = capture(pair, max_memory=7 << 20)
