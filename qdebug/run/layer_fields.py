@@ -14,7 +14,7 @@ from typing import Any, Literal
 from qdebug.metrics.metric import SHOWN
 from qdebug.run.model import Layer
 
-Kind = Literal["number", "count", "text", "flag", "outside"]
+Kind = Literal["number", "count", "sizes", "text", "flag", "outside"]
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Field:
     Attributes:
         name: the word for it.
         about: what it is.
-        kind: ``number`` and ``text`` as they are stored, ``count`` the length of a list, ``flag``
-            yes or no, ``outside`` what others than the layer know.
+        kind: ``number`` and ``text`` as they are stored, ``count`` the length of a list, ``sizes``
+            its numbers as the text ``1x64x80x80``, ``flag`` yes or no, ``outside`` what others
+            than the layer know.
         paths: where it stands in the layer; a text may stand in several places.
         aliases: other words for it.
     """
@@ -50,6 +51,8 @@ class Field:
         (read,) = readers
         if self.kind == "count":
             return lambda layer: len(read(layer))
+        if self.kind == "sizes":
+            return lambda layer: "x".join(map(str, read(layer)))
         if self.kind == "flag":
             return lambda layer: "yes" if read(layer) else "no"
         return read
@@ -101,6 +104,7 @@ _ALL = (
     *_board_fields(),
     Field("index", "position in execution order", "number", ("index",), ("layer", "#")),
     Field("rank", "number of dimensions", "count", ("shape",)),
+    Field("shape", "sizes of the dimensions, 1x64x80x80", "sizes", ("shape",)),
     Field("name", "node name", "text", ("name",)),
     Field("op", "operator", "text", ("op",)),
     Field("tensor", "float or quant tensor", "text", ("float_tensor", "quant_tensor")),

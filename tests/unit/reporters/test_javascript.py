@@ -36,7 +36,7 @@ FILTERS = [
     "local<accum", "local<local", "sens>40", "cos<0.99", "ccos<=0.99", "lcos>0.99", "mse>0.001",
     "rel<0.1", "maxabs>1", "bias>0", "gain<1", "clipped>1%", "clipped>0.01", "clip>0.01%",
     "codes<200", "channel<10", "weight:none", "weight>30", "index<10", "layer=3", "#>=100", "#:1,2",
-    "rank=4", "rank<4", "state:zero_quant", "state:zero*", "state!=ok", "role:none", "role:source",
+    "rank=4", "rank<4", "shape:1x*", "shape~x8x", "shape:none", "state:zero_quant", "state:zero*", "state!=ok", "role:none", "role:source",
     "role:source,victim", "dtype:none", "dtype:uint8", "paired:qdq", "sample~007", "sample:none",
     "reason~nan", "reason:none", "kept:yes", "kept:no", "finding:mixed-range", "finding:QD3*",
     "finding:none", "is:marked", "!is:marked", "MODEL.2/", "conv", '"conv/Conv"', 'name~"model.1"',

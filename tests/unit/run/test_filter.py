@@ -51,6 +51,8 @@ def _local(layer: Layer) -> float:
         ("sqnr:none", lambda x: x.accumulated is None),
         ("sqnr:nan", lambda x: x.accumulated is not None and math.isnan(_sqnr(x))),
         ("sqnr:inf", lambda x: _sqnr(x) == math.inf),
+        ("shape:1x8x*", lambda x: x.shape[:2] == (1, 8)),
+        ("shape~x40x40", lambda x: x.shape[-2:] == (40, 40)),
         ("role:none", lambda x: x.role is None),
         ("kept:yes", lambda x: x.kept),
         ("#>=100", lambda x: x.index >= 100),

@@ -7,6 +7,7 @@ const layerFilter = (() => {
     const reads = paths.map(at);
     if (reads.length > 1) return (layer) => reads.map((read) => read(layer));
     if (kind === "count") return (layer) => reads[0](layer).length;
+    if (kind === "sizes") return (layer) => reads[0](layer).join("x");
     if (kind === "flag") return (layer) => (reads[0](layer) ? "yes" : "no");
     return reads[0];
   };
