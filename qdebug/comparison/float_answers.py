@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from math import prod
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,8 +13,10 @@ import numpy.typing as npt
 from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
 from qdebug.analysis.tasks.stability import changed, surviving
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.cure.sites import multiplications
 from qdebug.errors import QdebugError
 from qdebug.graph.model import Graph
+from qdebug.graph.shapes import infer_types
 from qdebug.preprocess import ModelInput, PreprocessSpec, prepare_file
 
 Array = npt.NDArray[Any]
@@ -24,9 +25,11 @@ MOST_PICTURES = 3
 """Pictures that the float model is asked about; each costs two runs for every candidate that the
 first one leaves. All in all at most 52 runs: 4 to see the head, 14 on the first picture, 28 on the
 others, 6 of twice the values."""
-_LARGE = 2e12
-"""Parameters by pixels of the input from which on one picture less is looked at; one of twice that
-is asked about one. Some 6 billion multiplications: 0.1 s on one core."""
+_BUDGET = 60e9
+"""Multiplications that all runs may take: 3 to 4 s on one core, where YOLOv5n's 2.2 billion take
+0.13 s."""
+_FIRST, _OTHER = 18, 8
+"""Runs for the first picture at most; for another one, where the first leaves three candidates."""
 
 
 class FloatAnswers:
@@ -131,6 +134,10 @@ class _Answers(Sequence[float]):
 
 def _pictures(graph: Graph, item: ModelInput) -> int:
     """How many pictures a model of this size is asked about."""
-    parameters = sum(prod(tensor.dims) for tensor in graph.initializers.values())
-    cost = parameters * prod(item.size or (0, 0))
-    return max(MOST_PICTURES - int(cost / _LARGE), 1)
+    shape = item.concrete_shape
+    types = infer_types(graph, {item.name: shape} if shape is not None else None)
+    shapes = {n: t.fixed_shape for n, t in types.items() if t.fixed_shape is not None}
+    cost = sum(multiplications(graph, shapes).values())
+    if _BUDGET >= (_FIRST + (MOST_PICTURES - 1) * _OTHER) * cost:
+        return MOST_PICTURES
+    return 1 + max(int((_BUDGET / cost - _FIRST) / _OTHER), 0)

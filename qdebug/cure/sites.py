@@ -331,9 +331,14 @@ def expanded(units: Sequence[Unit], settings: Sequence[Setting]) -> tuple[Settin
 
 def count_macs(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[int, float]:
     """Share of the network's multiplications by node index, for products."""
-    found = {node.index: _macs(node, shapes) for node in graph.nodes if node.op in _PRODUCTS}
+    found = multiplications(graph, shapes)
     total = sum(found.values())
     return {index: count / total for index, count in found.items()} if total else {}
+
+
+def multiplications(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[int, float]:
+    """Multiplications by node index, for products; 0 where a shape is not known."""
+    return {node.index: _macs(node, shapes) for node in graph.nodes if node.op in _PRODUCTS}
 
 
 _PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
