@@ -1,7 +1,8 @@
 """Pipelines inferred without ``-p``: what is chosen, what is doubtful, and what is true.
 
 ``python -m benchmarks.infer FOLDER`` takes a folder of models, each with ``preprocess.json``, float
-and quant graphs, and prints a row a pair; ``--verdict`` compares each without ``-p``, too.
+and quant graphs, and prints a Markdown row a pair: the truth, what is chosen, how each part of it
+stands, the verdict and the seconds; ``--verdict`` compares each with what was inferred, too.
 ``--planted N --seed S`` re-expresses working networks (small ones, the sample models, and those of
 FOLDER with ``--large``) for N conventions drawn at random, with a calibrated range, a cut one, or
 none, and counts.
@@ -25,13 +26,14 @@ import onnx
 from benchmarks.conventions import CONVENTIONS, Convention, refolded, with_range
 from benchmarks.small_nets import SMALL, draw
 from qdebug.comparison.compare import compare
-from qdebug.comparison.sides import Side, load_sides
+from qdebug.comparison.sides import Side, load_sides, settled
 from qdebug.errors import QdebugError
 from qdebug.options import CompareOptions
 from qdebug.preprocess import PreprocessSpec
 from qdebug.preprocess.normalization import difference_in_codes
 from qdebug.preprocess.spec import Affine
 from qdebug.preprocess.steps import Color
+from qdebug.run.outcome import outcome_of
 
 SAME_CODES = 1.5
 """Normalizations that differ by less are one: (x - 127.5) / 127.5 and (x - 127) / 128."""
@@ -95,30 +97,42 @@ def main() -> None:
             continue
         chosen = photos_for(name, photos)[: arguments.photos]
         options = CompareOptions(reference, quant, chosen)
-        found, told, seconds = _inferred(options, true_affine(truth), truth["color"].lower())
-        verdict = _verdict(options) if arguments.verdict and told else ""
-        print(f"{name:45} {seconds:5.1f} s  {found}  {told}  {verdict}", flush=True)
+        found, side, seconds = _inferred(options, true_affine(truth), truth["color"].lower())
+        verdict = _verdict(options, side) if arguments.verdict and side is not None else ""
+        parts = (found.get(part, "") for part in ("normalization", "order", "geometry"))
+        chosen = f"`{side.preprocess.spec}`" if side is not None else found["refused"]
+        cells = (name, _written(truth), chosen, *parts, verdict, f"{seconds:.1f}")
+        print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def _written(truth: dict[str, Any]) -> str:
+    """The true order of the channels, mean and std."""
+    numbers = (",".join(f"{v:g}" for v in dict.fromkeys(truth[k])) for k in ("mean", "std"))
+    return f"{truth['color'].lower()} mean {' std '.join(numbers)}"
 
 
 def _inferred(
     options: CompareOptions, wanted: Affine, order: str
-) -> tuple[dict[str, str], str, float]:
-    """The judgement by part, the pipeline, and the seconds of one processor that it took."""
+) -> tuple[dict[str, str], Side | None, float]:
+    """The judgement by part, the float side, and the seconds of one processor that it took."""
     start = time.process_time()
     try:
         side, _ = load_sides(options)
-        found, told = judge(side, wanted, order), side.preprocess.spec
     except QdebugError as error:
-        found, told = {"refused": error.message}, ""
-    return found, told, time.process_time() - start
+        return {"refused": error.message}, None, time.process_time() - start
+    seconds = time.process_time() - start
+    return judge(side, wanted, order), side, seconds
 
 
-def _verdict(options: CompareOptions) -> str:
+def _verdict(options: CompareOptions, side: Side) -> str:
+    """Of a comparison with what was inferred, which keeps its doubts."""
     try:
-        run = compare(options.float_model, options.quant_model, options.inputs)
+        run = compare(
+            options.float_model, options.quant_model, options.inputs, preprocess=settled(side)
+        )
     except QdebugError as error:
         return f"no verdict: {error.message}"
-    return f"{run.verdict.status}: {run.verdict.reason[:60]}"
+    return f"{run.verdict.status}: {outcome_of(run).sentence}"
 
 
 def photos_for(name: str, photos: list[Path]) -> list[Path]:
@@ -213,7 +227,8 @@ def planted(
         onnx.save(made, str(scratch / f"{name}.onnx"))
     options = CompareOptions(scratch / "float.onnx", scratch / "quant.onnx", chosen)
     truth = Affine(tuple(gain), tuple(offset))
-    found, told, seconds = _inferred(options, truth, wanted.order)
+    found, side, seconds = _inferred(options, truth, wanted.order)
+    told = side.preprocess.spec if side is not None else ""
     counts[f"normalization {found.get('normalization', 'refused')}"] += 1
     counts[f"order {found.get('order', 'refused')}"] += 1
     kind = {0.0: "no range", 1.0: "range"}.get(share, "cut range")

@@ -1,10 +1,10 @@
 """One fix of a detector, written by every writer, and read back where the file can be read.
 
-``python -m benchmarks.writers [FOLDER] [-o KEEP]`` compares YOLOv5n with the table that TPU-MLIR made
-of it on two photos (boxes and scores share one scale there: nothing is found), exports what the run
-says to change as each file that qdebug writes, and prints a Markdown table: how long the file is,
-how many of the layers to change it names, and what is found by the float model quantized as the
-file says. ``FOLDER`` is the folder of real models; ``KEEP`` keeps the files, to be looked at.
+``python -m benchmarks.writers [FOLDER] [-o KEEP]`` compares YOLOv5n with the table that TPU-MLIR
+made of it on two photos (boxes and scores share one scale there: nothing is found), exports what
+the run says to change as each file that qdebug writes, and prints a Markdown table: how long the
+file is, how many of the layers to change it names, and what is found by the float model quantized
+as the file says. ``FOLDER`` is the folder of real models; ``KEEP`` keeps the files, to be looked at.
 """
 
 from __future__ import annotations
@@ -83,8 +83,7 @@ class Bench:
 
     def rows(self) -> Iterator[Row]:
         """Every writer of every toolchain."""
-        run = self.compare(self.table)
-    XX
+        run = self.compare(self.table, output=self.folder / "fix.qdrun")
         kept = of_run(run).keep
         yield Row("", "the table as it was", f"{len(kept)} layers to change", headline(run))
         for vendor, part in registry.loaded("encodings"):

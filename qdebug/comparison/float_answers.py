@@ -138,6 +138,6 @@ def _pictures(graph: Graph, item: ModelInput) -> int:
     types = infer_types(graph, {item.name: shape} if shape is not None else None)
     shapes = {n: t.fixed_shape for n, t in types.items() if t.fixed_shape is not None}
     cost = sum(multiplications(graph, shapes).values())
-    if _BUDGET >= (_FIRST + (MOST_PICTURES - 1) * _OTHER) * cost:
+    if (_FIRST + (MOST_PICTURES - 1) * _OTHER) * cost <= _BUDGET:
         return MOST_PICTURES
     return 1 + max(int((_BUDGET / cost - _FIRST) / _OTHER), 0)
