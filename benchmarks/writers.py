@@ -4,7 +4,8 @@
 made of it on two photos (boxes and scores share one scale there: nothing is found), exports what
 the run says to change as each file that qdebug writes, and prints a Markdown table: how long the
 file is, how many of the layers to change it names, and what is found by the float model quantized
-as the file says. ``FOLDER`` is the folder of real models; ``KEEP`` keeps the files, to be looked at.
+as the file says. ``FOLDER`` is the folder of real models; ``KEEP`` keeps the files, to be
+looked at.
 """
 
 from __future__ import annotations
