@@ -47,7 +47,7 @@ def write_wide(change: Change) -> Written:
     if not change.keep:
         raise UsageError("nothing is to be kept out of 8 bits: there is nothing to write")
     names = [layer.tensor for layer in change.keep if layer.op in _ABLE]
-    left = len(change.keep) - len(names)
+    left = [layer.node for layer in change.keep if layer.op not in _ABLE]
     if not names:
         raise UsageError(
             "TIDL gives no other precision to these operators: they follow what is before them"
@@ -55,7 +55,14 @@ def write_wide(change: Change) -> Written:
     split = next((name for name in names if "," in name), None)
     if split is not None:
         raise UsageError(f"the tensor {split!r} has a comma in its name, which separates names")
-    notes = [f"{left} layers follow what is before them and are left out"] if left else []
+    notes = (
+        [
+            f"not the whole fix: {plural(len(left), 'layer')} cannot stand in the list, since TIDL "
+            f"gives the precision of what is before, the first of them {left[0]!r}"
+        ]
+        if left
+        else []
+    )
     if change.ranges:
         notes.append(f"{len(change.ranges)} better ranges are left out")
     text = f"advanced_options:output_feature_16bit_names_list = {', '.join(names)}\n"

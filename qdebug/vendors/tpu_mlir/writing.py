@@ -10,6 +10,7 @@ from qdebug.encodings.source import Source
 from qdebug.errors import UsageError
 from qdebug.graph.operators import WEIGHTED
 from qdebug.vendors.encodings import Change, Writer, Written
+from qdebug.vocabulary.numbers import plural
 
 FUSED = frozenset({"Relu", "Clip"})
 """Activations that TPU-MLIR computes with what is before them."""
@@ -62,8 +63,17 @@ def _table_names(change: Change) -> tuple[list[str], tuple[str, ...]]:
 
 def write_cali_table(change: Change) -> Written:
     """The thresholds of all tensors, or a given table with those changed that shall be."""
-    if change.base is not None:
-        return _changed(change, change.base)
+    written = _thresholds(change) if change.base is None else _changed(change, change.base)
+    if not change.keep:
+        return written
+    told = (
+        f"{plural(len(change.keep), 'layer')} to keep in float: that stands in the quantization "
+        "table (--as qtable), not in this one"
+    )
+    return replace(written, notes=(*written.notes, told))
+
+
+def _thresholds(change: Change) -> Written:
     rows, left = [], 0
     for entry in replace(change, keep=()).changed().entries:
         row = _row(change, entry.name, entry.encoding) if entry.kind == "tensor" else ""

@@ -215,6 +215,8 @@ def test_a_table_is_written_back_byte_for_byte_or_with_one_threshold(graph: Grap
     gone = BetterRange(FloatLayer("x", "Relu", "x"), 0.0, 1.0, clips=True)
     notes = write_cali_table(change(graph, base=table, ranges=(gone,))).notes
     assert notes == ("the table has no row for x_Relu",)
+    (note,) = write_cali_table(change(graph, base=table, keep=(layer,))).notes
+    assert "1 layer to keep in float: that stands in the quantization table" in note
 
 
 def test_what_is_written_is_read_again(graph: Graph, tmp_path: Path) -> None:
