@@ -113,11 +113,19 @@ def _fix(outcome: Outcome, look: Look, most: int) -> list[Text]:
     if finding is None or not finding.advice:
         return []
     text = first_sentence(finding.advice.strip().split("\n\n")[0])
-    if finding.gain_db is not None:
-        text += (
-            f" Wins about {finding.gain_db:.1f} dB at the output ({finding.confidence} confidence)."
-        )
-    return _at_most(most, _row("fix", text, look), look)
+    if finding.gain_db is None:
+        return _at_most(most, _row("fix", text, look), look)
+    wins, sure = f"Wins about {finding.gain_db:.1f} dB", f"({finding.confidence} confidence)."
+    whole = _row("fix", f"{text} {wins} at the output {sure}", look)
+    short = f"{wins} {sure}"
+    if len(whole) <= most or len(short) > _GAIN_ROOM * most * look.width:
+        return _at_most(most, whole, look)
+    # A long list of names is cut, not what it wins: the code to paste has all of them.
+    return _at_most(most, _row("fix", f"{short} {text}", look), look)
+
+
+_GAIN_ROOM = 0.5
+"""Share of the room for a fix that its gain may take before the fix itself. By judgement."""
 
 
 def _code(outcome: Outcome, look: Look) -> list[Text]:

@@ -168,6 +168,14 @@ def test_the_short_summary_fits_a_small_terminal_and_has_the_fix_to_paste(run: R
     assert len(told.splitlines()) <= 25
 
 
+def test_a_long_list_of_names_is_cut_and_not_its_gain(run: Run) -> None:
+    names = ", ".join(f"`/model.24/Concat_{n}`" for n in range(40))
+    first = dataclasses.replace(run.findings[0], advice=f"Keep {names} in float.", gain_db=11.24)
+    told = dataclasses.replace(run, findings=(first, *run.findings[1:]))
+    shown = render(told, Look(width=100))
+    assert "fix    Wins about 11.2 dB (high confidence). Keep `/model.24/Concat_0`" in shown
+
+
 def test_sources_come_first_then_worst_local_then_largest_drop(run: Run) -> None:
     found = rank(run)
     assert found.title.startswith("Layers where error enters (SQNR in dB;")
