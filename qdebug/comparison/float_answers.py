@@ -13,9 +13,9 @@ import numpy.typing as npt
 from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
 from qdebug.analysis.tasks.stability import changed, surviving
 from qdebug.capture.session import Session, SessionSettings
-from qdebug.cure.sites import multiplications
 from qdebug.errors import QdebugError
 from qdebug.graph.model import Graph
+from qdebug.graph.multiplications import multiplications
 from qdebug.graph.shapes import infer_types
 from qdebug.preprocess import ModelInput, PreprocessSpec, prepare_file
 

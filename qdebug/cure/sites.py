@@ -13,6 +13,7 @@ from qdebug.analysis.what_if import dequantized, folded_activation, in_quant_lay
 from qdebug.cure.setting import Setting, given
 from qdebug.graph.constants import Constants
 from qdebug.graph.model import Graph, Node
+from qdebug.graph.multiplications import multiplications
 from qdebug.graph.operators import KEEPS_CODES
 from qdebug.graph.pairs import Pair, Pairing, Quantizer
 from qdebug.graph.qparams import linear_quantizer
@@ -334,24 +335,3 @@ def count_macs(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[int,
     found = multiplications(graph, shapes)
     total = sum(found.values())
     return {index: count / total for index, count in found.items()} if total else {}
-
-
-def multiplications(graph: Graph, shapes: Mapping[str, tuple[int, ...]]) -> dict[int, float]:
-    """Multiplications by node index, for products; 0 where a shape is not known."""
-    return {node.index: _macs(node, shapes) for node in graph.nodes if node.op in _PRODUCTS}
-
-
-_PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
-
-
-def _macs(node: Node, shapes: Mapping[str, tuple[int, ...]]) -> float:
-    out = shapes.get(node.outputs[0])
-    first, second = shapes.get(node.inputs[0]), shapes.get(node.inputs[1])
-    if out is None or first is None or second is None:
-        return 0.0
-    if node.op == "Conv":
-        return float(np.prod(out) * np.prod(second[1:]))
-    if node.op == "ConvTranspose":
-        return float(np.prod(first) * np.prod(second[1:]))
-    inner = first[0] if node.op == "Gemm" and node.attributes.get("transA", 0) else first[-1]
-    return float(np.prod(out) * inner)
