@@ -10,7 +10,7 @@ from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import differences
 from qdebug.checks.facts.effect import gain_of, gains_of, rounded, slip_status, status_of
 from qdebug.checks.facts.evidence import gain_evidence, name_channels
-from qdebug.checks.facts.grids import Coarse, Grid, coarse_weight, grid_of, leaves_grid
+from qdebug.checks.facts.grids import Coarse, Grid, coarse_weight, leaves_grid, quantized_before
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import unless_other_model, weight_rows
 from qdebug.graph.pairs import WeightPair
@@ -115,11 +115,11 @@ def _coarse_table(context: CheckContext, found: Sequence[Coarse]) -> Evidence:
 
 
 def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[Finding]:
+    on_grids, judged = quantized_before(pairs)
     found = []
-    for pair in pairs:
+    for pair, grid in on_grids:
         f, q = weight_rows(pair)
-        grid = grid_of(f) if f.shape == q.shape else None
-        if grid is not None and leaves_grid(f, q, grid):
+        if f.shape == q.shape and leaves_grid(f, q, grid):
             found.append((tensor_db(f, q), pair, grid))
     if not found:
         return
@@ -134,7 +134,8 @@ def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[
         f"Float weights of {layers} lie on an 8-bit grid already, and were moved to another",
         f"The float weights of {label} are {grid.levels} equally spaced values, {grid.step:.4g} "
         f"apart: quantized with that scale they lose nothing, as they are now they keep "
-        f"{worst:.1f} dB. The float model was made from a quantized one.",
+        f"{worst:.1f} dB. {len(on_grids)} of {judged} layers lie on such grids: the float model "
+        "was made from a quantized one.",
         f"Quantize these weights per tensor with the scale and zero point of their own grid (for "
         f"`{label}`: {_parameters(grid)}), or start from the float model before it was quantized.",
         layers=_layers(context, [p for _, p, _ in found]),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 import pytest
 from onnxruntime import quantization as q
 
+from qdebug.checks.facts.grids import quantized_before
+from qdebug.graph.pairs import WeightPair
 from tests.support.checked import finding, net_run, table_of
 from tests.support.editor import Editor
 from tests.support.flavours.quantizers import Desk, copied, quiet, static
@@ -103,6 +107,69 @@ def test_weights_on_a_grid_are_named_where_they_leave_it() -> None:
     (first, *_) = table_of(found, "Weights that lie on a grid")
     assert first[1] <= 256
     assert found.status != "fail"
+
+
+def filters_by_rule() -> onnx.ModelProto:
+    """Every weight that could lie on a grid does, and all are ramps: windowed, repeated, turned."""
+    way = np.arange(-15.5, 16) / 100
+    ramp, box = np.tile(way, (32, 1)), np.ones((32, 32))
+    first = np.stack([np.stack([ramp, ramp.T, box * way[at]]) for at in range(0, 24, 3)])
+    b = NetBuilder(11)
+    x = b.input("image", [1, 3, 64, 64])
+    x = b.op("Conv", x, b.const(first), strides=[2, 2])
+    x = b.op("Relu", x)
+    slope = np.linspace(-1, 1, 49)[:, None, None, None] * np.ones((1, 8, 1, 1)) / 8
+    return b.model(b.op("Conv", x, b.const(slope)))
+
+
+def one_on_a_grid() -> onnx.ModelProto:
+    """A rounded weight among others as they were trained."""
+    plain, editor = Editor(net()), Editor(on_a_grid())
+    name = max(plain.constants, key=lambda name: editor.value(name).size)
+    plain.set(name, editor.value(name))
+    return plain.model
+
+
+@pytest.mark.parametrize("make", [filters_by_rule, one_on_a_grid])
+def test_filters_on_a_grid_do_not_make_the_model_a_quantized_one(
+    make: Callable[[], onnx.ModelProto],
+) -> None:
+    model = make()
+    run = net_run(model, quantized(model, per_channel=True), *sample_inputs(model, 4))
+    assert finding(run, SLUG).status == "pass"
+
+
+def test_most_weights_on_grids_say_so_beside_built_and_plain_ones() -> None:
+    weights = [on_grid(seed) for seed in range(3)]
+    built = pair_of("ramp", np.tile(np.arange(64.0), (8, 4)))
+    plain = [pair_of(f"plain {s}", np.random.default_rng(s).normal(0, 1, (8, 64))) for s in (7, 8)]
+    found, judged = quantized_before([*weights, built, *plain])
+    assert [pair.float_tensor for pair, _ in found] == ["codes 0", "codes 1", "codes 2"]
+    assert judged == 5
+    few = [weights[0], *plain, built]
+    assert quantized_before(few) == ([], 3)
+    shared = [*few, *[weights[0]] * 5]  # one weight that six layers read says it once
+    assert quantized_before(shared)[0] == []
+
+
+@pytest.mark.parametrize("pruned", [0.0, 0.9])
+def test_pruned_weights_are_no_rule(pruned: float) -> None:
+    ((_, grid),), _ = quantized_before([on_grid(3, pruned)])
+    assert grid.step == pytest.approx(0.01)
+
+
+def on_grid(seed: int, pruned: float = 0.0) -> WeightPair:
+    rng = np.random.default_rng(seed)
+    codes = np.clip(np.rint(rng.laplace(0, 25, (64, 64))), -127, 127)
+    kept = rng.random(codes.shape) >= pruned
+    return pair_of(f"codes {seed}", 0.01 * codes * kept)
+
+
+def pair_of(name: str, value: npt.NDArray[Any]) -> WeightPair:
+    def read() -> npt.NDArray[np.float32]:
+        return value.astype(np.float32)
+
+    return WeightPair(name, name, 0, "weight", read, read, None, 0)
 
 
 def test_weights_that_stay_on_their_grid_pass() -> None:
