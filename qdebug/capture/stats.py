@@ -38,6 +38,11 @@ class Range:
         low, high = (quantizer.low - zero) * step, (quantizer.high - zero) * step
         return cls(low, high, step, zero, codes)
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether it reaches as far below zero as above it: an asymmetric one is no choice."""
+        return abs(self.low + self.high) <= 1.5 * self.step
+
     def is_left_by(self, low: float, high: float) -> bool:
         """Whether values between two extremes are clipped: beyond half a step past an end.
 

@@ -109,7 +109,7 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
         return None
     values = Distribution.of_histogram(stats.histogram, low, high)
     now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
-    choices = thresholds(values, limits.codes, symmetric=_is_symmetric(limits))
+    choices = thresholds(values, limits.codes, symmetric=limits.is_symmetric)
     if now > GOOD_DB or not choices:
         return None
     best = max(choices, key=lambda choice: choice.sqnr_db)
@@ -118,11 +118,6 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
     clipping, rounding = predicted_error(values, limits.low, limits.high, limits.codes)
     share = stats.clipped / max(float(total.n[0]), 1.0)
     return Unfit(at, limits, now, best, clipping > rounding, share)
-
-
-def _is_symmetric(limits: Range) -> bool:
-    """Whether the range reaches as far below zero as above it: an asymmetric one is no choice."""
-    return abs(limits.low + limits.high) <= 1.5 * limits.step
 
 
 def _clipping(context: CheckContext) -> Iterator[Finding]:
@@ -292,7 +287,7 @@ def method_table(context: CheckContext, at: int, limits: Range) -> list[Evidence
         return []
     now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
     choices = [Threshold("as it is", limits.low, limits.high, now)]
-    choices += thresholds(values, limits.codes, symmetric=_is_symmetric(limits))
+    choices += thresholds(values, limits.codes, symmetric=limits.is_symmetric)
     rows = [
         [choice.method, float(f"{choice.low:.5g}"), float(f"{choice.high:.5g}"), _db(choice)]
         for choice in choices

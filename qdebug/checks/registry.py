@@ -11,6 +11,7 @@ import qdebug.checks
 from qdebug.checks.by_itself import sized
 from qdebug.checks.check import Check, run_check
 from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.calibrated import guess_of_calibration, ranges_of_their_own
 from qdebug.checks.hidden import hidden_findings
 from qdebug.checks.settle import settle
 from qdebug.checks.weigh import weigh
@@ -53,7 +54,9 @@ def run_checks(context: CheckContext) -> list[Finding]:
         checks.append(check)
     for check in checks:
         findings.extend(run_check(check, context))
-    told = list(zip(findings, settle(findings, context.layers, kinds), strict=True))
+    guessed = any(guess_of_calibration(finding) for finding in findings)
+    own = context.once(ranges_of_their_own) if guessed else frozenset()
+    told = list(zip(findings, settle(findings, context.layers, kinds, own), strict=True))
     hidden = hidden_findings(context, checks, told)
     sizes = sized(context, checks, [*_without(told, hidden), *hidden])
     agrees = context.task is not None and context.task.agrees

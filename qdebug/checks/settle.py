@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
+from qdebug.checks.facts.calibrated import guess_of_calibration
 from qdebug.checks.facts.reach import downstream
 from qdebug.run.gates import GATES
 from qdebug.run.kinds import KINDS, Kind
@@ -16,7 +17,10 @@ _Known = tuple[Finding, Kind]
 
 
 def settle(
-    findings: Sequence[Finding], layers: Sequence[Layer], kinds: Mapping[str, Kind] = KINDS
+    findings: Sequence[Finding],
+    layers: Sequence[Layer],
+    kinds: Mapping[str, Kind] = KINDS,
+    own: Collection[int] = (),
 ) -> list[Finding]:
     """The findings, those explained by another lowered to ``info`` with a reference to it.
 
@@ -25,16 +29,24 @@ def settle(
         layers: of the run.
         kinds: by slug; a finding of a kind that is not among them neither explains another nor is
             explained.
+        own: layers whose range is a fault in the quant graph: a guess that calibration had other
+            inputs does not explain it.
     """
     known = [(finding, kinds[finding.slug]) for finding in findings if finding.slug in kinds]
-    return [_settled(finding, kinds.get(finding.slug), known, layers) for finding in findings]
+    return [_settled(f, kinds.get(f.slug), known, layers, own) for f in findings]
 
 
 def _settled(
-    finding: Finding, kind: Kind | None, others: Sequence[_Known], layers: Sequence[Layer]
+    finding: Finding,
+    kind: Kind | None,
+    others: Sequence[_Known],
+    layers: Sequence[Layer],
+    own: Collection[int],
 ) -> Finding:
     if kind is None or finding.status not in _BAD:
         return finding
+    if finding.layers and set(_told(finding, kind)) <= set(own):
+        others = [one for one in others if not guess_of_calibration(one[0])]
     causes = [one for one in others if _explains(one, (finding, kind), layers)]
     if not causes:
         return finding
@@ -59,7 +71,7 @@ def _explains(one: _Known, other: _Known, layers: Sequence[Layer]) -> bool:
     if why.gate == "input":
         return what.symptom or what.follows_input
     if why.spoils_behind and what.family in why.spoils_behind and finding.layers:
-        told = finding.layers[:1] if what.begins_with_worst else finding.layers
+        told = _told(finding, what)
         at = cause.layers if what.of_constants else downstream(layers, cause.layers)
         return set(told) <= set(at)
     if why.cause is not None and what.symptom and not _says_more(other, one):
@@ -73,8 +85,13 @@ def _says_more(one: _Known, other: _Known) -> bool:
     (cause, why), (finding, what) = one, other
     if why.cause is None or what.cause is None or what.cause < why.cause:
         return False
-    told = finding.layers[:1] if what.begins_with_worst else finding.layers
+    told = _told(finding, what)
     return bool(told) and set(told) <= set(cause.layers)
+
+
+def _told(finding: Finding, kind: Kind) -> tuple[int, ...]:
+    """The layers that have to be explained."""
+    return finding.layers[:1] if kind.begins_with_worst else finding.layers
 
 
 def _is_as_bad(cause: Finding, finding: Finding) -> bool:

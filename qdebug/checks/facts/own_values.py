@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.capture.fetch import Fetcher
+from qdebug.capture.stats import Range
 from qdebug.checks.context import CheckContext
 from qdebug.errors import QdebugError
 from qdebug.metrics.sqnr import level_db
@@ -75,6 +76,11 @@ def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
     if limits is None or moments is None or not values.size:
         return False
     total = moments.total()
-    own = np.clip(values.astype(np.float64), float(total.min_f[0]), float(total.max_f[0]))
+    return is_cut(np.clip(values, float(total.min_f[0]), float(total.max_f[0])), limits)
+
+
+def is_cut(values: npt.NDArray[Any], limits: Range) -> bool:
+    """Whether a range cuts off more of some values than a calibration on them leaves out."""
+    own = values.astype(np.float64)
     cut = own - np.clip(own, limits.low, limits.high)
     return level_db(float(np.mean(own**2)), float(np.mean(cut**2))) < CUT_DB

@@ -77,6 +77,17 @@ def test_a_wrong_input_explains_symptoms_and_what_the_values_make() -> None:
     assert statuses(wrong, *follow, *stay) == ["fail", *["info"] * 3, *["fail"] * 2]
 
 
+def test_a_guess_about_calibration_explains_no_range_that_is_a_fault_of_its_own() -> None:
+    layers = [chained(at) for at in range(6)]
+    guess = found("calibration-range", (), "warn")
+    ranges = [found("range-too-wide", (at, 5), "warn") for at in (1, 3)]
+    told = settle([guess, *ranges, found("error-source", (3,), "warn")], layers, own={3})
+    assert [f.status for f in told] == ["warn", "info", "warn", "info"]
+    assert told[3].seen.endswith("This follows from QD303 range-too-wide.")
+    known = found("calibration-range", ())
+    assert settle([known, ranges[1]], layers, own={3})[1].status == "info"
+
+
 def test_of_several_causes_the_first_is_told_whatever_their_order() -> None:
     symptom = found("error-source", (4,))
     ranked = [found("range-too-wide", (1,)), found("mixed-range", (3,)), symptom]
