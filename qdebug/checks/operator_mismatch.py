@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -73,8 +73,8 @@ def _undone(context: CheckContext, group: Sequence[Suspect]) -> Change:
 
 def _cure(context: CheckContext, group: Sequence[Suspect]) -> Change:
     """The operators undone, and ranges behind them that hold what they give."""
-    ranges = Change(quantizers=_fitted_behind(context, [s.at for s in group]))
-    return ranges.on_top_of(_undone(context, group))
+    ranges = Change(quantizers=_fitted_behind(context, group))
+    return ranges if group[0].is_range else ranges.on_top_of(_undone(context, group))
 
 
 def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
@@ -83,6 +83,8 @@ def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
     A twin that was calibrated with the bug in it has its ranges behind the layer: the gain of
     undoing both is taken against widening the ranges alone.
     """
+    if group[0].is_range:
+        return gain_of(context, _cure(context, group))
     alone = gain_of(context, _undone(context, group))
     if alone is None or alone.db >= WARN_GAIN_DB:
         return alone
@@ -94,13 +96,16 @@ def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
     return together if together is not None and together.db > alone.db else alone
 
 
-def _fitted_behind(context: CheckContext, start: Iterable[int]) -> dict[int, Quantizer]:
+def _fitted_behind(context: CheckContext, group: Sequence[Suspect]) -> dict[int, Quantizer]:
     """Quantizers of some layers and behind them that cut float values off, wide enough not to.
 
-    Those alone that were calibrated with what the layers compute: they fit the twin's own values.
+    Those alone that were calibrated with what the layers compute: they fit the twin's own values,
+    or are themselves what the layers compute otherwise.
     """
     found = {}
-    for at in downstream(context.layers, start) - context.once(unfit_for_own_values):
+    held = {at for s in group for at in s.ranges}
+    behind = downstream(context.layers, [s.at for s in group])
+    for at in held | (behind - context.once(unfit_for_own_values)):
         moments, limits = context.layer(at).moments, context.layer(at).range
         quantizer = context.pairing.pairs[at].quantizer
         if moments is None or limits is None or quantizer is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from qdebug.analysis.operators import OperatorError, OperatorTest
+from qdebug.capture.stats import Range
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import EXCELLENT_DB
 from qdebug.checks.facts.groups import foreign_groups
@@ -64,6 +65,7 @@ class Suspect:
         float_ops: operators that make it in the float graph.
         quant_ops: and in the quant graph.
         along: further layers that show it.
+        ranges: layers of which the range holds what the node does, whatever values they get.
     """
 
     at: int
@@ -73,6 +75,12 @@ class Suspect:
     float_ops: tuple[str, ...]
     quant_ops: tuple[str, ...]
     along: tuple[int, ...] = ()
+    ranges: tuple[int, ...] = ()
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the range of the layer's own quantizer is all that differs."""
+        return self.at in self.ranges
 
 
 def suspects(context: CheckContext) -> list[Suspect]:
@@ -136,16 +144,53 @@ def _by_numbers(
         if error is not None and error.sqnr_db >= SOUND_DB:
             return
     suspect = _suspect(region, compared, error)
-    turned = None if _says_why(compared) else _turned_before(context, regions, region)
-    if turned is not None:
-        at, node, difference = turned
-        suspect = replace(suspect, node=node, what=str(difference), along=(at,))
+    if not _says_why(compared):
+        suspect = (
+            _exchanged_before(context, region, suspect)
+            or _behind_turned(context, regions, region, suspect)
+            or suspect
+        )
     yield suspect
 
 
 def _says_why(compared: Comparison) -> bool:
     changes = [n for n in (*compared.missing, *compared.added) if n.op not in LAYOUT]
     return bool(compared.differences or changes)
+
+
+def _exchanged_before(context: CheckContext, region: Region, suspect: Suspect) -> Suspect | None:
+    """A node with several outputs, as Split, of which the layer is or reads another one.
+
+    The layer computes what it should; what differs is the order of that node's outputs.
+    """
+    pair = context.pairing.pairs[region.at]
+    if region.is_single:
+        sides = (region.float_nodes[0], pair.float_tensor), (region.quant_nodes[0], pair.raw)
+        places = [n.outputs.index(t) if t in n.outputs else None for n, t in sides]
+        if None not in places and places[0] != places[1]:
+            return replace(suspect, what=f"its output {places[1]} stands for output {places[0]}")
+    mine = region.float_sources - region.quant_sources
+    theirs = region.quant_sources - region.float_sources
+    if not len(mine) == len(theirs) == 1:
+        return None
+    ends = (*mine, *theirs)
+    tensors = [context.pairing.pairs[at].float_tensor for at in ends]
+    node, other = (context.float_graph.producer.get(tensor) for tensor in tensors)
+    if node is None or node is not other:
+        return None
+    wanted, read = (node.outputs.index(tensor) for tensor in tensors)
+    what = f"{suspect.node.op} {suspect.node.label} reads its output {read} instead of {wanted}"
+    return replace(suspect, node=node, what=what, along=ends)
+
+
+def _behind_turned(
+    context: CheckContext, regions: Regions, region: Region, suspect: Suspect
+) -> Suspect | None:
+    turned = _turned_before(context, regions, region)
+    if turned is None:
+        return None
+    at, node, difference = turned
+    return replace(suspect, node=node, what=str(difference), along=(at,))
 
 
 def _turned_before(
@@ -295,10 +340,30 @@ def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             moments = context.layer(at).moments
         if moments is None or limits is None or maker is None:
             continue
-        ends_at_six = abs(limits.high - _SIX) <= _SIX_EXACTLY * _SIX
-        if ends_at_six and limits.is_left_by(0.0, float(moments.max_f.max())):
+        if _ends_at_six(limits) and limits.is_left_by(0.0, float(moments.max_f.max())):
             what = "the range of its quantizer ends at exactly 6, as Relu6 does"
-            yield _made(regions.region(at), maker, what)
+            region = regions.region(at)
+            cuts = any(n.op in CLIPPING and n.op != maker.op for n in region.quant_nodes)
+            # a quantizer may give the tensor before the activation the same range
+            before = [i for i in region.float_sources if _holds_six(context, i)]
+            ranges = (*before, *([] if cuts else [at]))
+            yield replace(_made(region, maker, what), ranges=ranges)
+
+
+def _holds_six(context: CheckContext, at: int) -> bool:
+    limits = context.layer(at).range
+    return limits is not None and _ends_at_six(limits)
+
+
+def _ends_at_six(limits: Range) -> bool:
+    """Whether a range was calibrated on values up to 6.
+
+    A symmetric one has its highest code there or, by the step that a toolchain takes (12 / 255 or
+    6 / 128), half a step or a whole one before it.
+    """
+    steps = (0.0, 0.5, 1.0) if limits.is_symmetric else (0.0,)
+    ends = [limits.high + part * limits.step for part in steps]
+    return any(abs(end - _SIX) <= _SIX_EXACTLY * _SIX for end in ends)
 
 
 # Groups spelled out as a whole convolution that reads other groups' channels.

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnxruntime.quantization import QuantType
 
 from qdebug.run.model import Finding, Run
 from tests.support.checked import causes, finding, layer_names, net_run, sample_run, table_of
 from tests.support.editor import Editor
+from tests.support.flavours.quantizers import Desk, copied, quiet, static
 from tests.support.nets import NetBuilder, sample_inputs
 from tests.support.planting.families.converter import KINDS
 from tests.support.planting.families.subjects import random_quantizer
@@ -97,6 +101,102 @@ def test_a_converter_bug_is_named_first_and_in_its_place(subject: Any, kind: str
     assert tensors & outputs or found.title.split(" (")[0] in {node.name for node in nodes}
     assert found.gain_db is not None
     assert found.gain_db > 1
+
+
+def test_exchanged_outputs_of_a_split_are_named_at_the_split(subject: Any) -> None:
+    _, found, _ = planted(subject, "Split outputs swapped")
+    assert found.title.startswith("/Split_0 (Split) computes something else: ")
+    assert "its output 1 stands for output 0" in found.title
+
+
+@pytest.mark.parametrize("swapped", [True, False])
+def test_readers_without_weights_of_exchanged_outputs_name_the_split(swapped: bool) -> None:
+    b = NetBuilder(9)
+    x = b.conv(b.input("image", [1, 3, 16, 16]), 3, 8)
+    first, second = b.op("Split", x, b.ints(4, 4), outputs=2, axis=1)
+    model = b.model(*(b.conv(b.op("Sigmoid", half), 4, 4, 1) for half in (first, second)))
+    feeds = sample_inputs(model, 3, SEED)
+    quantize = random_quantizer(np.random.default_rng(0), tuple(feeds))
+    editor = Editor(model)
+    if swapped:
+        KINDS["Split outputs swapped"](editor, np.random.default_rng(1))
+    found = finding(net_run(model, quantize(editor.model), *feeds), SLUG)
+    assert (found.status in ("fail", "warn")) == swapped
+    told = "/Split_0 (Split) computes something else: Sigmoid /Sigmoid_0 reads its output 1"
+    assert found.title.startswith(told) == swapped
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_pad_of_another_mode_is_named(changed: bool) -> None:
+    b = NetBuilder(9)
+    x = b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8))
+    x = b.op("Pad", x, b.ints(0, 0, 2, 2, 0, 0, 2, 2))
+    model = b.model(b.conv(x, 8, 4))
+    feeds = sample_inputs(model, 3, SEED)
+    quantize = random_quantizer(np.random.default_rng(0), tuple(feeds))
+    editor = Editor(model)
+    if changed:
+        KINDS["Pad mode"](editor, np.random.default_rng(1))
+    found = finding(net_run(model, quantize(editor.model), *feeds), SLUG)
+    assert (found.status in ("fail", "warn")) == changed
+    assert found.title.startswith("/Pad_0 (Pad) computes something else: mode ") == changed
+
+
+def relu_range(step: float) -> Run:
+    """A Relu up to about 20 whose quantizer has a symmetric int8 range of the given step."""
+    b = NetBuilder(3)
+    x = b.op("Relu", b.op("Mul", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8), b.const(5.0)))
+    model = b.model(b.conv(x, 8, 4))
+    twin = Editor(model)
+    parts = [twin.graph.initializer.add() for _ in range(2)]
+    parts[0].CopyFrom(onnx.numpy_helper.from_array(np.float32(step), "step"))
+    parts[1].CopyFrom(onnx.numpy_helper.from_array(np.int8(0), "zero"))
+    (last,) = [n for n in twin.graph.node if x in n.input]
+    at = list(twin.graph.node).index(last)
+    last.input[0] = "held"
+    q = helper.make_node("QuantizeLinear", [x, "step", "zero"], ["codes"], name="q")
+    dq = helper.make_node("DequantizeLinear", ["codes", "step", "zero"], ["held"], name="dq")
+    twin.graph.node.insert(at, dq)
+    twin.graph.node.insert(at, q)
+    return net_run(model, twin.model, *sample_inputs(model, 4, 3))
+
+
+@pytest.mark.parametrize("step", [6 / 127, 12 / 255, 6 / 128])
+def test_a_relu6_that_is_only_in_a_symmetric_range_is_named(step: float) -> None:
+    found = finding(relu_range(step), SLUG)
+    assert found.status in ("fail", "warn")
+    assert "ends at exactly 6, as Relu6 does" in found.title
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_relu6_that_is_in_the_range_before_it_as_well_is_undone_in_both(cut: bool) -> None:
+    b = NetBuilder(3)
+    x = b.op("Relu", b.conv(b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8)), 8, 8))
+    model = b.model(b.conv(b.op("Mul", x, b.op("Sigmoid", b.op("GlobalAveragePool", x))), 8, 4))
+    feeds = [
+        {name: v * np.float32(10) for name, v in f.items()} for f in sample_inputs(model, 4, 3)
+    ]
+    editor = Editor(model)
+    if cut:
+        relu = next(n for n in editor.graph.node if n.name == "/Relu_1")
+        relu.op_type = "Clip"
+        relu.input.extend([b.const(0.0), b.const(6.0)])
+        editor.graph.initializer.extend(b.initializers[-2:])
+    signed = {"weight_type": QuantType.QInt8, "activation_type": QuantType.QInt8}
+    step = static(extra_options={"ActivationSymmetric": True}, **signed)
+    with tempfile.TemporaryDirectory() as name, quiet():
+        twin = step(copied(editor.model), Desk(Path(name), tuple(feeds)))
+    found = finding(net_run(model, twin, *feeds), SLUG)
+    assert found.status == ("fail" if cut else "pass")
+    assert found.title.startswith("/Relu_1 (Relu) computes something else: ") == cut
+    assert (found.gain_db or 0.0) > 6 or not cut
+
+
+@pytest.mark.parametrize("step", [6.3 / 127, 13 / 255, 5.9 / 128])
+def test_a_range_that_ends_elsewhere_is_no_relu6(step: float) -> None:
+    run = relu_range(step)
+    assert finding(run, SLUG).status == "pass"
+    assert finding(run, "activation-clipping").status in ("fail", "warn")
 
 
 def test_what_differs_is_told_with_both_values(subject: Any) -> None:
