@@ -70,6 +70,12 @@ def _notes(predicted: Predicted, samples: int, graph: Graph, pairs: Sequence[Pai
         f"sensitivity: predicted to first order from {predicted.runs} runs of the reverse pass on "
         f"{of}{samples} samples; --sensitivity exact runs every layer alone"
     ]
+    if predicted.groups < predicted.outputs:
+        notes.append(
+            f"sensitivity: {predicted.outputs} outputs were asked about in {predicted.groups} "
+            "groups; what a layer does to those of a group that it reaches is one figure for them "
+            "together, each counted alike"
+        )
     reasons: dict[str, list[str]] = {}
     for at, reason in predicted.unreached.items():
         maker = graph.producer.get(pairs[at].float_tensor)

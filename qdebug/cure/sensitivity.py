@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from qdebug import interrupts
 from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.fetch import Fetcher
 from qdebug.cure.contributions import random_signs
 from qdebug.cure.runs import ReverseRuns
 from qdebug.graph.model import Graph
@@ -40,6 +41,9 @@ layers costs 25."""
 ENOUGH = 4
 """Runs of the reverse pass for each output that are enough: as many draws of a sum that is right in
 the mean. By judgement."""
+GROUPS = SAMPLES * PROBES
+"""Outputs that have runs of their own, at most: no network costs more of them than the samples of a
+small one do. Of more outputs, neighbours share their runs."""
 _FLOAT = 1  # of onnx.TensorProto
 _HELD_BYTES = 2
 """Of an error that is held: half precision, as a share of the largest. What that rounds is a
@@ -55,12 +59,16 @@ class Predicted:
         unreached: position of a pair to one sentence that says why nothing is predicted for it.
         samples: that the prediction was made on.
         runs: of the reverse pass, all samples together.
+        outputs: of the network, that it was asked about.
+        groups: that these were asked about in; outputs of one group have one figure.
     """
 
     layers: Mapping[int, Sensitivity]
     unreached: Mapping[int, str]
     samples: int
     runs: int
+    outputs: int = 0
+    groups: int = 0
 
 
 @dataclass
@@ -128,8 +136,27 @@ def predict_sensitivity(
 
 def probes_of(samples: int, outputs: int) -> int:
     """Runs of the reverse pass for each of some samples: ``ENOUGH``, or what the cost allows."""
-    least, wanted = -(-outputs // samples), -(-ENOUGH * outputs // samples)
+    groups = min(outputs, GROUPS)
+    least, wanted = -(-groups // samples), -(-ENOUGH * groups // samples)
     return max(least, min(PROBES, wanted))
+
+
+def _grouped(outputs: Sequence[str]) -> list[tuple[str, ...]]:
+    """Outputs that share their runs; each alone as long as there are few."""
+    parts = np.array_split(np.arange(len(outputs)), min(len(outputs), GROUPS))
+    return [tuple(outputs[at] for at in part) for part in parts]
+
+
+def _outputs_behind(graph: Graph, outputs: Sequence[str]) -> dict[str, int]:
+    """Which outputs each tensor reaches: bit i for the i-th; in one walk over the graph."""
+    found = {name: 1 << at for at, name in enumerate(outputs)}
+    for node in reversed(graph.nodes):
+        behind = 0
+        for name in node.outputs:
+            behind |= found.get(name, 0)
+        for name in node.reads if behind else ():
+            found[name] = found.get(name, 0) | behind
+    return found
 
 
 def _taken(samples: Sequence[Any]) -> list[Any]:
@@ -164,7 +191,8 @@ class _Work:
     samples: int
     settings: CaptureSettings
     progress: Progress
-    power: dict[tuple[int, str], _Power] = field(default_factory=dict)
+    power: dict[tuple[int, int], _Power] = field(default_factory=dict)
+    """By position of the pair and number of the group."""
     signal: dict[str, float] = field(default_factory=dict)
     runs: int = 0
 
@@ -172,6 +200,10 @@ class _Work:
         self.settings = replace(self.settings, local=True)
         graph = self.graphs[0]
         self.outputs = [o for o in graph.outputs if graph.type_of(o).elem_type in (_FLOAT, 0)]
+        self.groups = _grouped(self.outputs)
+        self.behind = _outputs_behind(graph, self.outputs)
+        self.scale = dict.fromkeys(self.outputs, 1.0)
+        self._number = {name: at for at, name in enumerate(self.outputs)}
         self.chosen = [at for at, pair in enumerate(self.pairs) if self._is_layer(pair)]
         self.capture: Capture | None = None
         self.reverse = ReverseRuns(
@@ -196,6 +228,7 @@ class _Work:
                 self.settings,
                 observer=self._observe,
             )
+            self._weigh(float_feeds)
         for turn, portion in enumerate(self._portions()):
             self.errors = dict.fromkeys(portion)
             self.capture.add_sample(float_feeds, quant_feeds)
@@ -214,10 +247,24 @@ class _Work:
         unreached = {at: why[tensor] for at, tensor in tensors.items() if tensor in why}
         found = {}
         for at in sorted(tensors.keys() - unreached):
-            noise = {o: self.power[at, o].noise for o in self.outputs if (at, o) in self.power}
-            if noise:
-                found[at] = self._sensitivity(noise)
-        return Predicted(found, unreached, self.samples, self.runs)
+            of_layer = self._sensitivity(at)
+            if of_layer is not None:
+                found[at] = of_layer
+        return Predicted(
+            found, unreached, self.samples, self.runs, len(self.outputs), len(self.groups)
+        )
+
+    def _weigh(self, feeds: Feeds) -> None:
+        """Outputs that share their runs are brought to one power first, that of the first sample's.
+
+        Otherwise the error of a small output would be lost in the values of a large one.
+        """
+        shared = [name for group in self.groups if len(group) > 1 for name in group]
+        fetcher = Fetcher(self.graphs[0], self.settings.float_session)
+        for name, value in fetcher.values(shared, feeds).items():
+            power = float(np.square(value, dtype=np.float64).sum())
+            if 0 < power < math.inf:
+                self.scale[name] = 1 / math.sqrt(power)
 
     def _portions(self) -> Iterator[list[int]]:
         """Layers whose errors take half of the memory allowed."""
@@ -245,9 +292,13 @@ class _Work:
                 self.errors[at] = _Held.of(local_values[at] - float_values[at])
 
     def _probe(self, number: int, probe: int, feeds: Feeds, *, is_first: bool) -> None:
-        """One run of the reverse pass, from one output, over the layers whose errors are held."""
-        output = self.outputs[(number + probe) % len(self.outputs)]
-        signs = random_signs(self._shape(output), np.random.default_rng([number, probe]))
+        """One run of the reverse pass, from one group, over the layers whose errors are held."""
+        turn = (number * self.probes + probe) % len(self.groups)
+        rng = np.random.default_rng([number, probe])
+        signs = {
+            name: np.float32(self.scale[name]) * random_signs(self._shape(name), rng)
+            for name in self.groups[turn]
+        }
         layers: dict[str, list[int]] = {}
         for at, error in self.errors.items():
             if error is not None:
@@ -255,28 +306,45 @@ class _Work:
 
         def receive(tensor: str, _: Array | None, gradient: Array) -> None:
             for at in layers[tensor]:
-                power = self.power.setdefault((at, output), _Power())
+                power = self.power.setdefault((at, turn), _Power())
                 error = self.errors[at]
                 if error is not None and error.peak != 0:
                     power.add(gradient, error.value)
 
-        shown = self.reverse.run(feeds, {output: signs}, receive, layers)
+        shown = self.reverse.run(feeds, signs, receive, layers)
         self.runs += 1
-        if is_first:
-            signal = float(np.square(shown[output], dtype=np.float64).sum())
-            self.signal[output] = self.signal.get(output, 0.0) + signal
+        for name in self.groups[turn] if is_first else ():
+            signal = self.scale[name] * shown[name].astype(np.float64)
+            self.signal[name] = self.signal.get(name, 0.0) + float(np.square(signal).sum())
 
-    def _sensitivity(self, noise: Mapping[str, float]) -> Sensitivity:
-        signal = {name: self.signal[name] for name in noise}
-        by_output = {name: level_db(signal[name], power) for name, power in noise.items()}
+    def _sensitivity(self, at: int) -> Sensitivity | None:
+        """What is known of one layer; None where no run was asked about it."""
+        by_output: dict[str, float] = {}
+        ratio: dict[str, tuple[float, float]] = {}
+        for turn, group in enumerate(self.groups):
+            if (at, turn) not in self.power:
+                continue
+            reached = self._reached(at, group)
+            noise = self.power[at, turn].noise
+            signal = sum(self.signal[name] for name in reached or group)
+            for name in group:
+                ratio[name] = signal, noise if name in reached else 0.0
+                by_output[name] = level_db(*ratio[name])
+        if not by_output:
+            return None
         worst = min(by_output, key=lambda name: by_output[name])
         return Sensitivity(
             sqnr_db=by_output[worst],
-            cosine=_cosine(signal[worst], noise[worst]),
+            cosine=_cosine(*ratio[worst]),
             output=worst,
             per_output=by_output,
             method="first-order",
         )
+
+    def _reached(self, at: int, group: Sequence[str]) -> list[str]:
+        """Outputs of a group that a layer's tensor reaches: its noise lies there alone."""
+        behind = self.behind.get(self.pairs[at].float_tensor, 0)
+        return [name for name in group if behind >> self._number[name] & 1]
 
     def _shape(self, tensor: str) -> tuple[int, ...]:
         assert self.capture is not None

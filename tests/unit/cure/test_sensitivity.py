@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
 
 from qdebug.analysis.sensitivity import measure_sensitivity, with_shares
@@ -15,7 +17,7 @@ from qdebug.capture.engine import CaptureSettings
 from qdebug.cure import sensitivity
 from qdebug.cure.sensitivity import Predicted, predict_sensitivity
 from qdebug.run.model import Sensitivity
-from tests.support.pairs_of_models import LoadedPair, detector
+from tests.support.pairs_of_models import LoadedPair, detector, load_pair
 
 Array = npt.NDArray[Any]
 SETTINGS = CaptureSettings(workers=1)
@@ -126,11 +128,71 @@ def test_samples_are_taken_evenly(
 
 @pytest.mark.parametrize(
     ("samples", "outputs", "runs"),
-    [(1, 1, 2), (3, 1, 2), (4, 1, 1), (16, 1, 1), (8, 3, 2), (2, 12, 6)],
+    [(1, 1, 2), (3, 1, 2), (4, 1, 1), (16, 1, 1), (8, 3, 2), (2, 12, 6), (1, 9999, 32)],
 )
 def test_the_cost_is_bounded(samples: int, outputs: int, runs: int) -> None:
-    """Two runs a sample at most, or one for each output."""
+    """Two runs a sample at most, or one for each output, of which no more than 32 are alone."""
     assert sensitivity.probes_of(samples, outputs) == runs
+
+
+def heads(count: int, quantized: bool) -> onnx.ModelProto:
+    """A shared layer, and as many outputs behind it, each scaled otherwise and squashed."""
+    helper, value = onnx.helper, onnx.helper.make_tensor_value_info
+    nodes: list[onnx.NodeProto] = []
+    constants: dict[str, Any] = {}
+    if quantized:
+        constants = {"scale": np.float32(1 / 127), "zero": np.int8(0)}
+
+    def layer(op: str, inputs: list[str], name: str) -> str:
+        nodes.append(helper.make_node(op, inputs, [name], name))
+        if not quantized:
+            return name
+        nodes.append(helper.make_node("QuantizeLinear", [name, "scale", "zero"], [f"{name}_q"]))
+        nodes.append(
+            helper.make_node("DequantizeLinear", [f"{name}_q", "scale", "zero"], [f"{name}_d"])
+        )
+        return f"{name}_d"
+
+    shared, outputs = layer("Tanh", ["x"], "shared"), []
+    for number in range(count):
+        own = layer("Tanh", [shared], f"own{number}")
+        constants[f"w{number}"] = np.float32(10.0 ** (number % 5 - 2))
+        nodes.append(helper.make_node("Mul", [own, f"w{number}"], [f"out{number}"]))
+        outputs.append(value(f"out{number}", 1, [1, 64]))
+    made = [onnx.numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]
+    graph = helper.make_graph(nodes, "heads", [value("x", 1, [1, 64])], outputs, made)
+    opset = helper.make_opsetid("", 13)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=8)
+
+
+def test_many_outputs_cost_no_more_and_say_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches one output of a group is told of that one; what reaches all, of all alike."""
+    files = tmp_path / "float.onnx", tmp_path / "quant.onnx"
+    for file, quantized in zip(files, (False, True), strict=True):
+        onnx.save(heads(20, quantized), str(file))
+    x = np.random.default_rng(0).uniform(-2, 2, (1, 64)).astype(np.float32)
+    given = [{"x": x}] * 4
+    loaded = load_pair(*files, given)
+    alone = predict(loaded, given)
+    monkeypatch.setattr(sensitivity, "GROUPS", 4)
+    together = predict(loaded, given)
+    assert (alone.outputs, alone.groups, together.groups) == (20, 20, 4)
+    assert together.runs <= 4 * sensitivity.ENOUGH < alone.runs
+    distances = []
+    for at, one in alone.layers.items():
+        other = together.layers[at]
+        assert one.per_output.keys() == set(loaded.float_graph.outputs), "each output has its turn"
+        reached = {n for n, db in one.per_output.items() if np.isfinite(db)}
+        assert {n for n, db in other.per_output.items() if np.isfinite(db)} == reached
+        assert other.output in reached
+        # One run an output scatters, and the worst of many runs is no measure of it.
+        medians = [np.median([x.per_output[name] for name in reached]) for x in (one, other)]
+        distances.append(float(medians[1] - medians[0]))
+    assert len(distances) == len(loaded.pairing.pairs) - 1
+    assert np.median(np.abs(distances)) < 0.01
+    assert abs(distances[0]) < 1.5, "the shared layer, which reaches all of them"
 
 
 def test_some_layers_alone(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> None:
