@@ -68,6 +68,10 @@ class DeployedOutputs:
         (f, q), settings = self._graphs, self._settings
         return Session(f.whole, f, settings[0].deployed), Session(q.whole, q, settings[1].deployed)
 
+    def close(self) -> None:
+        """Release the sessions, and the weights in them; the statistics stay."""
+        self.__dict__.pop("_sessions", None)
+
     def run(self, feeds: tuple[Mapping[str, Array], Mapping[str, Array]]) -> DeployedSample:
         """Run one sample.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -38,6 +39,11 @@ _NOT_IN_NUMPY = frozenset(
     for name in ("BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
 )
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
+_MAPPED = 64 << 20
+"""Bytes of external weights from which on sessions read them where they are, in the file. By
+default each copies them in the order that its kernels like best; a comparison holds five sessions
+at a time, and five such copies. Below, the copies cost little and are a little faster. By
+judgement."""
 
 
 @dataclass(frozen=True)
@@ -242,9 +248,17 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     else:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL
-    if any(t.external_data for t in graph.initializers.values()):
+    outside = [t for t in graph.initializers.values() if t.external_data]
+    if outside:
         options.add_session_config_entry(_EXTERNAL_FOLDER, str(graph.folder.resolve()))
+    if sum(map(_bytes_of, outside)) >= _MAPPED:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     return options
+
+
+def _bytes_of(tensor: onnx.TensorProto) -> int:
+    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    return math.prod(tensor.dims) * kind.itemsize
 
 
 def _run_options(release: bool) -> Any:

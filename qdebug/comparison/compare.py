@@ -151,6 +151,7 @@ class Comparison:
             rerun = self._recapture(pairing, samples[:1])
             on_board = board.finish(capture, samples[0], self.settings[1], rerun) if board else None
             reading = outputs.read(board.outputs() if board else {})
+            outputs.deployed.close()
         self._note_local(len(samples))
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
         layers = self._with_sensitivity(layers, pairing, samples)

@@ -34,6 +34,55 @@ for model in sys.argv[1:3]:
 print(peak_rss_mib())
 """
 
+_SESSIONS = """
+import re, sys
+from pathlib import Path
+import numpy as np
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.graph.load import load_graph
+
+def anonymous():
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"RssAnon:\\s*(\\d+)", status)[1]) / 1024
+
+graph = load_graph(sys.argv[1])
+x = {"x": np.ones((1, int(sys.argv[2])), np.float32)}
+Session(graph.whole, graph, SessionSettings(threads=1)).run(x)  # what the first one costs besides
+before = anonymous()
+settings = SessionSettings(threads=1)
+held = [Session(graph.whole, graph, s) for s in (settings, settings.deployed) * 2]
+for session in held:
+    session.run(x)
+print(anonymous() - before)
+"""
+SIDE = 1280
+"""A weight of 6.25 MiB; 16 of them are 100 MiB."""
+
+
+def _outside(file: Path) -> None:
+    """A chain of MatMul with 100 MiB of weights in a file of their own."""
+    rng = np.random.default_rng(0)
+    nodes, weights = [], []
+    for at in range(16):
+        value = rng.random((SIDE, SIDE), np.float32) / SIDE  # equal ones would share a copy
+        weights.append(onnx.numpy_helper.from_array(value, f"w{at}"))
+        nodes.append(
+            onnx.helper.make_node("MatMul", [f"y{at}" if at else "x", f"w{at}"], [f"y{at + 1}"])
+        )
+    value_info = onnx.helper.make_tensor_value_info
+    ends = [value_info(name, onnx.TensorProto.FLOAT, (1, SIDE)) for name in ("x", "y16")]
+    graph = onnx.helper.make_graph(nodes, "outside", ends[:1], ends[1:], weights)
+    opset = onnx.helper.make_opsetid("", 17)
+    model = onnx.helper.make_model(graph, opset_imports=[opset], ir_version=8)
+    onnx.save(model, str(file), save_as_external_data=True, location="weights.bin")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells it there")
+def test_weights_in_a_file_of_their_own_are_copied_by_no_session(tmp_path: Path) -> None:
+    """Four sessions held at once; each had its own copy of 100 MiB."""
+    _outside(tmp_path / "float.onnx")
+    assert peak(_SESSIONS, str(tmp_path / "float.onnx"), str(SIDE)) < 50
+
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
