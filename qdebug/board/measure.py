@@ -333,7 +333,7 @@ def _gain(simulated: Array, board: Array) -> float | None:
     inside = (simulated > simulated.min()) & (simulated < simulated.max())
     inside &= np.isfinite(simulated) & np.isfinite(board)
     one, two = simulated[inside].astype(np.float64), board[inside].astype(np.float64)
-    if len(one) < _FEWEST:
+    if len(one) < _FEWEST or one.min() == one.max():  # any slope goes through one value
         return None
     one, two = one - one.mean(), two - two.mean()
     power = float(one @ one)

@@ -16,6 +16,7 @@ import pytest
 
 import qdebug
 from qdebug.board.layouts import grid_step
+from qdebug.board.measure import _gain
 from qdebug.reporters.run_json import JsonReporter
 from qdebug.run.model import Finding, Run
 from qdebug.run.redact import ANONYMOUS, redact
@@ -383,6 +384,13 @@ def test_tiny_values_beside_large_ones_lie_on_no_grid() -> None:
     assert grid_step(spread.astype(np.float32)) is None
     step = grid_step((np.arange(-20, 20) * 0.25).astype(np.float32))
     assert step == pytest.approx(0.25)
+
+
+def test_one_value_between_the_ends_has_no_gain() -> None:
+    simulated = np.array([0.0, *[0.1] * 40, 1.0], np.float32)
+    assert _gain(simulated, simulated * np.float32(1.5)) is None
+    risen = np.linspace(0, 1, 42, dtype=np.float32)
+    assert _gain(risen, risen * np.float32(1.5)) == pytest.approx(1.5)
 
 
 def test_names_are_never_paths(compare: Callable[..., Run], dump: dumps.Dump) -> None:
