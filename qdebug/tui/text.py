@@ -24,7 +24,13 @@ _VARIATION = re.compile("[\ufe00-\ufe0f]")
 
 @lru_cache(maxsize=8192)
 def visible(text: str, ascii_only: bool = False) -> str:
-    """The text with every character that has no glyph of its own written as an escape."""
+    """The text with every character that has no glyph of its own written as an escape.
+
+    What a stored run says is harmless when it gets here; two things are the terminal's alone.
+    Variation selectors are harmless, yet terminals disagree on how wide they make the character
+    before them, which shifts everything behind it in a table. And a screen also shows what no run
+    holds: file names, what was typed, a terminal without Unicode.
+    """
     seen = _VARIATION.sub(lambda mark: f"\\u{ord(mark.group()):04x}", names.visible(text))
     return ascii_text(seen) if ascii_only else seen
 

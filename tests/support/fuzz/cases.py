@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tests.support.fuzz.models import STRANGE, damaged_bytes, damaged_model
+from tests.support.fuzz.tables import PICTURES, board, labelled, mutate, predictions, quantization
 from tests.support.graphs import SPEC
 
 Rng = np.random.Generator
@@ -108,22 +109,9 @@ def _run_json(folder: Path, rng: Rng) -> Sequence[str]:
     else:
         document = json.loads(file.read_text(encoding="utf-8"))
         for _ in range(int(rng.integers(1, 4))):
-            _mutate(document, rng)
+            mutate(document, rng)
         file.write_text(json.dumps(document), encoding="utf-8")
     return _reading(rng, "run.qdrun")
-
-
-def _mutate(value: Any, rng: Rng) -> None:
-    """Replace one value somewhere inside by something else."""
-    values: list[Any] = [None, 0, -1, 1e308, "", "nan", [], {}, "\x1b[31m", 10**30, True, [[]], "x"]
-    while isinstance(value, (dict, list)) and value:
-        keys = list(value) if isinstance(value, dict) else list(range(len(value)))
-        key = keys[int(rng.integers(len(keys)))]
-        inner = value[key]
-        if not isinstance(inner, (dict, list)) or not inner or rng.integers(6) == 0:
-            value[key] = values[int(rng.integers(len(values)))]
-            return
-        value = inner
 
 
 def _stored_files(folder: Path, rng: Rng) -> Sequence[str]:
@@ -204,6 +192,24 @@ def _preprocess(folder: Path, rng: Rng) -> Sequence[str]:
     return ["preprocess", "check", "photo.png", "--fed", name, "-p", SPEC]
 
 
+def _board(folder: Path, rng: Rng) -> Sequence[str]:
+    return [*_compare(), "--board", board(folder, rng)]
+
+
+def _predictions(folder: Path, rng: Rng) -> Sequence[str]:
+    answers = predictions(folder, rng)
+    return [*_compare("quant.onnx", *PICTURES, "-p", SPEC), "--predictions", answers]
+
+
+def _labelled(folder: Path, rng: Rng) -> Sequence[str]:
+    data = labelled(folder, rng)
+    return ["evaluate", "float.onnx", "quant.onnx", "--data", data, "-p", SPEC]
+
+
+def _quantization(folder: Path, rng: Rng) -> Sequence[str]:
+    return _compare(quantization(folder, rng))
+
+
 FAMILIES: dict[str, Callable[[Path, Rng], Sequence[str]]] = {
     "bytes of a model": _bytes_of_model,
     "structure of a model": _structure_of_model,
@@ -220,4 +226,8 @@ FAMILIES: dict[str, Callable[[Path, Rng], Sequence[str]]] = {
     "spec": _specs,
     "configuration": _config,
     "preprocess check": _preprocess,
+    "board": _board,
+    "predictions": _predictions,
+    "labelled data": _labelled,
+    "toolchain's file": _quantization,
 }
