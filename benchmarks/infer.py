@@ -100,8 +100,8 @@ def main() -> None:
         found, side, seconds = _inferred(options, true_affine(truth), truth["color"].lower())
         verdict = _verdict(options, side) if arguments.verdict and side is not None else ""
         parts = (found.get(part, "") for part in ("normalization", "order", "geometry"))
-        chosen = f"`{side.preprocess.spec}`" if side is not None else found["refused"]
-        cells = (name, _written(truth), chosen, *parts, verdict, f"{seconds:.1f}")
+        told = f"`{side.preprocess.spec}`" if side is not None else found["refused"]
+        cells = (name, _written(truth), told, *parts, verdict, f"{seconds:.1f}")
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

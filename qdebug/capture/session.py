@@ -258,7 +258,7 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
 
 def _bytes_of(tensor: onnx.TensorProto) -> int:
     kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return math.prod(tensor.dims) * kind.itemsize
+    return int(math.prod(tensor.dims) * kind.itemsize)
 
 
 def _run_options(release: bool) -> Any:
