@@ -55,7 +55,8 @@ def map_names(
     found: dict[int, Named] = {}
     reasons: dict[str, str] = {}
     for tensor in dump.tensors:
-        at, by = known.look_up(tensor, dump.suffixes)
+        made = dump.why_made(tensor.name)
+        at, by = known.look_up(tensor, dump.suffixes) if made is None else (None, made)
         if at is None:
             reasons[tensor.name] = by
         elif at not in found or _rank(by) < _rank(found[at].by):

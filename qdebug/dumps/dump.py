@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -44,6 +45,7 @@ class Dump:
         tensors: in the order of the dump.
         suffixes: regular expressions of what the toolchain appends to ONNX names, outermost first.
         fused: names that the toolchain's map knows and does not dump.
+        made: regular expressions of the toolchain's own tensors, which are no layer's, and why.
         notes: what was odd, one sentence each.
     """
 
@@ -52,4 +54,9 @@ class Dump:
     tensors: tuple[DumpTensor, ...]
     suffixes: tuple[str, ...] = ()
     fused: frozenset[str] = frozenset()
+    made: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = field(default=())
+
+    def why_made(self, name: str) -> str | None:
+        """Why a tensor is the toolchain's own; None of all others."""
+        return next((why for form, why in self.made.items() if re.fullmatch(form, name)), None)

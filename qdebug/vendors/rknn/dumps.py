@@ -14,11 +14,12 @@ from qdebug.dumps import Dump, DumpTensor
 from qdebug.dumps.files import file_tensor
 from qdebug.errors import InputError
 from qdebug.vendors.dumps import DumpFormat
+from qdebug.vendors.rknn.names import SWAPPED, WHY_SWAPPED
 
 _MAP = "map_name_to_file.txt"
 _RUNS = ("runtime", "simulator", "golden")
 """Folders of a snapshot, what is nearest to the board first."""
-_SUFFIXES = (r"[-_](int8|float16|rs|mm|sw)$",)
+_SUFFIXES = (r"[-_](int8|float16|rs|mm)$",)
 """What the toolkit appends to tensors that it makes."""
 
 
@@ -49,7 +50,8 @@ def _read(path: Path) -> Dump:
             "give the snapshot folder, or one of its folders golden, simulator and runtime",
         )
     title = f"RKNN snapshot, {folder.name}"
-    return Dump(path.name, title, tuple(tensors), _SUFFIXES, frozenset(fused))
+    made = {SWAPPED: WHY_SWAPPED}
+    return Dump(path.name, title, tuple(tensors), _SUFFIXES, frozenset(fused), made)
 
 
 def _names(file: Path) -> dict[str, str]:

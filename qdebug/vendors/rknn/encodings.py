@@ -23,6 +23,7 @@ from qdebug.vendors.encodings import Beside, Format, Target, ToolchainEncodings,
 from qdebug.vendors.readers import without_ranges
 from qdebug.vendors.rknn.analysis import FUSED, Analysis, is_analysis, read_analysis
 from qdebug.vendors.rknn.cfg import Cfg, Parameters, is_cfg, read_cfg
+from qdebug.vendors.rknn.names import SWAPPED, WHY_SWAPPED
 from qdebug.vendors.rknn.writing import write_cfg
 from qdebug.vocabulary.numbers import plural
 
@@ -195,8 +196,7 @@ RULES = Rules(
     made={
         r".+_2conv\d+(?:[-_]\w+)*": "RKNN computes a global average with Convs of its own",
         r".+_dup\d+(?:[-_]\w+)*": "RKNN copies a constant for each of its readers",
-        # A Sigmoid behind a Reshape is computed before it, and the Reshape's name is then its own.
-        r".+_sw(?:[-_]\w+)*": "RKNN swaps two operators: it holds what the one behind computes",
+        SWAPPED: WHY_SWAPPED,
         r".+(?:_to_\w+|_expand|_mm|-rs)": "RKNN makes this tensor when it rewrites the graph",
     },
     rest="stays float, or is a part of what RKNN computes as one layer",

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from qdebug.board.names import map_names
 from qdebug.errors import InputError, UsageError
+from qdebug.graph.pairs import Pair
 from qdebug.vendors.dumps import read_dump
 
 
@@ -42,6 +44,21 @@ def test_rknn_names_what_is_fused(tmp_path: Path) -> None:
     assert [(tensor.name, tensor.says) for tensor in dump.tensors] == [("a/b.1", "a/b.1")]
     assert dump.tensors[0].read().tolist() == [1.0, -2.5]
     assert dump.fused == {"fused"}
+
+
+def test_rknn_names_a_swapped_operator_after_the_one_before_it(tmp_path: Path) -> None:
+    """What is called reshape_sw holds the Sigmoid behind reshape, and is no layer's by its name."""
+    names = ["conv", "reshape_sw", "transpose_sw_rs", "split-rs"]
+    rows = "".join(f"{name}   {name}.txt\n" for name in names)
+    dump = read_dump(_snapshot(tmp_path / "s", rows, *(f"{name}.txt" for name in names)))
+    layers = ["conv", "reshape", "transpose", "split"]
+    pairs = [Pair(name, name, name, (), None, "name") for name in layers]
+    found, reasons = map_names(dump, pairs, ["", "", "", ""], ["Conv", "Reshape", "Transpose", ""])
+    assert {item.tensor.name: layers[item.at] for item in found} == {
+        "conv": "conv", "split-rs": "split"
+    }  # fmt: skip
+    assert set(reasons) == {"reshape_sw", "transpose_sw_rs"}
+    assert all("swaps two operators" in why for why in reasons.values())
 
 
 def test_a_map_leads_nowhere_outside(tmp_path: Path) -> None:
