@@ -15,6 +15,8 @@ from onnx import helper, numpy_helper
 from qdebug.run.model import Finding, Run
 from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
+from tests.support.litert_models import conv_relu_conv
+from tests.support.running import run_tensors
 
 Array = npt.NDArray[Any]
 SHAPE = (1, 3, 16, 16)
@@ -103,6 +105,48 @@ def test_weights_that_float16_cannot_hold(tmp_path: Path, cli: Cli) -> None:
     assert "float16" in " ".join(run.board.notes)
     raised = {slug for slug, f in found.items() if f.status in ("fail", "warn")}
     assert raised & {"board-layer", "board-build", "board-drift"}
+
+
+def test_a_float_net_of_litert_agrees(tmp_path: Path, cli: Cli) -> None:
+    model = float_model(tmp_path / "float.onnx")
+    board = conv_relu_conv(tmp_path / "net.tflite", weights(), SHAPE)
+    run, found = alone(cli, tmp_path, model, board)
+    assert run.board is not None
+    assert run.board.title == "LiteRT, run here"
+    told = {x.float_tensor: x.board for x in run.layers if x.board is not None}
+    assert [told[name].tensor for name in "xaby"] == list("xaby")
+    assert told["y"].layout == "NHWC"
+    assert told["y"].against_float is not None
+    assert told["y"].against_float.sqnr_db > 100
+    assert found["board-layer"].status == "pass"
+
+
+def int8_grids(folder: Path, model: Path) -> list[tuple[float, int]]:
+    """Of x, a, b and y, from the float model's own values."""
+    fed = np.load(tensor(folder))
+    values = run_tensors(onnx.load(str(model)), {"x": fed}, {"a", "b", "y"})
+    scales = [float(np.abs(v).max()) / 127 for v in (fed, values["a"], values["b"], values["y"])]
+    return [(scales[0], 0), (scales[1], 0), (scales[1], 0), (scales[3], 0)]
+
+
+@pytest.mark.parametrize("is_wrong", [False, True])
+def test_an_int8_net_of_litert(is_wrong: bool, tmp_path: Path, cli: Cli) -> None:
+    """Codes are read with the scales of the file; a layer with other weights is named."""
+    model = float_model(tmp_path / "float.onnx")
+    grids = int8_grids(tmp_path, model)
+    first, second = weights()
+    held = first, np.roll(second, 1, 0) if is_wrong else second
+    board = conv_relu_conv(tmp_path / "net.tflite", held, SHAPE, grids)
+    run, found = alone(cli, tmp_path, model, board)
+    told = {x.float_tensor: x.board for x in run.layers if x.board is not None}
+    assert told["a"].scale_from == "dump"
+    assert told["a"].scale == pytest.approx(grids[1][0])
+    assert found["board-layer"].status == ("warn" if is_wrong else "pass")
+    if is_wrong:
+        assert run.layers[found["board-layer"].layers[0]].name == "second"
+    else:
+        assert told["y"].against_float is not None
+        assert told["y"].against_float.sqnr_db > 25
 
 
 @pytest.mark.parametrize("name", ["net.param", "net.tflite"])
