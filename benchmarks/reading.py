@@ -5,8 +5,10 @@ cut before its decoding, and the models of a folder (``yolov5n``, ``yolox_nano``
 ``ultraface_rfb320``, ``ppocrv4_rec``, ``mobilenetv2``, each with ``float.onnx`` and a quant graph;
 ``photos`` beside them). A plain program (``tests.support.board_programs``) decodes what the
 quantized model as deployed gives, with one mistake; qdebug is given its answers and the declared
-outputs. One line a case: ``named``, ``not told`` (not identifiable, or without effect on these
-pictures), ``MISSED`` or ``WRONG``, and the totals by head.
+outputs. One line a case: ``named`` (this mistake and no other), ``one of several`` (among names
+that these pictures do not tell apart), ``with another`` (a mistake beside it that was not made),
+``not told`` (not identifiable, or without effect on these pictures), ``MISSED`` or ``WRONG``, and
+the totals by head. ``--part=K/N`` runs every Nth mistake from the Kth on.
 """
 
 from __future__ import annotations
@@ -252,14 +254,22 @@ def judged(outcome: ReadingOutcome, net: Net, mistake: str) -> str:
     if outcome.info.state == "not_identifiable":
         return "not told" if told & set(names) else "WRONG"
     if slug in raised and told & set(names):
-        return "named"
+        if any(not set(m.names) & set(names) for m in outcome.info.mistakes):
+            return "with another"
+        return "named" if told <= set(names) else "one of several"
     if outcome.info.agreeing == outcome.info.answers and not raised:
         return "not told"
     return "MISSED" if raised <= {"reading-differs"} else "WRONG"
 
 
-def main(folder: Path, seeds: Sequence[int], only: str = "") -> int:
+def main(folder: Path, seeds: Sequence[int], only: str = "", part: tuple[int, int] = (0, 1)) -> int:
     """Print the table.
+
+    Args:
+        folder: of the models.
+        seeds: that choose the pictures.
+        only: nets whose name has it.
+        part: the first mistake, and each how manieth.
 
     Returns:
         How many cases are wrong.
@@ -271,12 +281,15 @@ def main(folder: Path, seeds: Sequence[int], only: str = "") -> int:
                 continue
             for seed in seeds:
                 runs = Runs.of(net, np.random.default_rng(seed))
-                for mistake in ("", *net.mistakes):
+                for mistake in ("", *net.mistakes)[part[0] :: part[1]]:
                     outcome = runs.outcome(answers(runs, mistake, Path(place)))
                     word = judged(outcome, net, mistake)
                     totals.setdefault(net.name, Counter())[word] += 1
                     told = "; ".join(m.words for m in outcome.info.mistakes) or outcome.info.state
-                    print(f"{net.name:11} {seed} {mistake or 'control':20} {word:9} {told[:150]}")
+                    print(
+                        f"{net.name:11} {seed} {mistake or 'control':20} {word:14} {told[:150]}",
+                        flush=True,
+                    )
     for name, counts in totals.items():
         print(f"{name:11} {', '.join(f'{n} {word}' for word, n in sorted(counts.items()))}")
     return sum(counts["WRONG"] for counts in totals.values())
@@ -286,5 +299,7 @@ if __name__ == "__main__":
     given = sys.argv[1:]
     only = next((word[7:] for word in given if word.startswith("--only=")), "")
     words = [word for word in given if not word.startswith("--")]
-    wrong = main(Path(words[0] if words else "."), [int(w) for w in words[1:]] or [0], only)
+    first, _, every = next((w[7:] for w in given if w.startswith("--part=")), "0/1").partition("/")
+    share = int(first), int(every)
+    wrong = main(Path(words[0] if words else "."), [int(w) for w in words[1:]] or [0], only, share)
     sys.exit(1 if wrong else 0)
