@@ -94,7 +94,7 @@ def fit_dump(
     arrangements = list(arranged(dumped, reference.shape))
     if not arrangements:
         return None
-    likeness = [_correlation(a.values, reference) for a in arrangements]
+    likeness = [correlation(a.values, reference) for a in arrangements]
     best = int(np.argmax(likeness))
     if likeness[best] < ALIKE or likeness[best] - likeness[0] < _CLEARLY:
         best = 0
@@ -186,7 +186,7 @@ class _Channels:
         return np.asarray(flat.reshape(self.stored)[..., : self.channels].transpose(0, 3, 1, 2))
 
 
-def _correlation(values: Array, reference: Array) -> float:
+def correlation(values: Array, reference: Array) -> float:
     """Pearson's correlation on evenly spread values; 1 of two equal constants, else 0."""
     step = max(1, reference.size // _SAMPLE)
     one = np.ascontiguousarray(values).reshape(-1)[::step].astype(np.float64)

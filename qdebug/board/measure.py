@@ -73,7 +73,6 @@ class BoardRun:
         ops: its operator.
         scales: scale and zero point of each pair's quantizer, where it has one for all channels.
         outputs: positions of the model's outputs.
-        alone: the simulation is the float model itself: steps are those of the board's own grids.
     """
 
     def __init__(
@@ -84,10 +83,8 @@ class BoardRun:
         ops: Sequence[str],
         scales: Mapping[int, tuple[float, int]],
         outputs: Sequence[int] = (),
-        *,
-        alone: bool = False,
     ) -> None:
-        self.dump, self._alone = dump, alone
+        self.dump = dump
         self._outputs = {at: np.zeros(0, np.float32) for at in outputs}
         self._scales = scales
         named, self._reasons = map_names(dump, pairs, labels, ops)
@@ -149,28 +146,43 @@ class BoardRun:
         what the two differ by is gone then.
         """
         held = self._held.get(at)
-        if held is None or held.fit.scale_from == "fitted":
+        return None if held is None or held.fit.scale_from == "fitted" else self.stored(at)
+
+    def stored(self, at: int) -> Array | None:
+        """The same with whatever scale was found."""
+        if at not in self._held:
             return None
         return np.asarray(np.load(self._file(at), mmap_mode="r"))
+
+    @property
+    def moments(self) -> dict[int, tuple[Moments, Moments]]:
+        """Of the board against the simulation, and against float, by position."""
+        return {at: (x.against_quant, x.against_float) for at, x in self._held.items()}
+
+    @property
+    def by_values(self) -> dict[str, int]:
+        """Position of the dump's tensors that only values told."""
+        return {x.tensor.name: at for at, x in self._named.items() if x.by == "values"}
 
     @property
     def compared(self) -> tuple[int, ...]:
         """Positions of the layers that were compared."""
         return tuple(sorted(self._held))
 
-    def outcome(self, own: Own, again: Dump | None = None) -> BoardOutcome:
+    def outcome(self, own: Own | None, again: Dump | None = None) -> BoardOutcome:
         """All numbers.
 
         Args:
-            own: runs one layer of the simulation.
+            own: runs one layer of the simulation; None where no layer's own error is asked for.
             again: a second dump of the same input.
         """
         layers: dict[int, BoardLayer] = {}
         for at in range(len(self._labels)):
             layers[at] = self._layer(at)
         left = self._leaving()
-        for at in left:
-            layers[at] = replace(layers[at], **self._own(at, own))
+        if own is not None:
+            for at in left:
+                layers[at] = replace(layers[at], **self._own(at, own))
         info = BoardInfo(
             self.dump.name,
             self.dump.title,
@@ -251,7 +263,7 @@ class BoardRun:
         if value.size < _FEWEST or value.min() == value.max():
             return  # a constant is alike every other one
         for tensor in self.dump.tensors:
-            if tensor.name not in self._reasons:
+            if tensor.name not in self._reasons or self.dump.why_made(tensor.name):
                 continue
             if tensor.name not in self._sizes:
                 self._sizes[tensor.name] = tensor.read().size
@@ -297,17 +309,22 @@ class BoardRun:
         step = self._step(at)
         total = moments.total()
         count = max(float(total.n[0]), 1.0)
+        gain, reach = _gain(simulated.reshape(-1), np.asarray(board).reshape(-1))
         return {
             "own": metrics,
             "own_steps": float(np.sqrt(metrics.mse)) / step if step else None,
-            "own_gain": _gain(simulated.reshape(-1), np.asarray(board).reshape(-1)),
+            "own_gain": gain,
+            "own_gain_steps": abs(gain - 1) * reach / step if gain is not None and step else None,
             "own_offset_steps": float(total.e[0]) / count / step if step else None,
         }
 
     def _step(self, at: int) -> float | None:
-        """Step that a layer's own difference is told in."""
+        """Step that a layer's own difference is told in: the board's, where only it has a grid.
+
+        What is rounded on the board and not in the simulation differs by that.
+        """
         known = self._scales.get(at)
-        return known[0] if known else self._held[at].step if self._alone else None
+        return known[0] if known else self._held[at].step
 
     def _differences(self, again: Dump | None) -> dict[int, float]:
         """Largest difference between two dumps of one input, by position."""
@@ -324,8 +341,10 @@ class BoardRun:
         return found
 
 
-def _gain(simulated: Array, board: Array) -> float | None:
-    """Slope of the line through both results; None where noise alone could have made it.
+def _gain(simulated: Array, board: Array) -> tuple[float | None, float]:
+    """Slope of the line through both results, and how far from the mean the values reach.
+
+    The slope is None where noise alone could have made it.
 
     With an offset of its own, and without the ends of the range: rounding down moves all values
     but those that are clipped, and would look like a factor otherwise.
@@ -334,10 +353,10 @@ def _gain(simulated: Array, board: Array) -> float | None:
     inside &= np.isfinite(simulated) & np.isfinite(board)
     one, two = simulated[inside].astype(np.float64), board[inside].astype(np.float64)
     if len(one) < _FEWEST or one.min() == one.max():  # any slope goes through one value
-        return None
+        return None, 0.0
     one, two = one - one.mean(), two - two.mean()
     power = float(one @ one)
     slope = float(one @ two) / power
     rest = two - slope * one
     deviation = math.sqrt(float(rest @ rest) / len(one) / power)
-    return slope if abs(slope - 1) > _SURE * deviation else None
+    return slope if abs(slope - 1) > _SURE * deviation else None, float(np.max(np.abs(one)))

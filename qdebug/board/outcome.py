@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from qdebug.run.board_results import BoardInfo, BoardLayer
+from qdebug.run.board_results import BoardDump, BoardInfo, BoardLayer
 
-__all__ = ["BoardInfo", "BoardLayer", "BoardOutcome"]
+__all__ = ["LEAST_INPUT_DB", "BoardDump", "BoardInfo", "BoardLayer", "BoardOutcome"]
+
+LEAST_INPUT_DB = 30.0
+"""SQNR of the board's input from which on it is what the models were fed: an 8-bit input has 40 dB
+and more; one resized by another library 30 to 45 (the benches of the input check)."""
 
 
 @dataclass(frozen=True)

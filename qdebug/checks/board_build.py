@@ -9,6 +9,7 @@ from qdebug.checks.context import CheckContext
 from qdebug.checks.facts import board
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
+from qdebug.vocabulary.numbers import plural
 
 
 def _run(context: CheckContext) -> Iterator[Finding]:
@@ -26,6 +27,22 @@ def _run(context: CheckContext) -> Iterator[Finding]:
             "board's model from this one's.",
             layers=[joined.at],
             evidence=[board.table(others)],
+            confidence="high",
+        )
+        return
+    rounded = board.only_there(context)
+    if rounded and not board.is_other_input(context):
+        joined, layer = rounded[0]
+        count = plural(len(rounded), "layer lies", "layers lie")
+        yield BUILD.found(
+            "warn",
+            "The board rounds layers that the simulation keeps in float",
+            f"{count} on a grid on the board and on none in the simulation, the first is "
+            f"{joined.name}: its step there is {layer.step:.5g}.",
+            "Compare with the model that the board's was built from, or build the board's with the "
+            "same layers in float.",
+            layers=[item[0].at for item in rounded],
+            evidence=[board.table(rounded)],
             confidence="high",
         )
         return

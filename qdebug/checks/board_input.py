@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts import board
+from qdebug.run.board_results import BoardDump
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import Finding
+from qdebug.run.model import Evidence, Finding
+
+_LISTED = 16
 
 
 def _run(context: CheckContext) -> Iterator[Finding]:
     assert context.board is not None
+    misplaced = board.misplaced(context)
+    if misplaced:
+        yield _misplaced(context, misplaced)
+        return
     for joined, layer in board.other_inputs(context):
         assert layer.against_quant is not None
         seen = (
@@ -36,6 +43,30 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         )
     if not board.inputs(context):
         yield from _unlike(context)
+
+
+def _misplaced(context: CheckContext, dumps: Sequence[BoardDump]) -> Finding:
+    """Dumps beside the wrong samples: nothing else is said of inputs before they are put right."""
+    assert context.board is not None
+    first, count = dumps[0], len(context.board.info.dumps)
+    assert first.likeness is not None
+    assert first.likeness_there is not None
+    rows = [[d.name, d.sample, d.likeness, d.fits, d.likeness_there] for d in dumps]
+    columns = ["dump", "taken for", "correlation", "fits", "correlation there"]
+    held = {"columns": columns, "rows": rows[:_LISTED]}
+    taken = board.MATCHED[first.matched_by]
+    return INPUT.found(
+        "fail",
+        f"The dump {first.name} fits {first.fits} better than {first.sample}",
+        f"{len(dumps)} of {count} dumps stand beside another input: {first.name}, taken for "
+        f"{first.sample} {taken}, correlates with it to {first.likeness:.3f}, and with "
+        f"{first.fits} to {first.likeness_there:.3f}.",
+        "Name each dump after its own input, and compare again; the numbers over all dumps are "
+        "those of wrong pairs until then.",
+        layers=[item[0].at for item in (*board.inputs(context), *board.outputs(context))][:1],
+        evidence=[Evidence("table", "Dumps beside another input", held)],
+        confidence="high",
+    )
 
 
 def _unlike(context: CheckContext) -> Iterator[Finding]:

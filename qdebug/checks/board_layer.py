@@ -47,6 +47,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         return
     joined, layer = wrong[0]
     assert layer.own is not None
+    on = f"On {layer.sample}, the worst of the samples: fed" if layer.sample else "Fed"
     others = f" {len(wrong) - 1} further layers do so too." if len(wrong) > 1 else ""
     # Another layer of the like may be meant; or its weights are coarse, which is no mistake.
     guessed = layer.mapped_by == "values" or (
@@ -55,7 +56,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     yield LAYER.found(
         "warn" if guessed else "fail",
         f"{joined.name} ({joined.record.op}) computes something else on the board",
-        f"Fed with the board's own inputs, the simulated layer and the board's agree to "
+        f"{on} with the board's own inputs, the simulated layer and the board's agree to "
         f"{layer.own.sqnr_db:.1f} dB{_told(layer)}. It is the first such layer.{others}",
         f"Look at how the toolchain computes `{joined.name}`: rounding, saturation, the width of "
         "sums, the scale it really uses, padding. `qdebug extract` cuts the layer out for its "
@@ -71,7 +72,7 @@ def _told(layer: BoardLayer) -> str:
     parts = []
     if layer.own_steps is not None:
         parts.append(f"{layer.own_steps:.1f} steps of its quantizer in the mean")
-    if layer.own_gain is not None and abs(layer.own_gain - 1) > board.MOST_GAIN:
+    if board.has_factor(layer):
         parts.append(f"its values are {layer.own_gain:.3f} times the simulation's")
     offset = layer.own_offset_steps
     if offset is not None and _ROUNDS_DOWN[0] <= offset <= _ROUNDS_DOWN[1]:

@@ -1,4 +1,4 @@
-"""The board beside both models: from a dump to each layer's numbers."""
+"""The board beside both models: from its dumps to each layer's numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from qdebug.board import BoardOutcome, BoardRun
+from qdebug.board.matching import Matched, match_dumps
+from qdebug.board.merge import Ends, OfSample, merged
+from qdebug.board.outcome import LEAST_INPUT_DB
 from qdebug.capture.engine import Capture
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.board_replay import LayerReplay
@@ -23,132 +27,212 @@ from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.check import check_picture
 from qdebug.run.model import Layer
-from qdebug.vendors.dumps import read_dump
+from qdebug.vendors.dumps import is_one_dump, read_dump
 
 Array = npt.NDArray[Any]
+_REPLAYED = 16
+"""Dumps that layers are run again on, one session a layer: what a layer computes wrongly it does on
+most inputs. By judgement."""
 Rerun = Callable[[Sequence[int], Callable[[int, int, str, Array], None]], None]
 
 
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the options name.
+
+    Attributes:
+        dump: of ``--board``: a dump, or a folder with one a sample.
+        again: of ``--board-again``, likewise.
+        vendor: the toolchain it comes from; found out by default.
+    """
+
+    dump: Path
+    again: Path | None = None
+    vendor: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Opened:
+    """A dump whose tensors are known, and whose it is."""
+
+    match: Matched
+    dump: Dump
+
+
 class Board:
-    """The dump of the first sample, and perhaps a second one of the same input.
+    """The dumps of the samples, one at a time.
 
     Args:
-        dump: what ``--board`` names.
-        again: what ``--board-again`` names.
-        vendor: the toolchain it comes from; found out by default.
+        given: what the options name.
         sides: float and quant.
         pairing: of the graphs.
+        samples: what both models run on.
         fed: what the float model is fed for the first sample, for a runtime that is run here.
     """
 
     def __init__(
         self,
-        dump: Path,
-        again: Path | None,
-        vendor: str | None,
+        given: Given,
         sides: tuple[Side, Side],
         pairing: Pairing,
+        samples: Sequence[Sample],
         fed: Mapping[str, Array],
     ) -> None:
-        self._sides, self._pairing = sides, pairing
+        self._sides, self._pairing, self._samples = sides, pairing, samples
+        graph, pairs = sides[0].graph, list(enumerate(pairing.pairs))
+        self._output_positions = [at for at, p in pairs if p.float_tensor in graph.outputs]
+        inputs = [at for at, p in pairs if p.float_tensor in graph.inputs]
+        self._ends = Ends(inputs, self._output_positions)
+        self._found: list[OfSample] = []
+        self._run: BoardRun | None = None
+        self._number = -1
+        self._adopted: dict[str, int] = {}
+        self._first_outputs: dict[str, Array] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="qdebug-runtime-")
         try:
-            self._open(dump, again, vendor, fed)
+            self._dumps, self._notes = self._open(given.dump, given.vendor, fed, "first")
+            self._again: dict[int, _Opened] = {}
+            self._replayed = _spread(sorted(self._dumps))
+            if given.again is not None:
+                self._again, _ = self._open(given.again, given.vendor, fed, "second")
         except BaseException:
             self._folder.cleanup()
             raise
 
     def _open(
-        self, dump: Path, again: Path | None, vendor: str | None, fed: Mapping[str, Array]
-    ) -> None:
-        sides, pairing = self._sides, self._pairing
-        first, second = (Path(self._folder.name) / name for name in ("first", "second"))
-        first.mkdir()
-        second.mkdir()
-        self._again: Dump | None = (
-            read_dump(again, vendor, fed, second) if again is not None else None
+        self, path: Path, vendor: str | None, fed: Mapping[str, Array], kept: str
+    ) -> tuple[dict[int, _Opened], tuple[str, ...]]:
+        """The dumps by the number of their samples; their values are read later."""
+        graph = self._sides[0].graph
+        place = Path(self._folder.name) / kept
+        place.mkdir()
+        matching = match_dumps(
+            path,
+            [sample.name for sample in self._samples],
+            lambda entry: [tensor.name for tensor in read_dump(entry, vendor).tensors],
+            whole=is_one_dump(path, vendor),
         )
-        graph = sides[0].graph
-        made = [graph.producer.get(pair.float_tensor) for pair in pairing.pairs]
-        self.run = BoardRun(
-            _with_ends(read_dump(dump, vendor, fed, first), graph),
-            pairing.pairs,
-            [node.label if node is not None else "" for node in made],
-            [node.op if node is not None else "" for node in made],
-            scales_of(pairing),
-            [at for at, pair in enumerate(pairing.pairs) if pair.float_tensor in graph.outputs],
-            alone=graph.sha256 == sides[1].graph.sha256,
-        )
+        found = {
+            match.number: _Opened(
+                match, _with_ends(read_dump(match.path, vendor, fed, place), graph)
+            )
+            for match in matching.dumps
+        }
+        return found, matching.notes
 
     def __enter__(self) -> Board:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.run.close()
+        self._close()
         self._folder.cleanup()
 
-    def receive(self, number: int, at: int, side: str, value: Array) -> None:
-        """Take a captured value, if it is of the sample that was dumped: the first."""
-        if number == 0:
-            self.run.receive(at, side, value)
+    def _close(self) -> None:
+        if self._run is not None:
+            self._run.close()
+        self._run = None
 
-    def finish(
-        self,
-        capture: Capture,
-        sample: Sample,
-        settings: SessionSettings,
-        rerun: Rerun,
-    ) -> BoardOutcome:
-        """All numbers of the board.
+    def begin(self, number: int) -> None:
+        """A sample comes: its dump is followed, if it has one."""
+        self._number = number
+        opened = self._dumps.get(number)
+        if opened is None:
+            return
+        graph = self._sides[0].graph
+        made = [graph.producer.get(pair.float_tensor) for pair in self._pairing.pairs]
+        self._run = BoardRun(
+            opened.dump,
+            self._pairing.pairs,
+            [node.label if node is not None else "" for node in made],
+            [node.op if node is not None else "" for node in made],
+            scales_of(self._pairing),
+            self._output_positions,
+        )
+        tensors = {tensor.name: tensor for tensor in opened.dump.tensors}
+        known = {at: tensors[name] for name, at in self._adopted.items() if name in tensors}
+        self._run.adopt(known)
+
+    def receive(self, at: int, side: str, value: Array) -> None:
+        """Take a captured value of the sample that began last."""
+        if side == "quant":
+            self._ends.in_model(self._number, at, value)
+        if self._run is not None:
+            self._run.receive(at, side, value)
+
+    def end(self, capture: Capture, settings: SessionSettings, rerun: Rerun) -> None:
+        """The sample's values all came: measure its dump.
 
         Args:
             capture: of the whole models, for the types of their tensors.
-            sample: the first one, which was dumped.
             settings: how layers of the simulation are run.
-            rerun: runs some pairs once more, for those that only values told.
+            rerun: runs some pairs of this sample once more, for those that only values told.
         """
-        by_values = self.run.positions_by_values()
+        run = self._run
+        if run is None:
+            return
+        by_values = run.positions_by_values()
         if by_values:
-            self.run.adopt(by_values)
-            rerun(sorted(by_values), self.receive)
+            run.adopt(by_values)
+            rerun(sorted(by_values), lambda _, at, side, value: run.receive(at, side, value))
+        self._adopted |= run.by_values
         graphs = self._sides[0].graph, self._sides[1].graph
-        replay = LayerReplay(
-            graphs,
-            (capture.float_types, capture.quant_types),
-            self._pairing.pairs,
-            settings,
-            self._shared_inputs(),
-        )
-        found = self.run.outcome(replay, self._again)
+        types = capture.float_types, capture.quant_types
+        shared = self._shared_inputs()
+        replay = LayerReplay(graphs, types, self._pairing.pairs, settings, shared)
+        again = self._again.get(self._number)
+        own = replay if self._number in self._replayed else None
+        outcome = run.outcome(own, again.dump if again is not None else None)
+        outcome = dataclasses.replace(outcome, input_reason=self._input_reason(run, outcome))
+        for at in self._ends.positions:
+            value = run.stored(at)
+            if value is not None:
+                self._ends.in_dump(self._number, at, value)
+        if self._number == 0:
+            self._first_outputs = self._outputs_of(run)
+        names = frozenset(tensor.name for tensor in run.dump.tensors)
+        match = self._dumps[self._number].match
+        self._found.append(OfSample(match, outcome, run.moments, names))
+        self._close()
+
+    def outcome(self) -> BoardOutcome:
+        """All numbers of the board."""
+        names = [sample.name for sample in self._samples]
+        found = merged(self._found, self._ends, names)
         guessed = self._sides[0].preprocess.origin in ("assumed", "inferred")
-        return dataclasses.replace(
-            found,
-            input_reason=self._input_reason(sample),
-            guessed_input=guessed and sample.picture is not None,
-        )
+        pictures = any(self._samples[number].picture is not None for number in self._dumps)
+        notes = [*found.info.notes, *self._notes]
+        if len(self._replayed) < len(self._dumps):
+            some = f"{len(self._replayed)} of {len(self._dumps)} dumps, spread over them"
+            notes.append(f"own error of the layers: measured on {some}")
+        info = dataclasses.replace(found.info, notes=tuple(notes))
+        return dataclasses.replace(found, info=info, guessed_input=guessed and pictures)
 
     def outputs(self) -> dict[str, Array]:
-        """The board's outputs by the float model's names, as far as they are dumped."""
-        names = set(self._sides[0].graph.outputs)
+        """The first sample's outputs on the board by the float model's names, where dumped."""
+        return self._first_outputs
+
+    def _outputs_of(self, run: BoardRun) -> dict[str, Array]:
         return {
-            pair.float_tensor: value
-            for at, pair in enumerate(self._pairing.pairs)
-            if pair.float_tensor in names and (value := self.run.values(at)) is not None
+            self._pairing.pairs[at].float_tensor: np.array(value)
+            for at in self._output_positions
+            if (value := run.values(at)) is not None
         }
 
-    def _input_reason(self, sample: Sample) -> str:
-        """What the check of the input says of the tensor that the board was fed."""
+    def _input_reason(self, run: BoardRun, outcome: BoardOutcome) -> str:
+        """What the check of the input says of the tensor that the board was fed, if another."""
         spec = self._sides[1].contract.spec
+        picture = self._samples[self._number].picture
         inputs = self._sides[0].graph.inputs
         fed = [
-            value
-            for at, pair in enumerate(self._pairing.pairs)
-            if pair.float_tensor in inputs and (value := self.run.values(at)) is not None
+            (at, value)
+            for at in self._ends.positions
+            if self._pairing.pairs[at].float_tensor in inputs
+            and (value := run.values(at)) is not None
         ]
-        if len(fed) != 1 or spec is None or sample.picture is None:
+        if len(fed) != 1 or spec is None or picture is None or not _is_other(outcome, fed[0][0]):
             return ""
         try:
-            findings = check_picture(sample.picture, fed[0], spec, own_layout=False).findings
+            findings = check_picture(picture, fed[0][1], spec, own_layout=False).findings
         except QdebugError:
             return ""
         return next((f"{f.title}: {f.seen}" for f in findings if f.status == "fail"), "")
@@ -158,6 +242,19 @@ class Board:
             return {}
         names = zip(self._sides[1].contract.inputs, self._sides[0].contract.inputs, strict=True)
         return {quant.name: float_.name for quant, float_ in names}
+
+
+def _spread(numbers: Sequence[int]) -> frozenset[int]:
+    """Samples on whose dumps the layers' own errors are measured."""
+    if len(numbers) <= _REPLAYED:
+        return frozenset(numbers)
+    return frozenset(numbers[round(at)] for at in np.linspace(0, len(numbers) - 1, _REPLAYED))
+
+
+def _is_other(outcome: BoardOutcome, at: int) -> bool:
+    """Whether an input of the board is another than what the models were fed."""
+    metrics = outcome.layers[at].against_quant
+    return metrics is not None and metrics.sqnr_db < LEAST_INPUT_DB
 
 
 def _with_ends(dump: Dump, graph: Graph) -> Dump:

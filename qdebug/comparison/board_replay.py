@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from qdebug.analysis.extract import build_parts, cut_around
+from qdebug.analysis.extract import Cut, build_parts, cut_around
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.errors import QdebugError
 from qdebug.graph.model import Graph, TensorType
@@ -48,10 +48,14 @@ class LayerReplay:
             at: position of the layer.
             board: the board's values by position. Where the layer reads an input of the model
                 that is not among them, nothing is known of it: what the board was fed is not what
-                the models were fed for certain.
+                the models were fed for certain. Nor where the nearest ones lie behind another
+                quantizer: what is found then is the error of several layers, whose single codes
+                grow.
         """
         try:
             cut = cut_around(self._graphs, self._pairs, board.keys(), at)
+            if self._holds_others(cut):
+                return None
             parts = build_parts(self._graphs, self._types, self._pairs, cut, self._shared)
             session = Session(parts.quant_model, self._graphs[1], self._settings)
         except (QdebugError, KeyError):
@@ -71,3 +75,12 @@ class LayerReplay:
         except QdebugError:
             return None
         return np.asarray(result, np.float32)
+
+    def _holds_others(self, cut: Cut) -> bool:
+        """Whether another quantized layer lies between a layer and what it is fed with."""
+        inside = {name for node in cut.quant_nodes for name in node.outputs}
+        own = self._pairs[cut.at].raw
+        return any(
+            pair.quantizer is not None and pair.raw in inside and pair.raw != own
+            for pair in self._pairs
+        )

@@ -129,7 +129,7 @@ class Comparison:
         expansion = expand(self.quant.graph)
         self.notes.extend(expansion.notes)
         with contextlib.ExitStack() as stack:
-            board = self._open_board(pairing, first[0], stack)
+            board = self._open_board(pairing, samples, first[0], stack)
             capture = stack.enter_context(self._capture(pairing, first, len(samples)))
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
@@ -147,9 +147,8 @@ class Comparison:
             if self.is_shared:
                 self._share_samples(samples, capture, outputs)
             else:
-                self._run_samples(samples, capture, outputs, kept, board)
-            rerun = self._recapture(pairing, samples[:1])
-            on_board = board.finish(capture, samples[0], self.settings[1], rerun) if board else None
+                self._run_samples(samples, capture, outputs, kept, (pairing, board))
+            on_board = board.outcome() if board else None
             reading = outputs.read(board.outputs() if board else {})
             outputs.deployed.close()
         self._note_local(len(samples))
@@ -199,19 +198,23 @@ class Comparison:
         return watched(given, samples, pairing)
 
     def _open_board(
-        self, pairing: Pairing, fed: Feeds, stack: contextlib.ExitStack
+        self,
+        pairing: Pairing,
+        samples: Sequence[Sample],
+        fed: Feeds,
+        stack: contextlib.ExitStack,
     ) -> Board | None:
         given = self.request.board
         if given is None:
             return None
-        from qdebug.comparison.board import Board
+        from qdebug.comparison.board import Board, Given
 
         again = Path(self.request.board_again) if self.request.board_again is not None else None
         sides = self.float, self.quant
         if self.alone:
             self.notes.append("no quantized model: the board stands beside the float model alone")
-        board = Board(Path(given), again, self.request.board_vendor, sides, pairing, fed)
-        return stack.enter_context(board)
+        named = Given(Path(given), again, self.request.board_vendor)
+        return stack.enter_context(Board(named, sides, pairing, samples, fed))
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
         return Capture(
@@ -234,8 +237,9 @@ class Comparison:
         capture: Capture,
         outputs: OutputRuns,
         kept: KeptTensors,
-        board: Board | None,
+        paired: tuple[Pairing, Board | None],
     ) -> None:
+        pairing, board = paired
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
         begun = time.perf_counter()
@@ -250,9 +254,14 @@ class Comparison:
                 outputs.receive(at, side, value)
                 kept.add(number, at, side, value)  # noqa: B023
                 if board is not None:
-                    board.receive(number, at, side, value)  # noqa: B023
+                    board.receive(at, side, value)
 
+            if board is not None:
+                board.begin(number)
             capture.add_sample(*feeds, sink, local=number in local)
+            if board is not None:
+                rerun = self._recapture(pairing, [sample], quiet=True)
+                board.end(capture, self.settings[1], rerun)
             outputs.include(number, outputs.sample(number, feeds), self._shown(sample))
             if number == _TIMED and len(samples) >= _MANY:
                 self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
@@ -299,9 +308,13 @@ class Comparison:
         title = f"running both models, about {about}; --limit {_ENOUGH} is enough for a diagnosis"
         self.progress.stage(title, samples)
 
-    def _recapture(self, pairing: Pairing, samples: Sequence[Sample]) -> Recapture:
+    def _recapture(
+        self, pairing: Pairing, samples: Sequence[Sample], *, quiet: bool = False
+    ) -> Recapture:
+        progress = Silent() if quiet else self.progress
+
         def run(positions: Sequence[int], receive: Callable[[int, int, str, Array], None]) -> None:
-            self.progress.stage("looking at the layers named", len(samples))
+            progress.stage("looking at the layers named", len(samples))
             chosen = [pairing.pairs[at] for at in positions]
             settings = dataclasses.replace(self._capture_settings(), local=False)
             first = self._feeds(samples[0])
@@ -312,7 +325,7 @@ class Comparison:
                         *self._feeds(sample),
                         lambda at, side, value: receive(number, positions[at], side, value),  # noqa: B023
                     )
-                    self.progress.advance()
+                    progress.advance()
 
         return run
 

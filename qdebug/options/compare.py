@@ -64,7 +64,8 @@ class CompareOptions(
     board: str | Path | None = option(
         None,
         "what a device, a simulator or another runtime computed for the first input: a file or "
-        "folder of tensors, or a model.param of ncnn or model.tflite, which is run here",
+        "folder of tensors, a folder with one such dump an input, or a model.param of ncnn or "
+        "model.tflite, which is run here",
         "--board",
         kind=values.text("DUMP"),
         group=INPUT,

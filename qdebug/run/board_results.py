@@ -34,17 +34,39 @@ class BoardLayer:
     own: ErrorMetrics | None = None
     """What the layer adds itself: the simulated layer, fed with the board's own inputs of this
     layer, against the board's result. Null where the dump lacks an input."""
+    sample: str = ""
+    """Where several samples have a dump: the one whose own error is the largest, which ``own``
+    and what follows are of."""
     own_steps: float | None = None
     """The same as the root mean square, in steps of the layer's quantizer."""
     own_gain: float | None = None
     """Factor between the simulated and the board's result of the layer: slope of a line by least
     squares, without the ends of the range; null where noise alone could have made it."""
+    own_gain_steps: float | None = None
+    """What the factor makes of the value farthest from the mean, in steps of the quantizer."""
     own_offset_steps: float | None = None
     """Mean difference of the two, in steps of the layer's quantizer."""
     step: float | None = None
     """Step of the grid on which the board's values lie; null where they lie on none."""
     likeness: float | None = None
     """Correlation with the simulation's tensor, which no scale changes."""
+
+
+@dataclass(frozen=True)
+class BoardDump:
+    """The dump of one sample."""
+
+    name: str
+    """Of the file or folder."""
+    sample: str
+    matched_by: str
+    """``name``, ``number`` (in the order of the samples) or ``first``."""
+    fits: str = ""
+    """Another sample that its values are more alike; empty where they fit this one best."""
+    likeness: float | None = None
+    """Correlation with this sample's input, or with its outputs where no input is dumped."""
+    likeness_there: float | None = None
+    """The same with that other sample's."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +81,10 @@ class BoardInfo:
     unmapped: tuple[tuple[str, str], ...] = ()
     """Tensors of the dump without a layer, and why."""
     samples: int = 1
+    """Samples that have a dump."""
     notes: tuple[str, ...] = ()
+    dumps: tuple[BoardDump, ...] = ()
+    """Which dump is of which sample, where several samples have one."""
 
 
 PLAIN_LAYOUTS = ("NCHW", "CHW", "NC", "NCDHW", "as it is")

@@ -266,6 +266,7 @@ def _file_aliases(run: Run) -> dict[str, str]:
         if model.encodings is not None:
             aliases[model.encodings.origin] = "encodings"
     if run.board is not None:
+        aliases |= {dump.name: f"dump-{i:03}" for i, dump in enumerate(run.board.dumps)}
         aliases[run.board.name] = "board"
     if run.reading is not None:
         aliases[run.reading.name] = "answers"

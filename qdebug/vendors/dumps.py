@@ -52,6 +52,19 @@ class DumpFormat:
         return self.read(path)
 
 
+def is_one_dump(path: Path, vendor: str | None = None) -> bool:
+    """Whether a toolchain's form says that a path is the dump of one input, or a runtime's model.
+
+    Args:
+        path: a file or folder.
+        vendor: the only toolchain to be asked, or ``plain``; all by default.
+    """
+    if vendor == PLAIN or not path.exists():
+        return False
+    forms = registry.loaded("dumps")
+    return any(form.recognize(path) for known, form in forms if vendor in (None, known.name))
+
+
 def read_dump(
     path: Path,
     vendor: str | None = None,

@@ -158,6 +158,9 @@ def test_a_layer_that_computes_something_else(
     assert set(finding) == {"board-layer"}
     assert run.layers[finding["board-layer"].layers[0]].float_tensor == name
     assert f"{factor:.2f}"[:3] in finding["board-layer"].seen
+    drift = next(f for f in run.findings if f.slug == "board-drift")
+    assert drift.status == "not_applicable"
+    assert "dB" in drift.seen
 
 
 def test_a_layer_that_rounds_down_is_no_factor(
@@ -300,6 +303,16 @@ def test_the_summary_names_the_dump(
     assert f"{len(dump)} of {len(dump)} tensors mapped to layers" in " ".join(result.out.split())
 
 
+def test_an_output_alone_that_is_alike_nothing(
+    compare: Callable[..., Run], dump: dumps.Dump
+) -> None:
+    name = list(dump)[-1]
+    value = np.random.default_rng(7).permutation(dump[name].reshape(-1))
+    run = compare({name: value.reshape(dump[name].shape)})
+    drift = next(f for f in run.findings if f.slug == "board-drift")
+    assert (drift.status, "alike nothing" in drift.title) == ("warn", True)
+
+
 def test_only_outputs(compare: Callable[..., Run], dump: dumps.Dump) -> None:
     name = list(dump)[-1]
     run = compare({name: dump[name]})
@@ -388,9 +401,9 @@ def test_tiny_values_beside_large_ones_lie_on_no_grid() -> None:
 
 def test_one_value_between_the_ends_has_no_gain() -> None:
     simulated = np.array([0.0, *[0.1] * 40, 1.0], np.float32)
-    assert _gain(simulated, simulated * np.float32(1.5)) is None
+    assert _gain(simulated, simulated * np.float32(1.5))[0] is None
     risen = np.linspace(0, 1, 42, dtype=np.float32)
-    assert _gain(risen, risen * np.float32(1.5)) == pytest.approx(1.5)
+    assert _gain(risen, risen * np.float32(1.5))[0] == pytest.approx(1.5)
 
 
 def test_names_are_never_paths(compare: Callable[..., Run], dump: dumps.Dump) -> None:

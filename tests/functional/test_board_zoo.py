@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import csv
+import json
+import struct
 import tarfile
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import onnx
 import pytest
+from onnx import numpy_helper
 
 import qdebug
 from qdebug.run.model import Finding, Run
@@ -105,6 +112,86 @@ def test_ncnn_runs_its_int8_net_here(zoo: Path) -> None:
     assert run.board is not None
     assert run.board.title == "ncnn, run here, int8 in 53 layers"
     assert run.board.mapped >= 60
+    found = _findings(run)
+    assert {slug for slug, f in found.items() if f.status in ("fail", "warn")} == set()
+    assert found["board-drift"].title == "The board is as good as the simulation"
+
+
+def _float16(zoo: Path, folder: Path) -> Path:
+    """The float net of the zoo, its weights as pnnx stores them: float16, biases float32."""
+    made = zoo / "vendor" / "ncnn" / "mobilenetv2"
+    tensors = json.loads((made / "mobilenetv2_blob_to_onnx.json").read_text(encoding="utf-8"))
+    graph = onnx.load(str(zoo / "mobilenetv2" / "float.onnx")).graph
+    held = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    producer = {name: node for node in graph.node for name in node.output}
+    text = (made / "mobilenetv2.ncnn.param").read_text(encoding="utf-8")
+    (folder / "net.param").write_text(text, encoding="utf-8")
+    with (folder / "net.bin").open("wb") as stream:
+        for words in map(str.split, text.splitlines()[2:]):
+            if words[0] not in ("Convolution", "ConvolutionDepthWise", "InnerProduct"):
+                continue
+            node = producer[tensors[words[4 + int(words[2])]][-1]]
+            weight, offset = _weights_of(node, producer, held)
+            stream.write(struct.pack("<I", 0x01306B47))
+            stored = np.ascontiguousarray(weight, np.float16).tobytes()
+            stream.write(stored + bytes(-len(stored) % 4))
+            stream.write(np.ascontiguousarray(offset, np.float32).tobytes())
+    return folder / "net.param"
+
+
+def _weights_of(
+    node: onnx.NodeProto, producer: dict[str, onnx.NodeProto], held: dict[str, npt.NDArray[Any]]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Weight and bias of the product that a tensor is made by, perhaps with a Clip behind it."""
+    if node.op_type == "Clip":
+        node = producer[node.input[0]]
+    if node.op_type == "Conv":
+        return held[node.input[1]], held[node.input[2]]
+    product = next(producer[name] for name in node.input if name in producer)
+    bias = next(held[name] for name in node.input if name in held)
+    return held[product.input[1]].T, bias
+
+
+def test_pnnx_float16_weights(zoo: Path, tmp_path: Path) -> None:
+    """Its float16 weights cost MobileNetV2 next to nothing, and the run says what they are."""
+    pytest.importorskip("ncnn")
+    run = qdebug.compare(
+        zoo / "mobilenetv2" / "float.onnx", zoo / "mobilenetv2" / "float.onnx",
+        zoo / "vendor" / "ncnn" / "mobilenetv2" / "test.png",
+        preprocess=SPEC, board=_float16(zoo, tmp_path), task="none",
+    )  # fmt: skip
+    assert run.board is not None
+    assert "float16" in " ".join(run.board.notes)
+    assert run.board.mapped >= 60
+    found = _findings(run)
+    output = next(x for x in run.layers if x.float_tensor == "output")
+    assert output.board is not None
+    assert output.board.against_float is not None
+    assert output.board.against_float.sqnr_db > 40
+    assert {slug for slug, f in found.items() if f.status in ("fail", "warn")} == set()
+
+
+@pytest.mark.parametrize(
+    ("table", "dump"),
+    [
+        (
+            "tpu_mlir/mobilenetv2/mobilenetv2_kl_cali_table",
+            "tpu_mlir/mobilenetv2/mobilenetv2_int8_tpu_outputs.npz",
+        ),
+        (
+            "hmct/mobilenetv2/mobilenetv2_quant_info.json",
+            "hmct/mobilenetv2/mobilenetv2_calibrated_model_tensors.npz",
+        ),
+    ],
+)
+def test_a_sound_board_beside_its_own_table_is_not_accused(
+    table: str, dump: str, zoo: Path
+) -> None:
+    vendor = zoo / "vendor"
+    run = qdebug.compare(
+        zoo / "mobilenetv2" / "float.onnx", vendor / table, (vendor / dump).with_name("test.png"),
+        preprocess=SPEC, board=vendor / dump, task="none",
+    )  # fmt: skip
     found = _findings(run)
     assert {slug for slug, f in found.items() if f.status in ("fail", "warn")} == set()
     assert found["board-drift"].title == "The board is as good as the simulation"

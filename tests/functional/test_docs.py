@@ -79,6 +79,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pipeline = f"resize 96x96 cv2 linear | rgb | {IMAGENET} | nchw"
     dump = dumps.simulated(folder / "float.onnx", folder / "int8.onnx", cone, pipeline)
     dumps.write_npz(dump, folder / "dump.npz")
+    (folder / "dumps").mkdir()
+    dumps.write_npz(dump, folder / "dumps" / "cone.npz")
     fed = {"reference.npy": f"rgb | {IMAGENET} | nchw", "device.npy": "bgr | /255 | nhwc"}
     for name, rest in fed.items():
         made_by = PreprocessSpec.parse(f"resize 96x96 | {rest}")

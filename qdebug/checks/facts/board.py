@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from qdebug.board.outcome import LEAST_INPUT_DB
 from qdebug.checks.context import CheckContext, JoinedLayer
-from qdebug.run.board_results import BoardLayer
+from qdebug.run.board_results import BoardDump, BoardLayer
 from qdebug.run.model import ErrorMetrics, Evidence
 
 On = tuple[JoinedLayer, BoardLayer]
@@ -18,6 +19,10 @@ moves single codes by one."""
 MOST_GAIN = 0.015
 """A layer's own result may be this much larger or smaller, as a share: TPU-MLIR's Add rescales each
 input by a multiplier that is up to 1 % off."""
+MOST_GAIN_STEPS = 1.0
+"""What a factor makes of the largest value, in steps, up to which it may come from rounding: the
+simulation and the board each round by half a step at most, and where a tensor takes few of its
+codes that looks like a factor (17 codes of TPU-MLIR's Add: 1.7 %)."""
 LEAST_DB = 30.0
 """The same for a layer without a quantizer, as SQNR: far below float16's noise of one operation. By
 judgement."""
@@ -27,13 +32,16 @@ from so many steps and below so many dB, where more than its resolution is wrong
 _MOST_SHARE, _FEWEST_BUILD = 0.5, 4
 """Where more of the layers than this share, and so many at least, compute something else, it is
 another model. By judgement."""
-_LEAST_INPUT_DB = 30.0
-"""An 8-bit input has 40 dB and more; one resized by another library 30 to 45 (the benches of the
-input check)."""
 _UNLIKE, _FEWEST_UNLIKE = 0.8, 4
 """Share of the tensors, and their number, that are alike nothing in a dump of another input. By
 judgement."""
 _ROWS = 8
+MATCHED = {
+    "name": "by its name",
+    "number": "by its number",
+    "first": "as the only dump",
+}
+"""How a dump was given to its sample, in words."""
 
 
 def given(context: CheckContext) -> bool:
@@ -72,8 +80,14 @@ def other_inputs(context: CheckContext) -> list[On]:
     return [
         item
         for item in inputs(context)
-        if item[1].against_quant is not None and item[1].against_quant.sqnr_db < _LEAST_INPUT_DB
+        if item[1].against_quant is not None and item[1].against_quant.sqnr_db < LEAST_INPUT_DB
     ]
+
+
+def misplaced(context: CheckContext) -> list[BoardDump]:
+    """Dumps whose values fit another sample better than the one they were taken for."""
+    assert context.board is not None
+    return [dump for dump in context.board.info.dumps if dump.fits]
 
 
 def unlike(context: CheckContext) -> list[On]:
@@ -85,6 +99,8 @@ def unlike(context: CheckContext) -> list[On]:
 
 def is_other_input(context: CheckContext) -> bool:
     """Whether the dump is of another input, so that even how its tensors lie is not known."""
+    if misplaced(context):
+        return True
     return bool(unlike(context)) and (not inputs(context) or bool(other_inputs(context)))
 
 
@@ -112,16 +128,39 @@ def differs(layer: BoardLayer) -> bool:
     """Whether a layer's own difference is more than another arithmetic explains."""
     if layer.own is None:
         return False
-    if layer.own_gain is not None and abs(layer.own_gain - 1) > MOST_GAIN:
+    if has_factor(layer):
         return True
     if layer.own_steps is None:
         return layer.own.sqnr_db < LEAST_DB
     return layer.own_steps > MOST_STEPS
 
 
+def has_factor(layer: BoardLayer) -> bool:
+    """Whether a layer's values are larger or smaller than rounding can make them."""
+    if layer.own_gain is None or abs(layer.own_gain - 1) <= MOST_GAIN:
+        return False
+    return layer.own_gain_steps is None or layer.own_gain_steps > MOST_GAIN_STEPS
+
+
 def other_steps(context: CheckContext) -> list[On]:
     """Layers whose values lie on another grid on the board than in the simulation."""
     return [item for item in _with_steps(context) if _on_other_grid(context, item)]
+
+
+def only_there(context: CheckContext) -> list[On]:
+    """Layers that the board rounds to a grid, at a price, and that stay float in the simulation."""
+    assert context.board is not None
+    if is_alone(context):
+        return []
+    return [
+        item
+        for item in measured(context)
+        if item[1].step is not None
+        and item[0].at not in context.board.steps
+        and item[1].own is not None
+        and item[1].own.sqnr_db < LEAST_DB
+        and not differs(item[1])
+    ]
 
 
 def is_other_table(context: CheckContext) -> bool:
