@@ -134,6 +134,25 @@ class TaskDiff:
 
 
 @dataclass(frozen=True)
+class ScoreDiff:
+    """A score on labelled data in both runs, or in one of them; None where it is not there.
+
+    Never a regression: which model may lose how much is for ``evaluate``'s own limits to say.
+
+    Attributes:
+        data: name of the data set.
+        model: file name of the model, where both runs have it.
+        metric: more of it is better.
+    """
+
+    data: str
+    model: str
+    metric: str
+    old: float | None
+    new: float | None
+
+
+@dataclass(frozen=True)
 class FindingDiff:
     """One kind of finding in both runs, or in one of them."""
 
@@ -166,6 +185,7 @@ class RunDiff:
     task: tuple[TaskDiff, ...]
     layers: tuple[LayerDiff, ...]
     findings: tuple[FindingDiff, ...]
+    scores: tuple[ScoreDiff, ...] = ()
 
     @property
     def regressions(self) -> tuple[OutputDiff | LayerDiff | FindingDiff, ...]:
@@ -196,6 +216,7 @@ def diff_runs(old: Run, new: Run, limits: DiffLimits | None = None) -> RunDiff:
         task=_task_diffs(old, new),
         layers=tuple(_layer_diff(old, new, match, limits) for match in matches),
         findings=_finding_diffs(old, new),
+        scores=_score_diffs(old, new),
     )
 
 
@@ -218,9 +239,23 @@ def _caveats(old: Run, new: Run) -> tuple[str, ...]:
         notes.append(f"only the {'new' if old.board is None else 'old'} run has a board")
     elif old.board is not None and new.board is not None and old.board.title != new.board.title:
         notes.append(f"the dumps are of two kinds: {old.board.title}; now {new.board.title}")
+    notes += _data_caveats(old, new)
     if old.tool.onnxruntime != new.tool.onnxruntime:
         notes.append(f"onnxruntime {old.tool.onnxruntime}, now {new.tool.onnxruntime}")
     return tuple(notes)
+
+
+def _data_caveats(old: Run, new: Run) -> list[str]:
+    """Why scores on data sets of one name may not be comparable."""
+    notes = []
+    before = {result.name: result for result in old.datasets}
+    for result in new.datasets:
+        known = before.get(result.name, result)
+        if known.pictures != result.pictures:
+            notes.append(f"{result.name}: {known.pictures} pictures, now {result.pictures}")
+        if known.decoding != result.decoding:
+            notes.append(f"{result.name} was read as {known.decoding}; now {result.decoding}")
+    return notes
 
 
 def _output_diffs(old: Run, new: Run, limits: DiffLimits) -> tuple[OutputDiff, ...]:
@@ -271,6 +306,23 @@ def _task_diffs(old: Run, new: Run) -> tuple[TaskDiff, ...]:
     before, after = old.task.numbers, new.task.numbers
     names = [x for x in after if x in before and not x.startswith("deployed_")]
     return tuple(TaskDiff(name, before[name], after[name]) for name in names)
+
+
+def _score_diffs(old: Run, new: Run) -> tuple[ScoreDiff, ...]:
+    """Every score that one of the runs has; models are told by their names."""
+    before, after = _scores(old), _scores(new)
+    return tuple(
+        ScoreDiff(*key, before.get(key), after.get(key)) for key in dict.fromkeys((*after, *before))
+    )
+
+
+def _scores(run: Run) -> dict[tuple[str, str, str], float]:
+    return {
+        (result.name, row.model, metric): row.scores[metric].value
+        for result in run.datasets
+        for row in result.rows
+        for metric in result.metrics
+    }
 
 
 def _layer_diff(old: Run, new: Run, match: LayerMatch, limits: DiffLimits) -> LayerDiff:

@@ -10,6 +10,7 @@ from qdebug.reporters.diff.view import (
     arrow,
     changes_of,
     limits_text,
+    score_text,
     signed,
     task_text,
     view,
@@ -35,6 +36,7 @@ def render_console(diff: RunDiff, look: Look) -> Text:
     for caveat in diff.caveats:
         lines += look.hanging("! ", caveat, lead_style="yellow")
     lines += _block("Task", look.items("   ", [task_text(item) for item in shown.task]))
+    lines += _block("Scores", look.items("   ", [score_text(item) for item in shown.scores]))
     lines += _block("Outputs", [row for item in shown.outputs for row in _output(item, look)])
     lines += _block("Findings", [row for item in shown.findings for row in _finding(item, look)])
     lines += _block("Regressed", _layers(shown.regressed, look))

@@ -8,7 +8,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from qdebug.metrics.entry import Metric
-from qdebug.run.diff import Change, FindingDiff, LayerDiff, Levels, OutputDiff, RunDiff, TaskDiff
+from qdebug.reporters.scores import NAMES
+from qdebug.run.diff import (
+    Change,
+    FindingDiff,
+    LayerDiff,
+    Levels,
+    OutputDiff,
+    RunDiff,
+    ScoreDiff,
+    TaskDiff,
+)
 from qdebug.vocabulary.numbers import decibel, number, plural
 
 MAX_LAYERS = 10
@@ -37,6 +47,7 @@ class DiffView:
     findings: tuple[FindingDiff, ...]
     outputs: tuple[OutputDiff, ...]
     task: tuple[TaskDiff, ...]
+    scores: tuple[ScoreDiff, ...]
 
 
 def view(diff: RunDiff) -> DiffView:
@@ -52,6 +63,7 @@ def view(diff: RunDiff) -> DiffView:
         findings=tuple(item for item in diff.findings if item.change != "same"),
         outputs=diff.outputs,
         task=tuple(item for item in diff.task if item.old != item.new),
+        scores=diff.scores,
     )
 
 
@@ -71,6 +83,12 @@ def headline(diff: RunDiff) -> str:
 def task_text(item: TaskDiff) -> str:
     """``f1 0 → 0.94``; the sign of the change says nothing about better or worse."""
     return f"{item.name} {number(item.old)} → {number(item.new)}"
+
+
+def score_text(item: ScoreDiff) -> str:
+    """``val.json, int8.onnx: mAP 0.330 → 0.341``."""
+    old, new = ("absent" if v is None else f"{v:.3f}" for v in (item.old, item.new))
+    return f"{item.data}, {item.model}: {NAMES.get(item.metric, item.metric)} {old} → {new}"
 
 
 def limits_text(diff: RunDiff) -> str:
