@@ -15,6 +15,7 @@ from qdebug.cli.progress import progress_on_stderr
 from qdebug.cli.settings import read_config
 from qdebug.errors import ExitCode, UsageError
 from qdebug.options import CompareCommandOptions, CompareOptions, GateOptions
+from qdebug.remote import is_url, shown
 
 if TYPE_CHECKING:
     from qdebug.config import Config
@@ -158,6 +159,9 @@ _GLUED = re.compile(
 
 
 def _shortened(word: str) -> str:
+    option, sign, value = word.partition("=") if word.startswith("--") else ("", "", word)
+    if is_url(value):
+        return f"{option}{sign}{shown(value)}"
     found = _GLUED.fullmatch(word)
     if found is None:
         return word

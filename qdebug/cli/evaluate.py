@@ -12,10 +12,13 @@ from qdebug.cli import summary, terminal
 from qdebug.cli.arguments import STDOUT, add_options, check_free, settled
 from qdebug.cli.progress import progress_on_stderr
 from qdebug.cli.settings import read_config
+from qdebug.errors import UsageError
 from qdebug.options import EvaluateCommandOptions, EvaluateOptions
+from qdebug.remote import is_copied
 
 if TYPE_CHECKING:
     from qdebug.config import Config
+    from qdebug.datasets import Dataset
     from qdebug.run.model import Run
 
 
@@ -44,11 +47,14 @@ class EvaluateCommand:
 
         config = read_config(args.config)
         destination = _destination(args)
+        _check_changed(args)
         check_free({"--json": args.json, "--changed": args.changed}, args.force)
-        run = _evaluate(args, config, destination)
+        run, dataset = _evaluate(args, config, destination)
         written = [destination]
         if args.changed is not None:
-            written.append(write_file(Path(args.changed), _worst_list(run, args), args.force))
+            written.append(
+                write_file(Path(args.changed), _worst_list(run, dataset, args.changed), args.force)
+            )
         if args.json == STDOUT:
             terminal.write(run_to_json(run))
             return run.exit_code
@@ -56,6 +62,15 @@ class EvaluateCommand:
             written.append(write_file(Path(args.json), run_to_json(run), args.force))
         summary.show(run, args, written=written, next_commands=_next(args, destination))
         return run.exit_code
+
+
+def _check_changed(args: argparse.Namespace) -> None:
+    """Refuse a list of pictures that are gone once the scores are there."""
+    if args.changed is not None and any(map(is_copied, (args.data, args.images))):
+        raise UsageError(
+            "--changed lists files, and those of a URL are copied for the run only",
+            "copy the data set here, or leave --changed out: the record names the pictures",
+        )
 
 
 def _destination(args: argparse.Namespace) -> Path:
@@ -66,28 +81,24 @@ def _destination(args: argparse.Namespace) -> Path:
     return default_destination(Path(args.models[-1]).name, Path(), ".qdeval")
 
 
-def _evaluate(args: argparse.Namespace, config: Config, destination: Path) -> Run:
+def _evaluate(args: argparse.Namespace, config: Config, destination: Path) -> tuple[Run, Dataset]:
     from qdebug.cli.compare import portable
-    from qdebug.evaluation import evaluate
+    from qdebug.evaluation import scored
 
     asked = settled(EvaluateOptions, args, config)
     asked |= {"output": destination, "command": portable(args.command_line)}
     try:
         with progress_on_stderr(quiet=args.quiet, verbose=args.verbose) as progress:
-            return evaluate(**asked, progress=progress)
+            return scored(EvaluateOptions(**asked, progress=progress))
     except KeyboardInterrupt as stop:
         raise KeyboardInterrupt(str(stop) or "no record was written") from None
 
 
-def _worst_list(run: Run, args: argparse.Namespace) -> str:
+def _worst_list(run: Run, dataset: Dataset, destination: str) -> str:
     """The changed pictures as a list file, by paths from the list's own folder."""
-    from qdebug.datasets import read_dataset
-
-    images = Path(args.images) if args.images is not None else None
-    dataset = read_dataset(Path(args.data), args.data_format, images)
     places = {picture.name: picture.path for picture in dataset.pictures}
     names = dict.fromkeys(item.name for result in run.datasets for item in result.changed)
-    folder = Path(args.changed).absolute().parent
+    folder = Path(destination).absolute().parent
     lines = [os.path.relpath(places[name].absolute(), folder) for name in names]
     return "".join(f"{Path(line).as_posix()}\n" for line in lines)
 

@@ -50,6 +50,7 @@ from qdebug.options import CompareOptions, takes
 from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent
 from qdebug.quantities import LOCAL_SAMPLES
+from qdebug.remote import Fetched
 from qdebug.run.mentioned import mentioned
 from qdebug.run.model import (
     SCHEMA,
@@ -85,9 +86,11 @@ def compare(options: CompareOptions) -> Run:
     check_task_name(options.task)
     output = Path(options.output) if options.output is not None else None
     writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
-    sides = load_sides(options)
-    with writer:
-        return Comparison(options, sides, writer, options.progress or Silent()).run()
+    with Fetched() as urls:
+        options = dataclasses.replace(options, inputs=urls.paths(options.inputs))
+        sides = load_sides(options)
+        with writer:
+            return Comparison(options, sides, writer, options.progress or Silent()).run()
 
 
 class Comparison:

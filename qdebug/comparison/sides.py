@@ -65,8 +65,12 @@ class Side:
         return replace(describe(self.graph), encodings=self.encodings, cut=self.cut)
 
 
-def load_sides(options: PairOptions) -> tuple[Side, Side]:
+def load_sides(options: PairOptions, float_graph: Graph | None = None) -> tuple[Side, Side]:
     """Load both models, or make the second of a toolchain's file, and settle how each is fed.
+
+    Args:
+        options: of the command.
+        float_graph: the float model, where it is read already.
 
     Raises:
         ModelError: a model cannot be read.
@@ -78,7 +82,8 @@ def load_sides(options: PairOptions) -> tuple[Side, Side]:
     if slips:
         check_places((str(options.float_model), str(options.quant_model)), arguments_of(options))
     request = quant_request(options, options.quant_model)
-    ends = load_ends(load_graph(Path(options.float_model)), request, options.outputs)
+    given = load_graph(Path(options.float_model)) if float_graph is None else float_graph
+    ends = load_ends(given, request, options.outputs)
     float_graph, quant_graph = ends.graphs
     if slips:
         check_pair((float_graph, quant_graph), arguments_of(options))

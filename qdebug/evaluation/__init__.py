@@ -1,5 +1,5 @@
 """``qdebug.evaluate``: what models score on labelled data."""
 
-from qdebug.evaluation.evaluate import evaluate
+from qdebug.evaluation.evaluate import evaluate, scored
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "scored"]

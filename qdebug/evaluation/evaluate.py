@@ -20,10 +20,13 @@ from qdebug.evaluation.record import Evaluated, make_record
 from qdebug.evaluation.scores import Scorer, scorer_of
 from qdebug.evaluation.table import make_result
 from qdebug.evaluation.work import AnswerWork, Item, adopt
+from qdebug.graph.load import load_graph
+from qdebug.graph.model import Graph
 from qdebug.options import CompareOptions, EvaluateOptions, takes
 from qdebug.progress import Progress, Silent
 from qdebug.reading.decoding import Decoding
 from qdebug.reading.predictions import Predictions, are_predictions, read_predictions
+from qdebug.remote import Fetched, is_url, shown
 from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
@@ -43,19 +46,40 @@ def evaluate(options: EvaluateOptions) -> Run:
     Raises:
         QdebugError: bad input; see its message and hint.
     """
+    return scored(options)[0]
+
+
+def scored(options: EvaluateOptions) -> tuple[Run, Dataset]:
+    """The record, and the data set as it was read.
+
+    Raises:
+        QdebugError: bad input; see its message and hint.
+    """
     started = time.perf_counter()
     output = Path(options.output) if options.output is not None else None
     writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
-    dataset = _dataset(options)
-    with writer:
+    _check_urls(options)
+    with Fetched() as urls, writer:
+        dataset = _dataset(options, urls)
         evaluation = _Evaluation(options, dataset, options.progress or Silent())
         evaluated = evaluation.run()
-        return make_record(options, evaluated, writer, time.perf_counter() - started)
+        run = make_record(options, evaluated, writer, time.perf_counter() - started)
+    return run, dataset
 
 
-def _dataset(options: EvaluateOptions) -> Dataset:
-    images = Path(options.images) if options.images is not None else None
-    dataset = read_dataset(Path(options.data), options.data_format, images)
+def _check_urls(options: EvaluateOptions) -> None:
+    for model in filter(is_url, _models_of(options)):
+        raise UsageError(f"{shown(str(model))}: models are read from files", "copy it here")
+
+
+def _models_of(options: EvaluateOptions) -> list[str | Path]:
+    given = options.models
+    return [given] if isinstance(given, (str, Path)) else list(given)
+
+
+def _dataset(options: EvaluateOptions, urls: Fetched) -> Dataset:
+    images = Path(urls.path(options.images)) if options.images is not None else None
+    dataset = read_dataset(Path(urls.path(options.data)), options.data_format, images)
     pictures = dataset.pictures[: options.limit]
     return scan(dataclasses.replace(dataset, pictures=pictures), skip_broken=options.skip_broken)
 
@@ -65,9 +89,7 @@ class _Evaluation:
 
     def __init__(self, options: EvaluateOptions, dataset: Dataset, progress: Progress) -> None:
         self.options, self.dataset, self.progress = options, dataset, progress
-        given = options.models
-        named = [given] if isinstance(given, (str, Path)) else list(given)
-        self.paths = tuple(Path(item) for item in named)
+        self.paths = tuple(Path(item) for item in _models_of(options))
         self.run_paths = tuple(path for path in self.paths if not are_predictions(path))
         self.decoding = Decoding(
             options.confidence, options.iou, options.max_boxes, options.multi_label
@@ -119,8 +141,9 @@ class _Evaluation:
 
     def _open(self) -> Models:
         self.progress.stage("opening the models")
-        request = self._request()
-        models = Models(request)
+        first = load_graph(self.run_paths[0])
+        request = self._request(first)
+        models = Models(request, first)
         self._key = hashlib.sha256(repr(request).encode()).hexdigest()
         self._models_request = request
         adopt(self._key, models)
@@ -134,7 +157,7 @@ class _Evaluation:
             check_labels(self.dataset, models.class_count, self.options.class_offset)
         return models
 
-    def _request(self) -> ModelsRequest:
+    def _request(self, first: Graph) -> ModelsRequest:
         options = self.options
         twin = self.run_paths[-1]
         beside: dict[str, Any] = {
@@ -150,7 +173,8 @@ class _Evaluation:
                 preprocess=options.preprocess,
                 outputs=options.outputs,
                 **({} if is_onnx(twin) else beside),
-            )
+            ),
+            first,
         )
         if not side.preprocess.spec:
             raise UsageError(

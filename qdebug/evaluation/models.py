@@ -17,6 +17,8 @@ from qdebug.datasets import LabelledPicture
 from qdebug.datasets.masks import read_mask
 from qdebug.errors import InputError
 from qdebug.evaluation.scores import classification, segmentation
+from qdebug.graph.load import load_graph
+from qdebug.graph.model import Graph
 from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.preprocess.samples import Contract, RawFormat
@@ -63,15 +65,16 @@ class Models:
 
     Args:
         request: see there.
+        first: the first model, where it is read already.
 
     Raises:
         ModelError: a model cannot be read or run.
         UsageError: its outputs are in no form that the task reads.
     """
 
-    def __init__(self, request: ModelsRequest) -> None:
+    def __init__(self, request: ModelsRequest, first: Graph | None = None) -> None:
         self.request = request
-        self.sides = _sides(request)
+        self.sides = _sides(request, first or load_graph(request.models[0]))
         self._sessions = [
             Session(side.graph.whole, side.graph, request.settings.deployed) for side in self.sides
         ]
@@ -126,7 +129,7 @@ class Models:
         return _ANSWERS[self.task.kind](self.request.decoding, sample, picture, read)
 
 
-def _sides(request: ModelsRequest) -> list[Side]:
+def _sides(request: ModelsRequest, first: Graph) -> list[Side]:
     """The first model's side, and the others as twins of it."""
     load = partial(
         CompareOptions,
@@ -142,7 +145,7 @@ def _sides(request: ModelsRequest) -> list[Side]:
         "names": request.names,
     }
     pairs = [
-        load_sides(load(model) if is_onnx(model) else load(model, **beside))
+        load_sides(load(model) if is_onnx(model) else load(model, **beside), first)
         for model in request.models
     ]
     return [pairs[0][0], *(pair[1] for pair in pairs[1:])]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,33 @@ class Cluster:
         Raises:
             QdebugError: what the work raised, or the workers were lost again and again.
         """
+        left = dict(enumerate(shards))
+        for _ in range(_RETRIES + 1):
+            for number, results in self._once(work, dict(left)):
+                del left[number]
+                yield number, results
+            if not left:
+                return
+        raise UsageError(
+            f"the Dask cluster at {self._address} lost its workers again and again",
+            "their logs say why; a limit on memory is the usual reason",
+        )
+
+    def _once(self, work: Work, left: dict[int, Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
+        """The shards but those that are lost with a worker which alone held the work.
+
+        Every worker is given the work, but Dask takes spare copies away again after a while.
+        """
         import distributed
 
         completed: Any = distributed.as_completed
-        shared = self._client.scatter(work, broadcast=True)
+        try:  # without a hash: what was lost once would be known by it, and stay lost
+            shared = self._client.scatter(work, broadcast=True, hash=False)
+        except TimeoutError:  # no worker is there at the moment
+            return
         futures = {
             self._client.submit(_work_on, shared, shard, retries=_RETRIES, pure=False): number
-            for number, shard in enumerate(shards)
+            for number, shard in left.items()
         }
         try:
             for future, outcome in completed(
@@ -86,7 +107,8 @@ class Cluster:
             ):
                 if future.status == "error":
                     raise self._explained(outcome[1])
-                yield futures[future], outcome
+                if future.status == "finished":
+                    yield futures[future], outcome
         finally:
             self._client.cancel(list(futures))
 
@@ -104,5 +126,11 @@ def _size_of(path: str) -> int | None:
     return place.stat().st_size if place.is_file() else None
 
 
+_TURN = threading.Lock()
+"""A Dask worker has a thread a processor, and what work keeps open is its process's: threads take
+turns. ONNX Runtime has threads of its own."""
+
+
 def _work_on(work: Work, shard: Sequence[Any]) -> list[Any]:
-    return work(shard)
+    with _TURN:
+        return work(shard)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import multiprocessing
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -16,12 +17,16 @@ from qdebug.sharding.shards import Work
 
 _ATTEMPTS = 3
 """How often workers may die before the work is given up: once is an accident (a memory limit)."""
+_AHEAD = 2
+"""Shards that are handed over for each worker: the one it does, and its next."""
 _POLL_S = 0.5
 """How long a signal waits at most until it is heard."""
 
 
 class Processes:
     """A pool of processes; shards of a worker that dies are run again by new ones.
+
+    The processes stay for the next work: what they have opened is open still.
 
     Args:
         workers: how many.
@@ -56,26 +61,34 @@ class Processes:
                     "fewer --workers need less memory; a model may crash ONNX Runtime, too",
                 )
             attempts += 1
-            with contextlib.suppress(BrokenProcessPool):
+            try:
                 for number, results in self._once(work, dict(left)):
                     del left[number]
                     yield number, results
-            self._stop(kill=True)
+            except BrokenProcessPool:
+                self._stop(kill=True)
 
     def _once(self, work: Work, left: dict[int, Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
-        # A forked process would inherit ONNX Runtime's locks without its threads.
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(
-            self.workers, mp_context=context, initializer=set_bound, initargs=(bound(),)
-        )
-        running: dict[Future[list[Any]], int] = {
-            self._pool.submit(work, shard): number for number, shard in left.items()
-        }
-        while running:
+        pool, coming = self._started(), iter(left.items())
+        running: dict[Future[list[Any]], int] = {}
+        while True:
+            # No more at once than keeps all busy: nobody may want the rest any more.
+            for number, shard in itertools.islice(coming, _AHEAD * self.workers - len(running)):
+                running[pool.submit(work, shard)] = number
+            if not running:
+                return
             done, _ = wait(running, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             for future in done:
                 yield running.pop(future), future.result()
-        self._stop(kill=False)
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # A forked process would inherit ONNX Runtime's locks without its threads.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=context, initializer=_begin, initargs=(bound(),)
+            )
+        return self._pool
 
     def _stop(self, kill: bool) -> None:
         pool, self._pool = self._pool, None
@@ -85,3 +98,9 @@ class Processes:
         pool.shutdown(wait=not kill, cancel_futures=True)
         for process in processes:
             process.kill()
+
+
+def _begin(at_most: int) -> None:
+    """A worker's first act: Ctrl-C reaches the whole group, and the parent ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    set_bound(at_most)

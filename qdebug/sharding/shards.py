@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,7 +96,7 @@ def run_shards(
     return found
 
 
-def in_order(work: Work, items: Sequence[Any], scheduler: Scheduler) -> Iterator[Any]:
+def in_order(work: Work, items: Sequence[Any], scheduler: Scheduler) -> Generator[Any, None, None]:
     """The result of each item, in their order, as soon as all before it are there.
 
     Args:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from qdebug.errors import InputError, UsageError
 from qdebug.preprocess import Sample
 from qdebug.run.arrays import RunArrays
 from qdebug.run.model import Run
-from qdebug.sharding.shards import InProcess
+from tests.support.shards import Blind, Shards
 
 ROOT = Path(__file__).parents[2] / "sample_models"
 SPEC = "resize 96x96 cv2 linear | rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
@@ -46,26 +47,6 @@ def assert_same(one: Run, other: Run) -> None:
         np.testing.assert_array_equal(*pair)
 
 
-class Shards(InProcess):
-    """Cuts the work into so many shards and hands them back in the wrong order."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-
-    def run(self, work: Any, shards: Any) -> Iterator[tuple[int, list[Any]]]:
-        items = [item for shard in shards for item in shard]
-        bounds = [at * len(items) // self.count for at in range(self.count + 1)]
-        cut = [items[bounds[at] : bounds[at + 1]] for at in range(self.count)]
-        whole = [work(part) for part in reversed(cut)][::-1]
-        results = [result for part in whole for result in part]
-        start = 0
-        numbered = []
-        for number, shard in enumerate(shards):
-            numbered.append((number, results[start : start + len(shard)]))
-            start += len(shard)
-        yield from reversed(numbered)
-
-
 @pytest.mark.parametrize("count", [1, 2, 3, 7])
 def test_however_the_samples_are_cut(
     alone: Run, count: int, monkeypatch: pytest.MonkeyPatch
@@ -82,13 +63,6 @@ def test_two_processes() -> None:
     asked: dict[str, Any] = {"preprocess": spec, "threads": 1, "keep_tensors": "worst:2"}
     alone, shared = (qdebug.compare(*models, scenes, workers=n, **asked) for n in (1, 2))
     assert_same(shared, alone)
-
-
-class Blind(InProcess):
-    """Workers that see no file of this machine."""
-
-    def sees(self, path: Path) -> bool:
-        return False
 
 
 def test_files_that_workers_cannot_see_are_sent(
@@ -109,6 +83,16 @@ def test_files_that_workers_cannot_see_are_sent(
     )
     assert set(read) == set(copies)
     assert [x.accumulated for x in found.layers] == [x.accumulated for x in alone.layers]
+
+
+def test_pictures_named_by_a_url(alone: Run) -> None:
+    memory = fsspec.filesystem("memory")
+    for path in PICTURES:
+        memory.pipe(f"/shots/{path.name}", path.read_bytes())
+    asked: dict[str, Any] = {"preprocess": SPEC, "ceiling": True, "threads": 1, "local": "all"}
+    found = qdebug.compare(FLOAT, QUANT, "memory://shots", **asked)
+    memory.store.clear()
+    assert_same(found, alone)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ import numpy as np
 import pytest
 
 import qdebug
+from qdebug.comparison import sides
+from qdebug.evaluation import models as models_of
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Run
 from qdebug.run.outcome import outcome_of
 from tests.functional.conftest import Cli
 from tests.support import labelled
 from tests.support.running import run_tensors
+
+evaluation = importlib.import_module("qdebug.evaluation.evaluate")  # its name is the function's
 
 SPEC = "letterbox 320 pad 114 | rgb | /255 | nchw"
 CLASSIFIER = (
@@ -157,7 +162,9 @@ def test_command_writes_a_record_that_the_others_take(
         ("report", "a.qdeval", "-o", "a.csv"),
         ("diff", "a.qdeval", "a.qdeval"),
     ):
-        assert cli(*command).code in (0, 1), command
+        result = cli(*command)
+        assert result.code in (0, 1), command
+    assert "int8_naive.onnx: mAP 0.000 → 0.000" in result.out
     for form in ("a.html", "a.md"):
         assert "int8_naive.onnx" in (tmp_path / form).read_text(encoding="utf-8")
         assert "mAP50" in (tmp_path / form).read_text(encoding="utf-8")
@@ -166,6 +173,50 @@ def test_command_writes_a_record_that_the_others_take(
     json_run = cli("evaluate", *models[:1], "--data", str(coco), "-p", SPEC, "--json", "-",
                    "-o", "c.qdeval")  # fmt: skip
     assert json.loads(json_run.out)["datasets"][0]["rows"][0]["scores"]["map50"]["value"] > 0.8
+
+
+def test_models_and_labels_are_read_once(
+    cli: Cli, sample_models: Path, coco: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def noted(function: Any) -> Any:
+        def call(path: Path, *rest: Any) -> Any:
+            read.append(path.name)
+            return function(path, *rest)
+
+        return call
+
+    for module in (evaluation, models_of, sides):
+        monkeypatch.setattr(module, "load_graph", noted(module.load_graph))
+    monkeypatch.setattr(evaluation, "read_dataset", noted(evaluation.read_dataset))
+    models = [str(sample_models / "detector" / name) for name in MODELS]
+    cli("evaluate", *models, "--data", str(coco), "-p", SPEC, "--limit", "2", "--threads", "1",
+        "--changed", str(tmp_path / "worst.txt"), "-o", str(tmp_path / "a.qdeval"))  # fmt: skip
+    assert read == [coco.name, "float.onnx"]
+
+
+def test_a_data_set_named_by_a_url(sample_models: Path, coco: Path) -> None:
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    root = coco.parent
+    for place in root.rglob("*"):
+        if place.is_file():
+            memory.pipe(f"/sets/coco/{place.relative_to(root).as_posix()}", place.read_bytes())
+    model = sample_models / "detector/float.onnx"
+    asked: dict[str, Any] = {"preprocess": SPEC, "threads": 1, "limit": 2}
+    run = qdebug.evaluate([model], "memory://sets/coco", **asked)
+    alone = qdebug.evaluate([model], coco, **asked)
+    memory.store.clear()
+    assert run.datasets[0].rows == alone.datasets[0].rows
+
+
+def test_changed_pictures_of_a_url_cannot_be_listed(cli: Cli, sample_models: Path) -> None:
+    model = str(sample_models / "detector/float.onnx")
+    refused = cli("evaluate", model, "--data", "memory://sets/coco", "--changed", "w.txt")
+    assert refused.code == 2
+    assert "--changed lists files" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,8 @@ def test_no_folder_of_this_machine_stands_in_a_run(place: Path, cli: Cli) -> Non
         ("/255 | nchw", "/255 | nchw"),
         ("shots/a.png", "shots/a.png"),
         ("-o", "-o"),
+        ("s3://shots/day/a.png", "s3://a.png"),
+        ("--data=https://me:secret@host/set.json?token=1", "--data=https://set.json"),
     ],
 )
 def test_an_absolute_path_keeps_its_last_part(word: str, kept: str) -> None:

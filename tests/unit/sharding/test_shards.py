@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ from qdebug.bounds import bound, unpacking
 from qdebug.errors import InputError, UsageError
 from qdebug.progress import Silent
 from qdebug.sharding import run_shards, shards_of
-from qdebug.sharding.cluster import Cluster
+from qdebug.sharding.cluster import Cluster, _work_on
 from qdebug.sharding.local import Processes
-from qdebug.sharding.shards import InProcess
+from qdebug.sharding.shards import InProcess, in_order
+from tests.support.shards import two_dask_workers
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,27 @@ class TellBound:
 
     def __call__(self, items: Sequence[Any]) -> list[Any]:
         return [bound() for _ in items]
+
+
+@dataclass(frozen=True)
+class TellProcess:
+    """The process where the work is done."""
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        return [os.getpid() for _ in items]
+
+
+@dataclass(frozen=True)
+class Touch:
+    """Leaves a file for each item."""
+
+    folder: Path
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        for item in items:
+            (self.folder / str(item)).touch()
+            time.sleep(0.005)
+        return list(items)
 
 
 @dataclass(frozen=True)
@@ -96,6 +119,24 @@ def test_processes_and_one_that_dies(tmp_path: Path) -> None:
     assert (tmp_path / "died").exists()
 
 
+def test_processes_stay_for_the_next_work(tmp_path: Path) -> None:
+    with Processes(1) as processes:
+        first, second = (run_shards(TellProcess(), [0], processes, Silent()) for _ in range(2))
+        assert first == second != [os.getpid()]
+        deadly = run_shards(Square(tmp_path / "died", 2), ITEMS, processes, Silent())
+        assert deadly == SQUARES
+        assert run_shards(TellProcess(), [0], processes, Silent()) != first
+
+
+def test_work_that_nobody_waits_for_is_not_begun(tmp_path: Path) -> None:
+    with Processes(1) as processes:
+        coming = in_order(Touch(tmp_path), list(range(400)), processes)
+        assert next(coming) == 0
+        coming.close()
+        run_shards(TellProcess(), [0], processes, Silent())
+    assert len(list(tmp_path.iterdir())) < 400
+
+
 def test_processes_that_always_die_are_given_up() -> None:
     with pytest.raises(UsageError, match="ended 3 times"), Processes(2) as processes:
         run_shards(Die(), ITEMS[:2], processes, Silent())
@@ -111,6 +152,23 @@ def test_what_the_work_raises_reaches_the_caller() -> None:
         run_shards(Refuse(), ITEMS, processes, Silent())
 
 
+def test_threads_of_a_dask_worker_take_turns() -> None:
+    inside: list[int] = []
+    most = []
+
+    def work(items: Sequence[Any]) -> list[Any]:
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return list(items)
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(_work_on, work, [number]) for number in range(8)]
+        assert [future.result() for future in futures] == [[number] for number in range(8)]
+    assert max(most) == 1
+
+
 def test_no_scheduler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("qdebug.sharding.cluster._TIMEOUT_S", 1)
     with pytest.raises(UsageError, match="no Dask scheduler answers"), Cluster("tcp://127.0.0.1:9"):
@@ -120,15 +178,9 @@ def test_no_scheduler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Dask's own processes complain when one of them is killed
 def test_a_cluster_whose_worker_is_killed(tmp_path: Path) -> None:
-    import distributed
-
     seen = tmp_path / "file"
     seen.write_text("here", encoding="utf-8")
-    make: Any = distributed.LocalCluster
-    with (
-        make(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as local,
-        Cluster(local.scheduler_address) as cluster,
-    ):
+    with two_dask_workers() as address, Cluster(address) as cluster:
         deadline = time.monotonic() + 30
         while cluster.workers < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
