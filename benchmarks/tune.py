@@ -26,7 +26,7 @@ from qdebug.analysis.tasks.recognize import choose_task
 from qdebug.analysis.tasks.task import OutputFacts
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.comparison.tune import WRITING, tune
-from qdebug.cure.proof import Judge
+from qdebug.cure.meter import Judge
 from qdebug.graph.load import load_graph
 from qdebug.progress import Silent
 from qdebug.run.model import Run
@@ -154,7 +154,7 @@ def _told(judge: Judge, reference: Sequence[Mapping[str, Array]], test: Sequence
             signal += float((value.astype(np.float64) ** 2).sum())
             noise += float((apart**2).sum())
     db = 10 * np.log10(signal / max(noise, 1e-30))
-    return f"{_short(judge.number(reference, named))}, {db:.1f} dB"
+    return f"{_short(judge.number(list(map(judge.effect, reference, named))))}, {db:.1f} dB"
 
 
 def outputs(

@@ -18,7 +18,7 @@ from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.sharding.choose import choose_scheduler, threads_each
 from qdebug.sharding.files import Contents, Unpacked, hidden_files
-from qdebug.sharding.shards import in_order
+from qdebug.sharding.shards import Scheduler, in_order
 
 LEAST_MEMORY = 32 << 20
 """Bytes of captured tensors that a worker may hold, whatever its share is: below, a layer of a
@@ -38,7 +38,7 @@ class SampleItem:
 
     number: int
     sample: Sample
-    local: bool
+    local: bool = False
     contents: Contents = field(default_factory=dict, repr=False)
 
 
@@ -94,7 +94,7 @@ class _Runner:
 
     def __init__(self, work: SampleWork) -> None:
         self._files = Unpacked(work.contents)
-        options = _moved(work.options, self._files)
+        options = moved(work.options, self._files)
         self._sides = load_sides(options)
         settings = session_settings(options)
         with Unpacked(work.first.contents) as copies:
@@ -169,18 +169,24 @@ def shared_results(
         QdebugError: what a worker raised, or workers were lost again and again.
     """
     items = [SampleItem(n, s, at) for n, (s, at) in enumerate(zip(samples, local, strict=True))]
-    plain = _plain(options, sides)
+    plain = as_plain(options, sides)
     parts = (repr(plain), *(side.graph.sha256 for side in sides), *(s.name for s in samples))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with choose_scheduler(options.workers, options.scheduler) as scheduler:
-        contents = hidden_files(_model_files(plain, sides), scheduler)
-        if hidden_files(items[0].sample.files, scheduler):
-            items = [dataclasses.replace(item, contents=_read(item.sample)) for item in items]
+        contents = hidden_files(files_needed(plain, sides), scheduler)
+        items = as_seen(items, scheduler)
         work = SampleWork(plain, items[0], len(items), key, contents)
         yield from in_order(work, items, scheduler)
 
 
-def _plain(options: CompareOptions, sides: tuple[Side, Side]) -> CompareOptions:
+def as_seen(items: Sequence[SampleItem], scheduler: Scheduler) -> list[SampleItem]:
+    """The items, with the content of their files where workers do not see the first one's."""
+    if not hidden_files(items[0].sample.files, scheduler):
+        return list(items)
+    return [dataclasses.replace(item, contents=_read(item.sample)) for item in items]
+
+
+def as_plain(options: CompareOptions, sides: tuple[Side, Side]) -> CompareOptions:
     """The options of one worker: what this process has settled is not settled again."""
     workers = options.workers if options.scheduler is None else 1
     return dataclasses.replace(
@@ -199,13 +205,15 @@ def _plain(options: CompareOptions, sides: tuple[Side, Side]) -> CompareOptions:
     )
 
 
-def _model_files(options: CompareOptions, sides: tuple[Side, Side]) -> list[Path]:
+def files_needed(options: CompareOptions, sides: tuple[Side, Side]) -> list[Path]:
+    """The files that both models are made of."""
     given = options.float_model, options.quant_model, options.qtable, options.names
     named = [Path(path) for path in given if path is not None]
     return list(dict.fromkeys([*named, *(p for p in model_files(sides) if p.exists())]))
 
 
-def _moved(options: CompareOptions, files: Unpacked) -> CompareOptions:
+def moved(options: CompareOptions, files: Unpacked) -> CompareOptions:
+    """The options over copies of the files that came along."""
     names = ("float_model", "quant_model", "qtable", "names")
     given = {name: getattr(options, name) for name in names}
     places = {n: files.places.get(Path(p), p) for n, p in given.items() if p is not None}

@@ -22,6 +22,7 @@ from qdebug.comparison.tuning.files import (
 from qdebug.comparison.tuning.material import Material, fingerprint, gather
 from qdebug.comparison.tuning.request import journal_of, record_of
 from qdebug.comparison.tuning.search import INTERRUPTED, Searched, Searching
+from qdebug.comparison.tuning.share import SharedPictures
 from qdebug.comparison.tuning.start import Start, as_compared, begin
 from qdebug.cure.proof import Journal
 from qdebug.cure.verdict import Reached, decide
@@ -31,6 +32,7 @@ from qdebug.progress import Progress, Silent
 from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.run.tuning import Tuning
+from qdebug.sharding.choose import choose_scheduler
 
 WRITING = "writing the repaired model"
 """The stage that ends the search."""
@@ -80,15 +82,7 @@ class _Tuning:
         material = gather(self.request, self.start, self.settings, self.progress)
         journal = Journal(journal_of(self.output), fingerprint(self.request, self.start))
         try:
-            searched = Searching(
-                self.request,
-                material,
-                self.settings,
-                self.target,
-                journal,
-                self._named_fault,
-                self.progress,
-            ).run()
+            searched = self._search(material, journal)
         finally:
             journal.close()
         kept = f"{self.output} and {record_of(self.output)} hold what was found so far"
@@ -99,6 +93,24 @@ class _Tuning:
         if searched.stopped == INTERRUPTED:
             raise KeyboardInterrupt(kept)
         return run
+
+    def _search(self, material: Material, journal: Journal) -> Searched:
+        def run(shared: SharedPictures | None) -> Searched:
+            return Searching(
+                self.request,
+                material,
+                self.settings,
+                self.target,
+                journal,
+                self._named_fault,
+                self.progress,
+                shared,
+            ).run()
+
+        if self.request.workers == 1 and self.request.scheduler is None:
+            return run(None)
+        with choose_scheduler(self.request.workers, self.request.scheduler) as scheduler:
+            return run(SharedPictures(self.start, material, scheduler))
 
     def _named_fault(self) -> str:
         """Slug of the finding that says why more bits do not help; empty where none does."""
@@ -184,6 +196,6 @@ def _tuning_of(material: Material, searched: Searched) -> Tuning:
         tried=tuple(search.found.tried),
         inferences=dict(sorted(searched.runs.items())),
         stopped=searched.stopped,
-        notes=(*material.notes, *searched.notes),
+        notes=(*material.ground.notes, *searched.notes),
         files={},
     )

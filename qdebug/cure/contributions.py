@@ -8,7 +8,7 @@ the loss that an error e there makes to first order (Hutchinson's estimator of t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,21 @@ class Contributions:
     runs: int
 
 
+@dataclass(frozen=True)
+class SampleContribution:
+    """What one sample tells of every group of tensors.
+
+    Attributes:
+        histograms: by group; each tensor of the group was added.
+        unreached: as in ``Contributions``.
+        runs: of the reverse pass.
+    """
+
+    histograms: Histograms
+    unreached: Mapping[str, str]
+    runs: int
+
+
 def measure_contributions(
     runs: ReverseRuns,
     samples: Sequence[Callable[[], Sample]],
@@ -55,12 +70,9 @@ def measure_contributions(
     probes: int = 1,
     folds: int = FOLDS,
     seed: int = 0,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[int], bool] = lambda _: False,
 ) -> Contributions:
     """Run the reverse pass of a float network on samples and sum up what it tells.
-
-    The samples of a part are run together, and of a part only the best ranges are kept: one
-    histogram a group is held beside that of all samples.
 
     Args:
         runs: the reverse pass, at the tensors of the groups.
@@ -71,55 +83,122 @@ def measure_contributions(
         probes: runs for each sample, with other signs.
         folds: parts that the samples are dealt into.
         seed: of the signs.
-        stop: asked before each sample; what was done until then is returned.
+        stop: asked before each sample, told how many are done; what was done until then is
+            returned.
 
     Raises:
         ModelError: ONNX Runtime cannot run the reverse pass.
     """
-    work = _Work(runs, groups, probes, seed)
-    for first in range(min(folds, len(samples))):
-        for number in range(first, len(samples), folds):
+    found = (
+        contribution_of(runs, number, samples[number](), groups, probes=probes, seed=seed)
+        for number in dealt(len(samples), folds)
+    )
+    return summed_up(found, len(samples), groups, folds=folds, stop=stop)
+
+
+def contribution_of(
+    runs: ReverseRuns,
+    number: int,
+    sample: Sample,
+    groups: Mapping[str, Sequence[Group]],
+    *,
+    probes: int = 1,
+    seed: int = 0,
+) -> SampleContribution:
+    """What one sample tells; see `measure_contributions`.
+
+    Args:
+        runs: the reverse pass.
+        number: of the sample, which its signs depend on.
+        sample: its inputs, and the loss's weights.
+        groups: tensor to what it belongs to.
+        probes: runs, with other signs.
+        seed: of the signs.
+    """
+    feeds, weights = sample
+    found: dict[Group, GradientHistogram] = {}
+
+    def receive(tensor: str, values: Array | None, gradient: Array) -> None:
+        assert values is not None
+        for group in groups[tensor]:
+            found.setdefault(group, GradientHistogram()).add(values, gradient)
+
+    for probe in range(probes):
+        rng = np.random.default_rng([seed, number, probe])
+        runs.run(feeds, _signed(weights, rng), receive)
+    return SampleContribution(found, dict(runs.unreached), probes)
+
+
+def dealt(count: int, folds: int = FOLDS) -> list[int]:
+    """Numbers of the samples in the order in which they are summed up: part by part."""
+    return [number for part in _parts(count, folds) for number in part]
+
+
+def _parts(count: int, folds: int) -> list[range]:
+    return [range(first, count, folds) for first in range(min(folds, count))]
+
+
+def summed_up(
+    found: Iterable[SampleContribution],
+    count: int,
+    groups: Mapping[str, Sequence[Group]],
+    *,
+    folds: int = FOLDS,
+    stop: Callable[[int], bool] = lambda _: False,
+) -> Contributions:
+    """Sum up what samples tell, always in the same order: whoever ran them, the bits are the same.
+
+    Of a part only the best ranges are kept: two histograms a group are held beside that of all
+    samples.
+
+    Args:
+        found: of the samples, in the order of `dealt`; taken one by one.
+        count: of the samples.
+        groups: as in `measure_contributions`.
+        folds: parts that the samples are dealt into.
+        stop: as in `measure_contributions`.
+    """
+    total, coming, done = _Sums(groups), iter(found), 0
+    for part in _parts(count, folds):
+        for _ in part:
             interrupts.check()
-            if stop():
+            if stop(done):
                 break
-            work.add(number, *samples[number]())
-        work.end_part()
-    return Contributions(work.whole, work.ranges, runs.unreached, work.count)
+            total.add(next(coming))
+            done += 1
+        total.end_part()
+    return Contributions(total.whole, total.ranges, total.unreached, total.runs)
 
 
-class _Work:
-    def __init__(
-        self, runs: ReverseRuns, groups: Mapping[str, Sequence[Group]], probes: int, seed: int
-    ) -> None:
-        self.runs, self.groups, self.probes, self.seed = runs, groups, probes, seed
+class _Sums:
+    def __init__(self, groups: Mapping[str, Sequence[Group]]) -> None:
+        self.members = Counter(group for named in groups.values() for group in named)
         self.whole: dict[Group, GradientHistogram] = {}
         self.part: dict[Group, GradientHistogram] = {}
         self.ranges: dict[Group, tuple[Range, ...]] = {}
-        self.count = 0
+        self.unreached: Mapping[str, str] = {}
+        self.runs = 0
 
-    def add(self, number: int, feeds: Feeds, weights: Mapping[str, Array]) -> None:
-        """Run one sample."""
-        for probe in range(self.probes):
-            rng = np.random.default_rng([self.seed, number, probe])
-            self.runs.run(feeds, _signed(weights, rng), self._receive)
-            self.count += 1
-
-    def _receive(self, tensor: str, values: Array | None, gradient: Array) -> None:
-        assert values is not None
-        for group in self.groups[tensor]:
-            self.part.setdefault(group, GradientHistogram()).add(values, gradient)
+    def add(self, sample: SampleContribution) -> None:
+        """Add one sample to its part."""
+        _join(self.part, sample.histograms)
+        self.unreached = sample.unreached
+        self.runs += sample.runs
 
     def end_part(self) -> None:
         """Keep the best ranges of a part, and add its histograms to those of all."""
-        members = Counter(group for named in self.groups.values() for group in named)
         for group, histogram in self.part.items():
-            histogram.runs //= members[group]  # each tensor of a group was added
+            histogram.runs //= self.members[group]  # each tensor of a group was added
             if histogram.radius > 0:
                 self.ranges[group] = (*self.ranges.get(group, ()), weighted(histogram, 8))
-            known = self.whole.get(group)
-            parts = [histogram] if known is None else [known, histogram]
-            self.whole[group] = GradientHistogram.merged(parts)
+        _join(self.whole, self.part)
         self.part = {}
+
+
+def _join(known: dict[Group, GradientHistogram], more: Histograms) -> None:
+    for group, histogram in more.items():
+        parts = [known[group], histogram] if group in known else [histogram]
+        known[group] = GradientHistogram.merged(parts)
 
 
 def _signed(weights: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:

@@ -2,82 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 
-from qdebug.analysis.tasks import Task, shaped_like
-from qdebug.capture.session import SessionSettings
-from qdebug.cure.loss import Loss
-from qdebug.cure.network import Config, Engine, Network, Numbers
+from qdebug.cure.meter import Meter, Picture, PictureMeasured
+from qdebug.cure.network import Config, Numbers
 from qdebug.run.atomic import write_whole
 from qdebug.run.tuning import Measured
-
-Array = npt.NDArray[Any]
-Feeds = Mapping[str, Array]
-Values = Mapping[str, Array]
 
 _FORM = 2
 
 
-@dataclass(frozen=True)
-class Picture:
-    """One held-out picture.
-
-    Attributes:
-        feeds: of the quant graph.
-        reference: the float model's values: its outputs and the loss's tensors.
-    """
-
-    feeds: Feeds
-    reference: Values
-
-
-class Judge:
-    """The task's deciding number.
-
-    Args:
-        task: what the outputs are read as; None where it is not known.
-    """
-
-    def __init__(self, task: Task | None) -> None:
-        self.task = task if task is not None and task.limits is not None else None
-
-    @property
-    def name(self) -> str:
-        """Name of the number; empty where there is none."""
-        return self.task.limits.number if self.task and self.task.limits else ""
-
-    def number(self, references: Sequence[Values], tests: Sequence[Values]) -> float | None:
-        """The number over some pictures; more is better."""
-        if self.task is None:
-            return None
-        counts: dict[str, float] = {}
-        kept = []
-        for reference, test in zip(references, tests, strict=True):
-            fitting = shaped_like({n: v for n, v in test.items() if n in reference}, reference)
-            effect = self.task.judge(reference, fitting)
-            kept.append(effect.kept)
-            for key, value in effect.counts.items():
-                counts[key] = counts.get(key, 0.0) + value
-        if self.task.across is not None:
-            counts |= self.task.across([k for k in kept if k is not None])
-        return float(self.task.total(counts)[self.name])
-
-    def numbers(self, references: Sequence[Values], tests: Sequence[Values]) -> tuple[float, ...]:
-        """The number of each picture; nothing where there is none, or only one of all together."""
-        if self.task is None or self.task.across is not None:
-            return ()
-        each = zip(references, tests, strict=True)
-        found = (self.number([reference], [test]) for reference, test in each)
-        return tuple(float("nan") if number is None else number for number in found)
+MeasureAll = Callable[[Config, str, Numbers], Generator[PictureMeasured, None, None]]
+"""Measures a configuration on all held-out pictures, in order; see `Meter.measure`."""
 
 
 class Journal:
@@ -141,30 +85,24 @@ class Proof:
     """The held-out pictures, and what every configuration does on them.
 
     Args:
-        network: the pair of graphs.
+        meter: of the pair of graphs.
         pictures: held out.
-        loss: what an error costs.
-        judge: of the task.
-        settings: how configurations are run.
         journal: measurements that are known already.
         check: raises where the work is to stop; asked before each picture.
+        measure_all: measures on all pictures, where other processes do it; None to do it here.
     """
 
     def __init__(
         self,
-        network: Network,
+        meter: Meter,
         pictures: Sequence[Picture],
-        loss: Loss,
-        judge: Judge,
-        settings: SessionSettings,
         journal: Journal,
         check: Callable[[], None],
+        measure_all: MeasureAll | None = None,
     ) -> None:
-        self.network, self.pictures, self.loss, self.judge = network, pictures, loss, judge
-        self.settings, self.journal, self.check = settings, journal, check
-        self._weights = [loss.weights(p.reference) for p in pictures]
-        self._tensors = list(dict.fromkeys((*network.outputs, *loss.tensors)))
-        self._engine: tuple[str, Engine] | None = None
+        self.meter, self.pictures, self.journal, self.check = meter, pictures, journal, check
+        self.network, self.loss, self.judge = meter.network, meter.loss, meter.judge
+        self._measure_all = measure_all or self._measure_here
         self._runs = 0
         self._numbers: dict[str, Numbers] = {}
         self._digests: dict[str, str] = {}
@@ -172,7 +110,7 @@ class Proof:
     @property
     def runs(self) -> int:
         """Runs of configurations so far."""
-        return self._runs + (self._engine[1].runs if self._engine is not None else 0)
+        return self._runs
 
     @property
     def known(self) -> frozenset[str]:
@@ -196,9 +134,7 @@ class Proof:
 
     def release(self) -> None:
         """Give the memory of the session back; the next measurement opens another."""
-        if self._engine is not None:
-            self._runs += self._engine[1].runs
-        self._engine = None
+        self.meter.release()
 
     def measure(self, config: Config, numbers: str) -> Measured:
         """The mean loss and the task's number of a configuration.
@@ -207,51 +143,44 @@ class Proof:
             config: of the quantizers.
             numbers: name of the weights and biases.
         """
-        key = f"{self._digests.get(numbers, numbers)}|{config}"
+        weights = self._digests.get(numbers, numbers)
+        key = f"{weights}|{config}"
         if key not in self.journal.done:
-            self.journal.add(key, self._measure(config, numbers))
+            self.journal.add(key, self._measure(config, weights, self.numbers(numbers)))
         return self.journal.done[key]
 
-    def _measure(self, config: Config, numbers: str) -> Measured:
-        engine, found = self._opened(numbers), []
-        for picture in self.pictures:
-            self.check()
-            found.append(engine.run(picture.feeds, config))
-        return self.judged(found)
-
-    def judged(self, found: Sequence[Values]) -> Measured:
-        """Loss, SQNR and task of some values of the held-out pictures."""
-        references = [p.reference for p in self.pictures]
-        losses = [
-            self.loss.value(r, v, w)
-            for r, v, w in zip(references, found, self._weights, strict=True)
-        ]
+    def _measure(self, config: Config, weights: str, numbers: Numbers) -> Measured:
+        self.check()
+        found: list[PictureMeasured] = []
+        with contextlib.closing(self._measure_all(config, weights, numbers)) as each:
+            for one in each:
+                found.append(one)
+                self._runs += 1
+                if len(found) < len(self.pictures):
+                    self.check()
+        effects = [one.effect for one in found]
+        losses = tuple(one.loss for one in found)
         return Measured(
             float(np.mean(losses)),
-            self._sqnr(references, found),
-            self.judge.number(references, found),
-            tuple(losses),
-            self.judge.numbers(references, found),
+            _sqnr(found),
+            self.judge.number(effects),
+            losses,
+            self.judge.numbers(effects),
         )
 
-    def _sqnr(self, references: Sequence[Values], found: Sequence[Values]) -> float:
-        signal = noise = 0.0
-        for reference, values in zip(references, found, strict=True):
-            for name in self.loss.tensors:
-                wanted = np.asarray(reference[name], np.float64)
-                apart = np.asarray(values[name], np.float64).reshape(wanted.shape) - wanted
-                signal += float((wanted * wanted).sum())
-                noise += float((apart * apart).sum())
-        if noise == 0.0:
-            return float("inf")
-        return (
-            float(10 * np.log10(signal / noise)) if signal and np.isfinite(noise) else float("-inf")
-        )
+    def _measure_here(
+        self, config: Config, weights: str, numbers: Numbers
+    ) -> Generator[PictureMeasured, None, None]:
+        for picture in self.pictures:
+            yield self.meter.measure(picture, config, weights, numbers)
 
-    def _opened(self, numbers: str) -> Engine:
-        """The session of some weights; one at a time is held, for each takes a network's memory."""
-        if self._engine is None or self._engine[0] != numbers:
-            self.release()
-            given = self.numbers(numbers)
-            self._engine = numbers, Engine(self.network, self._tensors, given, self.settings)
-        return self._engine[1]
+
+def _sqnr(found: Sequence[PictureMeasured]) -> float:
+    signal = noise = 0.0
+    for one in found:
+        for power, error in one.powers:
+            signal += power
+            noise += error
+    if noise == 0.0:
+        return float("inf")
+    return float(10 * np.log10(signal / noise)) if signal and np.isfinite(noise) else float("-inf")

@@ -18,6 +18,7 @@ from qdebug.options.shared import (
     InputOptions,
     MachineOptions,
     QuantOptions,
+    WorkerOptions,
     WriteOptions,
 )
 
@@ -28,7 +29,7 @@ NODES = values.text("NAME")
 
 
 @dataclass(frozen=True)
-class TuneOptions(WriteOptions, MachineOptions, InputOptions, QuantOptions):
+class TuneOptions(WriteOptions, MachineOptions, WorkerOptions, InputOptions, QuantOptions):
     """All that ``qdebug.tune`` takes."""
 
     float_model: str | Path = field(metadata=FLOAT)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
@@ -82,3 +84,18 @@ def run_in_process_of_its_own(
         env=environment(**changes),
         timeout=100,
     )
+
+
+@pytest.fixture
+def shots(here: Path) -> Path:
+    """The working directory with six more photos in ``shots``, and a range that is too wide."""
+    model = onnx.load(here / "quant.onnx")
+    (scale,) = (t for t in model.graph.initializer if t.name == "t2_s")
+    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(600 / 255), "t2_s"))
+    onnx.save(model, here / "quant.onnx")
+    onnx.save(model, here / "old.onnx")
+    folder = here / "shots"
+    folder.mkdir()
+    for number in range(6):
+        Image.fromarray(pictures.scene(number)).save(folder / f"{number}.png")
+    return here

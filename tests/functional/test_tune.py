@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from PIL import Image
 
 import qdebug
 from qdebug.comparison.quantize import calibrated_twin
@@ -19,28 +18,12 @@ from qdebug.preprocess import prepare_file
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.run.tuning import Tuning
 from tests.functional.conftest import Cli
-from tests.support import pictures
 from tests.support.graphs import SPEC
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 DETECTOR = ("-p", "letterbox 320 pad 114 | rgb | /255 | nchw", "--threads", "1")
 CLASSIFIER = SAMPLES / "classifier"
 OBJECTS = (str(SAMPLES / "pictures/objects"), "--threads", "1")
-
-
-@pytest.fixture
-def shots(here: Path) -> Path:
-    """The working directory with six more photos in ``shots``, and a range that is too wide."""
-    model = onnx.load(here / "quant.onnx")
-    (scale,) = (t for t in model.graph.initializer if t.name == "t2_s")
-    scale.CopyFrom(onnx.numpy_helper.from_array(np.float32(600 / 255), "t2_s"))
-    onnx.save(model, here / "quant.onnx")
-    onnx.save(model, here / "old.onnx")
-    folder = here / "shots"
-    folder.mkdir()
-    for number in range(6):
-        Image.fromarray(pictures.scene(number)).save(folder / f"{number}.png")
-    return here
 
 
 def tuning_of(record: Path) -> Tuning:

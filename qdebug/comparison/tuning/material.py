@@ -14,17 +14,57 @@ from qdebug.analysis.tasks.task import OutputFacts
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.outputs import quant_output_names
-from qdebug.comparison.sides import Feeds, feeds_of, pair_sides
+from qdebug.comparison.sides import Feeds, Side, feeds_of, pair_sides
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.tuning.request import check_tunable, compared_at, real_outputs
 from qdebug.comparison.tuning.start import Start
 from qdebug.cure.loss import Loss, loss_for
+from qdebug.cure.meter import Picture
 from qdebug.cure.network import Network
 from qdebug.cure.pictures import MOST_OF_BOXES, Split, check_signal
-from qdebug.cure.proof import Picture
 from qdebug.graph.expand import expand
 from qdebug.options import TuneOptions
+from qdebug.preprocess import Sample
 from qdebug.progress import Progress
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a search stands on, whoever does its work: the same in every process.
+
+    Attributes:
+        sides: float and quant.
+        network: the pair of graphs.
+        task: what the outputs are read as; None where it is not recognized.
+        loss: what an error costs.
+        fetcher: of the float model's values.
+        notes: what is to be said about it.
+    """
+
+    sides: tuple[Side, Side]
+    network: Network
+    task: Task | None
+    loss: Loss
+    fetcher: Fetcher
+    notes: tuple[str, ...]
+
+    def feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
+        """What both graphs are fed with."""
+        return feeds_of(sample, *self.sides)
+
+    def values(self, float_feeds: Feeds) -> Mapping[str, Any]:
+        """The float model's outputs and the loss's tensors."""
+        names = dict.fromkeys((*self.network.outputs, *self.loss.tensors))
+        return self.fetcher.values(list(names), float_feeds)
+
+    def picture(self, quant_feeds: Feeds, values: Mapping[str, Any]) -> Picture:
+        """A picture that decides."""
+        return Picture(quant_feeds, values, self.loss.weights(values))
+
+    @property
+    def probes(self) -> int:
+        """Runs of the reverse pass for each picture: detectors' losses scatter more."""
+        return 2 if self.loss.candidates is not None else 1
 
 
 @dataclass(frozen=True)
@@ -32,20 +72,87 @@ class Material:
     """What a search works on.
 
     Attributes:
-        network: the pair of graphs.
+        ground: the network, the task and the loss.
+        parts: positions of the pictures.
         searched: of each picture to search on: the feeds of both graphs, and the float values.
         held_out: the pictures that decide.
-        task: what the outputs are read as; None where it is not recognized.
-        loss: what an error costs.
-        notes: what is to be said about it.
     """
 
-    network: Network
+    ground: Ground
+    parts: Split
     searched: Sequence[tuple[Feeds, Feeds, Mapping[str, Any]]]
     held_out: Sequence[Picture]
-    task: Task | None
-    loss: Loss
-    notes: tuple[str, ...]
+
+    @property
+    def network(self) -> Network:
+        """The pair of graphs."""
+        return self.ground.network
+
+    @property
+    def loss(self) -> Loss:
+        """What an error costs."""
+        return self.ground.loss
+
+
+def lay_ground(
+    sides: tuple[Side, Side],
+    first: tuple[Feeds, Feeds],
+    settings: SessionSettings,
+    task: str | None,
+    compare_at: str | None,
+) -> Ground:
+    """Pair the graphs, recognize the task and choose the loss.
+
+    Args:
+        sides: float and quant.
+        first: feeds of the first picture that is searched on.
+        settings: how graphs are run.
+        task: what the user says it is.
+        compare_at: tensors that the user wants to be compared at.
+
+    Raises:
+        QdebugError: the models are not fit for it.
+    """
+    notes: list[str] = []
+    network = _network(sides, first, settings, notes)
+    fetcher = Fetcher(network.float_graph, settings)
+    outputs = fetcher.values(list(network.outputs), first[0])
+    chosen = _task(sides, outputs, task)
+    if chosen is None:
+        notes.append("no task is recognized: the loss is taken on the raw outputs")
+    loss = loss_for(
+        network.float_graph,
+        chosen,
+        tuple(network.outputs),
+        network.can_read,
+        compared_at(compare_at, network),
+    )
+    return Ground(sides, network, chosen, loss, fetcher, tuple(notes))
+
+
+def _network(
+    sides: tuple[Side, Side],
+    first: tuple[Feeds, Feeds],
+    settings: SessionSettings,
+    notes: list[str],
+) -> Network:
+    pairing = pair_sides(sides, (settings, settings), first)
+    expansion = expand(sides[1].graph)
+    if expansion.is_changed:
+        pairing = expansion.pairing(pairing)
+        notes.append("the operators on codes were written out as QDQ")
+    graphs = sides[0].graph, expansion.graph
+    names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
+    network = Network(*graphs, pairing, real_outputs(graphs, names))
+    check_tunable(network)
+    return network
+
+
+def _task(sides: tuple[Side, Side], outputs: Mapping[str, Any], asked: str | None) -> Task | None:
+    metadata = {**sides[1].graph.metadata, **sides[0].graph.metadata}
+    size = sides[0].contract.size
+    facts = OutputFacts(outputs, size, metadata, prior_constants(sides[0].graph))
+    return choose_task(asked, facts)
 
 
 def gather(
@@ -56,74 +163,26 @@ def gather(
     Raises:
         QdebugError: the models or the pictures are not fit for it.
     """
-    return _Gathering(request, start, settings, progress).material()
+    parts, samples = start.parts, start.samples
+    progress.stage("pairing the graphs")
+    first = feeds_of(samples[parts.searched[0]], *start.sides)
+    ground = lay_ground(start.sides, first, settings, request.task, request.compare_at)
+    if ground.task is not None and ground.task.kind == "detection":
+        parts = Split(parts.searched[:MOST_OF_BOXES], parts.held_out)
+    progress.stage("running the float model", len(parts.searched) + len(parts.held_out))
 
-
-class _Gathering:
-    def __init__(
-        self, request: TuneOptions, start: Start, settings: SessionSettings, progress: Progress
-    ) -> None:
-        self.request, self.start, self.settings, self.progress = request, start, settings, progress
-        self.notes: list[str] = []
-
-    def material(self) -> Material:
-        parts = self.start.parts
-        self.progress.stage("pairing the graphs")
-        first = self._feeds(parts.searched[0])
-        network = self._network(first)
-        fetcher = Fetcher(network.float_graph, self.settings)
-        task = self._task(fetcher.values(list(network.outputs), first[0]))
-        loss = loss_for(
-            network.float_graph,
-            task,
-            tuple(network.outputs),
-            network.can_read,
-            compared_at(self.request.compare_at, network),
-        )
-        if task is not None and task.kind == "detection":
-            parts = Split(parts.searched[:MOST_OF_BOXES], parts.held_out)
-        wanted = list(dict.fromkeys((*network.outputs, *loss.tensors)))
-        self.progress.stage("running the float model", len(parts.searched) + len(parts.held_out))
-        searched = [self._run(at, fetcher, wanted) for at in parts.searched]
-        held_out = [self._run(at, fetcher, wanted) for at in parts.held_out]
-        check_signal([values for _, _, values in (*searched, *held_out)])
-        proving = [Picture(feeds, values) for _, feeds, values in held_out]
-        return Material(network, searched, proving, task, loss, tuple(self.notes))
-
-    def _feeds(self, at: int) -> tuple[Feeds, Feeds]:
-        return feeds_of(self.start.samples[at], *self.start.sides)
-
-    def _run(
-        self, at: int, fetcher: Fetcher, wanted: Sequence[str]
-    ) -> tuple[Feeds, Feeds, Mapping[str, Any]]:
+    def run(at: int) -> tuple[Feeds, Feeds, Mapping[str, Any]]:
         interrupts.check()
-        float_feeds, quant_feeds = self._feeds(at)
-        values = fetcher.values(wanted, float_feeds)
-        self.progress.advance()
+        float_feeds, quant_feeds = ground.feeds(samples[at])
+        values = ground.values(float_feeds)
+        progress.advance()
         return float_feeds, quant_feeds, values
 
-    def _network(self, first: tuple[Feeds, Feeds]) -> Network:
-        sides = self.start.sides
-        pairing = pair_sides(sides, (self.settings, self.settings), first)
-        expansion = expand(sides[1].graph)
-        if expansion.is_changed:
-            pairing = expansion.pairing(pairing)
-            self.notes.append("the operators on codes were written out as QDQ")
-        graphs = sides[0].graph, expansion.graph
-        names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
-        network = Network(*graphs, pairing, real_outputs(graphs, names))
-        check_tunable(network)
-        return network
-
-    def _task(self, outputs: Mapping[str, Any]) -> Task | None:
-        side = self.start.sides[0]
-        size = side.contract.size
-        metadata = {**self.start.sides[1].graph.metadata, **side.graph.metadata}
-        facts = OutputFacts(outputs, size, metadata, prior_constants(side.graph))
-        task = choose_task(self.request.task, facts)
-        if task is None:
-            self.notes.append("no task is recognized: the loss is taken on the raw outputs")
-        return task
+    searched = [run(at) for at in parts.searched]
+    held_out = [run(at) for at in parts.held_out]
+    check_signal([values for _, _, values in (*searched, *held_out)])
+    proving = [ground.picture(feeds, values) for _, feeds, values in held_out]
+    return Material(ground, parts, searched, proving)
 
 
 def fingerprint(request: TuneOptions, start: Start) -> str:

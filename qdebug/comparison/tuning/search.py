@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from qdebug import interrupts
@@ -12,14 +13,22 @@ from qdebug.capture.session import SessionSettings
 from qdebug.comparison.tuning.files import fallback_of, scheme_for
 from qdebug.comparison.tuning.material import Material
 from qdebug.comparison.tuning.request import budget_of, target_of
+from qdebug.comparison.tuning.share import SharedPictures
 from qdebug.cure.alone import measured_alone
 from qdebug.cure.bias import correct_biases
-from qdebug.cure.contributions import Sample, measure_contributions
+from qdebug.cure.contributions import (
+    Contributions,
+    Group,
+    Sample,
+    measure_contributions,
+    summed_up,
+)
+from qdebug.cure.meter import Judge, Meter
 from qdebug.cure.network import Numbers
 from qdebug.cure.pictures import FEWEST, FOR_BIASES
 from qdebug.cure.pins import pinned_units
 from qdebug.cure.predict import Prediction, answering, shares_of, sources_of
-from qdebug.cure.proof import Journal, Judge, Proof
+from qdebug.cure.proof import Journal, Proof
 from qdebug.cure.runs import ReverseRuns
 from qdebug.cure.search import Search
 from qdebug.cure.setting import FREE, scheme_of
@@ -69,6 +78,7 @@ class Searching:
         journal: measurements that are known already.
         named_fault: gives the slug of a finding that is not about resolution, or nothing.
         progress: told what is done.
+        shared: the workers that share the pictures; None where this process does all.
     """
 
     def __init__(
@@ -80,7 +90,9 @@ class Searching:
         journal: Journal,
         named_fault: Callable[[], str],
         progress: Progress,
+        shared: SharedPictures | None = None,
     ) -> None:
+        self.shared = shared
         self.request, self.material, self.progress = request, material, progress
         self.settings, self.target, self.named_fault = settings, target, named_fault
         shown = scheme_of([site.quantizer for site in material.network.sites])
@@ -90,15 +102,9 @@ class Searching:
         self.notes: list[str] = []
         self.runs = {"float": len(material.searched) + len(material.held_out)}
         self.begun = False
-        self.proof = Proof(
-            material.network,
-            material.held_out,
-            material.loss,
-            Judge(material.task),
-            self.fast,
-            journal,
-            self._check,
-        )
+        meter = Meter(material.network, material.loss, Judge(material.ground.task), self.fast)
+        measure_all = shared.measure if shared is not None else None
+        self.proof = Proof(meter, material.held_out, journal, self._check, measure_all)
 
     def run(self) -> Searched:
         """Predict, then step by step."""
@@ -127,7 +133,7 @@ class Searching:
             between=request.between,
         )
         bits = FREE if fallback_of(request, self.target) == "float" else 16
-        budget, target = budget_of(request.budget), target_of(material.task)
+        budget, target = budget_of(request.budget), target_of(material.ground.task)
         return Search(prediction, self.proof, bits, budget, target, pinned, self.progress.note)
 
     def _steps(self, searched: Searched) -> str:
@@ -190,35 +196,36 @@ class Searching:
 
     def _predict(self, units: Sequence[Unit]) -> Prediction:
         network, loss = self.material.network, self.material.loss
-        groups = sources_of(network, units)
-        reverse = ReverseRuns(
-            network.float_graph,
-            list(groups),
-            loss.tensors,
-            self.settings,
-            max_memory=self.request.max_memory,
-        )
-        probes = 2 if loss.candidates is not None else 1
-        seen = 0
-
-        def sample(at: int) -> Sample:
-            nonlocal seen
-            seen += 1
-            feeds, _, values = self.material.searched[at]
-            return feeds, loss.weights(values)
-
-        found = measure_contributions(
-            reverse,
-            [partial(sample, at) for at in range(len(self.material.searched))],
-            groups,
-            probes=probes,
-            stop=lambda: seen >= FEWEST and self._is_over(),
-        )
+        found = self._contributions(sources_of(network, units))
         self.runs["reverse"] = found.runs
         given = tuple(network.sites[unit.sites[0]].given for unit in units)
         shares = shares_of(network, units, found)
         answers = answering(network, units, {*loss.tensors, *network.outputs})
         return self._measured_alone(Prediction(units, given, shares, self.scheme, answers))
+
+    def _contributions(self, groups: Mapping[str, Sequence[Group]]) -> Contributions:
+        searched, ground = self.material.searched, self.material.ground
+
+        def stop(done: int) -> bool:
+            return done >= FEWEST and self._is_over()
+
+        if self.shared is not None:
+            with contextlib.closing(self.shared.contributions()) as found:
+                return summed_up(found, len(searched), groups, stop=stop)
+
+        def sample(at: int) -> Sample:
+            feeds, _, values = searched[at]
+            return feeds, ground.loss.weights(values)
+
+        reverse = ReverseRuns(
+            ground.network.float_graph,
+            list(groups),
+            ground.loss.tensors,
+            self.settings,
+            max_memory=self.request.max_memory,
+        )
+        samples = [partial(sample, at) for at in range(len(searched))]
+        return measure_contributions(reverse, samples, groups, probes=ground.probes, stop=stop)
 
     def _measured_alone(self, prediction: Prediction) -> Prediction:
         """The same, with what was measured for units that no gradient reaches."""

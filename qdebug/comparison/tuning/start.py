@@ -23,12 +23,14 @@ class Start:
 
     Attributes:
         request: of the user, its pipeline settled.
+        options: with which both models were loaded.
         sides: float and quant.
         samples: the pictures, in the order given.
         parts: which of them are searched on, and which decide.
     """
 
     request: TuneOptions
+    options: CompareOptions
     sides: tuple[Side, Side]
     samples: list[Sample]
     parts: Split
@@ -51,7 +53,7 @@ def begin(request: TuneOptions, folder: Path, progress: Progress) -> Start:
     sides = load_sides(options)
     samples = samples_of(options, sides)
     request = dataclasses.replace(request, preprocess=settled(sides[0]))
-    return Start(request, sides, samples, split(len(samples)))
+    return Start(request, options, sides, samples, split(len(samples)))
 
 
 def _with_pipeline(request: TuneOptions) -> TuneOptions:
