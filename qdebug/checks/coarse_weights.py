@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from qdebug.analysis.weight_grid import Grid, leaves_grid
 from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import differences
 from qdebug.checks.facts.effect import gain_of, gains_of, rounded, slip_status, status_of
 from qdebug.checks.facts.evidence import gain_evidence, name_channels
-from qdebug.checks.facts.grids import Coarse, Grid, coarse_weight, leaves_grid, quantized_before
+from qdebug.checks.facts.grids import Coarse, coarse_weight, quantized_before
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import unless_other_model, weight_rows
 from qdebug.graph.pairs import WeightPair

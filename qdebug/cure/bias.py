@@ -23,7 +23,7 @@ import onnx
 from onnx import helper
 
 from qdebug.capture.session import Session, SessionSettings
-from qdebug.cure.network import Config, Network
+from qdebug.cure.network import Config, Network, Numbers
 from qdebug.graph.rewrite import PREFIX
 
 Array = npt.NDArray[Any]
@@ -55,6 +55,7 @@ def correct_biases(
     feeds: Sequence[Feeds],
     settings: SessionSettings,
     check: Callable[[], None],
+    numbers: Numbers | None = None,
 ) -> dict[str, Array]:
     """Corrected biases by ``Weight.tensor``, float32; empty where there is nothing to correct.
 
@@ -64,12 +65,13 @@ def correct_biases(
         feeds: of the quant graph, for each picture.
         settings: how to run it.
         check: raises where the work is to stop.
+        numbers: weights other than the given ones.
 
     Raises:
         ModelError: ONNX Runtime cannot run a part.
     """
     layers = {layer.output: layer for layer in _layers(network)}
-    model = network.build(list(network.outputs), fixed=wide).model
+    model = network.build(list(network.outputs), numbers, fixed=wide).model
     if not layers or any(_has_body(node) for node in model.graph.node):
         return {}
     means = _float_means(network, wide, list(layers.values()), feeds, settings, check)

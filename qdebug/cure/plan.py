@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from qdebug.cure.predict import Settings
 from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult, Trial
 
-GIVEN, CORRECTED, REFINED = "given", "corrected", "refined"
-"""Names of the sets of weights and biases: as given; biases corrected; rounding taken back."""
+GIVEN, ROUNDED, CORRECTED, REFINED = "given", "rounded anew", "corrected", "refined"
+"""Names of the sets of weights and biases: as given; weights on another grid; biases corrected (of
+the weights that were chosen); rounding taken back."""
 UNKNOWN = Measured(math.nan, math.nan)
 """Before anything was measured."""
 

@@ -1,4 +1,4 @@
-"""The order of cures, from the cheapest at run time: broken tensors, biases, ranges, a ladder.
+"""The order of cures, from the cheapest at run time: broken tensors, weights, ranges, a ladder.
 
 What is broken gets more bits first: predictions are linear, and a saturated network ranks methods
 wrongly. Every acceptance is decided on held-out pictures.
@@ -10,14 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from qdebug.cure.grids import Rounded, numbers_of
 from qdebug.cure.network import Numbers
-from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, Budget, Plan, to_db
+from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, ROUNDED, Budget, Plan, to_db
 from qdebug.cure.predict import Prediction, Settings
 from qdebug.cure.proof import Proof
 from qdebug.cure.sites import count_converts, find_links
 from qdebug.cure.thresholds import METHODS
 from qdebug.cure.trials import Trials
-from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult
+from qdebug.run.tuning import Cure, CureKind, CurvePoint, Measured, MethodResult
 
 RUNGS = (1, 2, 3, 5, 8, 12, 20)
 WIDEST, MEDIAN = "G2 widest of folds", "G2 median of folds"
@@ -83,6 +84,7 @@ class Search(Trials):
     ) -> None:
         super().__init__(prediction, proof, bits, target, note)
         self.budget, self.pinned = budget, frozenset(pinned)
+        self._rounded: Mapping[str, Rounded] = {}
         self._plans: dict[int, Plan] = {}
         network = proof.network
         self.links = find_links(network.quant_graph, network.sites, self.units)
@@ -130,7 +132,7 @@ class Search(Trials):
     def settle(self) -> None:
         """Hold the plan against the same one with the given biases, and against the given model."""
         if self.plan.numbers == CORRECTED:
-            plan = replace(self.plan, numbers=GIVEN)
+            plan = replace(self.plan, numbers=self._weights)
             measured = self._try("bias", "the same plan, biases as given", plan)
             if self._judged(self.measured, measured)[0]:
                 self._propose("bias", "biases as given after all", plan)
@@ -144,6 +146,7 @@ class Search(Trials):
             replace(cure, accepted=False, reason=why) if cure.accepted else cure
             for cure in self.found.cures
         ]
+        self._rounded = {}
         self.plan = Plan(GIVEN, self.prediction.fitted, frozenset(), GIVEN)
         self.measured = self._try("given", "as given", self.plan)
 
@@ -171,26 +174,53 @@ class Search(Trials):
         reason = "" if enough else f"it wins less than {_BROKEN_GAIN_DB:g} dB"
         self._propose("bits", f"broken units to {self._bits_text}", plan, refused=reason)
 
-    def correct_biases(self, make: Callable[[], Numbers]) -> None:
+    def round_anew(self, rounded: Mapping[str, Rounded]) -> None:
+        """Weights on another grid, judged with 16-bit activations, whose error would hide it.
+
+        Args:
+            rounded: by ``Weight.tensor``; empty where no grid is better than the given one.
+        """
+        if not rounded:
+            return
+        self.proof.know(ROUNDED, numbers_of(rounded))
+        self._rounded = rounded
+        title = f"weights rounded anew in {len(rounded)} layers"
+        if not self._renumber("weights", "weights rounded anew", title, ROUNDED):
+            self._rounded = {}
+            self.proof.forget(ROUNDED)
+
+    def correct_biases(self, make: Callable[[Numbers], Numbers]) -> None:
         """Corrected biases, judged with 16-bit activations: that is what they are made for.
 
         Args:
-            make: the corrected biases, from pictures of the search.
+            make: the corrected biases, from pictures of the search, with given weights.
         """
-        numbers = make()
-        if not numbers:
+        weights = self.proof.numbers(self._weights)
+        biases = make(weights)
+        if not biases:
             return
-        self.proof.know(CORRECTED, numbers)
-        before = self._try("bias", "16-bit activations, biases as given", self._all_wide(GIVEN))
-        after = self._try("bias", "16-bit activations, biases corrected", self._all_wide(CORRECTED))
+        self.proof.know(CORRECTED, {**weights, **biases})
+        title = f"biases corrected in {len(biases)} layers"
+        self._renumber("bias", "biases corrected", title, CORRECTED)
+
+    @property
+    def _weights(self) -> str:
+        """Name of the set whose weights were chosen, with biases as given."""
+        return ROUNDED if self._rounded else GIVEN
+
+    def _renumber(self, kind: CureKind, what: str, title: str, numbers: str) -> bool:
+        """Take other weights or biases where they are better with 16-bit activations."""
+        wide = self._all_wide(self.plan.numbers), self._all_wide(numbers)
+        before = self._try(kind, f"16-bit activations, {self.plan.numbers}", wide[0])
+        after = self._try(kind, f"16-bit activations, {what}", wide[1])
         accepted, reason = self._judged(before, after)
         if accepted:
-            self.plan = replace(self.plan, numbers=CORRECTED)
-            self.measured = self._try("bias", "biases corrected", self.plan)
+            self.plan = replace(self.plan, numbers=numbers)
+            self.measured = self._try(kind, what, self.plan)
         self.found.cures.append(
             Cure(
-                "bias",
-                f"biases corrected in {len(numbers)} layers",
+                kind,
+                title,
                 (),
                 None,
                 to_db(before.loss) - to_db(after.loss),
@@ -199,9 +229,10 @@ class Search(Trials):
                 0.0,
                 accepted,
                 f"{reason} (measured with 16-bit activations)",
-                float_equivalent=False,
+                float_equivalent=kind != "bias",
             )
         )
+        return accepted
 
     def choose_ranges(self, verify_all: bool) -> None:
         """The best ranges, predicted from one pass and verified.
@@ -303,6 +334,11 @@ class Search(Trials):
             middle = (low + high) // 2
             low, high = (low, middle) if reaches(middle) else (middle, high)
         return high
+
+    @property
+    def rounded(self) -> Mapping[str, Rounded]:
+        """Weights that the plan has on another grid, by ``Weight.tensor``."""
+        return {} if self.plan.numbers == GIVEN else self._rounded
 
     @property
     def is_as_given(self) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from qdebug.analysis.what_if import clip_bounds
+from qdebug.cure.grids import Rounded
 from qdebug.cure.network import Config, Network, Numbers
 from qdebug.cure.setting import FREE, Setting
 from qdebug.cure.sites import Site, Weight
@@ -25,7 +27,12 @@ _FIRST_WIDE = 21
 _INT32 = 2**31 - 1
 
 
-def tuned_model(network: Network, config: Config, numbers: Numbers) -> onnx.ModelProto:
+def tuned_model(
+    network: Network,
+    config: Config,
+    numbers: Numbers,
+    rounded: Mapping[str, Rounded] = MappingProxyType({}),
+) -> onnx.ModelProto:
     """A QDQ model of a configuration.
 
     Folded activations are put back where a range no longer stands for them. A bias is quantized
@@ -35,14 +42,22 @@ def tuned_model(network: Network, config: Config, numbers: Numbers) -> onnx.Mode
     Args:
         network: the pair of graphs.
         config: a setting for each site.
-        numbers: corrected biases by ``Weight.tensor``.
+        numbers: corrected biases by ``Weight.tensor``; others in it are not read.
+        rounded: weights on another grid by ``Weight.tensor``.
     """
-    return _Writer(network, config, numbers).build()
+    return _Writer(network, config, numbers, rounded).build()
 
 
 class _Writer:
-    def __init__(self, network: Network, config: Config, numbers: Numbers) -> None:
+    def __init__(
+        self,
+        network: Network,
+        config: Config,
+        numbers: Numbers,
+        rounded: Mapping[str, Rounded],
+    ) -> None:
         self.network, self.config, self.numbers = network, config, numbers
+        self.rounded = rounded
         self.graph: Graph = network.quant_graph
         self.model = onnx.ModelProto()
         self.model.CopyFrom(self.graph.proto)
@@ -64,6 +79,8 @@ class _Writer:
         for weight in self.network.weights:
             if weight.role == "bias":
                 self._bias(weight)
+            elif weight.tensor in self.rounded:
+                self._round(weight, self.rounded[weight.tensor])
         self._assemble()
         if self.corrected:
             key, value = mark_of_corrected(self.corrected)
@@ -139,6 +156,22 @@ class _Writer:
             self.renames[reading] = source
         self.gone.add(reading)
 
+    def _round(self, weight: Weight, rounded: Rounded) -> None:
+        """Let a weight's readers read codes on another grid."""
+        quantizer, codes = rounded.quantizer, rounded.codes
+        names = [
+            self._constant(f"{weight.tensor}_tuned", codes),
+            self._constant(f"{weight.tensor}_tuned_scale", quantizer.scale),
+            self._constant(
+                f"{weight.tensor}_tuned_zero_point", quantizer.zero_point.astype(codes.dtype)
+            ),
+        ]
+        for reading in weight.readings:
+            node = self.by_output[reading]
+            del node.input[:]
+            node.input.extend(names)
+            _along(node, quantizer.axis)
+
     def _bias(self, bias: Weight) -> None:
         value = np.asarray(self.numbers.get(bias.tensor, bias.given), np.float32)
         if bias.quantizer is None:
@@ -165,6 +198,7 @@ class _Writer:
             node = self.by_output[reading]
             del node.input[:]
             node.input.extend([stored, step, zero])
+            _along(node, 0 if scale.ndim else None)
 
     def _bias_scale(self, bias: Weight) -> Array | None:
         """Input scale times weight scale; None where the input is not quantized any more."""
@@ -176,13 +210,15 @@ class _Writer:
             site, weight = sites.get(node.inputs[0]), weights.get(node.inputs[1])
             if site is None or weight is None or weight.quantizer is None:
                 return given
-            setting = self.config[site.index]
-            if setting == site.given:
+            setting, rounded = self.config[site.index], self.rounded.get(weight.tensor)
+            if setting == site.given and rounded is None:
                 return given
             if setting.bits == FREE:
                 return None
-            product = np.float32(setting.scale) * np.asarray(weight.quantizer.scale, np.float32)
-            return np.asarray(np.broadcast_to(product, given.shape), np.float32)
+            of_weight = weight.quantizer if rounded is None else rounded.quantizer
+            product = np.float32(setting.scale) * np.asarray(of_weight.scale, np.float32)
+            shape = np.broadcast_shapes(product.shape, given.shape)
+            return np.asarray(np.broadcast_to(product, shape), np.float32)
         return given
 
     def _replace(self, bias: Weight, value: Array) -> None:
@@ -235,6 +271,15 @@ class _Writer:
         wide = any(node.domain == _MICROSOFT for node in nodes)
         if wide and all(o.domain != _MICROSOFT for o in self.model.opset_import):
             self.model.opset_import.append(helper.make_opsetid(_MICROSOFT, 1))
+
+
+def _along(node: onnx.NodeProto, axis: int | None) -> None:
+    """Give a quantizer its channel axis, or none."""
+    kept = [a for a in node.attribute if a.name != "axis"]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    if axis is not None:
+        node.attribute.append(helper.make_attribute("axis", axis))
 
 
 def _needed(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:

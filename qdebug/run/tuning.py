@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-CureKind = Literal["bits", "bias", "ranges"]
+CureKind = Literal["bits", "bias", "ranges", "weights"]
 Outcome = Literal["tuned", "nothing-to-win", "out-of-reach", "not-resolution"]
 
 
@@ -35,7 +35,7 @@ class Trial:
     """One configuration that was tried."""
 
     step: str
-    """``given``, ``ceiling``, ``bits``, ``bias``, ``ranges`` or ``ladder``."""
+    """``given``, ``ceiling``, ``bits``, ``weights``, ``bias``, ``ranges`` or ``ladder``."""
     name: str
     predicted: float | None
     """Loss to be expected from the histograms; null where none was predicted."""

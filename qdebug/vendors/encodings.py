@@ -140,6 +140,8 @@ class Target:
         symmetric: zero is the middle code of activations.
         unsigned: where no value is below zero, it is the lowest one instead.
         power_of_two: scales are powers of two.
+        weights: scales that weights can be given: ``tensor``, ``channel``; empty where it rounds
+            weights itself.
     """
 
     wide: tuple[str, ...]
@@ -147,6 +149,7 @@ class Target:
     symmetric: bool = False
     unsigned: bool = False
     power_of_two: bool = False
+    weights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

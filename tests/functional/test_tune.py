@@ -100,8 +100,9 @@ def test_wrong_weights_are_refused_by_name(cli: Cli, tmp_path: Path) -> None:
     assert tuning_of(tmp_path / "tuned.qdtune").outcome == "not-resolution"
 
 
-def test_weights_that_no_plan_helps(shots: Path, cli: Cli) -> None:
-    """All of them rounded to zero: no width of the activations brings them back."""
+@pytest.fixture
+def coarse(shots: Path) -> list[str]:
+    """Weights all rounded to zero, and six inputs from dark to bright: no one output suits all."""
     twin = onnx.load("old.onnx")
     tensors = {t.name: t for t in twin.graph.initializer}
     for name in ("w1", "w2", "w3"):
@@ -111,12 +112,17 @@ def test_weights_that_no_plan_helps(shots: Path, cli: Cli) -> None:
         rounded = np.rint(codes * scale / coarse).astype(np.int8)
         tensors[f"{name}_q"].CopyFrom(onnx.numpy_helper.from_array(rounded, f"{name}_q"))
         tensors[f"{name}_s"].CopyFrom(onnx.numpy_helper.from_array(coarse, f"{name}_s"))
-    onnx.save(twin, "quant.onnx")
+    onnx.save(twin, shots / "quant.onnx")
     files = [f"{number}.npy" for number in range(6)]
-    for number, file in enumerate(files):  # from dark to bright: one output does not suit all
+    for number, file in enumerate(files):
         rng = np.random.default_rng(number)
         np.save(file, (rng.random((1, 3, 16, 16)) * 4 * number).astype(np.float32))
-    result = cli("tune", "float.onnx", "quant.onnx", *files, "-o", "t.onnx", "--task", "none")
+    return ["tune", "float.onnx", "quant.onnx", *files, "-o", "t.onnx", "--task", "none"]
+
+
+def test_weights_that_no_plan_helps(shots: Path, coarse: list[str], cli: Cli) -> None:
+    """A toolchain that rounds weights itself: no width of the activations brings them back."""
+    result = cli(*coarse, "--target", "openvino")
     assert result.code == 1, result.out
     found = tuning_of(shots / "t.qdtune")
     assert found.outcome == "out-of-reach"
@@ -124,6 +130,24 @@ def test_weights_that_no_plan_helps(shots: Path, cli: Cli) -> None:
     assert told in " ".join(result.out.split())
     assert found.tuned.sqnr_db < 20
     onnx.checker.check_model("t.onnx")
+
+
+def test_coarse_weights_are_rounded_anew(shots: Path, coarse: list[str], cli: Cli) -> None:
+    cli(*coarse)
+    found = tuning_of(shots / "t.qdtune")
+    (cure,) = (cure for cure in found.cures if cure.kind == "weights")
+    assert (cure.accepted, cure.float_equivalent) == (True, True)
+    assert "rounded anew in 3 layers" in cure.title
+    assert cure.measured_db > 10
+    onnx.checker.check_model("t.onnx")
+    codes = {t.name: t for t in onnx.load("t.onnx").graph.initializer}
+    assert np.abs(onnx.numpy_helper.to_array(codes["w1_q_tuned"]).astype(int)).max() == 127
+    run = qdebug.compare("float.onnx", "t.onnx", coarse[3:9], threads=1)
+    assert "coarse-weights" not in {f.slug for f in run.findings if f.status in ("fail", "warn")}
+    accumulated = run.outputs[0].accumulated
+    assert accumulated is not None
+    assert accumulated.sqnr_db is not None
+    assert accumulated.sqnr_db > found.given.sqnr_db + 10
 
 
 def test_methods_are_all_measured_when_asked(shots: Path, cli: Cli) -> None:

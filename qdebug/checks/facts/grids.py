@@ -1,4 +1,4 @@
-"""How finely a weight is quantized, and whether its float values lie on a grid already."""
+"""How finely a weight is quantized."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.analysis.weight_grid import FEWEST, Grid, grid_of
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.weights import weight_rows
 from qdebug.graph.pairs import WeightPair
@@ -28,13 +29,7 @@ _TIMES = 4
 """Values for each level, from which it is no chance that there are so few levels. By judgement."""
 _LEVELS = 256
 """Levels of 8 bits."""
-_FEWEST = 24
-"""Distinct values from which equal spacing is no chance: each lies on the grid by chance with a
-probability of twice ``_OFF_GRID``, and a grid has two free parameters. By judgement."""
-_OFF_GRID = 0.02
-"""Share of a step by which a value may lie off its grid: float32 rounds to 1e-5 of it, float16 to
-0.06 at 128 steps from zero, which is not told. By judgement."""
-_TELLING = _TIMES * _FEWEST
+_TELLING = _TIMES * FEWEST
 """Values of a weight from which it counts for or against weights that were quantized."""
 _MOST = 0.5
 """Share of the weights that lie on grids, from which the model was quantized before; single ones
@@ -62,21 +57,6 @@ class Coarse:
     bits: float
     total: int
     db: float
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Equally spaced values ``step * (code - zero)`` with codes from 0.
-
-    Attributes:
-        step: between neighbours.
-        low: smallest value.
-        levels: number of places from the smallest to the largest value.
-    """
-
-    step: float
-    low: float
-    levels: int
 
 
 def coarse_weight(context: CheckContext, pair: WeightPair) -> Coarse | None:
@@ -130,27 +110,6 @@ def _is_rounding(context: CheckContext, pair: WeightPair, f: Array, q: Array, wr
     return levels <= _FEW_LEVELS and values.size >= _TIMES * levels
 
 
-def grid_of(levels: Array) -> Grid | None:
-    """The grid of at most 256 equally spaced places that all levels lie on; None without one.
-
-    Args:
-        levels: distinct values in ascending order, float64.
-    """
-    if not _FEWEST <= len(levels) <= _LEVELS:
-        return None
-    span = float(levels[-1] - levels[0])
-    gaps = np.diff(levels)
-    step = _common_step(gaps, span)
-    if step is None:
-        return None
-    count = round(span / step)
-    step = span / count  # over the whole range the rounding of single values hardly counts
-    places = (levels - levels[0]) / step
-    if not _is_whole(places) or not _is_whole(np.asarray([levels[0] / step])):
-        return None  # codes have a whole zero point
-    return Grid(step, float(levels[0]), count + 1)
-
-
 def quantized_before(pairs: Iterable[WeightPair]) -> tuple[list[tuple[WeightPair, Grid]], int]:
     """Float weights that lie on 8-bit grids, where most do: then the model was quantized before.
 
@@ -169,7 +128,7 @@ def quantized_before(pairs: Iterable[WeightPair]) -> tuple[list[tuple[WeightPair
     for pair in pairs:
         f, _ = weight_rows(pair)
         levels = np.unique(f)
-        if f.size < _TELLING or len(levels) < _FEWEST:
+        if f.size < _TELLING or len(levels) < FEWEST:
             continue
         grid = grid_of(levels)
         if grid is not None and _is_built(f, grid):
@@ -196,23 +155,3 @@ def _is_built(values: Array, grid: Grid) -> bool:
 
 def _deflated(codes: Array) -> int:
     return len(zlib.compress(codes.tobytes(), 9))
-
-
-def leaves_grid(f: Array, q: Array, grid: Grid) -> bool:
-    """Whether the quant values lie beside the grid of the float ones."""
-    return bool(np.sqrt(((q - f) ** 2).mean()) > _OFF_GRID * grid.step)
-
-
-def _common_step(gaps: Array, span: float) -> float | None:
-    """Largest step that all gaps are whole multiples of, by Euclid's algorithm."""
-    step = float(gaps.min())
-    while step * (_LEVELS - 1) >= span * (1 - _OFF_GRID):
-        rest = np.abs(gaps / step - np.rint(gaps / step))
-        if float(rest.max()) <= _OFF_GRID:
-            return step
-        step *= float(rest[rest > _OFF_GRID].min())
-    return None
-
-
-def _is_whole(values: Array) -> bool:
-    return bool((np.abs(values - np.rint(values)) <= _OFF_GRID).all())

@@ -163,7 +163,8 @@ def write_model(search: Search, output: Path) -> None:
     network, plan = search.proof.network, search.plan
     if not search.is_as_given or has_external_data(network.quant_graph):
         numbers = search.proof.numbers(plan.numbers)
-        _save(tuned_model(network, search.config(plan), numbers), output)
+        model = tuned_model(network, search.config(plan), numbers, search.rounded)
+        _save(model, output)
         return
     given = network.quant_graph.whole
     if isinstance(given, Path):
@@ -178,7 +179,7 @@ def write_float(search: Search, output: Path) -> list[str]:
     Nothing is written where no biases were corrected: it would be the given model.
     """
     numbers = search.proof.numbers(search.plan.numbers)
-    if not numbers:
+    if not numbers.keys() - search.rounded.keys():
         return [f"{output.name} is not written: no biases were corrected"]
     model, left = corrected_float(search.proof.network, numbers)
     _save(model, output)

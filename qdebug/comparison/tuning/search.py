@@ -23,6 +23,7 @@ from qdebug.cure.contributions import (
     measure_contributions,
     summed_up,
 )
+from qdebug.cure.grids import rounded_anew
 from qdebug.cure.meter import Judge, Meter
 from qdebug.cure.network import Numbers
 from qdebug.cure.pictures import FEWEST, FOR_BIASES
@@ -149,6 +150,9 @@ class Searching:
             search.fit()
             search.pin()
             search.free_broken()
+            if self.target is None or self.target.weights:
+                forms = self.target.weights if self.target is not None else ()
+                search.round_anew(rounded_anew(self.material.network, forms))
             search.correct_biases(self._corrected(search))
             if self.target is None or self.target.ranges:
                 self._note_reach(search)
@@ -174,7 +178,7 @@ class Searching:
                 "picture searched: their reach is kept"
             )
 
-    def _corrected(self, search: Search) -> Callable[[], Numbers]:
+    def _corrected(self, search: Search) -> Callable[[Numbers], Numbers]:
         feeds = [feeds for _, feeds, _ in self.material.searched[:FOR_BIASES]]
         return partial(
             correct_biases,

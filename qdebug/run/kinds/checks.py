@@ -132,6 +132,7 @@ CHECK_KINDS: tuple[Kind, ...] = (
         passed="every weight has the levels that 8 bits give",
         cause=35,
         of_constants=True,
+        tuned=True,
     ),
     Kind(
         "QD406",

@@ -189,5 +189,5 @@ ENCODINGS = ToolchainEncodings(
         Writer("qdq", "QDQ graph", (".onnx",), write_graph),
     ),
     rules=_TABLE,
-    target=Target(wide=("16", "float")),
+    target=Target(wide=("16", "float"), weights=("tensor", "channel")),
 )
