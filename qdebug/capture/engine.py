@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
@@ -387,8 +388,19 @@ class Capture:
             )
         ]
         # The rest is for what ONNX Runtime needs between the captured tensors.
-        cap = min(self.settings.max_memory // 8 * 7, PIECE)
+        cap = self.settings.max_memory // 8 * 7
+        if not self._has_half:
+            cap = min(cap, PIECE)
         return plan_segments([2 * size for size in sizes], carried, cap)
+
+    @property
+    def _has_half(self) -> bool:
+        """Whether a graph computes in float16, where ONNX Runtime keeps more digits between nodes.
+
+        What is carried over a cut is rounded to float16: such graphs are cut only where they must.
+        """
+        known = (*self.float_types.values(), *self.quant_types.values())
+        return any(kind.elem_type == onnx.TensorProto.FLOAT16 for kind in known)
 
     def _stage(self, number: int) -> _Stage:
         if number not in self._stages:
