@@ -18,6 +18,7 @@ from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.sharding.choose import choose_scheduler, threads_each
 from qdebug.sharding.files import Contents, Unpacked, hidden_files
+from qdebug.sharding.opened import Opened
 from qdebug.sharding.shards import Scheduler, in_order
 
 LEAST_MEMORY = 32 << 20
@@ -70,23 +71,8 @@ class SampleWork:
 
     def __call__(self, items: Sequence[SampleItem]) -> list[SampleResult]:
         """One result a sample."""
-        runner = _opened(self)
+        runner = _OPENED.get(self.key, lambda: _Runner(self))
         return [runner.run(item) for item in items]
-
-
-class _Process:
-    """What this process has open: one comparison's models."""
-
-    key = ""
-    runner: _Runner | None = None
-
-
-def _opened(work: SampleWork) -> _Runner:
-    if _Process.runner is None or _Process.key != work.key:
-        if _Process.runner is not None:
-            _Process.runner.close()
-        _Process.key, _Process.runner = work.key, _Runner(work)
-    return _Process.runner
 
 
 class _Runner:
@@ -118,6 +104,9 @@ class _Runner:
     def close(self) -> None:
         self._capture.close()
         self._files.close()
+
+
+_OPENED: Opened[_Runner] = Opened()
 
 
 def session_settings(options: CompareOptions) -> tuple[SessionSettings, SessionSettings]:

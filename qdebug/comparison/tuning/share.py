@@ -29,6 +29,7 @@ from qdebug.cure.predict import sources_of
 from qdebug.cure.runs import ReverseRuns
 from qdebug.options import CompareOptions
 from qdebug.sharding.files import Contents, Unpacked, hidden_files
+from qdebug.sharding.opened import Opened
 from qdebug.sharding.shards import Scheduler, in_order
 
 
@@ -88,19 +89,8 @@ class MeasureWork:
         ]
 
 
-class _Process:
-    """What this process has open: one search's models."""
-
-    key = ""
-    opened: _Opened | None = None
-
-
 def _opened(opening: Opening) -> _Opened:
-    if _Process.opened is None or _Process.key != opening.key:
-        if _Process.opened is not None:
-            _Process.opened.close()
-        _Process.key, _Process.opened = opening.key, _Opened(opening)
-    return _Process.opened
+    return _OPENED.get(opening.key, lambda: _Opened(opening))
 
 
 class _Opened:
@@ -164,6 +154,9 @@ class _Opened:
             self.settings,
             max_memory=self.options.max_memory,
         )
+
+
+_OPENED: Opened[_Opened] = Opened()
 
 
 class SharedPictures:

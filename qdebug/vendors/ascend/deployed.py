@@ -9,17 +9,16 @@ are those of the float model: the sum is of ``code - offset``.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import helper, numpy_helper
 
 from qdebug.encodings.opsets import MICROSOFT, opset_of
+from qdebug.encodings.rewriting import Rewriting
 from qdebug.encodings.weights import output_axis
 from qdebug.errors import ModelError
-from qdebug.graph.model import Graph, Node
+from qdebug.graph.model import Node
 from qdebug.graph.operators import KEEPS_CODES, WEIGHTED
 from qdebug.graph.validity import name_of
 
@@ -43,16 +42,13 @@ def expand(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     return _Expansion(model, folder).run()
 
 
-class _Expansion:
+class _Expansion(Rewriting):
     """One graph on its way to standard operators."""
 
     def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
-        self.model = model
-        self.graph = Graph(model, folder / "deploy", "")
-        self.nodes: list[onnx.NodeProto] = []
+        super().__init__(model, folder, "" if opset_of(model) >= _AXIS_OPSET else MICROSOFT)
         self.steps: dict[str, np.float32] = {}
         """Step of the codes that a tensor held, by its name."""
-        self.domain = "" if opset_of(model) >= _AXIS_OPSET else MICROSOFT
 
     def run(self) -> onnx.ModelProto:
         """The whole graph."""
@@ -67,12 +63,7 @@ class _Expansion:
         kept = [item for item in self.model.graph.initializer if item.name in read]
         del self.model.graph.initializer[:]
         self.model.graph.initializer.extend(kept)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(self.nodes)
-        del self.model.graph.value_info[:]
-        if self.domain and all(o.domain != MICROSOFT for o in self.model.opset_import):
-            self.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-        return self.model
+        return self.written()
 
     def _is_summed(self, node: Node) -> bool:
         """Whether a node's result is a sum of codes, which is written where that is scaled."""
@@ -96,12 +87,12 @@ class _Expansion:
         self.steps[out] = np.float32(1) / per_unit
         zero = _TYPES[bits](int(attributes.get("offset", 0)))
         parameters = [
-            self._constant(f"{out}_scale", self.steps[out]),
-            self._constant(f"{out}_zero_point", zero),
+            self.constant(f"{out}_scale", self.steps[out]),
+            self.constant(f"{out}_zero_point", zero),
         ]
         codes = f"{out}_QuantizeLinear_Output"
-        self._emit("QuantizeLinear", [node.inputs[0], *parameters], codes)
-        self._emit("DequantizeLinear", [codes, *parameters], out)
+        self.emit("QuantizeLinear", [node.inputs[0], *parameters], codes)
+        self.emit("DequantizeLinear", [codes, *parameters], out)
 
     def _summed(self, node: Node) -> None:
         """``AscendDequant``: the operator before it, of real numbers."""
@@ -148,18 +139,9 @@ class _Expansion:
         if any(out in node.output for node in self.nodes):
             return out
         many = {"axis": axis} if scale.size > 1 else {}
-        factor = self._constant(f"{codes}_scale", scale if many else scale.reshape(()))
-        self._emit("DequantizeLinear", [codes, factor], out, **many)
+        factor = self.constant(f"{codes}_scale", scale if many else scale.reshape(()))
+        self.emit("DequantizeLinear", [codes, factor], out, **many)
         return out
 
     def _odd(self, node: Node, what: str) -> ModelError:
         return ModelError(f"{node.op} {name_of(node.label)} {what}", _HINT)
-
-    def _constant(self, name: str, value: Any) -> str:
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def _emit(self, op: str, inputs: list[str], out: str, **attributes: Any) -> None:
-        name = f"{out}_{op}"
-        made = helper.make_node(op, inputs, [out], name, domain=self.domain, **attributes)
-        self.nodes.append(made)

@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from qdebug.encodings.opsets import opset_of
+from qdebug.encodings.rewriting import Rewriting
 from qdebug.errors import ModelError
-from qdebug.graph.model import Graph, Node
+from qdebug.graph.model import Node
 from qdebug.graph.shapes import infer_types
 
 OPERATORS = frozenset({"HzCalibration", "HzHardSwish", "HzChannelShuffle"})
@@ -39,14 +40,12 @@ def expand(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     return _Expansion(model, folder).run()
 
 
-class _Expansion:
+class _Expansion(Rewriting):
     """One graph on its way to standard operators."""
 
     def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
-        self.model = model
-        self.graph = Graph(model, folder / "calibrated", "")
+        super().__init__(model, folder)
         self.graph.types = infer_types(self.graph)
-        self.nodes: list[onnx.NodeProto] = []
 
     def run(self) -> onnx.ModelProto:
         """The whole graph. Other operators of Horizon's stay: detection behind the network."""
@@ -61,14 +60,11 @@ class _Expansion:
                 steps[node.op](node)
             else:
                 self._plain(node)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(self.nodes)
-        del self.model.graph.value_info[:]
         kept = [o for o in self.model.opset_import if o.domain not in ("", "ai.onnx")]
         del self.model.opset_import[:]
         self.model.opset_import.extend([helper.make_opsetid("", _OPSET), *kept])
         self.model.ir_version = max(self.model.ir_version, 10)
-        return self.model
+        return self.written()
 
     def _check(self, known: Container[str]) -> None:
         """Refuse the integer graph, whose operators run on the device only."""
@@ -94,28 +90,28 @@ class _Expansion:
         axis: dict[str, Any] = {"axis": int(attributes.get("axis", 1))}
         if scales.size == 1:
             scales, axis = scales.reshape(()), {}
-        scale = self._constant(f"{out}_scale", scales)
-        zero = self._constant(f"{out}_zero_point", np.zeros(scales.shape, _TYPES[qtype]))
+        scale = self.constant(f"{out}_scale", scales)
+        zero = self.constant(f"{out}_zero_point", np.zeros(scales.shape, _TYPES[qtype]))
         codes = f"{out}_QuantizeLinear_Output"
-        self._emit("QuantizeLinear", [node.inputs[0], scale, zero], codes, **axis)
+        self.emit("QuantizeLinear", [node.inputs[0], scale, zero], codes, **axis)
         if "dequantize_scale" in attributes:
             one = np.float32(np.asarray(attributes["dequantize_scale"]).reshape(-1)[0])
-            scale = self._constant(f"{out}_dequantize_scale", one)
-            zero = self._constant(f"{out}_dequantize_zero_point", np.zeros((), _TYPES[qtype]))
+            scale = self.constant(f"{out}_dequantize_scale", one)
+            zero = self.constant(f"{out}_dequantize_zero_point", np.zeros((), _TYPES[qtype]))
             axis = {}
-        self._emit("DequantizeLinear", [codes, scale, zero], out, **axis)
+        self.emit("DequantizeLinear", [codes, scale, zero], out, **axis)
 
     def _hard_swish(self, node: Node) -> None:
         """``x * clip(x + 3, 0, 6) / 6``, rounded in this order."""
         x, out = node.inputs[0], node.outputs[0]
         three, zero, six = (
-            self._constant(f"{out}_{name}", np.float32(value))
+            self.constant(f"{out}_{name}", np.float32(value))
             for name, value in (("three", 3), ("zero", 0), ("six", 6))
         )
-        self._emit("Add", [x, three], f"{out}_moved")
-        self._emit("Clip", [f"{out}_moved", zero, six], f"{out}_gate")
-        self._emit("Mul", [x, f"{out}_gate"], f"{out}_product")
-        self._emit("Div", [f"{out}_product", six], out)
+        self.emit("Add", [x, three], f"{out}_moved")
+        self.emit("Clip", [f"{out}_moved", zero, six], f"{out}_gate")
+        self.emit("Mul", [x, f"{out}_gate"], f"{out}_product")
+        self.emit("Div", [f"{out}_product", six], out)
 
     def _shuffle(self, node: Node) -> None:
         """Reshape to groups, exchange, reshape back."""
@@ -128,10 +124,10 @@ class _Expansion:
         groups, channels, out = int(node.attributes["group"]), shape[1], node.outputs[0]
         # 0 keeps a dimension; height and width go together while channels are exchanged.
         apart = np.asarray([0, groups, channels // groups, -1], np.int64)
-        self._emit("Shape", [node.inputs[0]], f"{out}_shape")
-        self._emit("Reshape", [node.inputs[0], self._constant(f"{out}_apart", apart)], f"{out}_in")
-        self._emit("Transpose", [f"{out}_in"], f"{out}_exchanged", perm=[0, 2, 1, 3])
-        self._emit("Reshape", [f"{out}_exchanged", f"{out}_shape"], out)
+        self.emit("Shape", [node.inputs[0]], f"{out}_shape")
+        self.emit("Reshape", [node.inputs[0], self.constant(f"{out}_apart", apart)], f"{out}_in")
+        self.emit("Transpose", [f"{out}_in"], f"{out}_exchanged", perm=[0, 2, 1, 3])
+        self.emit("Reshape", [f"{out}_exchanged", f"{out}_shape"], out)
 
     def _plain(self, node: Node) -> None:
         """A standard operator as opset 13 and later have it."""
@@ -142,12 +138,5 @@ class _Expansion:
             kept = [a for a in node.proto.attribute if a.name != name]
             del node.proto.attribute[:]
             node.proto.attribute.extend(kept)
-            node.proto.input.append(self._constant(f"{node.outputs[0]}_{name}", values))
+            node.proto.input.append(self.constant(f"{node.outputs[0]}_{name}", values))
         self.nodes.append(node.proto)
-
-    def _constant(self, name: str, value: Any) -> str:
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def _emit(self, op: str, inputs: list[str], out: str, **attributes: Any) -> None:
-        self.nodes.append(helper.make_node(op, inputs, [out], f"{out}_{op}", **attributes))

@@ -7,15 +7,15 @@ one of ``levels`` even steps, and spread over the output range.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from qdebug.encodings.opsets import MICROSOFT, opset_of
+from qdebug.encodings.rewriting import Rewriting
 from qdebug.errors import ModelError
-from qdebug.graph.model import Array, Graph, Node
+from qdebug.graph.model import Array, Node
 from qdebug.graph.validity import name_of
 
 OPERATORS = frozenset({"FakeQuantize"})
@@ -39,13 +39,11 @@ def expand(model: onnx.ModelProto, folder: Path) -> onnx.ModelProto:
     return _Expansion(model, folder).run()
 
 
-class _Expansion:
+class _Expansion(Rewriting):
     """One graph on its way to standard operators."""
 
     def __init__(self, model: onnx.ModelProto, folder: Path) -> None:
-        self.model = model
-        self.graph = Graph(model, folder / "fake_quantized", "")
-        self.nodes: list[onnx.NodeProto] = []
+        super().__init__(model, folder)
         kinds = [n.attributes.get("levels") for n in self.graph.nodes if n.op in OPERATORS]
         wide = any(_BITS.get(int(levels or 0)) == 16 for levels in kinds)
         enough = opset_of(model) >= (_WIDE_OPSET if wide else _AXIS_OPSET)
@@ -58,12 +56,7 @@ class _Expansion:
                 self._fake(node)
             else:
                 self.nodes.append(node.proto)
-        del self.model.graph.node[:]
-        self.model.graph.node.extend(self.nodes)
-        del self.model.graph.value_info[:]
-        if self.domain and all(o.domain != MICROSOFT for o in self.model.opset_import):
-            self.model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
-        return self.model
+        return self.written()
 
     def _fake(self, node: Node) -> None:
         low, high = self._range(node)
@@ -101,25 +94,16 @@ class _Expansion:
         shift = len(rank) - scale.ndim if rank is not None and scale.ndim else 0
         attributes = {"axis": wide[0] + shift} if wide else {}
         shape = (-1,) if wide else ()
-        scales = self._constant(f"{out}_scale", scale.reshape(shape))
-        zeros = self._constant(f"{out}_zero_point", zero.reshape(shape))
+        scales = self.constant(f"{out}_scale", scale.reshape(shape))
+        zeros = self.constant(f"{out}_zero_point", zero.reshape(shape))
         codes = f"{out}_QuantizeLinear_Output"
         source = node.inputs[0]
         if least is not None:
-            end = self._constant(f"{out}_least", least.astype(np.float32))
+            end = self.constant(f"{out}_least", least.astype(np.float32))
             self.nodes.append(helper.make_node("Max", [source, end], [f"{out}_cut"], f"{out}_Max"))
             source = f"{out}_cut"
-        self._emit("QuantizeLinear", [source, scales, zeros], codes, **attributes)
-        self._emit("DequantizeLinear", [codes, scales, zeros], out, **attributes)
-
-    def _constant(self, name: str, value: Any) -> str:
-        self.model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
-        return name
-
-    def _emit(self, op: str, inputs: list[str], out: str, **attributes: Any) -> None:
-        name = f"{out}_{op}"
-        made = helper.make_node(op, inputs, [out], name, domain=self.domain, **attributes)
-        self.nodes.append(made)
+        self.emit("QuantizeLinear", [source, scales, zeros], codes, **attributes)
+        self.emit("DequantizeLinear", [codes, scales, zeros], out, **attributes)
 
 
 def _odd(node: Node, what: str) -> ModelError:
