@@ -168,17 +168,24 @@ class Comparison:
         if context.what_if is not None:
             context.what_if.forget()
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
-        layers = with_crops(
-            layers,
-            findings,
-            [info.name for info in self.infos],
-            lambda at: self._recapture(pairing, [samples[at]]),
-            self.writer,
-        )
+        layers = self._with_crops(layers, findings, pairing, samples)
         context = dataclasses.replace(
             context, joined=join_layers(context.pairing.pairs, capture.stats, layers)
         )
         return self._finish(context, findings, outputs)
+
+    def _with_crops(
+        self,
+        layers: Sequence[Layer],
+        findings: Sequence[Finding],
+        pairing: Pairing,
+        samples: Sequence[Sample],
+    ) -> list[Layer]:
+        """A few values of the layers that findings name, run once more."""
+        names = [info.name for info in self.infos]
+        return with_crops(
+            layers, findings, names, lambda at: self._recapture(pairing, [samples[at]]), self.writer
+        )
 
     @property
     def alone(self) -> bool:
