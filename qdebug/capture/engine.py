@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.walk import walk
+from qdebug.processors import processors
 from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
@@ -159,7 +159,7 @@ class Capture:
         self._parts: SampleParts | None = None
         self._stages: dict[int, _Stage] = {}
         self._scratch = Scratch(), Scratch()
-        self._workers = settings.workers or os.cpu_count() or 1
+        self._workers = settings.workers or processors()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="qdebug-metrics")
         # Compiled on a machine's first run: meanwhile the sessions are opened.
         self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")

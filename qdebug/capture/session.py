@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from qdebug.at_work import working_on
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.problems import explain_ort_error
+from qdebug.processors import processors
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -87,9 +87,9 @@ def side_by_side(settings: SessionSettings, max_memory: int) -> tuple[int, Sessi
     """
     if settings.provider != "cpu":
         return 1, settings
-    processors = settings.threads or os.cpu_count() or 1
-    count = max(1, min(processors, _SIDE_BY_SIDE, max_memory // _MEMORY_EACH))
-    return count, replace(settings, threads=processors // count) if count > 1 else settings
+    allowed = settings.threads or processors()
+    count = max(1, min(allowed, _SIDE_BY_SIDE, max_memory // _MEMORY_EACH))
+    return count, replace(settings, threads=allowed // count) if count > 1 else settings
 
 
 class Session:

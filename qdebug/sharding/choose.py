@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from qdebug.processors import processors
 from qdebug.sharding.cluster import Cluster
 from qdebug.sharding.local import Processes
 from qdebug.sharding.shards import InProcess, Scheduler
@@ -23,4 +22,4 @@ def choose_scheduler(workers: int, address: str | None) -> Scheduler:
 
 def threads_each(threads: int | None, workers: int) -> int:
     """Threads of ONNX Runtime in each of several processes on this machine."""
-    return threads or max(1, (os.cpu_count() or 1) // max(workers, 1))
+    return threads or max(1, processors() // max(workers, 1))

@@ -282,9 +282,7 @@ def test_two_evaluations_are_equal_apart_from_timing(
 def test_real_map_is_that_of_an_independent_script(zoo: Path) -> None:
     """The figures of the data set's README, made with another program."""
     spec = "letterbox 640 pad 114 cv2 linear | rgb | /255 | nchw"
-    models = [zoo / "yolov5n" / n for n in ("float.onnx", "quant_qdq_minmax_pc_headfloat.onnx")]
-    run = qdebug.evaluate(models, zoo / "coco_val128", preprocess=spec)
-    wanted = [(0.3393, 0.5228, 0.3703), (0.3299, 0.5201, 0.3543)]
-    names = ("map50_95", "map50", "map75")
-    for row, truth in zip(_values(run), wanted, strict=True):
-        assert [row[name] for name in names] == pytest.approx(truth, abs=0.003)
+    model = zoo / "yolov5n" / "float.onnx"
+    [row] = _values(qdebug.evaluate([model], zoo / "coco_val128", preprocess=spec))
+    found = [row[name] for name in ("map50_95", "map50", "map75")]
+    assert found == pytest.approx((0.3393, 0.5228, 0.3703), abs=0.003)
