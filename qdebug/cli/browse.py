@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from qdebug.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from qdebug.run.draft import Draft
+    from qdebug.run.model import Run
 
 
 class BrowseCommand:
@@ -39,5 +44,12 @@ class BrowseCommand:
         for path in paths:
             if not path.exists():
                 raise UsageError(f"{path} does not exist", "runs are folders named NAME.qdrun")
-        browse_paths(paths, ascii_only=args.ascii)
+        browse_paths(paths, ascii_only=args.ascii, apply=_apply)
         return ExitCode.PASS
+
+
+def _apply(run: Run, draft: Draft, record: Path | None, output: Path) -> Path:
+    """Write the model of a plan; what that needs is imported only then: the browser starts fast."""
+    from qdebug.comparison.tuning.apply import apply_draft
+
+    return apply_draft(run, draft, record, output)

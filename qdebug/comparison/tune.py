@@ -24,6 +24,7 @@ from qdebug.comparison.tuning.request import journal_of, record_of
 from qdebug.comparison.tuning.search import INTERRUPTED, Searched, Searching
 from qdebug.comparison.tuning.share import SharedPictures
 from qdebug.comparison.tuning.start import Start, as_compared, begin
+from qdebug.cure.planned import floors_of, planned_units
 from qdebug.cure.proof import Journal
 from qdebug.cure.verdict import Reached, decide
 from qdebug.options import TuneOptions, takes
@@ -178,6 +179,7 @@ def _tuning_of(material: Material, searched: Searched) -> Tuning:
         stopped=searched.stopped,
     )
     outcome, sentence = decide(reached)
+    begun_with = material.ground.sides[1].graph.sha256
     return Tuning(
         outcome,
         sentence,
@@ -198,4 +200,7 @@ def _tuning_of(material: Material, searched: Searched) -> Tuning:
         stopped=searched.stopped,
         notes=(*material.ground.notes, *searched.notes),
         files={},
+        begun_with=begun_with,
+        units=planned_units(search),
+        floors=floors_of(search),
     )

@@ -83,6 +83,10 @@ class Network:
         """
         return {w.tensor: found for w in self.weights if (found := _refined(w)) is not None}
 
+    def codes_of(self, site: Site) -> str:
+        """Tensor of a site's codes: it keeps its name in a repaired model."""
+        return self.quant_graph.nodes[site.nodes[0]].outputs[0]
+
     def can_read(self, float_tensor: str) -> bool:
         """Whether the quant graph has a tensor of the same value."""
         return float_tensor in self._pairs or float_tensor in self.outputs

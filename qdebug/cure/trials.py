@@ -14,7 +14,7 @@ from qdebug.cure.predict import Prediction, Settings
 from qdebug.cure.proof import Proof
 from qdebug.cure.setting import FREE
 from qdebug.cure.sites import expanded
-from qdebug.run.tuning import Cure, CureKind, Measured, Trial
+from qdebug.run.tuning import ASKED, Cure, CureKind, Measured, Trial
 
 _TASK_MARGIN = 0.02
 """A task's number may fall so much where the loss falls: F1 on ten photos moves by 0.03 to 0.05 by
@@ -157,7 +157,7 @@ class Trials:
         after = self._try(kind, title, plan)
         accepted, reason = self._judged(before, after)
         accepted, reason = (False, refused) if refused else (accepted, reason)
-        accepted, reason = (True, "asked for") if forced else (accepted, reason)
+        accepted, reason = (True, ASKED) if forced else (accepted, reason)
         changed = plan.units - self.plan.units if units is None else units
         self.found.cures.append(
             Cure(
@@ -203,6 +203,11 @@ class Trials:
             )
             self._floors[numbers] = measured.loss
         return self._floors[numbers]
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """Loss that is left with all activations at the higher precision, by the numbers' name."""
+        return dict(self._floors)
 
     def _all_wide(self, numbers: str) -> Plan:
         return Plan("wide", self.wide, frozenset(range(len(self.units))), numbers)

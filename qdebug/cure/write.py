@@ -25,6 +25,8 @@ _MICROSOFT = "com.microsoft"
 _FIRST_WIDE = 21
 """The operator set in which ONNX's own quantizers learn 16 bits."""
 _INT32 = 2**31 - 1
+TUNED = "_tuned"
+"""Ends the name of a constant that replaces the given one."""
 
 
 def tuned_model(
@@ -160,7 +162,7 @@ class _Writer:
         """Let a weight's readers read codes on another grid."""
         quantizer, codes = rounded.quantizer, rounded.codes
         names = [
-            self._constant(f"{weight.tensor}_tuned", codes),
+            self._constant(f"{weight.tensor}{TUNED}", codes),
             self._constant(f"{weight.tensor}_tuned_scale", quantizer.scale),
             self._constant(
                 f"{weight.tensor}_tuned_zero_point", quantizer.zero_point.astype(codes.dtype)
@@ -189,7 +191,7 @@ class _Writer:
         if not np.abs(codes).max(initial=0) <= _INT32:
             self._replace(bias, value)
             return
-        stored = self._constant(f"{bias.tensor}_tuned", codes.astype(np.int32))
+        stored = self._constant(f"{bias.tensor}{TUNED}", codes.astype(np.int32))
         if bias.tensor in self.numbers:
             self.corrected.append(stored)
         step = self._constant(f"{bias.tensor}_tuned_scale", scale)
@@ -224,7 +226,7 @@ class _Writer:
     def _replace(self, bias: Weight, value: Array) -> None:
         """Let the readers of a bias read it in floating point."""
         readings = bias.readings
-        name = self._constant(f"{readings[0]}_tuned", value)
+        name = self._constant(f"{readings[0]}{TUNED}", value)
         if bias.tensor in self.numbers:
             self.corrected.append(name)
         self.renames.update(dict.fromkeys(readings, name))

@@ -159,6 +159,7 @@ def _tuned_units(tuning: Tuning) -> Iterator[tuple[str, ...]]:
     yield from (cure.units for cure in tuning.cures)
     yield from (point.units for point in tuning.curve)
     yield from (trial.units for trial in tuning.tried)
+    yield from ((unit.label, *unit.tensors) for unit in tuning.units)
 
 
 def _names_in_evidence(evidence: Evidence) -> Iterator[str]:

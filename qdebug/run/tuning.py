@@ -76,6 +76,9 @@ class Cure:
         )
 
 
+ASKED = "asked for"
+"""Reason of a cure that the user or the target wants, whatever it wins."""
+
 AGREEMENT_DB = 3.0
 """Predictions are linear; beyond this the record says that they failed. The prototype's accepted
 steps stayed within it."""
@@ -108,6 +111,46 @@ class MethodResult:
     measured: Measured | None
     """Null where it was not verified."""
     chosen: bool = False
+
+
+@dataclass(frozen=True)
+class UnitSetting:
+    """A setting of a unit's quantizers, and what it is predicted to cost."""
+
+    scale: float
+    """Step of the codes."""
+    zero: int
+    """Code of zero, counted from the lowest code."""
+    levels: int
+    """Number of steps."""
+    bits: int
+    """8 or 16; 32 where the values stay in floating point."""
+    loss: float
+    """The unit's share of the loss with it."""
+
+
+UnitChoice = Literal["given", "ranges", "wide"]
+"""A unit as given, with the range that the tuning chose for 8 bits, or at the higher precision."""
+
+
+@dataclass(frozen=True)
+class PlannedUnit:
+    """Quantizers that change together, with each setting that a plan may give them."""
+
+    label: str
+    """Names of the nodes that make the values."""
+    tensors: tuple[str, ...]
+    """Outputs of its ``QuantizeLinear`` nodes, in the graph that the tuning began with."""
+    macs: float
+    """Share of the multiplications that read one of them, 0..1."""
+    given: UnitSetting
+    ranges: UnitSetting
+    wide: UnitSetting
+    chosen: UnitChoice
+
+    def setting(self, choice: UnitChoice) -> UnitSetting:
+        """The setting of a choice."""
+        return {"given": self.given, "ranges": self.ranges, "wide": self.wide}[choice]
 
 
 @dataclass(frozen=True)
@@ -144,3 +187,10 @@ class Tuning:
     notes: tuple[str, ...] = ()
     files: Mapping[str, str] | None = None
     """What was written beside the record: kind to file name."""
+    begun_with: str = ""
+    """sha256 of the quantized model that it began with; empty in records of earlier versions."""
+    units: tuple[PlannedUnit, ...] = ()
+    """Everything that a plan can set; nothing in records of earlier versions."""
+    floors: Mapping[str, float] | None = None
+    """Loss that is left with every activation at the higher precision: by the weights and biases,
+    ``given``, ``weights`` (rounded anew) and ``bias`` (corrected as well)."""

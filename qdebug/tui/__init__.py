@@ -14,6 +14,7 @@ from qdebug import collector
 
 if TYPE_CHECKING:
     from qdebug.run.model import Run
+    from qdebug.tui.handoff import ApplyDraft
 
 __all__ = ["browse", "browse_paths"]
 
@@ -30,8 +31,15 @@ def browse(run: Run) -> None:
     open_browser(run=cleaned(run))
 
 
-def browse_paths(paths: Sequence[Path], *, ascii_only: bool | None = None) -> None:
+def browse_paths(
+    paths: Sequence[Path], *, ascii_only: bool | None = None, apply: ApplyDraft | None = None
+) -> None:
     """Open the browser on stored runs: one, two to compare, or none to choose from those here.
+
+    Args:
+        paths: of runs.
+        ascii_only: draw with ASCII; None asks the terminal.
+        apply: writes the model of a plan that was switched.
 
     Raises:
         UsageError: there is no terminal to draw on.
@@ -39,4 +47,4 @@ def browse_paths(paths: Sequence[Path], *, ascii_only: bool | None = None) -> No
     with collector.paused(keep=True):
         from qdebug.tui.start import open_browser
 
-    open_browser(paths=paths, ascii_only=ascii_only)
+    open_browser(paths=paths, ascii_only=ascii_only, apply=apply)

@@ -12,8 +12,9 @@ from textual import work
 
 from qdebug.errors import QdebugError, UsageError
 from qdebug.reporters.base import write_file
+from qdebug.run.draft import Draft
 from qdebug.run.gates import gate_states
-from qdebug.run.model import Layer, ModelInfo
+from qdebug.run.model import Layer, ModelInfo, Run
 from qdebug.tui.context import Look, Session
 from qdebug.tui.lines import blank, labelled, title
 from qdebug.tui.markdown import excerpt
@@ -24,11 +25,15 @@ from qdebug.tui.pages.page import Copy
 if TYPE_CHECKING:
     from textual.app import App
 
+    from qdebug.tui.pages.plan import PlanPage
     from qdebug.tui.picks import Wish
 
     _Base = App[None]
 else:
     _Base = object
+
+ApplyDraft = Callable[[Run, Draft, "Path | None", Path], Path]
+"""Writes the model of a plan: the record, the plan, where the record lies, and the file."""
 
 _EXCERPT_LAYERS = 20
 
@@ -38,6 +43,7 @@ class HandOff(_Base):
 
     look: Look
     session: Session | None
+    apply: ApplyDraft | None = None
 
     def complain(self, error: Exception) -> None:
         """Tell of an error."""
@@ -107,6 +113,26 @@ class HandOff(_Base):
     def _write_in_worker(self, write: Callable[[Path], Path], path: Path) -> None:
         written = write(path)
         self.call_from_thread(self.notify, f"Wrote {written}", markup=False)
+
+    def on_plan_page_apply(self, event: PlanPage.Apply) -> None:
+        """Write the model of a plan as it is switched."""
+        session, apply = self.session, self.apply
+        if session is None or apply is None:
+            self.notify("`qdebug browse` writes models; this browser only shows", markup=False)
+            return
+
+        def write(path: Path) -> Path:
+            return apply(session.run, event.draft, session.path, path)
+
+        self._ask(
+            "Write the model of this plan, foretold and not proven, to",
+            f"{self._stem()}_plan.onnx",
+            lambda path: self._write_model(write, path),
+        )
+
+    def _write_model(self, write: Callable[[Path], Path], path: Path) -> None:
+        self.notify("Writing the model.", markup=False, timeout=2)
+        self._write_in_worker(write, path)
 
     def action_write_screenshot(self) -> None:
         """This screen as SVG."""

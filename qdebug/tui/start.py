@@ -11,13 +11,23 @@ from qdebug.errors import QdebugError, UsageError
 from qdebug.run.model import Run
 from qdebug.tui.app import Browser
 from qdebug.tui.glyphs import ASCII, UNICODE, detect_glyphs
+from qdebug.tui.handoff import ApplyDraft
 from qdebug.tui.settings import Settings, load_settings, settings_file
 
 
 def open_browser(
-    run: Run | None = None, paths: Sequence[Path] = (), ascii_only: bool | None = None
+    run: Run | None = None,
+    paths: Sequence[Path] = (),
+    ascii_only: bool | None = None,
+    apply: ApplyDraft | None = None,
 ) -> None:
     """Run the browser until the user quits.
+
+    Args:
+        run: to be shown; None reads ``paths``.
+        paths: of runs.
+        ascii_only: draw with ASCII; None asks the terminal.
+        apply: writes the model of a plan that was switched.
 
     Raises:
         UsageError: standard input or output is no terminal.
@@ -28,6 +38,7 @@ def open_browser(
             "qdebug show RUN prints a summary, qdebug report RUN -o FILE.html writes a page",
         )
     app = make_browser(run, paths, ascii_only)
+    app.apply = apply
     app.run()
     if app.return_code:
         raise UsageError("the browser ended with an error", "what it wrote above says where")

@@ -8,14 +8,20 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
 import qdebug
 from qdebug.comparison.quantize import calibrated_twin
 from qdebug.comparison.tuning import start
+from qdebug.comparison.tuning.apply import apply_draft
 from qdebug.cure.proof import Proof
+from qdebug.errors import UsageError
+from qdebug.graph.load import load_graph
 from qdebug.preprocess import prepare_file
 from qdebug.preprocess.spec import PreprocessSpec
+from qdebug.run.draft import Draft
+from qdebug.run.model import Run
 from qdebug.run.tuning import Tuning
 from tests.functional.conftest import Cli
 from tests.support.graphs import SPEC
@@ -57,6 +63,55 @@ def test_a_detector_that_finds_nothing_is_repaired(cli: Cli, tmp_path: Path) -> 
     assert run.task.numbers["f1"] > 0.9
     kinds = {p.dtype for p in (layer.quant for layer in run.layers) if p is not None}
     assert "int16" in kinds  # signed, as the given codes are
+
+
+@pytest.fixture
+def repaired(shots: Path, cli: Cli) -> Run:
+    """A record whose plan has something to switch."""
+    assert tiny(cli, "--keep", "relu2").code in (0, 1)
+    return qdebug.load_run(shots / "t.qdtune")
+
+
+def outputs_of(model: Path) -> list[np.ndarray[Any, Any]]:
+    session = ort.InferenceSession(str(model))
+    shape = tuple(d if isinstance(d, int) else 1 for d in session.get_inputs()[0].shape)
+    x = np.random.default_rng(0).random(shape, np.float32)
+    return list(session.run(None, {session.get_inputs()[0].name: x}))
+
+
+def test_the_plan_of_a_record_writes_its_model_again(repaired: Run, shots: Path) -> None:
+    assert repaired.tuning is not None
+    draft = Draft(repaired.tuning)
+    made = apply_draft(repaired, draft, shots / "t.qdtune", shots / "again.onnx")
+    for ours, theirs in zip(outputs_of(made), outputs_of(shots / "t.onnx"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_unit_switched_on_has_16_bits_in_the_model(repaired: Run, shots: Path) -> None:
+    assert repaired.tuning is not None
+    draft = Draft(repaired.tuning)
+    before = draft.loss
+    unit = next(at for at in draft.ranked() if at not in draft.wide)
+    draft.switch_unit(unit)
+    assert draft.loss < before
+    made = apply_draft(repaired, draft, shots / "t.qdtune", shots / "more.onnx")
+    run = qdebug.compare("float.onnx", made, "shots", preprocess=SPEC, threads=1)
+    codes = set(repaired.tuning.units[unit].tensors)
+    wide = [x for x in run.layers if x.quant is not None and x.quant.dtype.endswith("int16")]
+    graph = load_graph(made)
+    kept = {graph.producer[c].inputs[2] for c in codes}
+    assert all(np.asarray(graph.constant(zero)).dtype.itemsize == 2 for zero in kept)
+    assert wide
+
+
+def test_a_plan_without_its_models_says_which_is_missing(
+    repaired: Run, shots: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: Any
+) -> None:
+    assert repaired.tuning is not None
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    with pytest.raises(UsageError, match=r"the float model, float.onnx, is not found"):
+        apply_draft(repaired, Draft(repaired.tuning), None, shots / "never.onnx")
+    assert not (shots / "never.onnx").exists()
 
 
 def test_the_record_goes_wherever_a_run_goes(shots: Path, cli: Cli) -> None:

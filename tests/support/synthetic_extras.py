@@ -10,7 +10,17 @@ from qdebug.run.board_results import BoardInfo, BoardLayer
 from qdebug.run.crops import CROPS_NPZ, Crop, CropValues, crops_to_bytes
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Finding, Layer, Run, Verdict
-from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult, Trial, Tuning
+from qdebug.run.tuning import (
+    Cure,
+    CurvePoint,
+    Measured,
+    MethodResult,
+    PlannedUnit,
+    Trial,
+    Tuning,
+    UnitChoice,
+    UnitSetting,
+)
 
 BOARD_DB = 12.5
 """SQNR of the layer at which the board leaves the simulation."""
@@ -82,12 +92,26 @@ def with_crops(run: Run, *positions: int) -> Run:
     return dataclasses.replace(run, layers=tuple(layers), files=MemoryFiles(files))
 
 
-def with_tuning(run: Run, unit: str | None = None) -> Run:
+def planned(name: str, given: float, ranges: float, wide: float, chosen: UnitChoice) -> PlannedUnit:
+    """A unit whose share of the loss is known with each setting."""
+    return PlannedUnit(
+        name,
+        (f"{name}_codes",),
+        0.003,
+        UnitSetting(0.1, 0, 255, 8, given),
+        UnitSetting(0.05, 0, 255, 8, ranges),
+        UnitSetting(0.001, 0, 65535, 16, wide),
+        chosen,
+    )
+
+
+def with_tuning(run: Run, unit: str | None = None, *, has_units: bool = True) -> Run:
     """The run as the record of a tuning: two cures, one of them refused, a curve, methods.
 
     Args:
         run: the run.
         unit: name of the unit that went to 16 bits; None for the last layer's.
+        has_units: whether the record holds units to switch, as those of earlier versions do not.
     """
     name = run.layers[-1].name if unit is None else unit
     given, tuned, best = Measured(0.5, 3.0, 0.2), Measured(0.01, 20.0, 0.9), Measured(1e-4, 40, 1.0)
@@ -121,5 +145,10 @@ def with_tuning(run: Run, unit: str | None = None) -> Run:
         tried=(Trial("given", "as given", None, given),),
         notes=(f"{name} has no reverse rule",),
         files={"onnx": "tuned.onnx"},
+        units=(
+            planned(name, 0.4, 0.02, 0.001, "wide"),
+            planned(f"{name}_2", 0.03, 0.01, 0.002, "ranges"),
+        ) if has_units else (),
+        floors={"given": 0.005} if has_units else None,
     )  # fmt: skip
     return dataclasses.replace(run, tuning=tuning)

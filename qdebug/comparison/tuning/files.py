@@ -164,13 +164,13 @@ def write_model(search: Search, output: Path) -> None:
     if not search.is_as_given or has_external_data(network.quant_graph):
         numbers = search.proof.numbers(plan.numbers)
         model = tuned_model(network, search.config(plan), numbers, search.rounded)
-        _save(model, output)
+        save_model(model, output)
         return
     given = network.quant_graph.whole
     if isinstance(given, Path):
         write_whole(output, given.read_bytes())
     else:  # a toolchain's file was given: the twin it stands for
-        _save(given, output)
+        save_model(given, output)
 
 
 def write_float(search: Search, output: Path) -> list[str]:
@@ -182,7 +182,7 @@ def write_float(search: Search, output: Path) -> list[str]:
     if not numbers.keys() - search.rounded.keys():
         return [f"{output.name} is not written: no biases were corrected"]
     model, left = corrected_float(search.proof.network, numbers)
-    _save(model, output)
+    save_model(model, output)
     notes = [f"{output.name} is not equivalent to the float model: quantize it, do not deploy it"]
     if left:
         notes.append(f"{output.name}: the biases of {left} layers are not the float model's own")
@@ -194,7 +194,7 @@ def has_external_data(graph: Graph) -> bool:
     return any(tensor.external_data for tensor in graph.initializers.values())
 
 
-def _save(model: onnx.ModelProto, path: Path) -> None:
+def save_model(model: onnx.ModelProto, path: Path) -> None:
     """Write a model, its weights beside it where they are too large for one message."""
     if model.ByteSize() < _LARGEST:
         write_whole(path, model.SerializeToString())

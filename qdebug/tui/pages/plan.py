@@ -1,4 +1,4 @@
-"""The plan screen: how the quantized model was tuned, in the order in which it was tried."""
+"""The plan screen: how the quantized model was tuned, with switches that foretell other plans."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.message import Message
+from textual.widgets import Static
 
 from qdebug.reporters import heights
 from qdebug.reporters.tuning import (
@@ -19,6 +21,7 @@ from qdebug.reporters.tuning import (
     method_row,
     methods_shown,
 )
+from qdebug.run.draft import Draft
 from qdebug.run.tuning import CurvePoint, Tuning
 from qdebug.tui import charts
 from qdebug.tui.context import Look, Session
@@ -26,6 +29,7 @@ from qdebug.tui.keys import bindings
 from qdebug.tui.lines import blank, grid, labelled, line, status_glyph, title
 from qdebug.tui.markdown import table
 from qdebug.tui.pages.page import Copy, RunPage
+from qdebug.tui.plan_table import PlanTable
 from qdebug.tui.text import wrap
 from qdebug.tui.textview import ReadingView
 from qdebug.vocabulary.numbers import decibel, percent, plural
@@ -34,7 +38,24 @@ _BAR = 20
 
 
 class PlanPage(RunPage):
-    """Verdict, cures, the curve of quality against cost, and the ways to choose ranges."""
+    """Verdict, cures, the curve of quality against cost, and the ways to choose ranges.
+
+    Where the record holds the units, cures and units are switched in a list above the text, and
+    what the plan would cost then is foretold at once.
+    """
+
+    DEFAULT_CSS = """
+    PlanPage Static { height: auto; padding: 0 1; }
+    PlanPage PlanTable { height: 2fr; }
+    PlanPage ReadingView { height: 3fr; }
+    """
+
+    class Apply(Message):
+        """Write the model of a plan."""
+
+        def __init__(self, draft: Draft) -> None:
+            super().__init__()
+            self.draft = draft
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("plan")]
     scopes: Sequence[str] = ("plan", "app")
@@ -42,19 +63,69 @@ class PlanPage(RunPage):
     def __init__(self, look: Look, session: Session, tuning: Tuning) -> None:
         super().__init__(look, session, "plan")
         self.tuning = tuning
+        self.draft = Draft(tuning)
+        self.table = PlanTable(look, self.draft) if tuning.units else None
 
     def compose(self) -> ComposeResult:
-        """The text."""
+        """The list of switches, and the text."""
+        if self.table is not None:
+            yield Static()
+            yield self.table
         yield ReadingView()
 
     def entered(self) -> None:
-        """Take the focus, so that the arrow keys scroll."""
-        self.query_one(ReadingView).focus()
+        """Take the focus, so that the arrow keys move."""
+        (self.table or self.query_one(ReadingView)).focus()
         self.redraw()
 
     def redraw(self) -> None:
         """Theme or size changed."""
+        if self.table is not None:
+            self.query_one(Static).update(self._foretold())
+            self.table.rows_changed()
         self.query_one(ReadingView).show(self._lines, keep_place=True)
+
+    def action_switch(self) -> None:
+        """Switch what the cursor is on."""
+        if self.table is None:
+            self.notify("the record holds no units to switch", markup=False)
+        elif why := self.table.switch():
+            self.notify(why, markup=False)
+        self.redraw()
+
+    def action_reset(self) -> None:
+        """Back to the plan of the record."""
+        if self.table is not None:
+            self.table.reset()
+            self.redraw()
+
+    def action_apply(self) -> None:
+        """Write the model of the plan."""
+        if self.table is None:
+            self.notify("the record holds no units to switch", markup=False)
+        elif not self.draft.is_changed:
+            self.notify("nothing is switched: the repaired model is this plan", markup=False)
+        else:
+            self.post_message(self.Apply(self.draft))
+
+    def action_scroll_detail(self, direction: int) -> None:
+        """Scroll the text."""
+        self.query_one(ReadingView).scroll_relative(y=3 * direction, animate=False)
+
+    def _foretold(self) -> Text:
+        """What the plan costs as it is switched, beside what was measured."""
+        tuning, draft, palette = self.tuning, self.draft, self.look.palette
+        dot = self.look.glyphs.dot
+        style = palette.accent if draft.is_changed else palette.text
+        head = "Foretold" if draft.is_changed else "As proven"
+        facts = [
+            f"loss {draft.loss:.2e} predicted",
+            f"{tuning.tuned.loss:.2e} measured for the proven plan",
+            f"{tuning.given.loss:.2e} as given",
+            f"{plural(len(draft.wide), 'unit')} at more bits, {percent(draft.macs)} of the MACs",
+        ]
+        rest = f" {dot} ".join(["", *facts[1:]])
+        return line((f"{head}: ", palette.bold), (facts[0], style), rest)
 
     def status(self) -> str:
         """How much was done."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from qdebug.run.crops import CROPS_NPZ
+from qdebug.run.draft import Draft
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Run
 from tests.support import HOSTILE_NAMES, synthetic_run
 from tests.support.synthetic_extras import BOARD_DB, with_board, with_crops, with_tuning
-from tests.unit.tui.conftest import Open, browser, here, layers_page, screen_text, settle
+from tests.unit.tui.conftest import Open, browser, here, layers_page, notes, screen_text, settle
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ async def test_comparing_two_boards(browse: Open, plain: Run) -> None:
 
 
 async def test_the_plan_is_the_first_screen_of_a_tuning(browse: Open, plain: Run) -> None:
-    async with browse(with_tuning(plain)) as pilot:
+    async with browse(with_tuning(plain, has_units=False)) as pilot:
         text = screen_text(pilot)
         assert "7 Plan" in text
         assert "tuned: f1 from 0.200 to 0.900" in text
@@ -105,6 +107,43 @@ async def test_the_plan_is_the_first_screen_of_a_tuning(browse: Open, plain: Run
         assert "copy the plan as Markdown" in screen_text(pilot)
         await pilot.press("escape", "escape")
         assert "#" in screen_text(pilot)
+
+
+async def test_cures_and_units_are_switched_and_foretold(browse: Open, plain: Run) -> None:
+    asked: list[tuple[float, str]] = []
+
+    def apply(run: Run, draft: Draft, record: Path | None, output: Path) -> Path:
+        asked.append((draft.loss, output.name))
+        return output
+
+    async with browse(with_tuning(plain)) as pilot:
+        browser(pilot).apply = apply
+        assert "As proven: loss 1.60e-02 predicted" in screen_text(pilot)
+        await pilot.press("a")
+        assert "nothing is switched" in notes(pilot)
+        await pilot.press("j", "space")  # the refused bias correction
+        assert "it was refused, and is not kept" in notes(pilot)
+        await pilot.press("k", "space")
+        assert "Foretold: loss 3.50e-02 predicted" in screen_text(pilot)
+        assert "0 units at more bits" in screen_text(pilot)
+        await pilot.press("a", *"2", "enter")
+        await pilot.app.workers.wait_for_complete()
+        await pilot.pause()
+        [(loss, name)] = asked
+        assert loss == pytest.approx(0.035)
+        assert name.endswith("_plan.onnx2")
+        await pilot.press("r")
+        assert "As proven" in screen_text(pilot)
+        await pilot.press("G", "space")  # the last unit
+        assert "2 units at more bits" in screen_text(pilot)
+
+
+async def test_a_record_of_an_earlier_version_has_nothing_to_switch(
+    browse: Open, plain: Run
+) -> None:
+    async with browse(with_tuning(plain, has_units=False)) as pilot:
+        await pilot.press("space", "a", "r", "J")
+        assert "the record holds no units to switch" in notes(pilot)
 
 
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
