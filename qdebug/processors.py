@@ -15,3 +15,12 @@ def processors() -> int:
         return len(os.sched_getaffinity(0))
     except AttributeError:  # macOS and Windows have no such call
         return os.cpu_count() or 1
+
+
+def fewer_processors() -> int:
+    """``processors()`` where that is less than the machine has; 0, ONNX Runtime's own choice, else.
+
+    ONNX Runtime counts the processors of the machine, whatever this process may use.
+    """
+    allowed = processors()
+    return allowed if allowed < (os.cpu_count() or 1) else 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,20 @@ ZOO = ROOT.parent / "shared" / "zoo"
 GOLDEN = Path(__file__).parent / "golden"
 
 Golden = Callable[[str, str], None]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Workers that share the machine get processors of their own.
+
+    Each would start a thread for every processor otherwise, and they would wait for one another.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0"))
+    if not workers or not hasattr(os, "sched_setaffinity"):
+        return
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    allowed = sorted(os.sched_getaffinity(0))
+    if own := allowed[number % workers :: workers]:
+        os.sched_setaffinity(0, own)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -18,7 +18,7 @@ from qdebug.at_work import working_on
 from qdebug.errors import UsageError
 from qdebug.graph.model import Graph
 from qdebug.graph.problems import explain_ort_error
-from qdebug.processors import processors
+from qdebug.processors import fewer_processors, processors
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -238,7 +238,7 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
-    options.intra_op_num_threads = settings.threads
+    options.intra_op_num_threads = settings.threads or fewer_processors()
     levels = onnxruntime.GraphOptimizationLevel
     if settings.declared:
         # Threads that spin between runs would take the processor from the metrics.

@@ -33,19 +33,14 @@ Codes = npt.NDArray[np.int64]
 
 GRAPHS = {
     "mobilenetv2/quant_qdq_minmax_pc": (1, 3, 224, 224),
-    "ppocrv4_det/quant_qdq_minmax_pc": (1, 3, 640, 640),
     "ppocrv4_det/quant_qdq_minmax_pt": (1, 3, 640, 640),
     "ppocrv4_rec/quant_qdq_minmax_pc": (1, 3, 48, 320),
     "ultraface_rfb320/quant_qdq_minmax_pc": (1, 3, 240, 320),
     "winml_tiny_resnet/thirdparty_olive_w8a8_qdq_nhwc": (1, 3, 224, 224),
-    "yolov5n/quant_qdq_a16w8_pc": (1, 3, 640, 640),
-    "yolov5n/quant_qdq_minmax_pc": (1, 3, 640, 640),
     "yolov5n/quant_qdq_minmax_pc_headfloat": (1, 3, 640, 640),
     "yolov5n/quant_qdq_minmax_pt": (1, 3, 640, 640),
-    "yolov8n_doclaynet/quant_qdq_minmax_pc": (1, 3, 1024, 1024),
     "yolov8n_doclaynet/quant_qdq_minmax_pc_headfloat": (1, 3, 1024, 1024),
     "yolox_nano/quant_qdq_a16w8_pc": (1, 3, 416, 416),
-    "yolox_nano/quant_qdq_minmax_pc": (1, 3, 416, 416),
     "yolox_nano/quant_qdq_minmax_pc_headfloat": (1, 3, 416, 416),
 }
 

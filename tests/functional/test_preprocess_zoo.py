@@ -26,7 +26,6 @@ COPIED = "ncnn:mean=[104,117,123] norm=[0.017,0.017,0.017] shape=[640,640,3] pix
     ("model", "quant_side", "slugs"),
     [
         ("yolov5n", YOLO, set()),
-        ("yolov5n", YOLO.replace("rgb", "bgr"), {"channel-order"}),
         ("yolov5n", COPIED, {"channel-order", "missing-normalization", "resize-geometry"}),
         ("mobilenetv2", CLASSIFIER, set()),
         ("mobilenetv2", CLASSIFIER.replace(IMAGENET, "/255"), {"missing-normalization"}),
