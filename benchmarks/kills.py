@@ -16,6 +16,7 @@ import argparse
 import collections
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,8 +44,11 @@ COMMANDS = {
 ENDED = frozenset((0, 1))
 INTERRUPTED = 130
 _PYTHON_BEGINS = 2.0
-"""Before the first lines of ours run, no program can answer a signal. They have run for sure after
+"""Before the first lines of ours run, no program can answer SIGTERM. They have run for sure after
 so many times as long as a program of these lines takes from its start to its end. By judgement."""
+_OURS = re.compile(r"""File "[^"]*qdebug[/\\]""")
+"""A line of a traceback that is of qdebug's own code. Before that runs, Python answers Ctrl-C with
+a traceback of its own start."""
 PATIENCE_S = 60.0
 """By judgement: a command here takes about a second."""
 
@@ -107,17 +111,27 @@ def _broken_output(folder: Path, name: str) -> Iterator[str]:
         yield f"{output.name} is damaged: {error}"
 
 
+def _is_python_yet(process: subprocess.Popen[bytes]) -> bool:
+    """Whether Python has begun to hear of SIGINT in a process; until then nobody's code runs."""
+    try:
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+    except OSError:  # no such files on this system, or the process has ended
+        return True
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (signal.SIGINT - 1) & 1)
+
+
 def _after_signal(
-    folder: Path, name: str, number: int, code: int, err: str, after: float
+    folder: Path, name: str, number: int, code: int, err: str, hears: bool, after: float
 ) -> Iterator[str]:
     yield from _broken_output(folder, name)
-    if "Traceback" in err or "internal error" in err:
+    if "internal error" in err or ("Traceback" in err and _OURS.search(err)):
         yield f"internal: {err[-300:]!r}"
     if number == signal.SIGKILL:
         return
     if code not in (*ENDED, INTERRUPTED, -number):
         yield f"exit code {code}: {err[-300:]!r}"
-    if code == -number and after > _beginning():
+    if code == -number and hears and "Traceback" not in err and after > _beginning():
         yield "ended by the signal, without a word"
     if code == INTERRUPTED and "qdebug: interrupted" not in err:
         yield f"said {err[-300:]!r}"
@@ -146,13 +160,21 @@ def _one(base: Path, place: Path, name: str, number: int, after: float) -> tuple
     """How the command ended, and what was wrong."""
     shutil.copytree(base, place)
     process = _start(place, name)
+    hears = True
     try:
         _, err = process.communicate(timeout=after)
     except subprocess.TimeoutExpired:
+        hears = _is_python_yet(process)
         process.send_signal(number)
-        _, err = process.communicate(timeout=PATIENCE_S)
-    code = process.returncode
-    wrong = list(_after_signal(place, name, number, code, err.decode("utf-8", "replace"), after))
+        try:
+            _, err = process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            shutil.rmtree(place)
+            return "interrupted", [f"did not end within {PATIENCE_S:.0f} s"]
+    code, text = process.returncode, err.decode("utf-8", "replace")
+    wrong = list(_after_signal(place, name, number, code, text, hears, after))
     if code not in ENDED:
         wrong += _after_rerun(place, name)
     shutil.rmtree(place)

@@ -7,11 +7,8 @@
 The names below are imported on first use, so that ``import qdebug`` costs nothing.
 """
 
-from __future__ import annotations
-
 import os
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from qdebug._version import __version__
 
@@ -19,6 +16,7 @@ from qdebug._version import __version__
 # is set before onnxruntime is imported. Who wants that sets it to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
+TYPE_CHECKING = False  # that of typing, which takes long enough to import to be interrupted in
 if TYPE_CHECKING:
     from qdebug.comparison.compare import compare
     from qdebug.comparison.export import export
@@ -63,7 +61,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'qdebug' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

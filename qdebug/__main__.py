@@ -3,25 +3,28 @@
 Ctrl-C and SIGTERM say one line also while the first modules are loaded; what hears them is first.
 """
 
-from __future__ import annotations
-
-import signal
 import sys
-from typing import TYPE_CHECKING
 
-from qdebug import interrupts
+from qdebug import beginning, interrupts
 
+TYPE_CHECKING = False  # that of typing, which takes a while to load
 if TYPE_CHECKING:
     from qdebug.errors import QdebugError
 
 
 def main() -> int:
     """Run the command of ``sys.argv``; returns its exit code."""
-    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
-        interrupts.hear(signal.SIGTERM)
+    import signal
+
+    ours = (signal.SIG_DFL, signal.default_int_handler, beginning.end)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) in ours:
+            interrupts.hear(number)
     try:
         return _isolated()
-    except KeyboardInterrupt:
+    except BaseException as error:  # an interrupt comes out of a class in the making as another
+        if not isinstance(error, KeyboardInterrupt) and not interrupts.arrived():
+            raise
         sys.stderr.write("qdebug: interrupted\n")
         return 130
     finally:
@@ -49,7 +52,7 @@ def _run() -> int:
     return run()
 
 
-def _told(error: QdebugError) -> int:
+def _told(error: "QdebugError") -> int:
     from qdebug.cli import diagnostics
 
     def fail() -> int:

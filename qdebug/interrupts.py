@@ -3,6 +3,10 @@
 Python raises it between two instructions of the main thread, wherever that is. Code that must not
 stop half way runs inside ``held``. Where the exception is swallowed (inside a library's callback,
 or as the ``ImportError`` of a module that was being loaded), ``arrived`` still knows.
+
+Inside Python's own import code it waits: raised between the lines that take and release the one
+lock of all imports, it would keep that lock, and every other thread that imports would wait for
+ever, as would whoever waits for that thread.
 """
 
 from __future__ import annotations
@@ -20,6 +24,8 @@ from typing import Any
 _ECHO_S = 0.5
 """Within which a second signal is the echo of the first: sent to all processes of a group, it
 reaches a child from its parent too. By judgement."""
+_IMPORT_CODE = "<frozen importlib._bootstrap>"
+"""What Python names the file of the code that holds the locks of imports."""
 
 
 class _Interrupt(KeyboardInterrupt):
@@ -65,7 +71,7 @@ def caught() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    _State.arrived = False
+    _State.arrived, _State.when = False, -math.inf
     before = {number: signal.signal(number, _arrive) for number in _signals()}
     hook, sys.unraisablehook = sys.unraisablehook, _without_interrupts(sys.unraisablehook)
     try:
@@ -106,11 +112,30 @@ def hear(number: int) -> None:
     signal.signal(number, _arrive)
 
 
-def _arrive(_number: int, _frame: FrameType | None) -> None:
+def _arrive(_number: int, frame: FrameType | None) -> None:
     before, _State.when = _State.when, time.monotonic()
-    if _State.when - before > _ECHO_S:
-        _State.arrived = True
+    if _State.when - before <= _ECHO_S:
+        return
+    _State.arrived = True
+    if frame is not None and frame.f_code.co_filename == _IMPORT_CODE:
+        _check_outside_import_code()
+    else:
         check()
+
+
+def _check_outside_import_code() -> None:
+    """Check as soon as the main thread runs any other code.
+
+    The hook of profilers is what Python calls first there; whatever it raises takes it away.
+    """
+    ours = check.__code__.co_filename  # still to return from
+
+    def leave(frame: FrameType, _event: str, _argument: object) -> None:
+        if frame.f_code.co_filename not in (_IMPORT_CODE, ours):
+            sys.setprofile(None)
+            check()
+
+    sys.setprofile(leave)
 
 
 def _without_interrupts(hook: Any) -> Any:

@@ -30,6 +30,9 @@ FORKS = sys.platform == "linux"
 _WATCHED = "QDEBUG_ISOLATED"
 """Set in the environment of a started child."""
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM)
+_ENOUGH = 3
+"""Signals after which the child is killed: the first two let it tidy up. By judgement: whoever
+presses Ctrl-C a third time wants nothing but the end."""
 _PARENT_DIES = 1  # PR_SET_PDEATHSIG of prctl(2)
 _WINDOWS_CRASHES = 0xC0000000  # status codes of severity "error"
 
@@ -150,8 +153,9 @@ def _pass_signals_to(child: _Child) -> list[int]:
     def pass_on(number: int, _frame: FrameType | None) -> None:
         arrived.append(number)
         if os.name == "posix":
+            hard = len(arrived) >= _ENOUGH
             with contextlib.suppress(ProcessLookupError):
-                os.kill(child.pid, signal.SIGTERM)
+                os.kill(child.pid, signal.SIGKILL if hard else signal.SIGTERM)
 
     for number in _PASSED_ON:
         if signal.getsignal(number) is not signal.SIG_IGN:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from qdebug import collector
+from qdebug import collector, interrupts
 from qdebug.errors import RunError
 from qdebug.run.arrays import HIST_NPZ, RunArrays
 from qdebug.run.atomic import moved_aside
@@ -54,7 +54,10 @@ def run_from_json(text: str | bytes, files: RunFiles | None = None) -> Run:
     Raises:
         RunError: not JSON, not a qdebug run, of an unknown major schema version, or damaged.
     """
-    with collector.paused():
+    # msgspec loses an exception that a signal raises while it is loaded, and crashes afterwards;
+    # inside, while it learns a type, it may as well.
+    interrupts.check()
+    with collector.paused(), interrupts.held(""):
         parts = _split(text)
         _check_schema(parts)
         run: Run = decode_parts(Run, parts)

@@ -130,10 +130,23 @@ program._run = wait
 """
 
 
-def _waiting() -> tuple[subprocess.Popen[bytes], int]:
+_DEAF = """
+import os, time
+def wait():
+    print(os.getpid(), flush=True)
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print("heard", flush=True)
+program._run = wait
+"""
+
+
+def _waiting(work: str = _WAITS) -> tuple[subprocess.Popen[bytes], int]:
     """A command whose child has begun to work, and the child's number."""
     process = subprocess.Popen(
-        _command_with(_WAITS, "compare"),
+        _command_with(work, "compare"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=environment(),
@@ -154,6 +167,19 @@ def test_signals_reach_the_child(number: signal.Signals, group: bool) -> None:
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"qdebug: interrupted\n")
+    assert not _lives(child)
+
+
+def test_the_third_signal_ends_a_child_that_hears_none() -> None:
+    process, child = _waiting(_DEAF)
+    assert process.stdout is not None
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == b"heard\n"
+    for _ in range(2):  # no sooner than the parent has heard the one before
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, b"qdebug: interrupted\n")
     assert not _lives(child)
