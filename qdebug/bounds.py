@@ -7,6 +7,7 @@ the bound.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from qdebug.quantities import format_size
 
 if TYPE_CHECKING:
     import zipfile
+    from pathlib import Path
 
 MAX_UNPACKED = 256 << 20
 """Bytes. The same as Pillow's bound on pictures: 89 million pixels of three bytes."""
@@ -74,6 +76,34 @@ def _check(size: int, said: str, when: str, error: type[QdebugError]) -> None:
             f"{said} {format_size(size)}, more than {format_size(_Bound.bytes)}",
             f"{when}: --max-unpacked {format_size(2 * size).replace(' ', '')}",
         )
+
+
+def read_bytes(path: Path, error: type[QdebugError]) -> bytes:
+    """The content of a file, never more than the bound: a sparse file, or a device, has no end.
+
+    Args:
+        path: the file.
+        error: what is raised where it is larger.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        check_unpacked(os.fstat(file.fileno()).st_size, path.name, error)
+        content = file.read(_Bound.bytes + 1)
+    check_unpacked(len(content), path.name, error)
+    return content
+
+
+def read_text(path: Path, error: type[QdebugError], encoding: str = "utf-8") -> str:
+    """The content of a file as text, likewise; every line ends with a line feed.
+
+    Raises:
+        OSError: it cannot be read.
+        UnicodeDecodeError: it is no text in that encoding.
+    """
+    text = read_bytes(path, error).decode(encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def check_archive(archive: zipfile.ZipFile, name: str, error: type[QdebugError]) -> None:

@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qdebug.bounds import read_text
 from qdebug.errors import UsageError
 from qdebug.limits import LayerLimit
 from qdebug.options import Option, config_options, values
@@ -110,7 +111,7 @@ def load_config(file: Path | None) -> Config:
     if file is None:
         return Config()
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_text(file, UsageError))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -241,7 +242,7 @@ def _speaks_to_qdebug(file: Path) -> bool:
     if file.name == CONFIG_NAME:
         return True
     try:
-        return "[tool.qdebug" in file.read_text(encoding="utf-8")
+        return "[tool.qdebug" in read_text(file, UsageError)
     except (OSError, UnicodeDecodeError):
         return False
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
-from qdebug.bounds import check_unpacked
+from qdebug import bounds
 from qdebug.datasets.dataset import LabelledPicture
 from qdebug.errors import InputError
 from qdebug.preprocess.arguments import natural_key
@@ -25,8 +25,7 @@ def read_text(file: Path) -> str:
         InputError: it cannot be read, or is no UTF-8.
     """
     try:
-        check_unpacked(file.stat().st_size, file.name, InputError)
-        return file.read_text(encoding="utf-8-sig")
+        return bounds.read_text(file, InputError, "utf-8-sig")
     except OSError as error:
         raise InputError(f"{file.name} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.bounds import check_unpacked
+from qdebug.bounds import check_unpacked, read_text
 from qdebug.dumps.dump import Dump, DumpTensor
 from qdebug.errors import InputError
+from qdebug.npy import ZIP_DAMAGE, array_of_npy, map_npy
 
 Array = npt.NDArray[Any]
 
@@ -84,7 +85,7 @@ def npz_tensors(file: Path) -> list[DumpTensor]:
     try:
         with zipfile.ZipFile(file) as archive:
             names = [info.filename for info in archive.infolist()]
-    except (OSError, zipfile.BadZipFile) as error:
+    except ZIP_DAMAGE as error:
         raise InputError(f"{file.name} is damaged or no .npz: {error}", _HINT) from error
     keys = [name.removesuffix(".npy") for name in names]
     twice = {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else set()
@@ -109,11 +110,10 @@ def _from_npz(file: Path, member: str) -> Array:
     try:
         with zipfile.ZipFile(file) as archive:
             check_unpacked(archive.getinfo(member).file_size, f"{file.name}: {member}", InputError)
-            with archive.open(member) as stream:
-                array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError) as error:
+            array = array_of_npy(archive.read(member))
+    except (ValueError, *ZIP_DAMAGE) as error:
         raise _unreadable(file, error, member) from error
-    return _numbers(np.asarray(array), f"{file.name}: {member}")
+    return _numbers(array, f"{file.name}: {member}")
 
 
 def _numbers(array: Array, where: str) -> Array:
@@ -132,8 +132,8 @@ def _numbers(array: Array, where: str) -> Array:
 
 def _from_npy(file: Path) -> Array:
     try:
-        array = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
+        array = map_npy(file)
+    except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
     return _numbers(array, file.name)
 
@@ -149,9 +149,8 @@ def read_numbers(file: Path) -> Array:
     Raises:
         InputError: something else stands in it.
     """
-    check_unpacked(file.stat().st_size, file.name, InputError)
     try:
-        words = file.read_text(encoding="utf-8").split()
+        words = read_text(file, InputError).split()
         numbers = np.array(words, np.float32)
     except (OSError, ValueError) as error:
         raise _unreadable(file, error) from error
@@ -166,7 +165,7 @@ def read_numbers(file: Path) -> Array:
 
 def _unreadable(file: Path, error: Exception, member: str = "") -> InputError:
     where = f"{file.name}: {member}" if member else file.name
-    reason = "it holds Python objects" if "pickle" in str(error) else str(error).splitlines()[0]
+    reason = (str(error).splitlines() or ["it is damaged"])[0]
     return InputError(f"{where} cannot be read as numbers: {reason}", _HINT)
 
 

@@ -126,6 +126,11 @@ def _read(path: Path) -> tuple[bytes, FileState | None]:
         raise ModelError(f"{path} is a folder, not an ONNX model", "name the .onnx file inside it")
     if path.stat().st_size == 0:
         raise ModelError(f"{path} is empty", "export or copy the model again")
+    if path.stat().st_size > onnx.checker.MAXIMUM_PROTOBUF:
+        raise ModelError(
+            f"{path} has {path.stat().st_size:,} bytes; no ONNX file is larger than 2 GiB",
+            "onnx.save(model, path, save_as_external_data=True) keeps weights beside it",
+        )
     state = _state(path)
     try:
         return path.read_bytes(), state

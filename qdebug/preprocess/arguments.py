@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
-from qdebug.bounds import check_unpacked
+from qdebug.bounds import read_text
 from qdebug.errors import InputError, UsageError
 from qdebug.preprocess.decode import FOREIGN_SUFFIXES, IMAGE_SUFFIXES
 from qdebug.preprocess.grammar import nearest
@@ -144,7 +144,7 @@ def _glob(pattern: str) -> list[Path]:
 
 def _list_text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return read_text(file, InputError, "utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{file.name} is not UTF-8 text", "a list names a file a line") from error
 
@@ -157,7 +157,6 @@ def _list_rows(argument: str, input_names: Sequence[str], stdin: TextIO | None) 
         file = Path(argument)
         if not file.exists():
             raise _missing(file)
-        check_unpacked(file.stat().st_size, file.name, InputError)
         folder, source, text = file.parent, file.name, _list_text(file)
     rows = [
         _row(line, folder, input_names, f"line {number} of {source}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from qdebug.bounds import check_unpacked
+from qdebug.bounds import check_unpacked, read_bytes
 from qdebug.errors import InputError
 from qdebug.native import silent_libraries
 from qdebug.preprocess.steps import Decode
@@ -53,7 +53,7 @@ def decode_file(path: Path, how: Decode, name: str | None = None) -> NDArray[np.
     """
     name = name or path.name
     try:
-        content = path.read_bytes()
+        content = read_bytes(path, InputError)
     except OSError as error:
         reason = f"{name or path} cannot be read: {error.strerror or error}"
         raise InputError(reason, "give the file of the picture") from error

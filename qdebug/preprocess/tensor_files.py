@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from tokenize import TokenError
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdebug.bounds import check_archive
+from qdebug.bounds import check_archive, read_bytes
 from qdebug.errors import InputError
+from qdebug.npy import ZIP_DAMAGE, array_of_npy, map_npy
 
 _WRITE_AGAIN = "write it again, for instance with numpy.save of an array of numbers"
-# What NumPy, zipfile and onnx raise on damaged files. SyntaxError and TokenError come from the
-# header of a .npy file, which is Python text; NotImplementedError from an unknown kind of zip.
-_DAMAGE = (
-    ValueError,
-    TypeError,
-    EOFError,
-    KeyError,
-    SyntaxError,
-    TokenError,
-    RuntimeError,
-    OverflowError,
-    MemoryError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# What onnx raises on a damaged TensorProto, and zipfile on an archive.
+_DAMAGE = (ValueError, TypeError, OverflowError, MemoryError, *ZIP_DAMAGE)
 RAW_SUFFIXES = frozenset({".bin", ".raw"})
 TENSOR_SUFFIXES = frozenset({".npy", ".npz", ".pb"}) | RAW_SUFFIXES
 FileVersion: TypeAlias = tuple[Path, int]
@@ -80,7 +66,7 @@ def _is_small(tensor: NDArray[Any]) -> bool:
 def _read(path: Path, shape: Sequence[int] | None, dtype: str | None) -> Mapping[str, NDArray[Any]]:
     suffix = path.suffix.lower()
     if suffix == ".npy":
-        return {"": np.load(path, mmap_mode="r", allow_pickle=False)}
+        return {"": map_npy(path)}
     if suffix == ".npz":
         return _read_archive(version_of(path))
     if suffix == ".pb":
@@ -97,8 +83,9 @@ def _read_archive(version: FileVersion) -> Mapping[str, NDArray[Any]]:
     """Read an archive once while the rows of its batch are asked for one by one."""
     with zipfile.ZipFile(version[0]) as packed:
         check_archive(packed, version[0].name, InputError)
-    with np.load(version[0], allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+        return {
+            name.removesuffix(".npy"): array_of_npy(packed.read(name)) for name in packed.namelist()
+        }
 
 
 def _read_proto(path: Path) -> Mapping[str, NDArray[Any]]:
@@ -107,7 +94,7 @@ def _read_proto(path: Path) -> Mapping[str, NDArray[Any]]:
 
     proto = onnx.TensorProto()
     try:
-        proto.ParseFromString(path.read_bytes())
+        proto.ParseFromString(read_bytes(path, InputError))
     except DecodeError as error:
         raise InputError(f"{path.name} is not an ONNX TensorProto") from error
     if not proto.data_type:

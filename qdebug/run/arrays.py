@@ -12,7 +12,8 @@ import numpy.typing as npt
 from qdebug.bounds import check_archive
 from qdebug.errors import RunError
 from qdebug.metrics.histogram import BINS as BINS  # noqa: PLC0414 - part of the form
-from qdebug.run.files import ZIP_DAMAGE, RunFiles, array_of_npy
+from qdebug.npy import ZIP_DAMAGE, array_of_npy
+from qdebug.run.files import RunFiles
 
 HIST_NPZ = "hist.npz"
 

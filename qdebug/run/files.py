@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 import json
-import math
 import re
 import zipfile
 import zlib
@@ -15,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
-from qdebug.bounds import check_unpacked, gunzip
+from qdebug.bounds import check_unpacked, gunzip, read_bytes, read_text
 from qdebug.errors import RunError
+from qdebug.npy import ZIP_DAMAGE, array_of_npy, map_npy
 
 RUN_JSON = "run.json"
 HTML_RUN_ID = "qdebug-run"
@@ -79,15 +77,15 @@ class DirectoryFiles:
     def read(self, name: str) -> bytes:
         """Content of a file."""
         try:
-            return self._path(name).read_bytes()
+            return read_bytes(self._path(name), RunError)
         except OSError as error:
             raise RunError(f"{self.root.name}: cannot read {name}: {error.strerror}") from error
 
     def array(self, name: str) -> npt.NDArray[Any]:
         """A ``.npy`` file, memory-mapped."""
         try:
-            return np.lib.format.open_memmap(self._path(name), mode="r")
-        except (OSError, ValueError, EOFError) as error:
+            return map_npy(self._path(name))
+        except (OSError, ValueError) as error:
             raise RunError(f"{self.root.name}: cannot read {name}: {error}") from error
 
     def _path(self, name: str) -> Path:
@@ -159,8 +157,7 @@ def files_in_html(path: Path) -> MemoryFiles:
         RunError: the page cannot be read or embeds no run.
     """
     try:
-        check_unpacked(path.stat().st_size, path.name, RunError)
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path, RunError)
     except UnicodeDecodeError as error:
         raise RunError(f"{path.name} is not a page of text", "open a NAME.qdrun") from error
     except OSError as error:
@@ -193,40 +190,8 @@ def _shown_pictures(text: str) -> Iterator[tuple[str, bytes]]:
         yield html.unescape(name), base64.b64decode(data, validate=True)
 
 
-def array_of_npy(data: bytes) -> npt.NDArray[Any]:
-    """The array of a ``.npy`` file's content; never unpickles.
-
-    Raises:
-        ValueError: it is no such file, or ends before its values do.
-    """
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else _header_2_0
-    shape, _, dtype = read(stream)
-    # NumPy makes room for what the header claims before it looks for the values.
-    if math.prod(shape) * dtype.itemsize > len(data) - stream.tell():
-        raise ValueError("it ends before its values do")
-    stream.seek(0)
-    return np.lib.format.read_array(stream, allow_pickle=False)
-
-
-_header_2_0 = np.lib.format.read_array_header_2_0
-
-
 def _load_npy(data: bytes, name: str) -> npt.NDArray[Any]:
     try:
         return array_of_npy(data)
-    except (OSError, ValueError, EOFError) as error:
+    except ValueError as error:
         raise RunError(f"{name} is not a readable array: {error}") from error
-
-
-# RuntimeError: encrypted; NotImplementedError: an unknown compression method.
-ZIP_DAMAGE = (
-    KeyError,
-    OSError,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    zipfile.BadZipFile,
-    zlib.error,
-)

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from qdebug.bounds import read_text
 from qdebug.errors import UsageError
 from qdebug.tui.keys import BY_ID
 
@@ -61,7 +62,7 @@ def load_settings(file: Path) -> Settings:
         UsageError: the file cannot be read, or a key of it is unknown; names the nearest.
     """
     try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_text(file, UsageError))
     except FileNotFoundError:
         return Settings()
     except OSError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from qdebug.bounds import read_text
 from qdebug.errors import InputError, UsageError
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.vendors import registry
@@ -41,7 +42,7 @@ def read(argument: str) -> Reading:
     path = Path(text)
     if _is_file(path):
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_text(path, InputError, "utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{path.name} cannot be read as text") from error
     elif path.suffix in (".yaml", ".yml", ".json", ".cfg", ".config"):

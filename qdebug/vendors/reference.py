@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from qdebug.bounds import read_text
 from qdebug.errors import InputError
 from qdebug.preprocess.graph_front.front import GraphFront
 from qdebug.preprocess.implied import ImpliedSpec, implied_spec
@@ -61,7 +62,7 @@ def read_spec(argument: str) -> ImpliedSpec:
     if path.suffix.lower() != ".toml":
         return ImpliedSpec(PreprocessSpec.parse(argument), "flag")
     try:
-        spec = PreprocessSpec.from_toml(path.read_text(encoding="utf-8"))
+        spec = PreprocessSpec.from_toml(read_text(path, InputError))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise InputError(

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from qdebug.run.files import array_of_npy
+from qdebug.npy import array_of_npy
 from tests.functional.conftest import Cli, environment
 from tests.support.graphs import SPEC
 
@@ -67,6 +67,36 @@ def test_an_input_that_unpacks_to_hundreds_of_megabytes(
     assert f"{name} unpacks to " in done.err
     assert "more than 256 MiB" in done.err
     assert "--max-unpacked" in done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("b.pb", ("compare", "float.onnx", "quant.onnx", "b.pb")),
+        ("b.toml", ("compare", "float.onnx", "quant.onnx", "photo_0.png", "-p", "b.toml")),
+        ("b.toml", ("compare", "float.onnx", "quant.onnx", "photo_0.png", "--config", "b.toml")),
+        ("b.png", ("compare", "float.onnx", "quant.onnx", "b.png", "-p", SPEC)),
+        ("b.html", ("show", "b.html")),
+        ("b.qdrun/run.json", ("show", "b.qdrun")),
+    ],
+)
+def test_a_file_of_nothing_that_claims_gigabytes(
+    here: Path, cli: Cli, name: str, arguments: tuple[str, ...]
+) -> None:
+    (here / name).parent.mkdir(exist_ok=True)
+    _list(here / name)
+    done = cli(*arguments)
+    assert done.code == 2
+    assert f"{Path(name).name} unpacks to 2.0 GiB, more than 256 MiB" in done.err
+    assert "--max-unpacked" in done.err.splitlines()[-1]
+
+
+def test_a_model_that_is_larger_than_any(here: Path, cli: Cli) -> None:
+    with (here / "b.onnx").open("wb") as stream:
+        stream.truncate(3 * GIB)
+    done = cli("compare", "b.onnx", "quant.onnx", "photo_0.png", "-p", SPEC)
+    assert done.code == 2
+    assert "b.onnx has 3,221,225,472 bytes; no ONNX file is larger than 2 GiB" in done.err
 
 
 def _run_zip(file: Path) -> None:

@@ -15,7 +15,8 @@ from textual.binding import BindingType
 from textual.message import Message
 from textual.worker import get_current_worker
 
-from qdebug.errors import QdebugError
+from qdebug.bounds import read_bytes
+from qdebug.errors import QdebugError, RunError
 from qdebug.run.files import RUN_JSON
 from qdebug.run.model import Run
 from qdebug.run.store import SUFFIX, load_run
@@ -56,8 +57,8 @@ def _holds_run(path: Path) -> bool:
     if path.suffix != ".html":
         return True
     try:
-        return b"qdebug-run" in path.read_bytes()
-    except OSError:
+        return b"qdebug-run" in read_bytes(path, RunError)
+    except (OSError, RunError):
         return False
 
 

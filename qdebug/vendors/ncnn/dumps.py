@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.bounds import read_text
 from qdebug.dumps import Dump, DumpTensor
 from qdebug.errors import InputError, UsageError
 from qdebug.vendors.dumps import DumpFormat
@@ -83,7 +84,7 @@ def _layers(path: Path) -> list[tuple[list[str], list[str]]]:
         InputError: it is no text of ncnn's.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()[2:]
+        lines = read_text(path, InputError).splitlines()[2:]
         found = []
         for words in filter(None, map(str.split, lines)):
             reads, makes = int(words[2]), int(words[3])
@@ -99,8 +100,9 @@ def _is_int8(words: list[str]) -> bool:
 
 
 def _notes(weights: Path) -> tuple[str, ...]:
-    if weights.read_bytes()[:4] != _FLOAT16:
-        return ()
+    with weights.open("rb") as stream:
+        if stream.read(len(_FLOAT16)) != _FLOAT16:
+            return ()
     return (
         "its weights are stored as float16 (pnnx does so unless it is told fp16=0): values above "
         "65504 become infinite, small ones lose their digits",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from qdebug.bounds import read_text
 from qdebug.dumps import Dump, DumpTensor
 from qdebug.dumps.files import file_tensor
 from qdebug.errors import InputError
@@ -61,7 +62,7 @@ def _names(file: Path) -> dict[str, str]:
         InputError: it is no text.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = read_text(file, InputError).splitlines()
     except (OSError, ValueError) as error:
         raise InputError(f"{_MAP} cannot be read: {error}", "dump it again") from error
     rows = [re.split(r"\s{2,}", line.strip()) for line in lines]

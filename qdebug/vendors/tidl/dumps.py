@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.bounds import read_text
 from qdebug.dumps import Dump, DumpTensor
 from qdebug.errors import InputError
 from qdebug.vendors.dumps import DumpFormat
@@ -64,7 +65,7 @@ def _names(path: Path) -> dict[int, str]:
     found = {}
     for file in sorted(path.glob("*layer_info.txt")):
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = read_text(file, InputError).splitlines()
         except (OSError, ValueError) as error:
             raise InputError(f"{file.name} cannot be read: {error}", _HINT) from error
         for words in map(str.split, lines):
