@@ -48,13 +48,11 @@ def read_aimet(source: Source) -> Encodings:
     """
     content = source.json
     version = str(content.get("version"))
-    try:
+    with source.understanding("an entry"):
         if version.startswith("2."):
             entries = list(_read_2(content))
         else:
             entries = list(_read_older(source, content, by_name=version.startswith("0.")))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise source.fault(f"an entry is not understood: {error!r}") from error
     return Encodings(source.checked(entries), origin=source.name)
 
 

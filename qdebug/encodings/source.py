@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -14,11 +15,15 @@ import numpy as np
 
 from qdebug.encodings.model import Entry
 from qdebug.errors import EncodingsError
-from qdebug.graph.validity import name_of
+from qdebug.graph.qparams import code_range
+from qdebug.graph.validity import name_of, shortened
 
 MAX_BYTES = 1 << 28
 """No table is larger (by judgement: the largest that is known, AIMET's of a language model with a
 scale for each block, has some 100 MB)."""
+
+MISREAD = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What Python raises where a value is not what a reader takes it for."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,18 @@ class Source:
         place = f"{self.name}, line {line}" if line is not None else self.name
         return EncodingsError(f"{place}: {message}", hint)
 
+    @contextlib.contextmanager
+    def understanding(self, what: str) -> Iterator[None]:
+        """Inside, whatever the content is not becomes a complaint about it.
+
+        Raises:
+            EncodingsError: something was not what the reader took it for.
+        """
+        try:
+            yield
+        except MISREAD as error:
+            raise self.fault(f"{what} is not understood: {shortened(repr(error))}") from error
+
     def number(self, text: str, what: str, line: int | None = None) -> float:
         """A finite number.
 
@@ -132,8 +149,8 @@ class Source:
         """The entries, none of which contradicts another or cannot be meant.
 
         Raises:
-            EncodingsError: two entries for one name, or a scale that is zero, negative or not
-                finite; or there is no entry at all.
+            EncodingsError: two entries for one name, a scale that is zero, negative or not finite,
+                or a zero point that is no code; or there is no entry at all.
         """
         if not entries:
             raise self.fault("it has no entries", hint="the file is cut off or of another format")
@@ -156,3 +173,18 @@ class Source:
             wrong = float(scale[~(np.isfinite(scale) & (scale > 0))].flat[0])
             whose = f"the scale of {name_of(entry.name)} is {wrong:g}"
             raise self.fault(f"{whose}; it must be finite and above zero", entry.line)
+        self._check_zero_point(entry)
+
+    def _check_zero_point(self, entry: Entry) -> None:
+        zero, dtype = entry.encoding.zero_point, entry.encoding.dtype
+        if zero is None or entry.encoding.is_float:
+            return
+        low, high = code_range(dtype)
+        outside = zero[(zero < low) | (zero > high)]
+        if outside.size:
+            whose = f"the zero point of {name_of(entry.name)} is {outside.flat[0]}"
+            raise self.fault(
+                f"{whose}; {dtype} holds {low} to {high}",
+                entry.line,
+                "a range has to hold zero, or padding and Relu could not be exact",
+            )

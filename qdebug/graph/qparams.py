@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any, Protocol
 
@@ -19,7 +20,13 @@ _FLOAT_RANGES = {
     "float8e5m2fnuz": 57344,
     "float4e2m1": 6,
 }
-_INTEGER = re.compile(r"u?int\d+")
+_EXACT = 1 << 24
+"""Below which float32 holds every integer."""
+_WIDEST = 32
+"""Bits of a code: those of ONNX's widest quantized type. Other formats write any number."""
+_ASCEND = {"scale": 1.0, "offset": 0.0, "quant_bit": 8}
+"""Attributes of ``AscendQuant`` and their defaults."""
+_INTEGER = re.compile(r"u?int([1-9]|[12]\d|3[0-2])")
 
 
 class ConstantSource(Protocol):
@@ -34,10 +41,16 @@ class ConstantSource(Protocol):
 
 
 def code_range(dtype: str) -> tuple[int, int]:
-    """Smallest and largest code of an ONNX element type, for instance ``(-8, 7)`` for ``int4``."""
+    """Smallest and largest code of an ONNX element type, for instance ``(-8, 7)`` for ``int4``.
+
+    Raises:
+        ValueError: it is no such type, or of more bits than codes have.
+    """
     if dtype in _FLOAT_RANGES:
         return -_FLOAT_RANGES[dtype], _FLOAT_RANGES[dtype]
     bits = int(dtype.lstrip("uint") or 8)
+    if not 0 < bits <= _WIDEST:
+        raise ValueError(f"there are no codes of {bits} bits")
     return (0, 2**bits - 1) if dtype.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
@@ -54,7 +67,8 @@ def make_quantizer(
         axis: channel axis that applies if the scale is not a single number.
 
     Returns:
-        None where the scale is computed while running, or the type holds no codes.
+        None where the scale is computed while running, the type holds no codes, or scale and zero
+        point do not fit together: ONNX Runtime refuses that.
     """
     scales = constants.value(scale)
     if scales is None:
@@ -68,6 +82,8 @@ def make_quantizer(
         zero = np.zeros(scales.shape, np.int64)
     if dtype not in _FLOAT_RANGES and not _INTEGER.fullmatch(dtype):
         return None  # a zero point of another type is none
+    if not scales.size or zero.size not in (1, scales.size):
+        return None
     scales = scales.astype(np.float32)
     if scales.size == 1:
         scales, axis = scales.reshape(()), None
@@ -128,14 +144,15 @@ def _code_type(constants: ConstantSource, node: Node) -> str:
     return kind.dtype if kind.elem_type else "uint8"
 
 
-def _ascend(node: Node) -> Quantizer:
-    # AMCT stores the reciprocal of the step
+def _ascend(node: Node) -> Quantizer | None:
     values = node.attributes
-    scale = np.float32(1.0 / float(values.get("scale", 1.0)))
-    zero = int(values.get("offset", 0.0))
-    bits = int(values.get("quant_bit", 8))
+    step, zero, bits = (values.get(k, d) for k, d in _ASCEND.items())
+    sound = all(isinstance(value, (int, float)) and math.isfinite(value) for value in (step, zero))
+    if not sound or step <= 0 or not isinstance(bits, int) or not 0 < bits <= _WIDEST:
+        return None
+    scale = np.float32(1.0 / step)  # AMCT stores the reciprocal of the step
     low, high = code_range(f"int{bits}")
-    return Quantizer(f"int{bits}", np.asarray(scale), np.asarray(zero), None, low, high)
+    return Quantizer(f"int{bits}", np.asarray(scale), np.asarray(int(zero)), None, low, high)
 
 
 def qonnx_quantizer(constants: ConstantSource, node: Node) -> Quantizer | None:
@@ -146,8 +163,12 @@ def qonnx_quantizer(constants: ConstantSource, node: Node) -> Quantizer | None:
     if scale is None or zero is None or width is None:
         return None
     signed, narrow = bool(node.attributes.get("signed", 1)), bool(node.attributes.get("narrow", 0))
-    bits = int(np.asarray(width).reshape(-1)[0])
-    dtype = f"{'int' if signed else 'uint'}{bits}"
+    if width.size != 1 or not scale.size or zero.size not in (1, scale.size):
+        return None
+    bits = float(width.reshape(()))
+    if not 1 <= bits <= _WIDEST:
+        return None
+    dtype = f"{'int' if signed else 'uint'}{int(bits)}"
     low, high = code_range(dtype)
     low, high = (low + 1, high) if narrow and signed else (low, high - (narrow and not signed))
     axis = None if scale.size == 1 else int(np.argmax(scale.shape))
@@ -161,6 +182,10 @@ def dequantize(codes: Array, quantizer: Quantizer) -> npt.NDArray[np.float32]:
     scale, zero = _spread(codes, quantizer)
     if quantizer.dtype.startswith("float"):
         return np.asarray(codes.astype(np.float32) * scale, np.float32)
+    if quantizer.high - quantizer.low < _EXACT:  # the same numbers, with a quarter of the memory
+        real = codes.astype(np.float32) - zero.astype(np.float32)
+        real *= scale
+        return np.asarray(real, np.float32)
     wide = codes.astype(np.int64) - zero
     return np.asarray(wide.astype(np.float32) * scale, np.float32)
 

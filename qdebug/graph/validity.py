@@ -290,16 +290,31 @@ def _operator_faults(
         for body in bodies:
             yield from _operator_faults(body.node, context)
         # With a body, the check would need the names around the node, which were checked already.
-        if bodies or node.op_type in _LEFT or not _is_known(node, context):
+        if bodies or not _is_known(node, context):
             continue
         try:
-            checker.check_node(node, context)
+            checker.check_node(_without_axis(node), context)
         except checker.ValidationError as error:
             yield f"{_node_name(node)}: {shortened(str(error))}"
 
 
-_LEFT = ("QuantizeLinear", "DequantizeLinear")
-"""An axis under an opset that has none is explained, with its cure, where the session opens."""
+_WITH_AXIS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def _without_axis(node: onnx.NodeProto) -> onnx.NodeProto:
+    """The node, a quantizer's axis left out.
+
+    An axis under an opset that has none is explained, with its cure, where the session opens.
+    """
+    if node.op_type not in _WITH_AXIS:
+        return node
+    kept = onnx.NodeProto()
+    kept.CopyFrom(node)
+    del kept.attribute[:]
+    kept.attribute.extend(
+        a for a in node.attribute if (a.name, a.type) != ("axis", AttributeProto.INT)
+    )
+    return kept
 
 
 def _is_known(node: onnx.NodeProto, context: checker.C.CheckerContext) -> bool:

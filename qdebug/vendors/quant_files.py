@@ -13,7 +13,7 @@ import onnx
 from qdebug.encodings.application import Application, apply_encodings
 from qdebug.encodings.model import Encodings
 from qdebug.encodings.placing import NO_TENSOR, Names, Placement
-from qdebug.encodings.source import Source
+from qdebug.encodings.source import MISREAD, Source
 from qdebug.errors import EncodingsError, ModelError, UsageError
 from qdebug.graph.load import file_states, is_foreign, load_graph
 from qdebug.graph.model import Graph
@@ -132,7 +132,8 @@ def read_file(request: QuantRequest, float_graph: Graph) -> Reading:
         Source.read(request.second) if request.second is not None else None,
         _names_source(request.names),
     )
-    encodings = form.read(source, beside)
+    with source.understanding("an entry"):
+        encodings = form.read(source, beside)
     named = Encodings(encodings.entries, vendor.name, form.name, source.name, encodings.notes)
     return Reading(named, vendor, form, part, source)
 
@@ -193,7 +194,7 @@ def is_table(path: Path) -> bool:
     """Whether a file is a toolchain's table, by its content; whatever else it is, it is none."""
     try:
         source = Source.read(path)
-        return any(form.recognize(source) for _, _, form in formats())
+        return any(_recognizes(form, source) for _, _, form in formats())
     except EncodingsError:
         return False
 
@@ -253,7 +254,7 @@ def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncod
     known = formats()
     if name is not None:
         return next(item for item in known if item[2].name == known_format(name))
-    found = [item for item in known if item[2].recognize(source)]
+    found = [item for item in known if _recognizes(item[2], source)]
     if len(found) == 1:
         return found[0]
     if not found and (source.text is None or is_foreign(source.path)):
@@ -267,6 +268,13 @@ def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncod
         f"{source.path} is neither an ONNX model nor a table of a known toolchain",
         f"if it is one, name its format: --quant-format, one of {names}",
     )
+
+
+def _recognizes(form: Format, source: Source) -> bool:
+    try:
+        return form.recognize(source)
+    except MISREAD:  # of a shape that this format never has
+        return False
 
 
 def _check_share(made: Application, reading: Reading, base: Graph) -> None:

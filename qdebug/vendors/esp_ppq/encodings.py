@@ -53,12 +53,9 @@ def read_json(source: Source, beside: Beside) -> Encodings:
     """Read scales by operator; what ESP-PPQ renamed is found by its place among the operands."""
     nodes = {node.label: node for node in beside.float_graph.nodes}
     entries: dict[tuple[str, str], Entry] = {}
-    try:
-        for op, operands in source.json["configs"].items():
-            for entry in _operands(source, operands, nodes.get(op), beside.float_graph):
-                entries.setdefault((entry.kind, entry.name), entry)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise source.fault(f"its configs are not understood: {error!r}") from error
+    for op, operands in source.json["configs"].items():
+        for entry in _operands(source, operands, nodes.get(op), beside.float_graph):
+            entries.setdefault((entry.kind, entry.name), entry)
     return Encodings(source.checked(list(entries.values())))
 
 

@@ -51,14 +51,11 @@ def read_quant_info(source: Source, beside: Beside) -> Encodings:
     del beside
     entries: dict[str, Entry] = {}
     for label, node in source.json.items():
-        try:
-            given = list(zip(node["inputs"], node["thresholds"], strict=False))
-        except (KeyError, TypeError) as error:
-            raise source.fault(f"{name_of(label)} is not understood: {error!r}") from error
-        for tensor, thresholds in given:
-            if thresholds:
-                name = tensor.removesuffix(_CALIBRATED)
-                entries.setdefault(name, _entry(source, name, thresholds))
+        with source.understanding(name_of(label)):
+            for tensor, thresholds in zip(node["inputs"], node["thresholds"], strict=False):
+                if thresholds:
+                    name = tensor.removesuffix(_CALIBRATED)
+                    entries.setdefault(name, _entry(source, name, thresholds))
     return Encodings(source.checked(list(entries.values())))
 
 

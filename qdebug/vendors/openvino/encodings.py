@@ -133,11 +133,8 @@ def _first(names: str) -> str:
 
 def read_ir(source: Source, beside: Beside) -> Encodings:
     """Read the ranges of activations, and the scales of weights."""
-    try:
-        network = _Network(source)
-        entries = [*_activations(network), *_weights(network, Reads(beside.float_graph))]
-    except (KeyError, ValueError) as error:
-        raise source.fault(f"it is not understood: {error!r}") from error
+    network = _Network(source)
+    entries = [*_activations(network), *_weights(network, Reads(beside.float_graph))]
     return Encodings(source.checked(once(entries)))
 
 

@@ -111,6 +111,26 @@ BAD: list[tuple[str, Any, str]] = [
         "'x' has a second entry",
     ),
     (
+        "zero",
+        {
+            "version": "2.0.0",
+            "encodings": [
+                {"name": "x", "output_dtype": "int8", "y_scale": 1, "y_zero_point": -129}
+            ],
+        },
+        "the zero point of 'x' is -129; int8 holds -128 to 127",
+    ),
+    (
+        "no integer",
+        {
+            "version": "2.0.0",
+            "encodings": [
+                {"name": "x", "output_dtype": "int8", "y_scale": 1, "y_zero_point": -(10**30)}
+            ],
+        },
+        "an entry is not understood",
+    ),
+    (
         "blocks",
         {
             "version": "1.0.0",

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
+from qdebug.errors import ModelError
 from qdebug.graph.constants import Constants
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.qparams import (
@@ -105,6 +106,48 @@ def test_a_zero_point_of_a_type_without_codes_is_none(load: Load) -> None:
     quant = node("QuantizeLinear", ["x", "s", "z"], ["q"], domain="com.vendor")
     graph = load([quant], {"x": [1, 4]}, ["q"], given)
     assert make_quantizer(Constants(graph), "s", "z", "uint8") is None
+
+
+@pytest.mark.parametrize(
+    ("scales", "zeros"), [([0.5], [0, 0, 0]), ([0.5, 0.5], [0, 0, 0]), ([], []), ([], [0])]
+)
+def test_parameters_that_do_not_fit_together_are_none(
+    load: Load, scales: list[float], zeros: list[int]
+) -> None:
+    given = {"s": np.asarray(scales, np.float32), "z": np.asarray(zeros, np.uint8)}
+    graph = load([node("QuantizeLinear", ["x", "s", "z"], ["q"])], {"x": [1, 4]}, ["q"], given)
+    assert linear_quantizer(Constants(graph), graph.nodes[0]) is None
+    floats = {"b": np.float32(8), "s": given["s"], "z": given["z"].astype(np.float32)}
+    quant = node("Quant", ["x", "s", "z", "b"], ["y"], domain="qonnx.custom_op.general")
+    graph = load([quant], {"x": [1, 4]}, ["y"], floats)
+    assert qonnx_quantizer(Constants(graph), graph.nodes[0]) is None
+
+
+@pytest.mark.parametrize("width", [[], [8, 8], 0, -3, 1e9, np.nan])
+def test_qonnx_widths_that_cannot_be(load: Load, width: Any) -> None:
+    given = {"s": np.float32(0.5), "z": np.float32(0), "b": np.asarray(width, np.float32)}
+    quant = node("Quant", ["x", "s", "z", "b"], ["y"], domain="qonnx.custom_op.general")
+    graph = load([quant], {"x": [1, 4]}, ["y"], given)
+    assert qonnx_quantizer(Constants(graph), graph.nodes[0]) is None
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [{"scale": 0.0}, {"scale": float("nan")}, {"offset": float("inf")}, {"quant_bit": 10**9},
+     {"quant_bit": "8"}, {"scale": "x"}],
+)  # fmt: skip
+def test_ascend_parameters_that_cannot_be(load: Load, attributes: dict[str, Any]) -> None:
+    graph = load([node("AscendQuant", ["x"], ["q"], **attributes)], {"x": [1, 4]}, ["q"])
+    assert linear_quantizer(Constants(graph), graph.nodes[0]) is None
+
+
+@pytest.mark.parametrize("attributes", [{"axis": "x"}, {"axis": [1]}, {"saturate": 1.5}])
+def test_quantizers_with_attributes_of_another_type_are_refused(
+    load: Load, attributes: dict[str, Any]
+) -> None:
+    quant = node("QuantizeLinear", ["x", "s"], ["q"], "quant", **attributes)
+    with pytest.raises(ModelError, match="is not a valid model: QuantizeLinear 'quant'"):
+        load([quant], {"x": [1, 4]}, ["q"], {"s": np.float32(0.5)}, opset=21)
 
 
 @pytest.mark.parametrize(
