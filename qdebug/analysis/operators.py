@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from onnx import helper
 
 from qdebug.analysis.what_if import in_quant_layout
 from qdebug.capture.session import Session, SessionSettings
@@ -180,7 +181,7 @@ class OperatorTest:
             for name, at in part.fed.items()
         }
         session = Session(model, self.quant_graph, self.settings[1])
-        results = session.run({**self.feeds[1], **inputs})
+        results = session.run({**self.feeds[1], **inputs, **part.given})
         return {
             at: error
             for at, name in part.measured.items()
@@ -245,6 +246,8 @@ class _FloatForm:
 
     Attributes:
         fed: model input to the pair position whose float value it takes.
+        given: model input to the float weight it takes: in the model, it would be there twice more,
+            in its bytes and in the session.
         measured: pair position to output name.
         exact: pair position to whether nothing of its layer stayed quantized.
         between: positions of pairs whose layer has quantizers between its operators.
@@ -257,6 +260,7 @@ class _FloatForm:
         self.constants = test.regions.quant_constants
         self.builder = PartBuilder(self.graph)
         self.fed: dict[str, int] = {}
+        self.given: dict[str, Array] = {}
         self.measured: dict[int, str] = {}
         self.exact = {region.at: True for region in chunk}
         self.names: dict[str, str] = {}
@@ -350,8 +354,10 @@ class _FloatForm:
                 continue
             name = f"{PREFIX}weight/{weight.quant_tensor}"
             kind = self.graph.type_of(weight.quant_tensor).dtype
-            stored = value.astype(np.float16) if kind == "float16" else value
-            self.builder.constant(name, stored)
+            stored = value.astype(np.float16 if kind == "float16" else np.float32, copy=False)
+            known = helper.np_dtype_to_tensor_dtype(stored.dtype)
+            self.builder.add_input(name, known, stored.shape)
+            self.given[name] = stored
             self.names.update(dict.fromkeys(readings, name))
 
     def _constant(self, node: Node) -> None:

@@ -12,6 +12,8 @@ Array = npt.NDArray[Any]
 
 _LEVELS = 256
 """Levels of 8 bits."""
+_GLANCE = 1 << 16
+"""Values that are looked at first: sorting all of a large weight takes its memory several times."""
 FEWEST = 24
 """Distinct values from which equal spacing is no chance: each lies on the grid by chance with a
 probability of twice ``_OFF_GRID``, and a grid has two free parameters. By judgement."""
@@ -51,6 +53,12 @@ def grid_of(values: Array) -> Grid | None:
     if not _is_whole(places) or not _is_whole(np.asarray([levels[0] / step])):
         return None  # codes have a whole zero point
     return Grid(step, float(levels[0]), count + 1)
+
+
+def distinct(values: Array) -> Array:
+    """The distinct values, sorted; where they are more than a grid has, some of them are enough."""
+    some = np.unique(values.reshape(-1)[:_GLANCE])
+    return some if len(some) > _LEVELS else np.unique(values)
 
 
 def leaves_grid(f: Array, q: Array, grid: Grid) -> bool:

@@ -40,10 +40,13 @@ _NOT_IN_NUMPY = frozenset(
 )
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _MAPPED = 64 << 20
-"""Bytes of external weights from which on sessions read them where they are, in the file. By
-default each copies them in the order that its kernels like best; a comparison holds five sessions
-at a time, and five such copies. Below, the copies cost little and are a little faster. By
-judgement."""
+"""Bytes of external weights, as float32, from which on sessions read them where they are, in the
+file. By default each keeps them twice more: in the order that its kernels like best, and codes as
+the float values they stand for; a comparison holds five sessions at a time. Below, the copies cost
+little and are a little faster. By judgement."""
+_FOLDS_WEIGHTS = "ConstantFolding"
+"""ONNX Runtime's optimization that turns codes of weights into float32, for as long as a session
+lives. Without it the codes of one layer after the other are turned, each time the graph runs."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,12 @@ class Session:
         import onnxruntime
 
         _share_arena()
+        left = [_FOLDS_WEIGHTS] if _are_mapped(self._graph) else None
         try:
             with working_on(self._graph.path.name):
-                return onnxruntime.InferenceSession(source, options, providers=providers)
+                return onnxruntime.InferenceSession(
+                    source, options, providers=providers, disabled_optimizers=left
+                )
         except Exception as error:  # ONNX Runtime raises a dozen unrelated types
             raise explain_ort_error(self._graph, str(error)) from error
 
@@ -248,17 +254,25 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     else:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL
-    outside = [t for t in graph.initializers.values() if t.external_data]
-    if outside:
+    if any(t.external_data for t in graph.initializers.values()):
         options.add_session_config_entry(_EXTERNAL_FOLDER, str(graph.folder.resolve()))
-    if sum(map(_bytes_of, outside)) >= _MAPPED:
+    if _are_mapped(graph):
         options.add_session_config_entry("session.disable_prepacking", "1")
+        # In the order of the file, in which a weight's DequantizeLinear stands beside its reader:
+        # by default all of them would come first, and all their results be held at once.
+        options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     return options
 
 
-def _bytes_of(tensor: onnx.TensorProto) -> int:
-    kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    return int(math.prod(tensor.dims) * kind.itemsize)
+def _are_mapped(graph: Graph) -> bool:
+    """Whether the weights are too many to be copied by each session."""
+    outside = (t for t in graph.initializers.values() if t.external_data)
+    return sum(map(_bytes_as_float, outside)) >= _MAPPED
+
+
+def _bytes_as_float(tensor: onnx.TensorProto) -> int:
+    width = max(4, helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    return int(math.prod(tensor.dims) * width)
 
 
 def _run_options(release: bool) -> Any:

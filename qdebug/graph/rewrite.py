@@ -181,7 +181,25 @@ class PartBuilder:
             if wanted.intersection(node.output):
                 found.append(node)
                 wanted.update(reads_of(node))
-        return found[::-1]
+        return self._constants_late(found[::-1])
+
+    def _constants_late(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+        """The nodes in an order in which what is computed of constants comes when it is read.
+
+        So a session that keeps this order holds one dequantized weight at a time, not all.
+        """
+        known = {*self.graph.initializers, *(t.name for t in self._extra_constants)}
+        waiting: dict[str, int] = {}
+        ordered: list[onnx.NodeProto] = []
+        for at, node in enumerate(nodes):
+            read = reads_of(node)
+            if read and known.issuperset(read) and len(node.output) == 1:
+                known.add(node.output[0])
+                waiting[node.output[0]] = at
+            else:
+                ordered.extend(nodes[before] for before in _taken(waiting, nodes, read))
+                ordered.append(node)
+        return ordered + [nodes[at] for at in waiting.values()]
 
     def _opsets(self) -> list[onnx.OperatorSetIdProto]:
         found = list(self.graph.proto.opset_import)
@@ -194,6 +212,20 @@ class PartBuilder:
             return name
         target = self.constant(f"{PREFIX}{tag}/shape", np.asarray(shape, np.int64))
         return self.emit("Reshape", [name, target], f"{PREFIX}{tag}")
+
+
+def _taken(
+    waiting: dict[str, int], nodes: Sequence[onnx.NodeProto], tensors: Iterable[str]
+) -> list[int]:
+    """Take out of the waiting nodes those that the tensors need; gives them in their order."""
+    found: list[int] = []
+    left = list(tensors)
+    while left:
+        at = waiting.pop(left.pop(), None)
+        if at is not None:
+            found.append(at)
+            left.extend(reads_of(nodes[at]))
+    return sorted(found)
 
 
 def renamed(node: onnx.NodeProto, names: Mapping[str, str]) -> onnx.NodeProto:

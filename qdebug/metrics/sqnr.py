@@ -44,5 +44,7 @@ def rows_db(reference: npt.NDArray[Any], test: npt.NDArray[Any]) -> Float64Array
         reference: ``[rows, values]``.
         test: of the same shape.
     """
-    f, q = reference.astype(np.float64), test.astype(np.float64)
-    return levels_db((f**2).sum(axis=1), ((q - f) ** 2).sum(axis=1))
+    f = np.asarray(reference, np.float64)
+    difference = np.asarray(test, np.float64) - f
+    power, error = (np.einsum("ij,ij->i", v, v) for v in (f, difference))
+    return levels_db(power, error)

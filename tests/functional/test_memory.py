@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 
+from benchmarks.external import compare_command, measured, write_pair
 from benchmarks.memory import network
 
 SHAPE = (1, 32, 128, 256)
@@ -82,6 +83,18 @@ def test_weights_in_a_file_of_their_own_are_copied_by_no_session(tmp_path: Path)
     """Four sessions held at once; each had its own copy of 100 MiB."""
     _outside(tmp_path / "float.onnx")
     assert peak(_SESSIONS, str(tmp_path / "float.onnx"), str(SIDE)) < 50
+
+
+LAYERS_OUTSIDE, SIDE_OUTSIDE = 48, 1024
+"""Weights of 192 MiB, and of 48 MiB as codes; 4 MiB each."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells it there")
+def test_weights_in_files_of_their_own_cost_no_memory_of_the_process(tmp_path: Path) -> None:
+    """Beyond the pages of those files, which the system takes back; half of it took 628 MiB."""
+    files = write_pair(tmp_path, LAYERS_OUTSIDE, SIDE_OUTSIDE)
+    peak = measured(compare_command(files, "64MiB"), tmp_path)
+    assert peak.own <= 64 + ALLOWED, peak
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,8 @@ from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.graph.walk import walk
 
 Array = npt.NDArray[Any]
+_AT_ONCE = 1 << 20
+"""Values of a weight that are looked at together, in float64."""
 _FLOAT = 1  # onnx.TensorProto.FLOAT
 
 
@@ -189,10 +191,14 @@ def _is_transposed(weight: WeightPair, graph: Graph) -> bool:
     codes = graph.constant(weight.quant_tensor)
     if codes is None:
         return False
-    stored = codes.astype(np.float64)
-    stored -= stored.mean()
-    value = weight.quant_value.astype(np.float64)
-    return float((stored * value.T).sum()) > float((stored * value).sum())
+    value, mean = weight.quant_value, codes.mean(dtype=np.float64)
+    straight = turned = 0.0
+    rows = max(1, _AT_ONCE // len(codes))
+    for start in range(0, len(codes), rows):
+        part = codes[start : start + rows].astype(np.float64) - mean
+        straight += float((part * value[start : start + rows]).sum())
+        turned += float((part * value.T[start : start + rows]).sum())
+    return turned > straight
 
 
 def dequantized(graph: Graph, raw: str) -> list[str]:

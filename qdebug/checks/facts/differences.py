@@ -102,8 +102,10 @@ def _difference(
 
 
 def _beyond_rounding(f: Array, q: Array, steps: Array) -> Array:
-    error = np.abs(q - f).max(axis=1)
-    limit = np.maximum(STEPS * steps[:, 0], NEGLIGIBLE * np.abs(f).max())
+    difference = q - f
+    error = np.maximum(difference.max(axis=1), -difference.min(axis=1))
+    limit = np.maximum(STEPS * steps[:, 0], NEGLIGIBLE * max(f.max(), -f.min()))
+    del difference  # as large as the weight; the next line makes it again
     wrong: Array = (rows_db(f, q) < FOREIGN_DB) & (error > limit)
     return wrong
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.weight_grid import FEWEST, Grid, grid_of
+from qdebug.analysis.weight_grid import FEWEST, Grid, distinct, grid_of
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.weights import weight_rows
 from qdebug.graph.pairs import WeightPair
@@ -126,12 +126,11 @@ def quantized_before(pairs: Iterable[WeightPair]) -> tuple[list[tuple[WeightPair
     known: dict[str, Grid | None] = {}
     found, judged = [], 0
     for pair in pairs:
-        f, _ = weight_rows(pair)
-        levels = np.unique(f)
-        if f.size < _TELLING or len(levels) < FEWEST:
+        levels = distinct(pair.reference)
+        if pair.reference.size < _TELLING or len(levels) < FEWEST:
             continue
         grid = grid_of(levels)
-        if grid is not None and _is_built(f, grid):
+        if grid is not None and _is_built(weight_rows(pair)[0], grid):
             continue
         known[pair.float_tensor] = grid
         judged += 1

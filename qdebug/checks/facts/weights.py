@@ -56,8 +56,9 @@ def weight_steps(pair: WeightPair, rows: int) -> Array:
 
 def row_cosines(f: Array, q: Array) -> Array:
     """Cosine of each row; NaN where one is zero."""
+    products, ff, qq = (np.einsum("ij,ij->i", a, b) for a, b in ((f, q), (f, f), (q, q)))
     with np.errstate(divide="ignore", invalid="ignore"):
-        cosines: Array = (f * q).sum(axis=1) / np.sqrt((f**2).sum(axis=1) * (q**2).sum(axis=1))
+        cosines: Array = products / np.sqrt(ff * qq)
     return cosines
 
 

@@ -141,7 +141,7 @@ def _read(const: Const) -> Array:
     value = const.read()
     if value is None:
         raise ValueError(f"{const.tensor} cannot be evaluated")
-    return value.astype(np.float32)
+    return value.astype(np.float32, copy=False)
 
 
 def _groups_in_one(

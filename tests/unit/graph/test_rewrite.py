@@ -94,3 +94,24 @@ def test_random_numbers_are_no_constants(load: Load) -> None:
              node("Add", ["n", "x"], ["y"])]  # fmt: skip
     graph = load(nodes, {"x": [1]}, ["y"], {"w": np.ones(1, np.float32)})
     assert constants_of(graph) == {"w", "n"}
+
+
+def test_what_is_computed_of_constants_comes_when_it_is_read(load: Load) -> None:
+    """A session that keeps the order holds one dequantized weight at a time."""
+    make = helper.make_node
+    weights = [make("DequantizeLinear", [f"w{at}", "s"], [f"d{at}"]) for at in range(3)]
+    chain = [make("Transpose", ["d2"], ["t2"])]
+    nodes = [*weights, *chain]
+    for at, weight in enumerate(("d0", "d1", "t2")):
+        nodes.append(make("MatMul", [f"y{at}" if at else "x", weight], [f"y{at + 1}"]))
+    given = {f"w{at}": np.ones((4, 4), np.int8) for at in range(3)} | {"s": np.float32(0.5)}
+    graph = load(nodes, {"x": [1, 4]}, ["y3"], given)
+    builder = PartBuilder(graph)
+    builder.add_nodes(graph.nodes)
+    builder.add_input("x", 1, [1, 4])
+    builder.add_output("y3")
+    model = builder.build()
+    made = [node.output[0] for node in model.graph.node]
+    assert made == ["d0", "y1", "d1", "y2", "d2", "t2", "y3"]
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    assert session.run(None, {"x": np.ones((1, 4), np.float32)})[0].tolist() == [[8.0] * 4]
