@@ -41,6 +41,8 @@ def run_cases(base: Path, seed: int, numbers: Sequence[int], folder: Path) -> It
         results = folder / f"results-{left[0]}"
         ended = _work(base, seed, left, results)
         entries = _entries(results)
+        if left[0] not in entries:
+            raise RuntimeError(f"the files of case {left[0]} could not be made: {ended}")
         for number in list(left):
             if number not in entries:
                 break

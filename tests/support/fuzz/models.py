@@ -25,7 +25,7 @@ STRANGE = [
 
 def damaged_bytes(content: bytes, rng: Rng) -> bytes:
     """Bytes flipped, cut, repeated or replaced at random."""
-    data = bytearray(content)
+    data = bytearray(content or b"\0")
     kind = rng.integers(5)
     at = int(rng.integers(len(data)))
     size = int(rng.integers(1, 64))
@@ -200,8 +200,8 @@ def _opset(model: onnx.ModelProto, rng: Rng) -> None:
     kind = int(rng.integers(4))
     if kind == 0:
         del model.opset_import[:]
-    elif kind == 1:
-        model.opset_import[0].version = int(rng.integers(-1, 60)) if model.opset_import else 0
+    elif kind == 1 and model.opset_import:
+        model.opset_import[0].version = int(rng.integers(-1, 60))
     elif kind == 2:
         model.opset_import.append(helper.make_opsetid("", int(rng.integers(1, 25))))
     else:
