@@ -139,7 +139,8 @@ class OperatorTest:
     def _weights(self, region: Region) -> int:
         """Elements of the constants that the region's float form holds a copy of."""
         graph = self.quant_graph
-        names = {name for node in region.quant_nodes for name in node.inputs if name}
+        nodes = (graph.nodes[index] for index in region.all_quant_nodes)
+        names = {name for node in nodes for name in node.inputs if name}
         shapes = (graph.type_of(name).fixed_shape for name in names if graph.is_constant(name))
         return sum(map(_elements, shapes))
 
