@@ -4,7 +4,7 @@ The command imports this before anything else. Until ``main`` takes over, nothin
 there is nothing to tidy up.
 """
 
-import _signal  # what signal is made of; that one loads other modules first
+import _signal  # type: ignore[import-not-found]  # signal itself loads other modules first
 import os
 
 

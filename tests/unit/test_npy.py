@@ -38,10 +38,10 @@ DAMAGED = {
 def test_damage_is_one_line(data: bytes, tmp_path: Path) -> None:
     file = tmp_path / "a.npy"
     file.write_bytes(data)
-    for read in (lambda: array_of_npy(data), lambda: map_npy(file)):
-        with pytest.raises(ValueError, match=r"^[^\n]+$") as caught:
-            read()
-        assert "allow_pickle" not in str(caught.value)
+    for refusal in (_refusal(array_of_npy, data), _refusal(map_npy, file)):
+        assert refusal
+        assert "\n" not in refusal
+        assert "allow_pickle" not in refusal
 
 
 def _refusal(read: Callable[[Any], object], given: bytes | Path) -> str:

@@ -114,7 +114,10 @@ def test_a_zero_point_of_a_type_without_codes_is_none(load: Load) -> None:
 def test_parameters_that_do_not_fit_together_are_none(
     load: Load, scales: list[float], zeros: list[int]
 ) -> None:
-    given = {"s": np.asarray(scales, np.float32), "z": np.asarray(zeros, np.uint8)}
+    given: dict[str, Any] = {
+        "s": np.asarray(scales, np.float32),
+        "z": np.asarray(zeros, np.uint8),
+    }
     graph = load([node("QuantizeLinear", ["x", "s", "z"], ["q"])], {"x": [1, 4]}, ["q"], given)
     assert linear_quantizer(Constants(graph), graph.nodes[0]) is None
     floats = {"b": np.float32(8), "s": given["s"], "z": given["z"].astype(np.float32)}
