@@ -1,13 +1,14 @@
 """Sound settings of ONNX Runtime's quantizer on many models: none may fail that still works.
 
 ``python -m benchmarks.settings [--models NAME...] [--settings NAME...] [--seed N] [--cache DIR]
-[--pictures N] [--rows FILE] [--seconds N]``
+[--pictures N] [--rows FILE] [--seconds N] [--draw N]``
 
 Every setting quantizes every float model on a few pictures. Whether the task's result is still that
 of the float model is told by code of its own (``small_nets``, ``zoo_tasks`` here), not by qdebug's
 decoders. Wrong are a ``fail`` where the task agrees, and a ``pass`` where it does not. Quantized
 models are kept under ``--cache``, finished rows in ``--rows``: what stands there is not measured
-again, so that the whole can be run in pieces of ``--seconds``.
+again, so that the whole can be run in pieces of ``--seconds``. ``--draw`` takes so many settings of
+every model, chosen by its name and the seed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -439,12 +441,22 @@ def measured(model: Model, setting: Setting, cache: Path) -> Row:
         return Row(model.name, setting.name, 1.0, 0.0, model.agrees, "none", told)
 
 
+def drawn(model: str, settings: Sequence[Setting], count: int | None, seed: int) -> list[Setting]:
+    """So many settings, chosen by chance; all of them without a number."""
+    if count is None or count >= len(settings):
+        return list(settings)
+    rng = np.random.default_rng([seed, *model.encode()])
+    return [settings[at] for at in sorted(rng.choice(len(settings), count, replace=False))]
+
+
 def pairs(
-    given: Iterator[Model], settings: Sequence[Setting], known: Container[tuple[str, str]]
+    given: Iterator[Model],
+    settings: Callable[[str], Sequence[Setting]],
+    known: Container[tuple[str, str]],
 ) -> Iterator[tuple[Model, Setting]]:
     """What is still to be compared, one model after another."""
     for model in given:
-        yield from ((model, s) for s in settings if (model.name, s.name) not in known)
+        yield from ((model, s) for s in settings(model.name) if (model.name, s.name) not in known)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -457,6 +469,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--pictures", type=int, help="compared on, at most")
     parser.add_argument("--rows", type=Path, help="keeps finished rows")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no row later")
+    parser.add_argument("--draw", type=int, help="settings of each model, chosen by the seed")
     args = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
     onnxruntime.set_default_logger_severity(4)
@@ -464,7 +477,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows, start = load_rows(args.rows), time.monotonic()
     known = {(row.model, row.setting) for row in rows}
     wanted = [s for s in SETTINGS if s.name.startswith(tuple(args.settings or [""]))]
-    for model, setting in pairs(models(args.models, args.seed, args.cache), wanted, known):
+    chosen = partial(drawn, settings=wanted, count=args.draw, seed=args.seed)
+    for model, setting in pairs(models(args.models, args.seed, args.cache), chosen, known):
         if time.monotonic() - start > args.seconds:
             print("more is left to measure")
             break
