@@ -23,6 +23,7 @@ from qdebug.capture.stats import Range
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import (
+    DAMAGED_DB,
     FINE_DB,
     free,
     gain_of,
@@ -35,7 +36,9 @@ from qdebug.checks.facts.effect import (
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
 from qdebug.checks.facts.masks import mask_layers, masked_layers
 from qdebug.checks.facts.norms import norm_layers
+from qdebug.checks.facts.outputs import lowest_output_db
 from qdebug.checks.facts.qdq import mismatched
+from qdebug.checks.facts.task import task_holds
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 from qdebug.vendors.advice import BetterRange, calibrate_again
@@ -122,7 +125,27 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
 
 def _clipping(context: CheckContext) -> Iterator[Finding]:
     unfit = [item for item in context.once(find_unfit) if item.clips]
-    yield from _report(context, CLIPPING, unfit)
+    excused = context.once(task_holds) and lowest_output_db(context) >= DAMAGED_DB
+    often = [item for item in unfit if not (excused and is_seldom_left(context, item))]
+    yield from _report(context, CLIPPING, often or unfit, remark=not often)
+
+
+def is_seldom_left(context: CheckContext, item: Unfit) -> bool:
+    """Whether no more samples leave a range than may leave that of a sound calibration.
+
+    Of ``n`` pictures that were calibrated on and one more, drawn alike, each is as likely to reach
+    farthest: the new one leaves the range that the others span with probability ``1 / (n + 1)`` on
+    a side, which is at most a half. Where more do, it was not calibrated on such pictures.
+    """
+    return 2 * _leaving(context, item) <= len(context.layer(item.at).stats.per_sample)
+
+
+def _leaving(context: CheckContext, item: Unfit) -> int:
+    """How many samples leave the range at the end that more of them leave."""
+    known, limits = context.layer(item.at).stats.per_sample, item.range
+    above = sum(limits.is_left_by(limits.low, float(m.max_f[0])) for m in known)
+    below = sum(limits.is_left_by(float(m.min_f[0]), limits.high) for m in known)
+    return max(above, below)
 
 
 def _too_wide(context: CheckContext) -> Iterator[Finding]:
@@ -130,17 +153,20 @@ def _too_wide(context: CheckContext) -> Iterator[Finding]:
     yield from _report(context, TOO_WIDE, unfit)
 
 
-def _report(context: CheckContext, check: Check, unfit: Sequence[Unfit]) -> Iterator[Finding]:
+def _report(
+    context: CheckContext, check: Check, unfit: Sequence[Unfit], *, remark: bool = False
+) -> Iterator[Finding]:
+    """The finding of ranges of one kind; whatever they cost, no more than a remark if so said."""
     tried = unfit[:CHANGED]
     gain = None
     if tried and is_doubtful(context, FINE_DB):
         gain = gain_of(context, _better(context, tried))
-    status = _status(context, tried, gain)
+    status = "info" if remark else _status(context, tried, gain)
     if status == "info":
         # what no calibration throws away is a slip, also where the output has enough left
         tried = [item for item in tried if item.wins_db >= REMARKABLE_DB]
         gain = gain_of(context, _better(context, tried)) if tried else None
-        status = slip_status(context, gain)
+        status = "info" if remark else slip_status(context, gain)
     if not tried:
         return
     worst = tried if status == "info" else _by_effect(context, tried)
@@ -208,7 +234,7 @@ def _clipped_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, 
     title = f"{name}: values reach {low:.3g}..{high:.3g}, the range ends at {_span(item)}"
     seen = (
         f"{percent(item.clipped)} of the values of {name} lie outside {_span(item)} and are cut "
-        f"off; that is most of its error{more}."
+        f"off; that is most of its error{more}.{_seldom(context, item)}"
     )
     advice = (
         f"Calibrate again, on more and more varied images (those given here reach "
@@ -216,6 +242,15 @@ def _clipped_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, 
         f"{item.best.high:.4g}."
     )
     return title, seen, advice
+
+
+def _seldom(context: CheckContext, item: Unfit) -> str:
+    """How many samples leave the range, where a sound calibration leaves out as many."""
+    if not is_seldom_left(context, item):
+        return ""
+    count, beyond = len(context.layer(item.at).stats.per_sample), _leaving(context, item)
+    reach = "reaches" if beyond == 1 else "reach"
+    return f" No more than {beyond} of {count} samples {reach} beyond it."
 
 
 def _wide_words(context: CheckContext, unfit: Sequence[Unfit]) -> tuple[str, str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -101,3 +102,32 @@ def test_a_broken_head_is_seen_by_the_task(tmp_path: Path, name: str) -> None:
     assert run.verdict.status == "fail"
     assert run.task is not None
     assert run.task.numbers["f1"] < 0.9
+
+
+@pytest.mark.parametrize("setting", ["qdq minmax u8 channel", "qdq minmax u8 tensor"])
+def test_a_range_that_few_samples_leave_is_a_remark(tmp_path: Path, setting: str) -> None:
+    """One value of eighteen pictures lies beyond what six others calibrated."""
+    model = small_model(next(s for s in SMALL if s.name == "embedding"), 3, tmp_path)
+    quant = quantized(model, next(s for s in SETTINGS if s.name == setting), tmp_path)
+    run = compared(model, quant, tmp_path)
+    assert run.verdict.status == "pass"
+    found = next(f for f in run.findings if f.slug == "activation-clipping")
+    assert found.status == "info"
+    assert found.gain_db is not None
+    assert found.gain_db > 3
+    assert "No more than 1 of 18 samples reaches beyond it." in found.seen
+
+
+def test_a_range_that_most_samples_leave_is_not(tmp_path: Path) -> None:
+    """The control: the same range cut to a half, and the task is still the same."""
+    model = small_model(next(s for s in SMALL if s.name == "embedding"), 3, tmp_path)
+    quant = onnx.load(quantized(model, SETTINGS[0], tmp_path))
+    name = next(n.input[1] for n in quant.graph.node if "relu_9" in n.input[0])
+    scale = next(t for t in quant.graph.initializer if t.name == name)
+    value = numpy_helper.to_array(scale)
+    scale.CopyFrom(numpy_helper.from_array(np.asarray(value / 2, np.float32), name))
+    onnx.save(quant, tmp_path / "cut.onnx")
+    run = compared(model, tmp_path / "cut.onnx", tmp_path)
+    assert run.findings[0].slug == "activation-clipping"
+    assert run.findings[0].status in ("warn", "fail")
+    assert run.layers[run.findings[0].layers[0]].float_tensor == "relu_9"
