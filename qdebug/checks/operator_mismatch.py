@@ -23,9 +23,10 @@ from qdebug.checks.facts.effect import (
     rounded,
 )
 from qdebug.checks.facts.evidence import gain_evidence
-from qdebug.checks.facts.operators import SOUND_DB, Suspect, suspects
+from qdebug.checks.facts.operators import SOUND_DB, suspects
 from qdebug.checks.facts.own_values import unfit_for_own_values
 from qdebug.checks.facts.reach import downstream
+from qdebug.checks.facts.suspect import Suspect
 from qdebug.checks.facts.task import task_is_harmed
 from qdebug.errors import QdebugError
 from qdebug.graph.pairs import Quantizer

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import EXCELLENT_DB
 from qdebug.checks.facts.groups import foreign_groups
 from qdebug.checks.facts.outputs import lowest_output_db
+from qdebug.checks.facts.suspect import Suspect, made, says_why, suspect_of
 from qdebug.checks.facts.task import task_is_harmed
+from qdebug.checks.facts.upstream import moved_up
 from qdebug.graph.model import Array, Node
 from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, WeightPair
-from qdebug.graph.parameters import Difference, told
 from qdebug.graph.regions import Comparison, Region, Regions
-from qdebug.graph.walk import walk
 
 SOUND_DB = 40.0
 """Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
@@ -50,37 +50,6 @@ _FIT, _MISFIT = 0.1, 0.3
 """Relative L2 error of 8-bit weights against those they were made from is below the first, by the
 widest per-tensor weights of the zoo; factors of a normalization that matter differ by more than
 the second."""
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A layer that computes something else.
-
-    Attributes:
-        at: its position.
-        node: the float node that differs, as far as that can be told.
-        what: what differs, as a phrase.
-        error: what is left of its local error without quantization; None where parameters or
-            constants tell and numbers were not needed.
-        float_ops: operators that make it in the float graph.
-        quant_ops: and in the quant graph.
-        along: further layers that show it.
-        ranges: layers of which the range holds what the node does, whatever values they get.
-    """
-
-    at: int
-    node: Node
-    what: str
-    error: OperatorError | None
-    float_ops: tuple[str, ...]
-    quant_ops: tuple[str, ...]
-    along: tuple[int, ...] = ()
-    ranges: tuple[int, ...] = ()
-
-    @property
-    def is_range(self) -> bool:
-        """Whether the range of the layer's own quantizer is all that differs."""
-        return self.at in self.ranges
 
 
 def suspects(context: CheckContext) -> list[Suspect]:
@@ -126,7 +95,7 @@ def _by_numbers(
     if error is not None and decided and not certain:
         if error.sqnr_db >= SOUND_DB or error.peak < RESOLVED:
             return
-        if error.between and not _says_why(compared):
+        if error.between and not says_why(compared):
             return  # it may be a range between the operators that cuts values off
         if not _is_most_of(context, region.at, error) or _is_contradicted(
             context, region.at, error
@@ -143,102 +112,8 @@ def _by_numbers(
             return
         if error is not None and error.sqnr_db >= SOUND_DB:
             return
-    suspect = _suspect(region, compared, error)
-    if not _says_why(compared):
-        suspect = (
-            _exchanged_before(context, region, suspect)
-            or _behind_turned(context, regions, region, suspect)
-            or suspect
-        )
-    yield suspect
-
-
-def _says_why(compared: Comparison) -> bool:
-    changes = [n for n in (*compared.missing, *compared.added) if n.op not in LAYOUT]
-    return bool(compared.differences or changes)
-
-
-def _exchanged_before(context: CheckContext, region: Region, suspect: Suspect) -> Suspect | None:
-    """A node with several outputs, as Split, of which the layer is or reads another one.
-
-    The layer computes what it should; what differs is the order of that node's outputs.
-    """
-    pair = context.pairing.pairs[region.at]
-    if region.is_single:
-        sides = (region.float_nodes[0], pair.float_tensor), (region.quant_nodes[0], pair.raw)
-        places = [n.outputs.index(t) if t in n.outputs else None for n, t in sides]
-        if None not in places and places[0] != places[1]:
-            return replace(suspect, what=f"its output {places[1]} stands for output {places[0]}")
-    mine = region.float_sources - region.quant_sources
-    theirs = region.quant_sources - region.float_sources
-    if not len(mine) == len(theirs) == 1:
-        return None
-    ends = (*mine, *theirs)
-    tensors = [context.pairing.pairs[at].float_tensor for at in ends]
-    node, other = (context.float_graph.producer.get(tensor) for tensor in tensors)
-    if node is None or node is not other:
-        return None
-    wanted, read = (node.outputs.index(tensor) for tensor in tensors)
-    what = f"{suspect.node.op} {suspect.node.label} reads its output {read} instead of {wanted}"
-    return replace(suspect, node=node, what=what, along=ends)
-
-
-def _behind_turned(
-    context: CheckContext, regions: Regions, region: Region, suspect: Suspect
-) -> Suspect | None:
-    turned = _turned_before(context, regions, region)
-    if turned is None:
-        return None
-    at, node, difference = turned
-    return replace(suspect, node=node, what=str(difference), along=(at,))
-
-
-def _turned_before(
-    context: CheckContext, regions: Regions, region: Region
-) -> tuple[int, Node, Difference] | None:
-    """A Transpose further up, or right behind, that permutes otherwise.
-
-    By itself it cannot be told from another layout; a layer behind it that takes the values in the
-    wrong order says that it is none.
-    """
-    behind = _turned_behind(context, regions, region)
-    if behind is not None:
-        return behind
-
-    def is_turned(at: int) -> bool:
-        return context.pairing.pairs[at].raw_form.perm is not None
-
-    def onward(at: int) -> list[int]:
-        return sorted(regions.region(at).quant_sources) if is_turned(at) else []
-
-    for at in walk(sorted(region.quant_sources), onward):
-        if not is_turned(at):
-            continue
-        for node, difference in regions.compare(regions.region(at)).differences:
-            if difference.parameter == "perm":
-                return at, node, difference
-    return None
-
-
-def _turned_behind(
-    context: CheckContext, regions: Regions, region: Region
-) -> tuple[int, Node, Difference] | None:
-    """A Transpose that reads the layer's tensor and permutes otherwise.
-
-    What stands behind it told the layout before it, which therefore is not the layer's.
-    """
-    pair = context.pairing.pairs[region.at]
-    if pair.raw_form.perm is None:
-        return None
-    for reader in context.float_graph.readers.get(pair.float_tensor, ()):
-        at = regions.position(reader.outputs[0]) if reader.op == "Transpose" else None
-        twins = regions.region(at).quant_nodes if at is not None else ()
-        if at is None or len(twins) != 1 or twins[0].op != "Transpose":
-            continue
-        perms = [tuple(n.attributes.get("perm", ())) for n in (reader, twins[0])]
-        if perms[0] != perms[1]:
-            return at, reader, Difference("perm", *(told(list(perm)) for perm in perms))
-    return None
+    suspect = suspect_of(region, compared, error)
+    yield moved_up(context, regions, region, compared, suspect)
 
 
 def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:
@@ -262,38 +137,6 @@ def _is_contradicted(context: CheckContext, at: int, error: OperatorError) -> bo
     return accumulated is not None and accumulated.sqnr_db > error.cut_db + CONTRADICTED_DB
 
 
-def _suspect(region: Region, compared: Comparison, error: OperatorError | None) -> Suspect:
-    missing = [n for n in compared.missing if n.op not in LAYOUT] or list(compared.missing)
-    added = [n for n in compared.added if n.op not in LAYOUT]
-    if compared.differences:
-        node = compared.differences[0][0]
-        what = "; ".join(str(d) for n, d in compared.differences if n is node)
-    elif missing:
-        node = missing[0]
-        what = _exchange([n.op for n in missing], [n.op for n in added])
-    else:
-        node = region.float_nodes[-1]
-        what = _exchange([], [n.op for n in added])
-    return _made(region, node, what, error)
-
-
-def _made(region: Region, node: Node, what: str, error: OperatorError | None = None) -> Suspect:
-    floats, quants = (
-        tuple(n.op for n in nodes) for nodes in (region.float_nodes, region.quant_nodes)
-    )
-    return Suspect(region.at, node, what, error, floats, quants)
-
-
-def _exchange(gone: Sequence[str], new: Sequence[str]) -> str:
-    if gone and new:
-        return f"{', '.join(new)} instead of {', '.join(gone)}"
-    if gone:
-        return f"{', '.join(gone)} {'is' if len(gone) == 1 else 'are'} missing"
-    if new:
-        return f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} added"
-    return "other values from the same inputs and weights"
-
-
 # A reader passes by the activation that went into a quantizer.
 
 
@@ -310,7 +153,7 @@ def _passed_by(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             continue
         who = ", ".join(f"{n.op} {n.label}" for n in past) or "an output"
         what = f"{who} reads the value before the {maker.op}, which only the quantizer computes"
-        yield _made(regions.region(at), maker, what)
+        yield made(regions.region(at), maker, what)
 
 
 def _folded_activation(context: CheckContext, regions: Regions, at: int, pair: Pair) -> Node | None:
@@ -347,7 +190,7 @@ def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             # a quantizer may give the tensor before the activation the same range
             before = [i for i in region.float_sources if _holds_six(context, i)]
             ranges = (*before, *([] if cuts else [at]))
-            yield replace(_made(region, maker, what), ranges=ranges)
+            yield replace(made(region, maker, what), ranges=ranges)
 
 
 def _holds_six(context: CheckContext, at: int) -> bool:
@@ -374,7 +217,7 @@ def _other_groups(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
     for node, what in foreign_groups(context.pairing.weights, regions):
         at = _place(context, node, at_of)
         if at is not None:
-            yield _made(regions.region(at), node, what)
+            yield made(regions.region(at), node, what)
 
 
 # A normalization stands in the weights and behind them, or neither.
@@ -398,8 +241,8 @@ def _folded_twice(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             else "BatchNormalization is neither computed nor folded into the weights"
         )
         conv = at_of.get(context.float_graph.nodes[weight.node].outputs[0])
-        made = _made(regions.region(at), norm, what)
-        yield replace(made, along=() if conv is None else (conv,))
+        suspect = made(regions.region(at), norm, what)
+        yield replace(suspect, along=() if conv is None else (conv,))
 
 
 def _norm_behind(context: CheckContext, weight: WeightPair) -> Node | None:

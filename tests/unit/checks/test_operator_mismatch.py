@@ -126,6 +126,32 @@ def test_readers_without_weights_of_exchanged_outputs_name_the_split(swapped: bo
     assert found.title.startswith(told) == swapped
 
 
+@pytest.mark.parametrize("stride", [2, 1])
+def test_a_stride_before_slices_is_named_at_the_conv(stride: int) -> None:
+    """Halved by its stride, the Conv's values have the shape of what a Slice behind it takes."""
+    b = NetBuilder(9)
+    x = b.op("Relu", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8, 1))
+    slices = [
+        b.op("Slice", x, b.ints(*at), b.ints(2**31 - 1, 2**31 - 1), b.ints(2, 3), b.ints(2, 2))
+        for at in ((0, 0), (1, 0), (0, 1), (1, 1))
+    ]
+    x = b.op("Relu", b.conv(b.op("Concat", *slices, axis=1), 32, 16))
+    x = b.op("Flatten", b.op("GlobalAveragePool", x))
+    model = b.model(b.op("Gemm", x, b.weight(16, 4)))
+    feeds = sample_inputs(model, 3, SEED)
+    quantize = random_quantizer(np.random.default_rng(0), tuple(feeds))
+    editor = Editor(model)
+    first = next(n for n in editor.graph.node if n.op_type == "Conv")
+    next(a for a in first.attribute if a.name == "strides").ints[:] = [stride, stride]
+    del editor.model.graph.value_info[:]
+    run = net_run(model, quantize(editor.model), *feeds)
+    found = finding(run, SLUG)
+    told = f"{first.name} (Conv) computes something else: strides [2, 2] instead of [1, 1]"
+    assert (found.title == told) == (stride == 2)
+    assert (found.status == "fail") == (stride == 2)
+    assert (causes(run, "fail") == {SLUG}) == (stride == 2)
+
+
 @pytest.mark.parametrize("changed", [True, False])
 def test_a_pad_of_another_mode_is_named(changed: bool) -> None:
     b = NetBuilder(9)

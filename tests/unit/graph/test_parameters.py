@@ -214,3 +214,11 @@ def test_what_cannot_be_read_never_differs(load: Load) -> None:
 def test_a_difference_is_told_with_both_values(load: Load) -> None:
     left, right = (site(load, "LeakyRelu", alpha=alpha) for alpha in (0.1, 0.2))
     assert str(differences(left, right)[0]) == "alpha 0.2 instead of 0.1"
+
+
+def test_what_follows_from_the_shape_of_the_input_is_no_difference(load: Load) -> None:
+    bounds = ints(starts=[1, 1], ends=[2**31 - 1] * 2, axes=[2, 3], steps=[2, 2])
+    sides = [site(load, "Slice", [1, 4, n, n], consts=bounds) for n in (8, 4)]
+    assert named(*sides) == []
+    other = site(load, "Slice", [1, 4, 4, 4], consts={**bounds, "starts": np.array([0, 1], I64)})
+    assert "axis 2 start, end, step" in named(sides[0], other)
