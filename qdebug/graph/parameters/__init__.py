@@ -95,7 +95,10 @@ def is_written_alike(left: Site, right: Site) -> bool:
         return False
     for mine, theirs in zip(a.inputs, b.inputs, strict=True):
         x, y = left.constants.value(mine), right.constants.value(theirs)
-        if (x is None) != (y is None) or not (x is None or np.array_equal(x, y)):
+        if x is None or y is None:
+            if x is not y:
+                return False
+        elif not np.array_equal(x, y):
             return False
     return True
 
