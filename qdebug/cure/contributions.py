@@ -7,6 +7,8 @@ the loss that an error e there makes to first order (Hutchinson's estimator of t
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,6 +30,8 @@ Sample = tuple[Feeds, Mapping[str, Array]]
 
 FOLDS = 4
 """Parts that the pictures are dealt into, for ranges that hold on several of them. By judgement."""
+HALVES = 2
+"""Parts of which each can stand beside other pictures instead of the other."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,23 @@ class Contributions:
         ranges: by group, the best 8-bit range of each part of the pictures.
         unreached: tensor to one sentence that says why there is nothing known of it.
         runs: of the reverse pass.
+        halves: the same of every second picture and of the others, where that was asked for.
     """
 
     whole: Histograms
     ranges: Mapping[Group, tuple[Range, ...]]
     unreached: Mapping[str, str]
     runs: int
+    halves: tuple[Contributions, ...] = ()
+
+    def beside(self, other: Contributions) -> Contributions:
+        """What both tell together; without the halves."""
+        whole = dict(self.whole)
+        _join(whole, other.whole)
+        groups = {**self.ranges, **other.ranges}
+        ranges = {g: (*self.ranges.get(g, ()), *other.ranges.get(g, ())) for g in groups}
+        unreached = {**self.unreached, **other.unreached}
+        return Contributions(whole, ranges, unreached, self.runs + other.runs)
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,8 @@ def measure_contributions(
     *,
     probes: int = 1,
     folds: int = FOLDS,
-    seed: int = 0,
+    first: int = 0,
+    halves: bool = False,
     stop: Callable[[int], bool] = lambda _: False,
 ) -> Contributions:
     """Run the reverse pass of a float network on samples and sum up what it tells.
@@ -82,7 +98,8 @@ def measure_contributions(
             shares of tensors under one scale add up.
         probes: runs for each sample, with other signs.
         folds: parts that the samples are dealt into.
-        seed: of the signs.
+        first: number of the first sample: signs depend on it.
+        halves: whether to tell what each half of the samples says, too.
         stop: asked before each sample, told how many are done; what was done until then is
             returned.
 
@@ -90,10 +107,10 @@ def measure_contributions(
         ModelError: ONNX Runtime cannot run the reverse pass.
     """
     found = (
-        contribution_of(runs, number, samples[number](), groups, probes=probes, seed=seed)
+        contribution_of(runs, first + number, samples[number](), groups, probes=probes)
         for number in dealt(len(samples), folds)
     )
-    return summed_up(found, len(samples), groups, folds=folds, stop=stop)
+    return summed_up(found, len(samples), groups, folds=folds, halves=halves, stop=stop)
 
 
 def contribution_of(
@@ -103,7 +120,6 @@ def contribution_of(
     groups: Mapping[str, Sequence[Group]],
     *,
     probes: int = 1,
-    seed: int = 0,
 ) -> SampleContribution:
     """What one sample tells; see `measure_contributions`.
 
@@ -113,7 +129,6 @@ def contribution_of(
         sample: its inputs, and the loss's weights.
         groups: tensor to what it belongs to.
         probes: runs, with other signs.
-        seed: of the signs.
     """
     feeds, weights = sample
     found: dict[Group, GradientHistogram] = {}
@@ -124,7 +139,7 @@ def contribution_of(
             found.setdefault(group, GradientHistogram()).add(values, gradient)
 
     for probe in range(probes):
-        rng = np.random.default_rng([seed, number, probe])
+        rng = np.random.default_rng([0, number, probe])
         runs.run(feeds, _signed(weights, rng), receive)
     return SampleContribution(found, dict(runs.unreached), probes)
 
@@ -144,6 +159,7 @@ def summed_up(
     groups: Mapping[str, Sequence[Group]],
     *,
     folds: int = FOLDS,
+    halves: bool = False,
     stop: Callable[[int], bool] = lambda _: False,
 ) -> Contributions:
     """Sum up what samples tell, always in the same order: whoever ran them, the bits are the same.
@@ -155,24 +171,29 @@ def summed_up(
         found: of the samples, in the order of `dealt`; taken one by one.
         count: of the samples.
         groups: as in `measure_contributions`.
-        folds: parts that the samples are dealt into.
+        folds: parts that the samples are dealt into; an even number where halves are asked for.
+        halves: as in `measure_contributions`.
         stop: as in `measure_contributions`.
     """
-    total, coming, done = _Sums(groups), iter(found), 0
-    for part in _parts(count, folds):
+    members = Counter(group for named in groups.values() for group in named)
+    coming, done = iter(found), 0
+    totals = [_Sums() for _ in range(HALVES if halves else 1)]
+    for number, part in enumerate(_parts(count, folds)):
+        total = totals[number % len(totals)]  # samples of one part are all of one half
         for _ in part:
             interrupts.check()
             if stop(done):
                 break
             total.add(next(coming))
             done += 1
-        total.end_part()
-    return Contributions(total.whole, total.ranges, total.unreached, total.runs)
+        total.end_part(members)
+    parts = [Contributions(t.whole, t.ranges, t.unreached, t.runs) for t in totals]
+    whole = functools.reduce(Contributions.beside, parts)
+    return dataclasses.replace(whole, halves=tuple(parts) if halves else ())
 
 
 class _Sums:
-    def __init__(self, groups: Mapping[str, Sequence[Group]]) -> None:
-        self.members = Counter(group for named in groups.values() for group in named)
+    def __init__(self) -> None:
         self.whole: dict[Group, GradientHistogram] = {}
         self.part: dict[Group, GradientHistogram] = {}
         self.ranges: dict[Group, tuple[Range, ...]] = {}
@@ -185,10 +206,10 @@ class _Sums:
         self.unreached = sample.unreached
         self.runs += sample.runs
 
-    def end_part(self) -> None:
+    def end_part(self, members: Mapping[Group, int]) -> None:
         """Keep the best ranges of a part, and add its histograms to those of all."""
         for group, histogram in self.part.items():
-            histogram.runs //= self.members[group]  # each tensor of a group was added
+            histogram.runs //= members[group]  # each tensor of a group was added
             if histogram.radius > 0:
                 self.ranges[group] = (*self.ranges.get(group, ()), weighted(histogram, 8))
         _join(self.whole, self.part)

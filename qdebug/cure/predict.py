@@ -93,8 +93,9 @@ class Prediction:
         given: their settings in the quant graph.
         shares: of each.
         scheme: what the target can express.
-        answers: units whose values are what the network says: their range is never cut, for the
-            largest score is the answer.
+        answers: units whose values are what the network says. Their range is never cut, and keeps
+            the given range's reach: the largest score is the answer, and pictures of another kind
+            have other scores.
     """
 
     def __init__(
@@ -201,7 +202,7 @@ class Prediction:
         if found is None or whole is None:
             return given
         low, high = full(whole) if at in self.answers else found
-        below, above = self._stretch(at) if reach else (1.0, 1.0)
+        below, above = self._stretch(at) if reach or at in self.answers else (1.0, 1.0)
         return self.scheme.over(low * below, high * above, 8)
 
 

@@ -103,9 +103,24 @@ class Proof:
         self.meter, self.pictures, self.journal, self.check = meter, pictures, journal, check
         self.network, self.loss, self.judge = meter.network, meter.loss, meter.judge
         self._measure_all = measure_all or self._measure_here
+        self._name = ""
         self._runs = 0
         self._numbers: dict[str, Numbers] = {}
         self._digests: dict[str, str] = {}
+
+    def on(
+        self, name: str, pictures: Sequence[Picture], measure_all: MeasureAll | None = None
+    ) -> Proof:
+        """The same on other pictures, with the same sets of weights and biases.
+
+        Args:
+            name: tells these pictures from others.
+            pictures: to measure on.
+            measure_all: as for the whole.
+        """
+        other = Proof(self.meter, pictures, self.journal, self.check, measure_all)
+        other._name, other._numbers, other._digests = name, self._numbers, self._digests
+        return other
 
     @property
     def runs(self) -> int:
@@ -144,7 +159,7 @@ class Proof:
             numbers: name of the weights and biases.
         """
         weights = self._digests.get(numbers, numbers)
-        key = f"{weights}|{config}"
+        key = f"{self._name}{weights}|{config}"
         if key not in self.journal.done:
             self.journal.add(key, self._measure(config, weights, self.numbers(numbers)))
         return self.journal.done[key]

@@ -66,14 +66,6 @@ class Scheme:
     power_of_two: bool = False
     unsigned: bool = False
 
-    def with_also(self, other: Scheme) -> Scheme:
-        """What both can express."""
-        return Scheme(
-            self.symmetric or other.symmetric,
-            self.power_of_two or other.power_of_two,
-            (self.unsigned or not self.symmetric) and (other.unsigned or not other.symmetric),
-        )
-
     def fits(self, setting: Setting) -> bool:
         """Whether a setting can be expressed."""
         middle = setting.zero == (setting.levels + 1) // 2

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-CureKind = Literal["bits", "bias", "ranges", "weights"]
+CureKind = Literal["balance", "bits", "bias", "ranges", "weights"]
 Outcome = Literal["tuned", "nothing-to-win", "out-of-reach", "not-resolution"]
 
 
@@ -92,7 +92,8 @@ class CurvePoint:
     """Units beyond the broken ones."""
     units: tuple[str, ...]
     order: str
-    """What they were ranked by: ``share``, ``share per MAC``, or ``block``: neighbours."""
+    """What they were ranked by: ``share``, ``share per MAC``, ``block`` (neighbours), or
+    ``needed``: another point's without those that it does not need."""
     macs: float
     predicted: float
     measured: Measured

@@ -12,8 +12,9 @@ import onnx
 from qdebug.comparison.export import of_tuned
 from qdebug.comparison.tuning.request import record_of
 from qdebug.cure.float_edit import corrected_float
+from qdebug.cure.network import Network
 from qdebug.cure.search import Search
-from qdebug.cure.setting import Scheme
+from qdebug.cure.setting import Scheme, scheme_of
 from qdebug.cure.write import tuned_model
 from qdebug.encodings.source import Source
 from qdebug.errors import QdebugError, UsageError
@@ -68,10 +69,13 @@ def target_named(request: TuneOptions) -> Target | None:
     return target
 
 
-def scheme_for(target: Target | None) -> Scheme:
-    """What a target can express."""
+def scheme_for(target: Target | None, network: Network) -> Scheme:
+    """What a target can express; where none is named, what all the given quantizers keep to.
+
+    A named one may do more than the given model does: asymmetric codes beside symmetric ones, say.
+    """
     if target is None:
-        return Scheme()
+        return scheme_of([site.quantizer for site in network.sites])
     return Scheme(target.symmetric, target.power_of_two, target.unsigned)
 
 

@@ -18,10 +18,11 @@ from qdebug.comparison.sides import Feeds, Side, feeds_of, pair_sides
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.tuning.request import check_tunable, compared_at, real_outputs
 from qdebug.comparison.tuning.start import Start
+from qdebug.cure.contributions import HALVES
 from qdebug.cure.loss import Loss, loss_for
 from qdebug.cure.meter import Picture
 from qdebug.cure.network import Network
-from qdebug.cure.pictures import MOST_OF_BOXES, Split, check_signal
+from qdebug.cure.pictures import ENOUGH_HELD_OUT, MOST_OF_BOXES, Split, check_signal
 from qdebug.graph.expand import expand
 from qdebug.options import TuneOptions
 from qdebug.preprocess import Sample
@@ -76,12 +77,14 @@ class Material:
         parts: positions of the pictures.
         searched: of each picture to search on: the feeds of both graphs, and the float values.
         held_out: the pictures that decide.
+        held_out_feeds: of the float graph, of each of them.
     """
 
     ground: Ground
     parts: Split
     searched: Sequence[tuple[Feeds, Feeds, Mapping[str, Any]]]
     held_out: Sequence[Picture]
+    held_out_feeds: Sequence[Feeds]
 
     @property
     def network(self) -> Network:
@@ -92,6 +95,20 @@ class Material:
     def loss(self) -> Loss:
         """What an error costs."""
         return self.ground.loss
+
+    @property
+    def can_cross(self) -> bool:
+        """Whether pictures of the search have to decide, too."""
+        return len(self.held_out) < ENOUGH_HELD_OUT and len(self.searched) >= HALVES
+
+    def as_held_out(self, number: int) -> Picture:
+        """A picture of the search as one that decides.
+
+        Args:
+            number: among those searched.
+        """
+        _, feeds, values = self.searched[number]
+        return self.ground.picture(feeds, values)
 
 
 def lay_ground(
@@ -182,7 +199,7 @@ def gather(
     held_out = [run(at) for at in parts.held_out]
     check_signal([values for _, _, values in (*searched, *held_out)])
     proving = [ground.picture(feeds, values) for _, feeds, values in held_out]
-    return Material(ground, parts, searched, proving)
+    return Material(ground, parts, searched, proving, [feeds for feeds, _, _ in held_out])
 
 
 def fingerprint(request: TuneOptions, start: Start) -> str:

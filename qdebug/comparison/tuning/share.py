@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sample_work import SampleItem, as_plain, as_seen, files_needed, moved
@@ -18,6 +18,8 @@ from qdebug.comparison.sides import Feeds, feeds_of, load_sides
 from qdebug.comparison.tuning.material import Ground, Material, fingerprint, lay_ground
 from qdebug.comparison.tuning.start import Start
 from qdebug.cure.contributions import (
+    FOLDS,
+    HALVES,
     Group,
     SampleContribution,
     contribution_of,
@@ -26,6 +28,7 @@ from qdebug.cure.contributions import (
 from qdebug.cure.meter import Judge, Meter, Picture, PictureMeasured
 from qdebug.cure.network import Config, Numbers
 from qdebug.cure.predict import sources_of
+from qdebug.cure.proof import MeasureAll
 from qdebug.cure.runs import ReverseRuns
 from qdebug.options import CompareOptions
 from qdebug.sharding.files import Contents, Unpacked, hidden_files
@@ -177,7 +180,7 @@ class SharedPictures:
         # The reverse pass is cut by the memory allowed, and its last bits depend on the cuts.
         plain = dataclasses.replace(as_plain(given, sides), max_memory=request.max_memory)
         self._searched = self._items(start, material.parts.searched)
-        self._held_out = self._items(start, material.parts.held_out)
+        self._held_out = self._items(start, material.parts.held_out, len(self._searched))
         parts = repr(plain), str(request.compare_at), fingerprint(request, start)
         self._opening = Opening(
             plain,
@@ -187,18 +190,37 @@ class SharedPictures:
             hidden_files(files_needed(plain, sides), scheduler),
         )
 
-    def contributions(self) -> Generator[SampleContribution, None, None]:
-        """What the gradients on each picture tell, in the order of `dealt`."""
-        items = [self._searched[at] for at in dealt(len(self._searched))]
+    def contributions(self, *, held_out: bool = False) -> Generator[SampleContribution, None, None]:
+        """What the gradients on each picture tell, in the order of `dealt`.
+
+        Args:
+            held_out: on those that decide, in ``HALVES`` parts.
+        """
+        folds = HALVES if held_out else FOLDS
+        pictures = self._held_out if held_out else self._searched
+        items = [pictures[at] for at in dealt(len(pictures), folds)]
         yield from in_order(ContributionWork(self._opening), items, self._scheduler)
 
     def measure(
         self, config: Config, weights: str, numbers: Numbers
     ) -> Generator[PictureMeasured, None, None]:
         """A configuration on each held-out picture, in order; see `Meter.measure`."""
-        work = MeasureWork(self._opening, config, weights, numbers)
-        yield from in_order(work, self._held_out, self._scheduler)
+        yield from self._measure(self._held_out, config, weights, numbers)
 
-    def _items(self, start: Start, positions: Sequence[int]) -> list[SampleItem]:
-        items = [SampleItem(n, start.samples[at]) for n, at in enumerate(positions)]
+    def measure_searched(self, at: Sequence[int]) -> MeasureAll:
+        """The same on pictures that are searched on.
+
+        Args:
+            at: their numbers.
+        """
+        return partial(self._measure, [self._searched[number] for number in at])
+
+    def _measure(
+        self, items: Sequence[SampleItem], config: Config, weights: str, numbers: Numbers
+    ) -> Generator[PictureMeasured, None, None]:
+        work = MeasureWork(self._opening, config, weights, numbers)
+        yield from in_order(work, items, self._scheduler)
+
+    def _items(self, start: Start, positions: Sequence[int], first: int = 0) -> list[SampleItem]:
+        items = [SampleItem(first + n, start.samples[at]) for n, at in enumerate(positions)]
         return as_seen(items, self._scheduler)
