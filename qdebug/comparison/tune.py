@@ -12,6 +12,7 @@ from qdebug.analysis.tasks import check_task_name
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.compare import Comparison
 from qdebug.comparison.sides import Side, load_sides
+from qdebug.comparison.tuning.balance import Balanced, Balancing
 from qdebug.comparison.tuning.files import (
     check_output,
     target_named,
@@ -65,14 +66,16 @@ def tune(options: TuneOptions) -> Run:
     with tempfile.TemporaryDirectory(prefix="qdebug-tune-") as folder:
         progress = options.progress or Silent()
         started = time.perf_counter()
-        return _Tuning(begin(options, Path(folder), progress), started, progress).run()
+        begun = begin(options, Path(folder), progress)
+        return _Tuning(begun, started, progress, Path(folder)).run()
 
 
 class _Tuning:
     """One tuning on its way from its beginning to the record."""
 
-    def __init__(self, start: Start, started: float, progress: Progress) -> None:
-        self.request, self.start = start.request, start
+    def __init__(self, start: Start, started: float, progress: Progress, folder: Path) -> None:
+        self.request, self.start, self.folder = start.request, start, folder
+        self.balanced = Balanced()
         self.started, self.progress = started, progress
         self.output = Path(self.request.output)
         self.settings = SessionSettings(threads=self.request.threads or 0)
@@ -80,7 +83,7 @@ class _Tuning:
 
     def run(self) -> Run:
         """Search, write, and record."""
-        material = gather(self.request, self.start, self.settings, self.progress)
+        material = self._balanced(gather(self.request, self.start, self.settings, self.progress))
         journal = Journal(journal_of(self.output), fingerprint(self.request, self.start))
         try:
             searched = self._search(material, journal)
@@ -94,6 +97,25 @@ class _Tuning:
         if searched.stopped == INTERRUPTED:
             raise KeyboardInterrupt(kept)
         return run
+
+    def _balanced(self, material: Material) -> Material:
+        """The pair with balanced channels where that is better, and a float model is to be written.
+
+        Without the float model that it is a twin of, nobody could compare it with anything.
+        """
+        balancing = Balancing(self.start, material, self.settings, self.folder)
+        if self.request.float_out is None:
+            if places := len(balancing.links()):
+                where = f"{places} place{'s' if places > 1 else ''}"
+                note = f"channels could be balanced at {where}: --float-out NAME.onnx tries it"
+                self.balanced = Balanced(hint=note)
+            return material
+        self.progress.stage("balancing channels")
+        self.balanced = balancing.run()
+        if self.balanced.start is None:
+            return material
+        self.start, self.request = self.balanced.start, self.balanced.start.request
+        return gather(self.request, self.start, self.settings, self.progress)
 
     def _search(self, material: Material, journal: Journal) -> Searched:
         def run(shared: SharedPictures | None) -> Searched:
@@ -131,17 +153,18 @@ class _Tuning:
 
     def _finish(self, material: Material, searched: Searched) -> Run:
         """Write the model, compare it with the float model, and keep all that was found."""
-        tuning = _tuning_of(material, searched)
+        tuning = _tuning_of(material, searched, self.balanced)
         if searched.fault:
             return self._recorded(self.start.sides, tuning)
         self.progress.stage(WRITING)
         write_model(searched.search, self.output)
+        ranges = searched.search.new_ranges(self.balanced.moved)
         files, notes = write_vendor_files(
-            self.request, material.network.float_graph, tuning.kept, searched.search.new_ranges
+            self.request, material.network.float_graph, tuning.kept, ranges
         )
         if self.request.float_out is not None:
             path = Path(self.request.float_out)
-            notes += write_float(searched.search, path)
+            notes += write_float(searched.search, path, is_balanced=self.balanced.start is not None)
             files |= {"float": path.name} if path.exists() else {}
         tuning = dataclasses.replace(
             tuning, files={"model": self.output.name, **files}, notes=(*tuning.notes, *notes)
@@ -158,12 +181,14 @@ class _Tuning:
             return comparison.run(self._compared(), tuning)
 
 
-def _tuning_of(material: Material, searched: Searched) -> Tuning:
-    """What the record keeps of a search."""
+def _tuning_of(material: Material, searched: Searched, balanced: Balanced) -> Tuning:
+    """What the record keeps of a search, and of what was balanced before."""
     search = searched.search
+    given = balanced.given if balanced.start is not None else None
+    cures = (*balanced.cures, *search.found.cures)
     met = search.reached(search.measured)
     reached = Reached(
-        given=search.given,
+        given=given or search.given,
         tuned=search.measured,
         ceiling=search.ceiling,
         task=search.proof.judge.name,
@@ -173,13 +198,14 @@ def _tuning_of(material: Material, searched: Searched) -> Tuning:
         needed=None if met else searched.needed,
         reachable=met or searched.needed is not None or not searched.asked,
         met=met,
-        cures=sum(cure.accepted for cure in search.found.cures),
-        nothing_to_win=not search.found.cures and search.nothing_to_win(),
+        cures=sum(cure.accepted for cure in cures),
+        nothing_to_win=given is None and not search.found.cures and search.nothing_to_win(),
         fault=searched.fault,
         stopped=searched.stopped,
     )
     outcome, sentence = decide(reached)
     begun_with = material.ground.sides[1].graph.sha256
+    hints = (balanced.hint,) if balanced.hint and outcome in ("tuned", "out-of-reach") else ()
     return Tuning(
         outcome,
         sentence,
@@ -187,18 +213,18 @@ def _tuning_of(material: Material, searched: Searched) -> Tuning:
         reached.task,
         len(material.searched),
         len(material.held_out),
-        search.given,
+        reached.given,
         search.measured,
         search.ceiling,
         target=f"{reached.task or 'SQNR, dB'} {search.target:g}",
         kept=search.kept,
-        cures=tuple(search.found.cures),
+        cures=cures,
         curve=tuple(search.found.curve),
         methods=tuple(search.found.methods),
         tried=tuple(search.found.tried),
-        inferences=dict(sorted(searched.runs.items())),
+        inferences=dict(sorted({**searched.runs, "balancing": balanced.runs}.items())),
         stopped=searched.stopped,
-        notes=(*material.ground.notes, *searched.notes),
+        notes=(*material.ground.notes, *balanced.notes, *hints, *searched.notes),
         files={},
         begun_with=begun_with,
         units=planned_units(search),

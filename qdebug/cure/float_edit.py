@@ -7,6 +7,8 @@ purpose, by as much as rounding the weights errs in the other direction.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -30,9 +32,6 @@ def corrected_float(network: Network, numbers: Numbers) -> tuple[onnx.ModelProto
         numbers: corrected biases by ``Weight.tensor``.
     """
     graph = network.float_graph
-    model = onnx.ModelProto()
-    model.CopyFrom(graph.proto)
-    onnx.load_external_data_for_model(model, str(graph.folder.resolve()))
     new: dict[str, np.ndarray] = {}
     left = 0
     for weight in network.weights:
@@ -44,12 +43,28 @@ def corrected_float(network: Network, numbers: Numbers) -> tuple[onnx.ModelProto
                 change = np.asarray(numbers[weight.tensor], np.float64) - weight.given
                 value = np.asarray(graph.constant(name), np.float64)
                 new[name] = np.asarray(value + change.reshape(value.shape), np.float32)
-    for tensor in model.graph.initializer:
-        if tensor.name in new:
-            tensor.CopyFrom(numpy_helper.from_array(new[tensor.name], tensor.name))
+    model = with_constants(graph, new)
+    if not new:
+        return model, left
     key, value_of_mark = mark_of_corrected(new)
     model.metadata_props.add(key=key, value=value_of_mark)
     return model, left
+
+
+def with_constants(graph: Graph, values: Mapping[str, np.ndarray]) -> onnx.ModelProto:
+    """A copy of a model with other initializers, its weights inside.
+
+    Args:
+        graph: the model.
+        values: by name of the initializer, of its type and shape.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(graph.proto)
+    onnx.load_external_data_for_model(model, str(graph.folder.resolve()))
+    for tensor in model.graph.initializer:
+        if tensor.name in values:
+            tensor.CopyFrom(numpy_helper.from_array(values[tensor.name], tensor.name))
+    return model
 
 
 def _own_bias(graph: Graph, weight: Weight) -> str | None:

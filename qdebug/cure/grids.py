@@ -28,6 +28,7 @@ CHANNEL = "channel"
 _FIRST_PER_CHANNEL = 13
 """The operator set in which ``DequantizeLinear`` learns an axis."""
 _BYTES = ("int8", "uint8")
+_WIDE = "int32"
 _LESS = 0.5
 """A quantizer is replaced where at most this share of its squared error is left; by judgement."""
 _REDUCED = 64
@@ -71,6 +72,44 @@ def rounded_anew(network: Network, forms: Collection[str] = ()) -> dict[str, Rou
         if better is not None:
             found[weight.tensor] = better
     return found
+
+
+def requantized(network: Network, references: Mapping[str, Array]) -> dict[str, Rounded]:
+    """Other weights by quantizers of the form that layers have, with scales that just hold them.
+
+    Args:
+        network: the pair of graphs.
+        references: float32 by ``Weight.tensor``, of the shape that these have.
+    """
+    most = _most_steps([w for w in network.weights if _is_rounded(w)])
+    found = {}
+    for weight in network.weights:
+        if weight.tensor in references and has_form(weight):
+            assert weight.quantizer is not None
+            value = np.asarray(references[weight.tensor], np.float32)
+            wide = value.astype(np.float64)
+            is_wide = weight.quantizer.dtype == _WIDE
+            fitting = (
+                _along_with(wide, weight) if is_wide else _fitting(wide, weight.quantizer, most)
+            )
+            found[weight.tensor] = _round(replace(weight, reference=value), fitting)
+    return found
+
+
+def has_form(weight: Weight) -> bool:
+    """Whether a weight has 8 or 32 bits, with one scale or one a channel."""
+    quantizer = weight.quantizer
+    known = (*_BYTES, _WIDE)
+    return quantizer is not None and quantizer.dtype in known and not quantizer.block_size
+
+
+def _along_with(values: Array, weight: Weight) -> Quantizer:
+    """A quantizer of 32 bits whose scale grows or shrinks with the values."""
+    assert weight.quantizer is not None
+    before, after = float(np.abs(weight.given).max()), float(np.abs(values).max())
+    ratio = after / before if before and after else 1.0
+    scale = weight.quantizer.scale * np.float32(ratio)
+    return replace(weight.quantizer, scale=np.asarray(scale, np.float32))
 
 
 def numbers_of(rounded: Mapping[str, Rounded]) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -148,16 +148,19 @@ class Trials:
         named = (sites[site].float_tensor for site in positions)
         return tuple(dict.fromkeys(tensor for tensor in named if tensor is not None))
 
-    @property
-    def new_ranges(self) -> dict[str, tuple[float, float]]:
-        """Float tensors that have another range of 8 bits under the plan than they were given."""
+    def new_ranges(self, moved: Collection[str] = ()) -> dict[str, tuple[float, float]]:
+        """Float tensors that have another range of 8 bits under the plan than they were given.
+
+        Args:
+            moved: tensors whose given range is not that of the user's own model any more.
+        """
         config = self.config(self.plan)
         return {
             site.float_tensor: (config[site.index].low, config[site.index].high)
             for site in self.proof.network.sites
             if site.float_tensor is not None
             and config[site.index].bits == 8
-            and config[site.index] != site.given
+            and (config[site.index] != site.given or site.float_tensor in moved)
         }
 
     def macs(self, units: Iterable[int]) -> float:

@@ -16,7 +16,7 @@ from qdebug.cure.grids import Rounded
 from qdebug.cure.network import Config, Network, Numbers
 from qdebug.cure.setting import FREE, Setting
 from qdebug.cure.sites import Site, Weight
-from qdebug.graph.marks import mark_of_corrected
+from qdebug.graph.marks import mark_of_corrected, without_corrected
 from qdebug.graph.model import Graph
 from qdebug.graph.rewrite import reads_of, renamed
 
@@ -86,10 +86,7 @@ class _Writer:
         self._assemble()
         if self.corrected:
             key, value = mark_of_corrected(self.corrected)
-            kept = [p for p in self.model.metadata_props if p.key != key]
-            del self.model.metadata_props[:]
-            self.model.metadata_props.extend(kept)
-            self.model.metadata_props.add(key=key, value=value)
+            without_corrected(self.model).metadata_props.add(key=key, value=value)
         return self.model
 
     def _set(self, site: Site, setting: Setting) -> None:

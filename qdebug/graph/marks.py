@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 
+import onnx
+
 _CORRECTED_BIASES = "qdebug.corrected_biases"
 
 
@@ -20,3 +22,11 @@ def corrected_biases(metadata: Mapping[str, str]) -> frozenset[str]:
     except ValueError:
         return frozenset()
     return frozenset(map(str, found)) if isinstance(found, list) else frozenset()
+
+
+def without_corrected(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model without the mark, in place: its biases are those of its float model again."""
+    kept = [p for p in model.metadata_props if p.key != _CORRECTED_BIASES]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    return model

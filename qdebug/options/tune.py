@@ -82,8 +82,8 @@ class TuneOptions(WriteOptions, MachineOptions, WorkerOptions, InputOptions, Qua
     )
     float_out: str | Path | None = option(
         None,
-        "also write the float model with the corrected biases, for a toolchain that quantizes it "
-        "itself; not equivalent to the given one",
+        "balance channels between layers, too, and write the float model with these and with the "
+        "corrected biases, for a toolchain that quantizes it itself",
         "--float-out",
         kind=values.text("MODEL"),
         group=OUTPUT,

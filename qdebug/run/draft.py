@@ -74,6 +74,8 @@ class Draft:
             return bool(units) and self.wide.issuperset(units)
         if cure.kind == "ranges":
             return cure.accepted and (self.has_ranges or bool(self.why_fixed(cure)))
+        if cure.kind == "balance":
+            return cure.accepted
         used = {"given": (), "weights": ("weights",), "bias": ("weights", "bias")}[self.numbers]
         return cure.accepted and cure.kind in used
 
@@ -85,6 +87,8 @@ class Draft:
             return "" if self._units_of(cure) else "its units are not in the record"
         if not cure.accepted:
             return "it was refused, and is not kept"
+        if cure.kind == "balance":
+            return "the others were searched on the model with balanced channels"
         if cure.kind == "ranges":
             has_others = any(unit.ranges != unit.given for unit in self.tuning.units)
             return "" if has_others and cure.reason != ASKED else "the target needs it"

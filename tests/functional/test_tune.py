@@ -487,6 +487,8 @@ def test_the_float_model_with_corrected_biases(shots: Path, cli: Cli) -> None:
     refused = tiny(cli, "--force", "--float-out", "float.onnx")
     assert refused.code == 2
     assert "that is another of the models" in refused.err
+    named = tiny(cli, "--force", "--float-out", "fixed.pt")
+    assert (named.code, "name it NAME.onnx" in named.err) == (2, True)
 
 
 def test_a_target_of_which_nothing_is_known(shots: Path, cli: Cli) -> None:

@@ -11,7 +11,7 @@ import onnx
 
 from qdebug.comparison.export import of_tuned
 from qdebug.comparison.tuning.request import record_of
-from qdebug.cure.float_edit import corrected_float
+from qdebug.cure.float_edit import corrected_float, with_constants
 from qdebug.cure.network import Network
 from qdebug.cure.search import Search
 from qdebug.cure.setting import Scheme, scheme_of
@@ -27,6 +27,8 @@ from qdebug.vendors.advice import BetterRange
 from qdebug.vendors.encodings import Change, Target, ToolchainEncodings, Writer, Written
 from qdebug.vendors.quant_files import is_onnx
 
+EQUIVALENT = "its outputs are the same to 1 in 10,000, measured on the pictures searched"
+"""Of a float model with balanced channels."""
 _LARGEST = 2**31 - 1
 """Bytes of a protobuf message."""
 
@@ -42,6 +44,9 @@ def check_output(options: TuneOptions) -> None:
     target_named(options)
     written = [output, record_of(output), *(path for _, path in vendor_files(options))]
     if options.float_out is not None:
+        if Path(options.float_out).suffix.lower() != ".onnx":
+            why = f"--float-out {options.float_out}: the float model is ONNX"
+            raise UsageError(why, "name it NAME.onnx")
         if Path(options.float_out).resolve() in (output.resolve(), *given):
             raise UsageError("--float-out: that is another of the models", "choose another name")
         written.append(Path(options.float_out))
@@ -177,20 +182,30 @@ def write_model(search: Search, output: Path) -> None:
         save_model(given, output)
 
 
-def write_float(search: Search, output: Path) -> list[str]:
-    """Write the float model with the corrected biases; what is to be said about it.
+def write_float(search: Search, output: Path, *, is_balanced: bool) -> list[str]:
+    """Write the float model with balanced channels and corrected biases; what is to be said.
 
-    Nothing is written where no biases were corrected: it would be the given model.
+    Nothing is written where neither changed anything: it would be the given model.
     """
+    twin = [f"compare the repaired model with {output.name}: its channels are balanced as there"]
     numbers = search.proof.numbers(search.plan.numbers)
-    if not numbers.keys() - search.rounded.keys():
-        return [f"{output.name} is not written: no biases were corrected"]
+    has_biases = bool(numbers.keys() - search.rounded.keys())
+    if not (has_biases or is_balanced):
+        why = "no biases were corrected and no channels balanced"
+        return [f"{output.name} is not written: {why}"]
+    if not has_biases:
+        graph = search.proof.network.float_graph
+        if has_external_data(graph):
+            save_model(with_constants(graph, {}), output)
+        else:
+            write_whole(output, graph.path.read_bytes())
+        return [f"{output.name} is equivalent to the float model: {EQUIVALENT}", *twin]
     model, left = corrected_float(search.proof.network, numbers)
     save_model(model, output)
     notes = [f"{output.name} is not equivalent to the float model: quantize it, do not deploy it"]
     if left:
         notes.append(f"{output.name}: the biases of {left} layers are not the float model's own")
-    return notes
+    return [*notes, *(twin if is_balanced else ())]
 
 
 def has_external_data(graph: Graph) -> bool:

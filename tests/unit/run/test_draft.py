@@ -49,6 +49,17 @@ def test_switches_of_cures(tuning: Tuning) -> None:
     assert not draft.is_changed
 
 
+def test_balanced_channels_are_not_switched(tuning: Tuning) -> None:
+    """Everything else was searched on the model that they make."""
+    balance = Cure("balance", "channels", (), None, 9.0, None, None, 0.0, True, "")
+    draft = Draft(dataclasses.replace(tuning, cures=(balance, *tuning.cures)))
+    assert draft.is_on(balance)
+    assert "model with balanced channels" in draft.why_fixed(balance)
+    refused = dataclasses.replace(balance, accepted=False)
+    assert not draft.is_on(refused)
+    assert draft.why_fixed(refused) == "it was refused, and is not kept"
+
+
 def test_biases_go_with_the_weights_that_they_were_corrected_for(tuning: Tuning) -> None:
     draft = Draft(tuning)
     draft.switch(BIAS)
