@@ -11,6 +11,8 @@ import onnx
 import pytest
 
 import qdebug
+from qdebug.comparison.tuning.apply import apply_draft
+from qdebug.run.draft import Draft
 from qdebug.run.model import Run
 from qdebug.run.tuning import Cure
 from tests.support.differences import forward
@@ -50,6 +52,18 @@ def balances(run: Run) -> dict[bool, list[Cure]]:
     assert run.tuning is not None
     found = [cure for cure in run.tuning.cures if cure.kind == "balance"]
     return {kind: [c for c in found if c.accepted == kind] for kind in (True, False)}
+
+
+def test_the_plan_of_a_balanced_model_writes_it_again(folder: Path) -> None:
+    """It began with a twin that is not kept: the repaired model takes its place."""
+    run = tuned(folder, planted(chain()), float_out=folder / "fixed.onnx")
+    assert run.tuning is not None
+    draft = Draft(run.tuning)
+    made = apply_draft(run, draft, folder / "tuned.qdtune", folder / "again.onnx")
+    (feeds,) = sample_inputs(onnx.load(folder / "float.onnx"), 1, 5)
+    again, repaired = (forward(onnx.load(file), feeds) for file in (made, folder / "tuned.onnx"))
+    for ours, theirs in zip(again.values(), repaired.values(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_planted_imbalance_is_cured(folder: Path) -> None:
