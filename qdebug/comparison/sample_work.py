@@ -17,7 +17,7 @@ from qdebug.graph.expand import expand
 from qdebug.options import CompareOptions
 from qdebug.preprocess import Sample
 from qdebug.sharding.choose import choose_scheduler, threads_each
-from qdebug.sharding.files import Contents, Unpacked, hidden_files
+from qdebug.sharding.files import Contents, Sent, Unpacked
 from qdebug.sharding.opened import Opened
 from qdebug.sharding.shards import Scheduler, in_order
 
@@ -60,18 +60,18 @@ class SampleWork:
         first: the first sample, by which every process pairs the graphs alike.
         count: number of samples of the comparison.
         key: tells one comparison from another.
-        contents: of files that workers cannot see; sent once a worker.
+        files: the models, where workers cannot see them.
     """
 
     options: CompareOptions
     first: SampleItem
     count: int
     key: str
-    contents: Contents = field(default_factory=dict, repr=False)
+    files: Sent
 
     def __call__(self, items: Sequence[SampleItem]) -> list[SampleResult]:
         """One result a sample."""
-        runner = _OPENED.get(self.key, lambda: _Runner(self))
+        runner = _OPENED.get(self.key + self.files.key, lambda: _Runner(self))
         return [runner.run(item) for item in items]
 
 
@@ -79,8 +79,7 @@ class _Runner:
     """Both models, paired and ready for samples."""
 
     def __init__(self, work: SampleWork) -> None:
-        self._files = Unpacked(work.contents)
-        options = moved(work.options, self._files)
+        options = moved(work.options, work.files)
         self._sides = load_sides(options)
         settings = session_settings(options)
         with Unpacked(work.first.contents) as copies:
@@ -103,10 +102,9 @@ class _Runner:
 
     def close(self) -> None:
         self._capture.close()
-        self._files.close()
 
 
-_OPENED: Opened[_Runner] = Opened()
+_OPENED: Opened[_Runner] = Opened(_Runner.close)
 
 
 def session_settings(options: CompareOptions) -> tuple[SessionSettings, SessionSettings]:
@@ -162,15 +160,15 @@ def shared_results(
     parts = (repr(plain), *(side.graph.sha256 for side in sides), *(s.name for s in samples))
     key = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     with choose_scheduler(options.workers, options.scheduler) as scheduler:
-        contents = hidden_files(files_needed(plain, sides), scheduler)
-        items = as_seen(items, scheduler)
-        work = SampleWork(plain, items[0], len(items), key, contents)
+        sent = scheduler.send(files_needed(plain, sides))
+        items = _as_seen(items, scheduler)
+        work = SampleWork(plain, items[0], len(items), key, sent)
         yield from in_order(work, items, scheduler)
 
 
-def as_seen(items: Sequence[SampleItem], scheduler: Scheduler) -> list[SampleItem]:
+def _as_seen(items: Sequence[SampleItem], scheduler: Scheduler) -> list[SampleItem]:
     """The items, with the content of their files where workers do not see the first one's."""
-    if not hidden_files(items[0].sample.files, scheduler):
+    if all(scheduler.sees(path) for path in items[0].sample.files):
         return list(items)
     return [dataclasses.replace(item, contents=_read(item.sample)) for item in items]
 
@@ -201,8 +199,8 @@ def files_needed(options: CompareOptions, sides: tuple[Side, Side]) -> list[Path
     return list(dict.fromkeys([*named, *(p for p in model_files(sides) if p.exists())]))
 
 
-def moved(options: CompareOptions, files: Unpacked) -> CompareOptions:
-    """The options over copies of the files that came along."""
+def moved(options: CompareOptions, files: Sent) -> CompareOptions:
+    """The options over a worker's copies of the files."""
     names = ("float_model", "quant_model", "qtable", "names")
     given = {name: getattr(options, name) for name in names}
     places = {n: files.places.get(Path(p), p) for n, p in given.items() if p is not None}

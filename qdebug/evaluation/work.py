@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from qdebug.datasets import LabelledPicture
 from qdebug.evaluation.models import Models, ModelsRequest
-from qdebug.sharding.files import Unpacked
+from qdebug.sharding.files import Sent, Unpacked
+from qdebug.sharding.opened import Opened
 
 Item = tuple[LabelledPicture, "bytes | None"]
 """A picture, and its file's content where the worker cannot see the file."""
@@ -25,46 +25,32 @@ class AnswerWork:
     Attributes:
         request: the models, and how they run.
         key: tells one request from another.
-        contents: content of files that workers cannot see, by path; sent once a worker.
+        files: the models and the first picture, where workers cannot see them.
     """
 
     request: ModelsRequest
     key: str
-    contents: Mapping[Path, bytes] = field(default_factory=dict, repr=False)
+    files: Sent
 
     def __call__(self, items: Sequence[Item]) -> list[tuple[Any, ...]]:
         """One tuple a picture, one answer a model."""
-        models = _opened(self)
+        models = _OPENED.get(
+            self.key + self.files.key, lambda: Models(_moved(self.request, self.files))
+        )
         return [_answers(models, picture, content) for picture, content in items]
 
 
-class _Process:
-    """What this process has open: one request's models."""
-
-    key = ""
-    models: Models | None = None
-    files: Unpacked | None = None
+_OPENED: Opened[Models] = Opened()
 
 
 def adopt(key: str, models: Models) -> None:
     """Let this process use models that are open already."""
-    _Process.key, _Process.models = key, models
+    _OPENED.adopt(key, models)
 
 
-def _opened(work: AnswerWork) -> Models:
-    if _Process.models is None or _Process.key != work.key:
-        request = work.request
-        if work.contents:
-            request = _unpacked(request, work.contents)
-        adopt(work.key, Models(request))
-    assert _Process.models is not None
-    return _Process.models
-
-
-def _unpacked(request: ModelsRequest, contents: Mapping[Path, bytes]) -> ModelsRequest:
-    """The request over copies of the files that came along."""
-    _Process.files = Unpacked(contents)
-    places = _Process.files.places
+def _moved(request: ModelsRequest, files: Sent) -> ModelsRequest:
+    """The request over a worker's copies of the files."""
+    places = files.places
     first = dataclasses.replace(
         request.first, path=places.get(request.first.path, request.first.path)
     )

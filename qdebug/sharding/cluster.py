@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from qdebug.errors import QdebugError, UsageError
+from qdebug.sharding.files import Sent
 from qdebug.sharding.shards import Work
 
 _RETRIES = 3
@@ -28,6 +31,7 @@ class Cluster:
     def __init__(self, address: str) -> None:
         self._address = address
         self._client: Any = None
+        self._sent: list[Sent] = []
 
     def __enter__(self) -> Cluster:
         try:
@@ -48,8 +52,12 @@ class Cluster:
 
     def __exit__(self, *error: object) -> None:
         client, self._client = self._client, None
-        if client is not None:
-            client.close(timeout=_TIMEOUT_S)
+        if client is None:
+            return
+        with contextlib.suppress(OSError):  # the scheduler is gone, and the files with the workers
+            for sent in self._sent:
+                client.unregister_worker_plugin(sent.key)
+        client.close(timeout=_TIMEOUT_S)
 
     @property
     def workers(self) -> int:
@@ -66,6 +74,28 @@ class Cluster:
         """Whether the file is where it is here, for every worker, and as long."""
         size = path.stat().st_size
         return all(found == size for found in self._client.run(_size_of, str(path)).values())
+
+    def send(self, paths: Sequence[Path]) -> Sent:
+        """As a plugin, which Dask gives to workers that come later, too.
+
+        Raises:
+            UsageError: a worker has no room for them.
+        """
+        contents = {path: path.read_bytes() for path in paths if not self.sees(path)}
+        if not contents:
+            return Sent()
+        from qdebug.sharding.worker_files import WorkerFiles
+
+        sent = Sent(f"qdebug-{uuid.uuid4().hex}")
+        self._sent.append(sent)
+        try:
+            self._client.register_plugin(WorkerFiles(sent.key, contents), name=sent.key)
+        except OSError as error:
+            raise UsageError(
+                f"the Dask cluster at {self._address} could not be given the models: {error}",
+                "give workers room for temporary files, or put the models where they see them",
+            ) from error
+        return sent
 
     def run(self, work: Work, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         """As they are done; shards of a lost worker are given to another one.

@@ -13,6 +13,7 @@ from typing import Any
 
 from qdebug.bounds import bound, set_bound
 from qdebug.errors import UsageError
+from qdebug.sharding.files import Sent
 from qdebug.sharding.shards import Work
 
 _ATTEMPTS = 3
@@ -45,6 +46,10 @@ class Processes:
     def sees(self, path: Path) -> bool:  # noqa: ARG002 - one machine has one file system
         """Always."""
         return True
+
+    def send(self, paths: Sequence[Path]) -> Sent:  # noqa: ARG002 - nothing needs to be sent
+        """None."""
+        return Sent()
 
     def run(self, work: Work, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         """As they are done.

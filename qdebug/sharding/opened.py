@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-
-class Closable(Protocol):
-    """Something that gives back what it holds."""
-
-    def close(self) -> None:
-        """Give it back."""
-
-
-_Kept = TypeVar("_Kept", bound=Closable)
+_Kept = TypeVar("_Kept")
 
 
 class Opened(Generic[_Kept]):
-    """The models of one piece of work; those of the next take their place."""
+    """The models of one piece of work; those of the next take their place.
 
-    def __init__(self) -> None:
+    Args:
+        close: gives back what they hold besides memory.
+    """
+
+    def __init__(self, close: Callable[[_Kept], None] | None = None) -> None:
+        self._close = close
         self._key = ""
         self._kept: _Kept | None = None
 
@@ -31,7 +28,17 @@ class Opened(Generic[_Kept]):
             make: opens it.
         """
         if self._kept is None or self._key != key:
-            if self._kept is not None:
-                self._kept.close()
+            self._drop()
             self._key, self._kept = key, make()
         return self._kept
+
+    def adopt(self, key: str, kept: _Kept) -> None:
+        """Use what is open already."""
+        self._drop()
+        self._key, self._kept = key, kept
+
+    def _drop(self) -> None:
+        """Before others are opened, so that both are never held at once."""
+        kept, self._kept = self._kept, None
+        if kept is not None and self._close is not None:
+            self._close(kept)

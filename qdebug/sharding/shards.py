@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from qdebug import interrupts
 from qdebug.progress import Progress
+from qdebug.sharding.files import Sent
 
 SHARD_ITEMS = 16
 """Items of a shard, at most: a lost worker costs no more than these, and the progress moves."""
@@ -39,6 +40,9 @@ class Scheduler(Protocol):
     def sees(self, path: Path) -> bool:
         """Whether every worker finds that file where this process does; only inside the context."""
 
+    def send(self, paths: Sequence[Path]) -> Sent:
+        """Give every worker those files that it does not see, once; only inside the context."""
+
     def run(self, work: Work, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         """Results by the number of their shard, in any order.
 
@@ -61,6 +65,10 @@ class InProcess:
     def sees(self, path: Path) -> bool:  # noqa: ARG002 - it is this process that looks
         """Always."""
         return True
+
+    def send(self, paths: Sequence[Path]) -> Sent:  # noqa: ARG002 - nothing needs to be sent
+        """None."""
+        return Sent()
 
     def run(self, work: Work, shards: Sequence[Sequence[Any]]) -> Iterator[tuple[int, list[Any]]]:
         """In order."""

@@ -11,6 +11,7 @@ import pytest
 import qdebug
 from qdebug.comparison import tune as tuning
 from qdebug.run.tuning import Tuning
+from qdebug.sharding import files
 from tests.support.graphs import SPEC
 from tests.support.shards import Blind, Shards
 
@@ -40,5 +41,11 @@ def test_two_processes_and_files_that_are_sent(
 ) -> None:
     alone = tune(shots, "alone")
     assert tune(shots, "shared", workers=2) == alone
-    monkeypatch.setattr(tuning, "choose_scheduler", lambda *_: Blind())
+    blind = Blind()
+    monkeypatch.setattr(tuning, "choose_scheduler", lambda *_: blind)
     assert tune(shots, "sent", workers=2) == alone
+    # Once, not with each measurement, and the copies are gone.
+    (sent,) = blind.sent
+    assert {path.suffix for path in sent} == {".onnx", ".png"}
+    assert len(sent) == len(set(sent))
+    assert not files._KEPT

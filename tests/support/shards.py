@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from qdebug.sharding.cluster import Cluster
+from qdebug.sharding.files import Sent, forget, keep
 from qdebug.sharding.shards import InProcess
 
 
@@ -37,8 +38,21 @@ class Shards(InProcess):
 class Blind(InProcess):
     """Workers that see no file of this machine."""
 
+    def __init__(self) -> None:
+        self.sent: list[list[Path]] = []
+
+    def __exit__(self, *error: object) -> None:
+        for at in range(len(self.sent)):
+            forget(f"blind-{id(self)}-{at}")
+
     def sees(self, path: Path) -> bool:
         return False
+
+    def send(self, paths: Sequence[Path]) -> Sent:
+        key = f"blind-{id(self)}-{len(self.sent)}"
+        self.sent.append(list(paths))
+        keep(key, {path: path.read_bytes() for path in paths})
+        return Sent(key)
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,14 @@ class DeadlyWork:
 
 
 class Deadly(Cluster):
-    """A cluster that loses a worker in its first work."""
+    """A cluster that sees no file of this machine and loses a worker in its first work."""
 
     def __init__(self, address: str, mark: Path) -> None:
         super().__init__(address)
         self._mark = mark
+
+    def sees(self, path: Path) -> bool:
+        return False
 
     def run(self, work: Any, shards: Any) -> Iterator[tuple[int, list[Any]]]:
         yield from super().run(DeadlyWork(work, self._mark), shards)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from qdebug.capture.session import SessionSettings
-from qdebug.comparison.sample_work import SampleItem, as_plain, as_seen, files_needed, moved
+from qdebug.comparison.sample_work import SampleItem, as_plain, files_needed, moved
 from qdebug.comparison.sides import Feeds, feeds_of, load_sides
 from qdebug.comparison.tuning.material import Ground, Material, fingerprint, lay_ground
 from qdebug.comparison.tuning.start import Start
@@ -31,7 +31,7 @@ from qdebug.cure.predict import sources_of
 from qdebug.cure.proof import MeasureAll
 from qdebug.cure.runs import ReverseRuns
 from qdebug.options import CompareOptions
-from qdebug.sharding.files import Contents, Unpacked, hidden_files
+from qdebug.sharding.files import Sent
 from qdebug.sharding.opened import Opened
 from qdebug.sharding.shards import Scheduler, in_order
 
@@ -45,14 +45,14 @@ class Opening:
         compare_at: tensors that the user wants to be compared at.
         first: the first picture, by which every process pairs the graphs alike.
         key: tells one search from another.
-        contents: of files that workers cannot see.
+        files: models and pictures that workers cannot see.
     """
 
     options: CompareOptions
     compare_at: str | None
     first: SampleItem
     key: str
-    contents: Contents = field(default_factory=dict, repr=False)
+    files: Sent
 
 
 @dataclass(frozen=True)
@@ -93,19 +93,18 @@ class MeasureWork:
 
 
 def _opened(opening: Opening) -> _Opened:
-    return _OPENED.get(opening.key, lambda: _Opened(opening))
+    return _OPENED.get(opening.key + opening.files.key, lambda: _Opened(opening))
 
 
 class _Opened:
     """Both models in a worker, ready for pictures."""
 
     def __init__(self, opening: Opening) -> None:
-        self._files = Unpacked(opening.contents)
+        self._files = opening.files
         self.options = moved(opening.options, self._files)
         sides = load_sides(self.options)
         self.settings = SessionSettings(threads=self.options.threads or 0)
-        with Unpacked(opening.first.contents) as copies:
-            self._first = feeds_of(opening.first.sample.moved(copies.places), *sides)
+        self._first = feeds_of(opening.first.sample.moved(self._files.places), *sides)
         self.ground: Ground = lay_ground(
             sides, self._first, self.settings, self.options.task, opening.compare_at
         )
@@ -134,13 +133,8 @@ class _Opened:
             self._pictures[item.number] = self.ground.picture(quant_feeds, values)
         return self._pictures[item.number]
 
-    def close(self) -> None:
-        """Remove what came along."""
-        self._files.close()
-
     def _feeds(self, item: SampleItem) -> tuple[Feeds, Feeds]:
-        with Unpacked(item.contents) as copies:
-            return self.ground.feeds(item.sample.moved(copies.places))
+        return self.ground.feeds(item.sample.moved(self._files.places))
 
     @cached_property
     def _groups(self) -> dict[str, list[Group]]:
@@ -179,15 +173,17 @@ class SharedPictures:
         )
         # The reverse pass is cut by the memory allowed, and its last bits depend on the cuts.
         plain = dataclasses.replace(as_plain(given, sides), max_memory=request.max_memory)
-        self._searched = self._items(start, material.parts.searched)
-        self._held_out = self._items(start, material.parts.held_out, len(self._searched))
+        self._searched = _items(start, material.parts.searched)
+        self._held_out = _items(start, material.parts.held_out, len(self._searched))
+        # Every measurement reads the pictures again, so they go where the models go: once a worker.
+        pictures = [f for item in (*self._searched, *self._held_out) for f in item.sample.files]
         parts = repr(plain), str(request.compare_at), fingerprint(request, start)
         self._opening = Opening(
             plain,
             request.compare_at,
             self._searched[0],
             hashlib.sha256("\n".join(parts).encode()).hexdigest(),
-            hidden_files(files_needed(plain, sides), scheduler),
+            scheduler.send(list(dict.fromkeys([*files_needed(plain, sides), *pictures]))),
         )
 
     def contributions(self, *, held_out: bool = False) -> Generator[SampleContribution, None, None]:
@@ -221,6 +217,7 @@ class SharedPictures:
         work = MeasureWork(self._opening, config, weights, numbers)
         yield from in_order(work, items, self._scheduler)
 
-    def _items(self, start: Start, positions: Sequence[int], first: int = 0) -> list[SampleItem]:
-        items = [SampleItem(first + n, start.samples[at]) for n, at in enumerate(positions)]
-        return as_seen(items, self._scheduler)
+
+def _items(start: Start, positions: Sequence[int], first: int = 0) -> list[SampleItem]:
+    """Numbered from ``first`` on, so that no two of a search have the same number."""
+    return [SampleItem(first + n, start.samples[at]) for n, at in enumerate(positions)]

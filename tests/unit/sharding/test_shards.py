@@ -18,6 +18,7 @@ from qdebug.errors import InputError, UsageError
 from qdebug.progress import Silent
 from qdebug.sharding import run_shards, shards_of
 from qdebug.sharding.cluster import Cluster, _work_on
+from qdebug.sharding.files import Sent
 from qdebug.sharding.local import Processes
 from qdebug.sharding.shards import InProcess, in_order
 from tests.support.shards import two_dask_workers
@@ -52,6 +53,19 @@ class TellBound:
 
     def __call__(self, items: Sequence[Any]) -> list[Any]:
         return [bound() for _ in items]
+
+
+@dataclass(frozen=True)
+class TellCopy:
+    """The place and the content of a file that was sent."""
+
+    files: Sent
+    path: Path
+
+    def __call__(self, items: Sequence[Any]) -> list[Any]:
+        place = self.files.places[self.path]
+        time.sleep(0.05)  # so that both workers get some
+        return [(str(place), place.read_bytes()) for _ in items]
 
 
 @dataclass(frozen=True)
@@ -175,18 +189,50 @@ def test_no_scheduler_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def wait_for_two(cluster: Cluster) -> None:
+    """Until both workers are there."""
+    deadline = time.monotonic() + 30
+    while cluster.workers < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert cluster.workers == 2
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Dask's own processes complain when one of them is killed
 def test_a_cluster_whose_worker_is_killed(tmp_path: Path) -> None:
     seen = tmp_path / "file"
     seen.write_text("here", encoding="utf-8")
     with two_dask_workers() as address, Cluster(address) as cluster:
-        deadline = time.monotonic() + 30
-        while cluster.workers < 2 and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for_two(cluster)
         assert cluster.sees(seen)
         found = run_shards(Square(tmp_path / "died", 31), ITEMS, cluster, Silent())
         with pytest.raises(InputError, match="is broken"):
             run_shards(Refuse(), ITEMS, cluster, Silent())
     assert found == SQUARES
     assert (tmp_path / "died").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Dask's own processes complain when one of them is killed
+def test_files_are_sent_once_and_to_a_worker_that_comes_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    model.write_bytes(b"weights")
+    monkeypatch.setattr(Cluster, "sees", lambda *_: False)
+    with two_dask_workers() as address:
+        with Cluster(address) as cluster:
+            sent = cluster.send([model])
+            model.unlink()
+            work = TellCopy(sent, model)
+            first = set(run_shards(work, ITEMS, cluster, Silent()))
+            # One worker dies in the middle, and another one takes its place.
+            run_shards(Square(tmp_path / "died", 31), ITEMS, cluster, Silent())
+            wait_for_two(cluster)
+            assert {content for _, content in first} == {b"weights"}
+            second = set(run_shards(work, ITEMS, cluster, Silent()))
+            assert len(first & second) == 1
+            assert {content for _, content in second} == {b"weights"}
+        assert not [place for place, _ in second if Path(place).exists()]
+    with pytest.raises(UsageError, match="lacks the files"):
+        _ = sent.places
