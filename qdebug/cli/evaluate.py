@@ -60,7 +60,7 @@ class EvaluateCommand:
             return run.exit_code
         if args.json is not None:
             written.append(write_file(Path(args.json), run_to_json(run), args.force))
-        summary.show(run, args, written=written, next_commands=_next(args, destination))
+        summary.show(run, args, written=written, next_commands=_next(args, destination, run))
         return run.exit_code
 
 
@@ -95,19 +95,28 @@ def _evaluate(args: argparse.Namespace, config: Config, destination: Path) -> tu
 
 
 def _worst_list(run: Run, dataset: Dataset, destination: str) -> str:
-    """The changed pictures as a list file, by paths from the list's own folder."""
+    """The changed pictures as a list file, by paths from the list's own folder.
+
+    The last model's come first: of several, it is the one that is asked about.
+    """
     places = {picture.name: picture.path for picture in dataset.pictures}
-    names = dict.fromkeys(item.name for result in run.datasets for item in result.changed)
+    (result,) = run.datasets
+    last = [item for item in result.changed if item.model == result.rows[-1].model]
+    names = dict.fromkeys(item.name for item in (*last, *result.changed))
     folder = Path(destination).absolute().parent
     lines = [os.path.relpath(places[name].absolute(), folder) for name in names]
     return "".join(f"{Path(line).as_posix()}\n" for line in lines)
 
 
-def _next(args: argparse.Namespace, destination: Path) -> list[str]:
+def _next(args: argparse.Namespace, destination: Path, run: Run) -> list[str]:
+    from qdebug.reading.predictions import are_predictions
+
     record = shlex.quote(destination.as_posix())
-    models = [shlex.quote(str(model)) for model in args.models[:2]]
+    run_here = [model for model in args.models if not are_predictions(Path(model))]
+    models = [shlex.quote(str(model)) for model in dict.fromkeys([*run_here[:1], *run_here[-1:]])]
     commands = [f"qdebug report {record} -o report.html"]
-    if args.changed is not None and len(models) > 1:
+    changed = any(result.changed for result in run.datasets)
+    if args.changed is not None and changed and len(models) > 1:
         worst = shlex.quote(str(args.changed))
         commands.insert(0, f"qdebug compare {' '.join(models)} {worst} --limit 10")
     return commands

@@ -18,6 +18,7 @@ from qdebug.evaluation.class_map import ClassMap, check_labels, map_classes
 from qdebug.evaluation.models import Models, ModelsRequest
 from qdebug.evaluation.record import Evaluated, make_record
 from qdebug.evaluation.scores import Scorer, scorer_of
+from qdebug.evaluation.scores.classification import Best
 from qdebug.evaluation.table import make_result
 from qdebug.evaluation.work import AnswerWork, Item, adopt
 from qdebug.graph.load import load_graph
@@ -31,7 +32,6 @@ from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
 from qdebug.sharding.choose import choose_scheduler, threads_each
-from qdebug.sharding.files import hidden_files
 from qdebug.vendors.quant_files import is_onnx
 
 _DECODED = "detection"
@@ -213,23 +213,26 @@ class _Evaluation:
         beside = models.request.qtable, models.request.names
         tables = [path for path in beside if path is not None]
         needed = [*model_files(models.sides), *tables, pictures[0].path]
-        contents = hidden_files(needed, scheduler)
-        is_hidden = pictures[0].path in contents
+        sent = scheduler.send(needed)
+        is_hidden = not scheduler.sees(pictures[0].path)
         items: list[Item] = [
             (picture, picture.path.read_bytes() if is_hidden else None) for picture in pictures
         ]
-        return AnswerWork(self._models_request, self._key, contents), items
+        return AnswerWork(self._models_request, self._key, sent), items
 
     def _row(
         self,
         path: Path,
-        answers: Sequence[tuple[Any, ...]],
+        answers: Sequence[Any],
         predictions: dict[Path, Predictions],
     ) -> tuple[str, Any, Sequence[Any], tuple[str, ...]]:
         """A model's name, its origin, its answers by picture, and notes."""
         if path in predictions:
             found = predictions[path]
-            return found.file.name, "predictions", found.answers, found.notes
+            answers = found.answers
+            if self.dataset.task == "classification":
+                answers = [Best(classes) for classes in answers]
+            return found.file.name, "predictions", answers, found.notes
         at = self.run_paths.index(path)
         return path.name, "model", [answer[at] for answer in answers], ()
 

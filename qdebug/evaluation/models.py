@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
+from qdebug.analysis.tasks.heads import describe_outputs
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.comparison.sides import Side, feeds_of, load_sides
 from qdebug.datasets import LabelledPicture
 from qdebug.datasets.masks import read_mask
-from qdebug.errors import InputError
+from qdebug.errors import InputError, UsageError
 from qdebug.evaluation.scores import classification, segmentation
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
@@ -98,7 +99,14 @@ class Models:
         graph = self.sides[0].graph
         size = self.sides[0].contract.size
         facts = OutputFacts(outputs, size, dict(graph.metadata), prior_constants(graph))
-        task = choose_task(self.request.task, facts)
+        try:
+            task = choose_task(self.request.task, facts)
+        except UsageError:
+            raise UsageError(
+                f"{graph.path.name}: its outputs {describe_outputs(outputs)} are none of "
+                f"{self.request.task}, which the data set is for",
+                "give the labels of what the model does; --data-format reads them in another form",
+            ) from None
         assert task is not None
         assert task.read is not None
         count = _CLASSES.get(task.kind)

@@ -106,7 +106,8 @@ def judge(result: DatasetResult, limits: Sequence[Limit], max_drop: float | None
     broken = [text for row in judged for text in _broken(row, limits, max_drop, first)]
     if broken:
         return Verdict("fail", "output", "; ".join(broken), tuple(used))
-    return Verdict("pass", "output", _summary(result), tuple(used))
+    unjudged = "" if used else ", and no limit was given (--fail-under, --max-drop)"
+    return Verdict("pass", "output", f"{_summary(result)}{unjudged}", tuple(used))
 
 
 def _broken(

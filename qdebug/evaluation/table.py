@@ -38,7 +38,7 @@ def make_result(
         values = scorer.scores(answers)
         draws = draw(scorer.resampled(answers), len(dataset.pictures))
         scores = {m: _score(m, values, draws, reference) for m in scorer.metrics}
-        scored.append(DatasetRow(name, origin, scores, told))
+        scored.append(DatasetRow(name, origin, scores, (*told, *scorer.notes(answers))))
         reference = reference or (values, draws)
         advance()
     return DatasetResult(

@@ -151,7 +151,8 @@ class EvaluateOptions(WriteOptions):
     )
     changed: str | Path | None = option(
         None,
-        "write the pictures that changed, worst first, as a list that compare takes as INPUT",
+        "write the pictures that changed, worst first, those of the last MODEL before others', as "
+        "a list that compare takes as INPUT",
         "--changed",
         kind=values.text("FILE"),
         group=OUTPUT,

@@ -36,6 +36,11 @@ def _fact(value: float | str) -> str:
     return f"{value:g}" if isinstance(value, (int, float)) else repr(value)
 
 
+def notes_of(result: DatasetResult) -> tuple[str, ...]:
+    """About the data set, then about single models."""
+    return (*result.notes, *(f"{row.model}: {n}" for row in result.rows for n in row.notes))
+
+
 def headings(result: DatasetResult) -> list[str]:
     """Of the table's columns: the metrics, then the first one against the reference."""
     names = [NAMES.get(metric, metric) for metric in result.metrics]

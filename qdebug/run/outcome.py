@@ -127,8 +127,9 @@ def _score_sentence(run: Run) -> str:
     first, last = rows[0].scores[metric].value, rows[-1].scores[metric].value
     if len(rows) == 1:
         return f"Scores {number(first)} ({metric}) on {plural(result.pictures, 'picture')}"
+    who = "Scores" if len(rows) == 2 else f"{rows[-1].model} scores"
     return (
-        f"Scores {number(last)} where the float model scores {number(first)} ({metric}, "
+        f"{who} {number(last)} where the float model scores {number(first)} ({metric}, "
         f"{plural(result.pictures, 'picture')})"
     )
 

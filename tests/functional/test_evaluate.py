@@ -18,6 +18,7 @@ from qdebug.evaluation import models as models_of
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Run
 from qdebug.run.outcome import outcome_of
+from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
 from tests.support import labelled
 from tests.support.running import run_tensors
@@ -151,8 +152,22 @@ def test_command_writes_a_record_that_the_others_take(
     assert made.code == 1
     assert "int8_naive.onnx: map50_95 drops by" in made.out
     assert "letterbox 320" in made.out
+    # Each model's worst are shown, and the list begins with the last model's.
+    told = " ".join(made.out.split())
+    changed = load_run(tmp_path / "a.qdeval").datasets[0].changed
+    by_model = {name: [x.name for x in changed if x.model == name] for name in MODELS[1:]}
+    assert by_model[MODELS[-1]]
+    for name, pictures in by_model.items():
+        if not pictures:
+            continue
+        assert f"{len(pictures)} picture" in told.partition("Changed")[2]
+        assert f"in {name} {pictures[0]}:" in told
+    assert told.startswith("FAIL int8_naive.onnx scores")
+    assert "compare" in told.partition("Next")[2]
+    assert "detector/int8_naive.onnx worst.txt --limit 10" in told.partition("Next")[2]
+    assert "0 samples" not in told
     listed = (tmp_path / "worst.txt").read_text(encoding="utf-8").splitlines()
-    assert listed
+    assert Path(listed[0]).name == by_model[MODELS[-1]][0]
     assert all((tmp_path / line).is_file() for line in listed)
     again = cli("compare", *models[:2], "worst.txt", "-p", SPEC, "-o", "b.qdrun", "--limit", "1")
     assert again.code == 0
@@ -248,7 +263,8 @@ def test_labels_of_another_network_are_refused(
     model = str(sample_models / "classifier" / "float.onnx")
     wrong = cli("evaluate", model, "--data", str(coco), "-p", CLASSIFIER, "-o", str(tmp_path / "r"))
     assert wrong.code == 2
-    assert "are in no form that qdebug reads" in wrong.err
+    assert "are none of" in wrong.err
+    assert "--task" not in wrong.err
     folder = labelled.labels_csv(tmp_path / "set")
     text = (folder / "labels.csv").read_text(encoding="utf-8").replace(",7", ",12")
     (folder / "labels.csv").write_text(text, encoding="utf-8")

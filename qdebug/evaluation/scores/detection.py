@@ -44,6 +44,10 @@ class DetectionScorer:
     def _truths(self) -> list[BoxTruth]:
         return [p.truth for p in self.dataset.pictures if isinstance(p.truth, BoxTruth)]
 
+    def notes(self, answers: Sequence[Array]) -> tuple[str, ...]:  # noqa: ARG002 - a Scorer
+        """Nothing is left open."""
+        return ()
+
     def change(
         self,
         picture: LabelledPicture,  # noqa: ARG002 - lost and new are between the two models

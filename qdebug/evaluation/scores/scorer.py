@@ -31,6 +31,9 @@ class Scorer(Protocol):
     def resampled(self, answers: Sequence[Any]) -> Resampled:
         """A way to the same numbers over any resample of the pictures."""
 
+    def notes(self, answers: Sequence[Any]) -> tuple[str, ...]:
+        """What the numbers of one model leave open, one sentence each."""
+
     def change(
         self, picture: LabelledPicture, reference: Any, test: Any
     ) -> tuple[float, Mapping[str, float | str]] | None:

@@ -67,6 +67,10 @@ class SegmentationScorer:
             table[at, : len(found.counts)] = found.counts
         return _Counts(table)
 
+    def notes(self, answers: Sequence[MapAnswer]) -> tuple[str, ...]:  # noqa: ARG002 - a Scorer
+        """Nothing is left open."""
+        return ()
+
     def change(
         self,
         picture: LabelledPicture,  # noqa: ARG002 - the masks are counted in the answers

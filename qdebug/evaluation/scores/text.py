@@ -37,6 +37,10 @@ class TextScorer:
         exact = np.array([truth == answer for truth, answer in pairs], np.float64)
         return Means({"exact": exact, "norm_edit": np.array([_near(*pair) for pair in pairs])})
 
+    def notes(self, answers: Sequence[str]) -> tuple[str, ...]:  # noqa: ARG002 - a Scorer
+        """Nothing is left open."""
+        return ()
+
     def change(
         self, picture: LabelledPicture, reference: str, test: str
     ) -> tuple[float, Mapping[str, float | str]] | None:

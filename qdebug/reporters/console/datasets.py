@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.text import Text
 
 from qdebug.reporters.console.look import Look
-from qdebug.reporters.scores import facts_of, headings, rows_of
-from qdebug.run.dataset_scores import ChangedPicture, DatasetResult
+from qdebug.reporters.scores import facts_of, headings, notes_of, rows_of
+from qdebug.run.dataset_scores import DatasetResult
 from qdebug.run.model import Run
 from qdebug.vocabulary.numbers import plural
 
 _CHANGED = 5
 _CHANGED_VERBOSE = 20
+_EACH = 2
+"""Pictures of each model, where there are several."""
 
 
 def section(run: Run, look: Look, verbose: bool) -> list[Text]:
@@ -23,7 +23,7 @@ def section(run: Run, look: Look, verbose: bool) -> list[Text]:
         lines += _head(result, look)
         lines += _table(result, look)
         lines += _changes(result, look, _CHANGED_VERBOSE if verbose else _CHANGED)
-        for note in (*result.notes, *(f"{r.model}: {n}" for r in result.rows for n in r.notes)):
+        for note in notes_of(result):
             lines += look.hanging("Note    ", note, lead_style="dim")
     return lines
 
@@ -57,11 +57,12 @@ def _changes(result: DatasetResult, look: Look, most: int) -> list[Text]:
     pictures = len({item.name for item in result.changed})
     told = f"{plural(pictures, 'picture')} of {result.pictures}, worst first"
     lines = look.hanging("Changed ", told, lead_style="bold")
-    for item in result.changed[:most]:
-        lines += look.hanging("        ", _told(item, result.rows), breaks=False)
+    by_model = [[x for x in result.changed if x.model == row.model] for row in result.rows[1:]]
+    for changed in filter(None, by_model):
+        if len(by_model) > 1:
+            count = f"{plural(len(changed), 'picture')} in {changed[0].model}"
+            lines += look.hanging("        ", count, breaks=False)
+        for item in changed[: max(_EACH, most // len(by_model))]:
+            told = f"{item.name}: {facts_of(item)}"
+            lines += look.hanging("        " + "  " * (len(by_model) > 1), told, breaks=False)
     return lines
-
-
-def _told(item: ChangedPicture, rows: Sequence[object]) -> str:
-    model = f" in {item.model}" if len(rows) > 2 else ""
-    return f"{item.name}: {facts_of(item)}{model}"

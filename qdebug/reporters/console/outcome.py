@@ -193,6 +193,8 @@ def _input(run: Run, look: Look) -> list[Text]:
     lines = _row("input", _pipeline(one), look)
     if other.spec != one.spec:
         lines += _row("", f"quant model: {_pipeline(other)}", look)
+    if run.datasets and not run.samples:  # the table of scores names models and pictures
+        return [*lines, *_encodings(run, look)]
     files = f"{run.models.float.file}, {run.models.quant.file}"
     count = plural(len(run.samples), "sample")
     return [*lines, *_row("", f"{files}; {count}", look), *_encodings(run, look)]

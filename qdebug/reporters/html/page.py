@@ -42,7 +42,7 @@ from qdebug.reporters.reproduce import (
     reproduce_facts,
     shell_command,
 )
-from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, rows_of
+from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, notes_of, rows_of
 from qdebug.run.gates import GateState, gate_states, input_failed
 from qdebug.run.model import Finding, Layer, OutputResult, Run
 from qdebug.run.outcome import outcome_of
@@ -158,6 +158,7 @@ def _context(run: Run, cards: list[Card], pictures: Pictures) -> dict[str, Any]:
         "changed_table": lambda result: table(
             CHANGED_HEADINGS, [changed_row(item) for item in result.changed]
         ),
+        "notes_of": notes_of,
         "evidence": lambda item: evidence_html(item, pictures),
         "crop_of": lambda finding: _crop_of(run, finding, pictures),
     }

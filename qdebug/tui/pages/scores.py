@@ -9,7 +9,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 
-from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, rows_of
+from qdebug.reporters.scores import CHANGED_HEADINGS, changed_row, headings, notes_of, rows_of
 from qdebug.run.dataset_scores import DatasetResult
 from qdebug.tui.context import Look, Session
 from qdebug.tui.keys import bindings
@@ -68,6 +68,6 @@ class ScoresPage(RunPage):
             lines.append(title("Changed pictures, worst first", width, self.look))
             changed = [changed_row(item) for item in result.changed]
             lines += grid(CHANGED_HEADINGS, changed, width, self.look)
-        for note in result.notes:
+        for note in notes_of(result):
             lines += labelled("note", note, width, self.look)
         return lines

@@ -14,6 +14,8 @@ from qdebug.datasets.masks import IGNORED
 from qdebug.evaluation.intervals import draw
 from qdebug.evaluation.scores import scorer_of
 from qdebug.evaluation.scores.average_precision import AveragePrecision
+from qdebug.evaluation.scores.classification import Best
+from qdebug.evaluation.scores.classification import answer as best_classes
 from qdebug.evaluation.scores.means import Means
 from qdebug.evaluation.scores.segmentation import answer
 from qdebug.preprocess.geometry import Geometry
@@ -113,13 +115,26 @@ def test_multi_label_keeps_every_class_of_a_candidate() -> None:
 def test_classification_and_its_changes() -> None:
     pictures = tuple(LabelledPicture(str(i), Path("x"), i) for i in range(4))
     scorer = scorer_of(Dataset("s", "f", "classification", pictures, tuple("abcd")), offset=1)
-    right = [np.array([i + 1, 0, 2]) for i in range(4)]
-    wrong = [*right[:3], np.array([0, 4])]
+    right = [Best(np.array([i + 1, 0, 2])) for i in range(4)]
+    wrong = [*right[:3], Best(np.array([0, 4]))]
     assert scorer.scores(right) == {"top1": 1.0, "top5": 1.0}
     assert scorer.scores(wrong) == {"top1": 0.75, "top5": 1.0}
     assert scorer.change(pictures[0], right[0], wrong[0]) is None
     change = scorer.change(pictures[3], right[3], wrong[3])
     assert change == (2.0, {"float": "d", "test": "class 0", "label": "d"})
+
+
+def test_classes_that_share_the_best_score() -> None:
+    """The first is taken, and what another program may take is said."""
+    pictures = tuple(LabelledPicture(str(i), Path("x"), label) for i, label in enumerate([0, 2, 1]))
+    scorer = scorer_of(Dataset("s", "f", "classification", pictures, ()))
+    tables = [[3, 1, 1], [0, 5, 5], [0, 7, 7]]
+    found = [best_classes(np.array(row, np.float32)) for row in tables]
+    assert scorer.scores(found)["top1"] == pytest.approx(2 / 3)
+    (note,) = scorer.notes(found)
+    assert "on 2 pictures the label shares the best score" in note
+    assert "top-1 is between 0.333 and 1.000" in note
+    assert not scorer.notes([Best(np.array([label])) for label in (0, 2, 1)])
 
 
 def test_text() -> None:
