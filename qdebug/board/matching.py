@@ -28,7 +28,8 @@ class Matched:
     Attributes:
         number: of the sample.
         path: of the dump.
-        by: ``name``, ``number``, or ``first`` of a dump that stands alone.
+        by: ``name``, ``number``, ``first`` of a dump that stands alone, or ``run`` of a runtime's
+            model, which is run on every sample.
     """
 
     number: int
@@ -62,8 +63,7 @@ def match_dumps(
         path: what ``--board`` names: a dump, or a folder with a dump a sample.
         samples: names of the samples, in order.
         names_of: the names of the tensors of what may be a dump.
-        whole: a toolchain's form says that the path is one dump, or a runtime's model, which is
-            fed the first sample.
+        whole: a toolchain's form says that the path is one dump.
 
     Raises:
         InputError: a folder of dumps, and it is not certain which is of which sample.

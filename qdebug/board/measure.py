@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,9 @@ in dB, a layer is not run again: half a step is what rounding alone makes of oth
 _LEAVES_GAIN = 0.005
 """Nor one whose values are larger or smaller by no more than this share: half of what a rescale by
 a multiplier of 7 bits costs (TPU-MLIR's Add, up to 1 %)."""
+_MASK = 1e3
+"""Values so many times the median are a mask's (-1e4 to -FLT_MAX in attention): where the board has
+them too, they are left out, for beside them no error of the others shows. By judgement."""
 _MOST_REPLAYED = 200
 """Layers run again, the first ones: behind so many that differ, the source is among them."""
 _SURE = 6.0
@@ -60,7 +64,10 @@ class _Held:
     fit: Fit
     against_quant: Moments
     against_float: Moments
+    unmasked: Moments
+    """Against the simulation, without what a mask sets."""
     step: float | None
+    nonfinite: int
 
 
 class BoardRun:
@@ -73,6 +80,7 @@ class BoardRun:
         ops: its operator.
         scales: scale and zero point of each pair's quantizer, where it has one for all channels.
         outputs: positions of the model's outputs.
+        ends: least and greatest value that each such quantizer holds.
     """
 
     def __init__(
@@ -83,10 +91,11 @@ class BoardRun:
         ops: Sequence[str],
         scales: Mapping[int, tuple[float, int]],
         outputs: Sequence[int] = (),
+        ends: Mapping[int, tuple[float, float]] = MappingProxyType({}),
     ) -> None:
         self.dump = dump
         self._outputs = {at: np.zeros(0, np.float32) for at in outputs}
-        self._scales = scales
+        self._scales, self._ends = scales, ends
         named, self._reasons = map_names(dump, pairs, labels, ops)
         self._named = {item.at: item for item in named}
         self._labels = labels
@@ -216,12 +225,13 @@ class BoardRun:
         """
         found = []
         for at in self.compared:
-            metrics = error_metrics(self._held[at].against_quant)
+            metrics = error_metrics(self._held[at].unmasked)
             step = self._scales.get(at)
             far = math.sqrt(metrics.mse) > _LEAVES_STEPS * step[0] if step else None
-            total = self._held[at].against_quant.total()
+            total = self._held[at].unmasked.total()
             scaled = abs(float(total.fe[0])) > _LEAVES_GAIN * float(total.ff[0])
-            if far or scaled or (far is None and not metrics.sqnr_db >= _LEAVES_DB):
+            lost = self._held[at].nonfinite > 0
+            if far or scaled or lost or (far is None and not metrics.sqnr_db >= _LEAVES_DB):
                 found.append(at)
         return found[:_MOST_REPLAYED]
 
@@ -248,14 +258,18 @@ class BoardRun:
             fit = float_fit
         values = np.ascontiguousarray(fit.values, np.float32)
         np.save(self._file(named.at), values)
-        against_quant, against_float = (
-            measure(np.ascontiguousarray(side, np.float32).reshape(-1), values.reshape(-1))
-            for side in (test, reference)
+        board = values.reshape(-1)
+        quant, float_ = (
+            np.ascontiguousarray(side, np.float32).reshape(-1) for side in (test, reference)
         )
+        against_quant, against_float = measure(quant, board), measure(float_, board)
+        masked = _masked(quant, board)
+        unmasked = measure(quant[~masked], board[~masked]) if masked.any() else against_quant
         step = fit.scale if fit.coded else grid_step(values)
-        self._held[named.at] = _Held(
-            named, replace(fit, values=values[:0]), against_quant, against_float, step
-        )
+        kept = replace(fit, values=values[:0])
+        lost = _nonfinite(quant, board)
+        sums = against_quant, against_float, unmasked
+        self._held[named.at] = _Held(named, kept, *sums, step, lost)
 
     def _liken(self, at: int, value: Array) -> None:
         """Hold the dump's nameless tensors of this size against a layer without a tensor."""
@@ -289,6 +303,7 @@ class BoardRun:
             layout=held.fit.layout,
             scale=held.fit.scale,
             scale_from=held.fit.scale_from,
+            nonfinite=held.nonfinite,
             step=held.step,
             likeness=held.fit.likeness,
             against_quant=error_metrics(held.against_quant),
@@ -301,22 +316,36 @@ class BoardRun:
         board = self.values(at)
         if simulated is None or board is None or simulated.size != board.size:
             return {}
-        moments = measure(
-            np.ascontiguousarray(simulated, np.float32).reshape(-1),
-            np.ascontiguousarray(board).reshape(-1),
-        )
+        one = np.ascontiguousarray(simulated, np.float32).reshape(-1)
+        two = np.ascontiguousarray(board).reshape(-1)
+        lost = _nonfinite(one, two)
+        kept = np.isfinite(one) & np.isfinite(two) & ~_masked(one, two)
+        if not kept.any():
+            return {"own_nonfinite": lost}
+        one, two = one[kept], self._as_read(at, two[kept])
+        moments = measure(one, two)
         metrics = error_metrics(moments)
         step = self._step(at)
         total = moments.total()
         count = max(float(total.n[0]), 1.0)
-        gain, reach = _gain(simulated.reshape(-1), np.asarray(board).reshape(-1))
+        gain, reach = _gain(one, two)
         return {
+            "own_nonfinite": lost,
             "own": metrics,
             "own_steps": float(np.sqrt(metrics.mse)) / step if step else None,
             "own_gain": gain,
             "own_gain_steps": abs(gain - 1) * reach / step if gain is not None and step else None,
             "own_offset_steps": float(total.e[0]) / count / step if step else None,
         }
+
+    def _as_read(self, at: int, board: Array) -> Array:
+        """The board's values as their readers see them.
+
+        Values on no grid were dumped before the quantizer, whose ends the simulation's are cut at.
+        """
+        if self._held[at].step is not None or at not in self._ends:
+            return board
+        return np.clip(board, *self._ends[at])
 
     def _step(self, at: int) -> float | None:
         """Step that a layer's own difference is told in: the board's, where only it has a grid.
@@ -339,6 +368,20 @@ class BoardRun:
                 same = one.shape == two.shape
                 found[at] = float(np.max(np.abs(one.astype(np.float64) - two))) if same else np.inf
         return found
+
+
+def _nonfinite(simulated: Array, board: Array) -> int:
+    """Values that are NaN or infinite on the board alone."""
+    return int(np.count_nonzero(np.isfinite(simulated) & ~np.isfinite(board)))
+
+
+def _masked(simulated: Array, board: Array) -> npt.NDArray[np.bool_]:
+    """Where both hold the same value that a mask sets."""
+    sizes = np.abs(simulated)
+    usual = float(np.median(sizes)) if sizes.size else 0.0
+    if usual == 0 or float(sizes.max()) <= _MASK * usual:
+        return np.zeros(simulated.shape, bool)
+    return np.asarray((sizes > _MASK * usual) & np.isclose(simulated, board, rtol=1e-3, atol=0))
 
 
 def _gain(simulated: Array, board: Array) -> tuple[float | None, float]:

@@ -116,7 +116,7 @@ def merged(found: Sequence[OfSample], ends: Ends, names: Sequence[str]) -> Board
     dumps = tuple(_dump(item, ends, names) for item in found)
     notes = (*first.info.notes, *_lacking(found))
     info = replace(first.info, samples=len(found), dumps=dumps, notes=notes)
-    if len(found) > 1:
+    if len(found) > 1 and found[0].match.by != "run":
         name, title = found[0].match.path.parent.name, f"{len(found)} dumps, {first.info.title}"
         info = replace(info, name=name, title=title)
     reason = next((x.outcome.input_reason for x in found if x.outcome.input_reason), "")
@@ -174,16 +174,22 @@ def _layer(at: int, found: Sequence[OfSample], names: Sequence[str]) -> BoardLay
         own_gain=of_worst.own_gain,
         own_gain_steps=of_worst.own_gain_steps,
         own_offset_steps=of_worst.own_offset_steps,
-        sample=names[worst.match.number] if of_worst.own is not None else "",
+        nonfinite=max(x.outcome.layers[at].nonfinite for x in having),
+        own_nonfinite=of_worst.own_nonfinite,
+        sample=names[worst.match.number] if _is_measured(of_worst) else "",
     )
 
 
-def _own_size(layer: BoardLayer) -> tuple[float, float, float]:
-    """What the worst sample of a layer is the largest in: steps, factor, noise."""
+def _is_measured(layer: BoardLayer) -> bool:
+    return layer.own is not None or layer.own_nonfinite > 0
+
+
+def _own_size(layer: BoardLayer) -> tuple[int, float, float, float]:
+    """What the worst sample of a layer is the largest in: NaN, steps, factor, noise."""
     if layer.own is None:
-        return -math.inf, 0.0, -math.inf
+        return layer.own_nonfinite, -math.inf, 0.0, -math.inf
     gain = abs(_or(layer.own_gain, 1.0) - 1)
-    return _or(layer.own_steps, 0.0), gain, -layer.own.sqnr_db
+    return layer.own_nonfinite, _or(layer.own_steps, 0.0), gain, -layer.own.sqnr_db
 
 
 def _or(value: float | None, otherwise: float) -> float:

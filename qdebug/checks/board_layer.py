@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts import board
-from qdebug.run.board_results import BoardLayer
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
+from qdebug.vocabulary.numbers import plural
 
 _ROUNDS_DOWN = (-0.65, -0.35)
 """Mean difference, in steps, of a layer that rounds down where the simulation rounds to nearest:
@@ -46,7 +46,6 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     if not wrong or board.is_other_build(context) or board.is_other_input(context):
         return
     joined, layer = wrong[0]
-    assert layer.own is not None
     on = f"On {layer.sample}, the worst of the samples: fed" if layer.sample else "Fed"
     others = f" {len(wrong) - 1} further layers do so too." if len(wrong) > 1 else ""
     # Another layer of the like may be meant; or its weights are coarse, which is no mistake.
@@ -56,8 +55,8 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     yield LAYER.found(
         "warn" if guessed else "fail",
         f"{joined.name} ({joined.record.op}) computes something else on the board",
-        f"{on} with the board's own inputs, the simulated layer and the board's agree to "
-        f"{layer.own.sqnr_db:.1f} dB{_told(layer)}. It is the first such layer.{others}",
+        f"{on} with the board's own inputs, {_apart(context, wrong[0])}. It is the first such "
+        f"layer.{others}",
         f"Look at how the toolchain computes `{joined.name}`: rounding, saturation, the width of "
         "sums, the scale it really uses, padding. `qdebug extract` cuts the layer out for its "
         "makers.",
@@ -67,12 +66,25 @@ def _run(context: CheckContext) -> Iterator[Finding]:
     )
 
 
-def _told(layer: BoardLayer) -> str:
+def _apart(context: CheckContext, item: board.On) -> str:
+    """How far the simulated layer and the board's are apart."""
+    layer = item[1]
+    if layer.own_nonfinite:
+        told = plural(layer.own_nonfinite, "value is", "values are")
+        return f"the simulated layer gives numbers where {told} NaN or infinite on the board"
+    assert layer.own is not None
+    told = _told(context, item)
+    return f"the simulated layer and the board's agree to {layer.own.sqnr_db:.1f} dB{told}"
+
+
+def _told(context: CheckContext, item: board.On) -> str:
     """What differs, as far as a factor and an offset tell it."""
-    parts = []
+    layer, parts = item[1], []
     if layer.own_steps is not None:
         parts.append(f"{layer.own_steps:.1f} steps of its quantizer in the mean")
-    if board.has_factor(layer):
+    if board.has_other_scale(context, item):
+        parts.append(f"its codes are worth {layer.own_gain:.3f} times what the simulation's are")
+    elif board.has_factor(layer):
         parts.append(f"its values are {layer.own_gain:.3f} times the simulation's")
     offset = layer.own_offset_steps
     if offset is not None and _ROUNDS_DOWN[0] <= offset <= _ROUNDS_DOWN[1]:

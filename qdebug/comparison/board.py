@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from qdebug.board.outcome import LEAST_INPUT_DB
 from qdebug.capture.engine import Capture
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.board_replay import LayerReplay
-from qdebug.comparison.reading import scales_of
+from qdebug.comparison.reading import ends_of, scales_of
 from qdebug.comparison.sides import Side, fed_alike
 from qdebug.dumps import Dump
 from qdebug.errors import QdebugError
@@ -27,7 +28,7 @@ from qdebug.graph.pairs import Pairing
 from qdebug.preprocess import Sample
 from qdebug.preprocess.check import check_picture
 from qdebug.run.model import Layer
-from qdebug.vendors.dumps import is_one_dump, read_dump
+from qdebug.vendors.dumps import is_one_dump, is_runtime, read_dump
 
 Array = npt.NDArray[Any]
 _REPLAYED = 16
@@ -53,10 +54,17 @@ class Given:
 
 @dataclasses.dataclass(frozen=True)
 class _Opened:
-    """A dump whose tensors are known, and whose it is."""
+    """A dump whose tensors are known, and whose it is.
+
+    Attributes:
+        match: whose.
+        dump: None for a runtime's model, which makes the dump when the sample comes.
+        vendor: the toolchain, where it is known.
+    """
 
     match: Matched
-    dump: Dump
+    dump: Dump | None
+    vendor: str | None = None
 
 
 class Board:
@@ -67,7 +75,6 @@ class Board:
         sides: float and quant.
         pairing: of the graphs.
         samples: what both models run on.
-        fed: what the float model is fed for the first sample, for a runtime that is run here.
     """
 
     def __init__(
@@ -76,7 +83,6 @@ class Board:
         sides: tuple[Side, Side],
         pairing: Pairing,
         samples: Sequence[Sample],
-        fed: Mapping[str, Array],
     ) -> None:
         self._sides, self._pairing, self._samples = sides, pairing, samples
         graph, pairs = sides[0].graph, list(enumerate(pairing.pairs))
@@ -86,26 +92,28 @@ class Board:
         self._found: list[OfSample] = []
         self._run: BoardRun | None = None
         self._number = -1
+        self._fed: Mapping[str, Array] = {}
         self._adopted: dict[str, int] = {}
         self._first_outputs: dict[str, Array] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="qdebug-runtime-")
         try:
-            self._dumps, self._notes = self._open(given.dump, given.vendor, fed, "first")
+            self._dumps, self._notes = self._open(given.dump, given.vendor)
             self._again: dict[int, _Opened] = {}
             self._replayed = _spread(sorted(self._dumps))
             if given.again is not None:
-                self._again, _ = self._open(given.again, given.vendor, fed, "second")
+                self._again, notes = self._open(given.again, given.vendor)
+                self._notes += tuple(f"--board-again: {note}" for note in notes)
         except BaseException:
             self._folder.cleanup()
             raise
 
-    def _open(
-        self, path: Path, vendor: str | None, fed: Mapping[str, Array], kept: str
-    ) -> tuple[dict[int, _Opened], tuple[str, ...]]:
+    def _open(self, path: Path, vendor: str | None) -> tuple[dict[int, _Opened], tuple[str, ...]]:
         """The dumps by the number of their samples; their values are read later."""
+        if is_runtime(path, vendor):
+            by = "run" if len(self._samples) > 1 else "first"
+            every = range(len(self._samples))
+            return {at: _Opened(Matched(at, path, by), None, vendor) for at in every}, ()
         graph = self._sides[0].graph
-        place = Path(self._folder.name) / kept
-        place.mkdir()
         matching = match_dumps(
             path,
             [sample.name for sample in self._samples],
@@ -113,9 +121,7 @@ class Board:
             whole=is_one_dump(path, vendor),
         )
         found = {
-            match.number: _Opened(
-                match, _with_ends(read_dump(match.path, vendor, fed, place), graph)
-            )
+            match.number: _Opened(match, _with_ends(read_dump(match.path, vendor), graph))
             for match in matching.dumps
         }
         return found, matching.notes
@@ -131,26 +137,45 @@ class Board:
         if self._run is not None:
             self._run.close()
         self._run = None
+        for kept in Path(self._folder.name).iterdir():
+            shutil.rmtree(kept, ignore_errors=True)
 
-    def begin(self, number: int) -> None:
-        """A sample comes: its dump is followed, if it has one."""
-        self._number = number
+    def begin(self, number: int, fed: Mapping[str, Array]) -> None:
+        """A sample comes: its dump is followed, if it has one.
+
+        Args:
+            number: of the sample.
+            fed: what the float model is fed, for a runtime that is run here.
+
+        Raises:
+            QdebugError: the runtime cannot be run on it.
+        """
+        self._number, self._fed = number, fed
         opened = self._dumps.get(number)
         if opened is None:
             return
-        graph = self._sides[0].graph
+        dump, graph = self._dump(opened), self._sides[0].graph
         made = [graph.producer.get(pair.float_tensor) for pair in self._pairing.pairs]
         self._run = BoardRun(
-            opened.dump,
+            dump,
             self._pairing.pairs,
             [node.label if node is not None else "" for node in made],
             [node.op if node is not None else "" for node in made],
             scales_of(self._pairing),
             self._output_positions,
+            ends_of(self._pairing),
         )
-        tensors = {tensor.name: tensor for tensor in opened.dump.tensors}
+        tensors = {tensor.name: tensor for tensor in dump.tensors}
         known = {at: tensors[name] for name, at in self._adopted.items() if name in tensors}
         self._run.adopt(known)
+
+    def _dump(self, opened: _Opened) -> Dump:
+        """The dump, made now by a runtime's model; its tensors stay until the sample ends."""
+        if opened.dump is not None:
+            return opened.dump
+        place = Path(tempfile.mkdtemp(dir=self._folder.name))
+        made = read_dump(opened.match.path, opened.vendor, self._fed, place)
+        return _with_ends(made, self._sides[0].graph)
 
     def receive(self, at: int, side: str, value: Array) -> None:
         """Take a captured value of the sample that began last."""
@@ -181,7 +206,7 @@ class Board:
         replay = LayerReplay(graphs, types, self._pairing.pairs, settings, shared)
         again = self._again.get(self._number)
         own = replay if self._number in self._replayed else None
-        outcome = run.outcome(own, again.dump if again is not None else None)
+        outcome = run.outcome(own, self._dump(again) if again is not None else None)
         outcome = dataclasses.replace(outcome, input_reason=self._input_reason(run, outcome))
         for at in self._ends.positions:
             value = run.stored(at)

@@ -43,6 +43,7 @@ from qdebug.comparison.sides import (
 )
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.verdict import decide
+from qdebug.errors import UsageError
 from qdebug.graph.expand import Expansion, expand
 from qdebug.graph.load import check_unchanged
 from qdebug.graph.pairs import Pairing
@@ -84,6 +85,7 @@ def compare(options: CompareOptions) -> Run:
         QdebugError: bad input; see its message and hint.
     """
     check_task_name(options.task)
+    _check_board(options)
     output = Path(options.output) if options.output is not None else None
     writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
     with Fetched() as urls:
@@ -91,6 +93,13 @@ def compare(options: CompareOptions) -> Run:
         sides = load_sides(options)
         with writer:
             return Comparison(options, sides, writer, options.progress or Silent()).run()
+
+
+def _check_board(options: CompareOptions) -> None:
+    given = {"--board-again": options.board_again, "--board-vendor": options.board_vendor}
+    lost = [name for name, value in given.items() if value is not None and options.board is None]
+    if lost:
+        raise UsageError(f"{lost[0]} says nothing without --board", "give the dump with --board")
 
 
 class Comparison:
@@ -132,7 +141,7 @@ class Comparison:
         expansion = expand(self.quant.graph)
         self.notes.extend(expansion.notes)
         with contextlib.ExitStack() as stack:
-            board = self._open_board(pairing, samples, first[0], stack)
+            board = self._open_board(pairing, samples, stack)
             capture = stack.enter_context(self._capture(pairing, first, len(samples)))
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
@@ -211,7 +220,6 @@ class Comparison:
         self,
         pairing: Pairing,
         samples: Sequence[Sample],
-        fed: Feeds,
         stack: contextlib.ExitStack,
     ) -> Board | None:
         given = self.request.board
@@ -224,7 +232,7 @@ class Comparison:
         if self.alone:
             self.notes.append("no quantized model: the board stands beside the float model alone")
         named = Given(Path(given), again, self.request.board_vendor)
-        return stack.enter_context(Board(named, sides, pairing, samples, fed))
+        return stack.enter_context(Board(named, sides, pairing, samples))
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
         return Capture(
@@ -267,7 +275,7 @@ class Comparison:
                     board.receive(at, side, value)
 
             if board is not None:
-                board.begin(number)
+                board.begin(number, feeds[0])
             capture.add_sample(*feeds, sink, local=number in local)
             if board is not None:
                 rerun = self._recapture(pairing, [sample], quiet=True)

@@ -29,6 +29,17 @@ def scales_by_name(pairing: Pairing) -> dict[str, tuple[float, int]]:
     return {pairing.pairs[at].float_tensor: known for at, known in scales.items()}
 
 
+def ends_of(pairing: Pairing) -> dict[int, tuple[float, float]]:
+    """Least and greatest value that each quantizer of one scale holds, by position."""
+    scales = scales_of(pairing)
+    found = {}
+    for at, (scale, zero) in scales.items():
+        quantizer = pairing.pairs[at].quantizer
+        assert quantizer is not None
+        found[at] = (quantizer.low - zero) * scale, (quantizer.high - zero) * scale
+    return found
+
+
 def scales_of(pairing: Pairing) -> dict[int, tuple[float, int]]:
     """The same by position."""
     found = {}

@@ -65,14 +65,15 @@ class CompareOptions(
         None,
         "what a device, a simulator or another runtime computed for the first input: a file or "
         "folder of tensors, a folder with one such dump an input, or a model.param of ncnn or "
-        "model.tflite, which is run here",
+        "model.tflite, which is run here on every input",
         "--board",
         kind=values.text("DUMP"),
         group=INPUT,
     )
     board_again: str | Path | None = option(
         None,
-        "a second dump of the same input, to see whether the board repeats itself",
+        "a second dump of the same input, or folder of them, to see whether the board repeats "
+        "itself",
         "--board-again",
         kind=values.text("DUMP"),
         group=INPUT,

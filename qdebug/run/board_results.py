@@ -46,6 +46,10 @@ class BoardLayer:
     """What the factor makes of the value farthest from the mean, in steps of the quantizer."""
     own_offset_steps: float | None = None
     """Mean difference of the two, in steps of the layer's quantizer."""
+    nonfinite: int = 0
+    """Values that are NaN or infinite on the board, and numbers in the simulation."""
+    own_nonfinite: int = 0
+    """The same against the simulated layer that was fed with the board's own inputs."""
     step: float | None = None
     """Step of the grid on which the board's values lie; null where they lie on none."""
     likeness: float | None = None
@@ -60,7 +64,8 @@ class BoardDump:
     """Of the file or folder."""
     sample: str
     matched_by: str
-    """``name``, ``number`` (in the order of the samples) or ``first``."""
+    """``name``, ``number`` (in the order of the samples), ``first``, or ``run`` of a runtime's
+    model, which was run on each sample."""
     fits: str = ""
     """Another sample that its values are more alike; empty where they fit this one best."""
     likeness: float | None = None

@@ -39,6 +39,10 @@ class DumpFormat:
     read: Callable[[Path], Dump] | None = None
     run: Callable[[Path, Mapping[str, Array], Path], Dump] | None = None
 
+    def runs(self, path: Path) -> bool:
+        """Whether the path is a model that is run, not a dump."""
+        return self.run is not None and (self.read is None or self.recognize(path))
+
     def open(self, path: Path, fed: Mapping[str, Array], folder: Path) -> Dump:
         """Read the dump, or run the model.
 
@@ -46,14 +50,14 @@ class DumpFormat:
             InputError: it cannot be read or run.
             UsageError: what runs it is not installed.
         """
-        if self.run is not None and (self.read is None or self.recognize(path)):
+        if self.run is not None and self.runs(path):
             return self.run(path, fed, folder)
         assert self.read is not None
         return self.read(path)
 
 
 def is_one_dump(path: Path, vendor: str | None = None) -> bool:
-    """Whether a toolchain's form says that a path is the dump of one input, or a runtime's model.
+    """Whether a toolchain's form says that a path is the dump of one input.
 
     Args:
         path: a file or folder.
@@ -83,18 +87,33 @@ def read_dump(
         InputError: it cannot be read.
         UsageError: there is no such toolchain, or its runtime is not installed.
     """
-    place = folder or path.parent
+    form = _form(path, vendor)
+    return form.open(path, fed, folder or path.parent) if form is not None else read_plain(path)
+
+
+def is_runtime(path: Path, vendor: str | None = None) -> bool:
+    """Whether a path is a model of a toolchain's runtime, which is run here.
+
+    Args:
+        path: a file or folder.
+        vendor: a toolchain, or ``plain``; found out by default.
+
+    Raises:
+        UsageError: there is no such toolchain.
+    """
+    form = _form(path, vendor)
+    return form is not None and form.runs(path)
+
+
+def _form(path: Path, vendor: str | None) -> DumpFormat | None:
+    """None for plain files."""
     if vendor == PLAIN or not path.exists():
-        return read_plain(path)
+        return None
     if vendor is not None:
         found = registry.toolchain(vendor, "dumps")
         if found is None:
             known = ", ".join([PLAIN, *registry.names("dumps")])
             raise UsageError(f"--board-vendor: no dumps of {vendor!r} are known", f"known: {known}")
         chosen: DumpFormat = registry.load(found, "dumps")
-        return chosen.open(path, fed, place)
-    for _, form in registry.loaded("dumps"):
-        if form.recognize(path):
-            found_dump: Dump = form.open(path, fed, place)
-            return found_dump
-    return read_plain(path)
+        return chosen
+    return next((form for _, form in registry.loaded("dumps") if form.recognize(path)), None)

@@ -201,6 +201,79 @@ def test_a_board_that_does_not_repeat_itself(
     assert not found(same)
 
 
+def test_a_layer_of_few_codes_with_another_scale(
+    compare: Callable[..., Run], dump: dumps.Dump
+) -> None:
+    """2 % are less than a step of any of its values, and its grid tells them."""
+    maps = {name: v for name, v in dump.items() if v.ndim == 4 and "Conv" in name}
+    name = min(maps, key=lambda n: len(np.unique(maps[n])))
+    run = compare(dumps.changed(dump, name, lambda v: v * np.float32(0.98)))
+    finding = found(run)
+    assert set(finding) == {"board-layer"}
+    layer = run.layers[finding["board-layer"].layers[0]]
+    assert layer.float_tensor == name
+    assert layer.board is not None
+    assert layer.board.own_gain_steps is not None
+    assert "its codes are worth 0.980 times" in finding["board-layer"].seen
+
+
+def test_an_error_beside_a_mask(sample_models: Path, tmp_path: Path) -> None:
+    """Scores that a mask sets to -1e12 hide nothing of the others."""
+    folder = sample_models / "transformer"
+    models = folder / "float.onnx", folder / "int8.onnx"
+    photo = sample_models / "pictures" / "textures" / "bricks.jpg"
+    spec = "resize 64x64 pil bilinear | rgb | /255 | mean 0.5,0.5,0.5 std 0.5,0.5,0.5 | nchw"
+    dump = dumps.simulated(*models, photo, spec)
+    name = next(n for n, v in dump.items() if "attn" in n and v.min() < -1e9)
+    wrong = dumps.changed(dump, name, lambda v: np.where(v < -1e9, v, np.roll(v, 1, 1)))
+    place = dumps.write_npz(wrong, tmp_path / "board.npz")
+    run = qdebug.compare(*models, photo, preprocess=spec, board=place, task="none")
+    layers = found(run)["board-layer"].layers
+    assert run.layers[layers[0]].float_tensor == name
+
+
+def test_a_tensor_dumped_before_its_quantizer(
+    compare: Callable[..., Run], dump: dumps.Dump
+) -> None:
+    """What the quantizer cuts off is no error of the layer: its readers never see it."""
+    names = [n for n, v in dump.items() if "Clip" in n and v.ndim == 4 and v.min() == 0]
+    name, rng = names[len(names) // 2], np.random.default_rng(8)
+    step = float(np.diff(np.unique(dump[name])).min())
+
+    def before(values: Array) -> Array:
+        raw = values + rng.uniform(-0.4, 0.4, values.shape) * step
+        return np.where(values == 0, -rng.uniform(0, 40 * step, values.shape), raw).astype("f4")
+
+    assert not found(compare(dumps.changed(dump, name, before)))
+
+
+@pytest.mark.parametrize(("value", "share"), [(np.nan, 1.0), (np.inf, 0.01)])
+def test_values_that_are_none(
+    value: float, share: float, compare: Callable[..., Run], dump: dumps.Dump
+) -> None:
+    """The first layer that gives them is named, and none that only passes them on."""
+    name = middle(dump)
+    count = max(1, int(share * dump[name].size))
+
+    def broken(values: Array) -> Array:
+        kept: Array = values.copy()
+        kept.reshape(-1)[:count] = value
+        return kept
+
+    run = compare(dumps.changed(dump, name, broken))
+    finding = found(run)
+    assert set(finding) == {"board-layer"}
+    assert run.layers[finding["board-layer"].layers[0]].float_tensor == name
+    assert f"{count:d} value" in finding["board-layer"].seen
+    assert "NaN or infinite on the board" in finding["board-layer"].seen
+
+
+def test_a_second_dump_alone(cli: Cli, models: tuple[Path, Path], photo: Path) -> None:
+    result = cli("compare", *map(str, models), str(photo), "--board-again", "again.npz")
+    assert result.code == 2
+    assert "--board-again says nothing without --board" in result.err
+
+
 def test_another_build(compare: Callable[..., Run], models: tuple[Path, Path], photo: Path) -> None:
     other = models[1].with_name("int8_weight_rolled.onnx")
     finding = found(compare(dumps.simulated(models[0], other, photo, SPEC)))

@@ -108,6 +108,25 @@ def test_one_sample_shows_the_layer_that_is_wrong(
     assert drift(run).status == "not_applicable"
 
 
+def test_second_dumps_of_each_sample(
+    compare: Callable[..., Run], sets: Sets, tmp_path: Path
+) -> None:
+    """One sample of three is not the same again; a sample without a second dump is told."""
+    first = stored(sets, tmp_path / "boards", NAMES)
+    same = compare(first, board_again=stored(sets, tmp_path / "same", NAMES, ".npy"))
+    assert not found(same)
+    name = middle(sets["ring"])
+    other = sets | {"ring": dumps.changed(sets["ring"], name, lambda v: v + np.float32(0.5))}
+    again = stored(other, tmp_path / "again", NAMES)
+    (again / "cone.npz").unlink()
+    run = compare(first, board_again=again)
+    finding = found(run)
+    assert set(finding) == {"board-unstable"}
+    assert run.layers[finding["board-unstable"].layers[0]].float_tensor == name
+    assert run.board is not None
+    assert "--board-again: 1 input without a dump" in run.board.notes
+
+
 @pytest.mark.parametrize("with_input", [True, False])
 def test_a_dump_beside_another_sample(
     with_input: bool, compare: Callable[..., Run], sets: Sets, tmp_path: Path

@@ -12,6 +12,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+import qdebug
 from qdebug.run.model import Finding, Run
 from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
@@ -94,6 +95,32 @@ def test_a_float_net_of_ncnn_agrees(tmp_path: Path, cli: Cli) -> None:
     assert found["board-layer"].status == "pass"
     assert found["board-drift"].status == "info"
     assert "no quantized model" in " ".join(run.notes)
+
+
+@pytest.mark.parametrize("runtime", ["ncnn", "litert"])
+def test_every_input_is_run(runtime: str, tmp_path: Path) -> None:
+    """Each sample is held against the runtime's own tensors of it."""
+    model = float_model(tmp_path / "float.onnx")
+    if runtime == "ncnn":
+        pytest.importorskip("ncnn")
+        board = ncnn_model(tmp_path)
+    else:
+        board = conv_relu_conv(tmp_path / "net.tflite", weights(), SHAPE)
+    rng = np.random.default_rng(6)
+    shots = [tmp_path / f"{number}.npy" for number in range(3)]
+    for shot in shots:
+        np.save(shot, rng.normal(size=SHAPE).astype(np.float32))
+    run = qdebug.compare(model, model, shots, board=board, board_again=board)
+    assert run.board is not None
+    assert (run.board.name, run.board.samples) == (board.name, 3)
+    assert [dump.matched_by for dump in run.board.dumps] == ["run"] * 3
+    assert [Path(dump.sample).stem for dump in run.board.dumps] == ["0", "1", "2"]
+    last = run.layers[-1].board
+    assert last is not None
+    assert last.against_float is not None
+    assert last.against_float.sqnr_db > 100
+    status = {f.slug: f.status for f in run.findings}
+    assert (status["board-layer"], status["board-unstable"]) == ("pass", "pass")
 
 
 def test_weights_that_float16_cannot_hold(tmp_path: Path, cli: Cli) -> None:

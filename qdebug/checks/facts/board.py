@@ -23,6 +23,9 @@ MOST_GAIN_STEPS = 1.0
 """What a factor makes of the largest value, in steps, up to which it may come from rounding: the
 simulation and the board each round by half a step at most, and where a tensor takes few of its
 codes that looks like a factor (17 codes of TPU-MLIR's Add: 1.7 %)."""
+_OF_THE_SCALE = 0.1
+"""How near a factor is to that of the two grids, as a share of its distance from 1, where the codes
+are the same and another scale makes values of them. By judgement: such codes give it exactly."""
 LEAST_DB = 30.0
 """The same for a layer without a quantizer, as SQNR: far below float16's noise of one operation. By
 judgement."""
@@ -40,6 +43,7 @@ MATCHED = {
     "name": "by its name",
     "number": "by its number",
     "first": "as the only dump",
+    "run": "as it was run on it here",
 }
 """How a dump was given to its sample, in words."""
 
@@ -106,17 +110,20 @@ def is_other_input(context: CheckContext) -> bool:
 
 def measured(context: CheckContext) -> list[On]:
     """Layers whose inputs are in the dump too."""
-    return [item for item in on_board(context) if item[1].own is not None]
+    return [i for i in on_board(context) if i[1].own is not None or i[1].own_nonfinite]
 
 
 def own_differences(context: CheckContext) -> list[On]:
     """Layers that compute something else than the simulation from the same inputs."""
-    test = _differs_from_float if is_alone(context) else differs
-    return [item for item in measured(context) if test(item[1])]
+    if is_alone(context):
+        return [item for item in measured(context) if _differs_from_float(item[1])]
+    return [i for i in measured(context) if differs(i[1]) or has_other_scale(context, i)]
 
 
 def _differs_from_float(layer: BoardLayer) -> bool:
     """Whether a layer of the board is more apart from the float one than quantizing it explains."""
+    if layer.own_nonfinite:
+        return True
     if layer.own is None:
         return False
     if layer.own_steps is None:
@@ -126,6 +133,8 @@ def _differs_from_float(layer: BoardLayer) -> bool:
 
 def differs(layer: BoardLayer) -> bool:
     """Whether a layer's own difference is more than another arithmetic explains."""
+    if layer.own_nonfinite:
+        return True
     if layer.own is None:
         return False
     if has_factor(layer):
@@ -140,6 +149,19 @@ def has_factor(layer: BoardLayer) -> bool:
     if layer.own_gain is None or abs(layer.own_gain - 1) <= MOST_GAIN:
         return False
     return layer.own_gain_steps is None or layer.own_gain_steps > MOST_GAIN_STEPS
+
+
+def has_other_scale(context: CheckContext, item: On) -> bool:
+    """Whether a layer's codes are the simulation's, and what they are worth is another.
+
+    However small the values are: rounding makes no factor that is the ratio of the two grids.
+    """
+    layer, step = item[1], _step(context, item)
+    if layer.own_gain is None or layer.step is None or step is None:
+        return False
+    if abs(layer.own_gain - 1) <= MOST_GAIN:
+        return False
+    return abs(layer.own_gain - layer.step / step) < _OF_THE_SCALE * abs(layer.own_gain - 1)
 
 
 def other_steps(context: CheckContext) -> list[On]:
@@ -170,16 +192,21 @@ def is_other_table(context: CheckContext) -> bool:
 
 
 def _with_steps(context: CheckContext) -> list[On]:
-    assert context.board is not None
-    steps = context.board.steps
-    return [i for i in on_board(context) if i[1].step is not None and i[0].at in steps]
+    found = on_board(context)
+    return [i for i in found if i[1].step is not None and _step(context, i) is not None]
 
 
 def _on_other_grid(context: CheckContext, item: On) -> bool:
-    assert context.board is not None
+    step = _step(context, item)
     assert item[1].step is not None
-    ratio = item[1].step / context.board.steps[item[0].at]
-    return abs(ratio - 1) > MOST_GAIN
+    assert step is not None
+    return abs(item[1].step / step - 1) > MOST_GAIN
+
+
+def _step(context: CheckContext, item: On) -> float | None:
+    """Of the simulation's quantizer."""
+    assert context.board is not None
+    return context.board.steps.get(item[0].at)
 
 
 def is_other_build(context: CheckContext) -> bool:

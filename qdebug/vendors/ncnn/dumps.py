@@ -8,7 +8,7 @@ so that the numbers are those of the reference implementation. Blobs have no bat
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -54,9 +54,8 @@ def _run(path: Path, fed: Mapping[str, Array], folder: Path) -> Dump:
     if not weights.is_file():
         raise InputError(f"--board: {path.name} has no {weights.name} beside it", _HINT)
     layers = _layers(path)
-    values = _blobs(path, weights, layers, fed)
     tensors = []
-    for number, (name, value) in enumerate(values.items()):
+    for number, (name, value) in enumerate(_blobs(path, weights, layers, fed)):
         file = folder / f"{number:05d}.npy"
         np.save(file, value)
         tensors.append(DumpTensor(name, partial(_read, file), end=_end(name)))
@@ -114,7 +113,7 @@ def _blobs(
     weights: Path,
     layers: list[tuple[list[str], list[str]]],
     fed: Mapping[str, Array],
-) -> dict[str, Array]:
+) -> Iterator[tuple[str, Array]]:
     try:
         import ncnn
     except ImportError as error:
@@ -141,13 +140,13 @@ def _blobs(
         blob = np.ascontiguousarray(value[0] if value.ndim > 1 else value, np.float32)
         held[name] = blob  # ncnn looks into numpy's memory, which has to stay
         extractor.input(name, ncnn.Mat(blob))
-    return {**held, **_extracted(extractor, layers, path)}
+    yield from held.items()
+    yield from _extracted(extractor, layers, path)
 
 
 def _extracted(
     extractor: Any, layers: list[tuple[list[str], list[str]]], path: Path
-) -> dict[str, Array]:
-    found = {}
+) -> Iterator[tuple[str, Array]]:
     for makes, words in layers:
         if words[0] == "Input":
             continue
@@ -157,8 +156,7 @@ def _extracted(
                 raise InputError(
                     f"--board: ncnn cannot run {path.name} up to its blob {name}", _HINT
                 )
-            found[name] = np.array(blob)
-    return found
+            yield name, np.array(blob)
 
 
 DUMPS = DumpFormat(_recognize, run=_run)
