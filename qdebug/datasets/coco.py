@@ -106,7 +106,10 @@ class _Reader:
                 raise InputError(f"{self.file.name}: {what} id {listed(twice)} occurs twice")
         names = repeated(str(item["file_name"]) for item in self.images)
         if names:
-            raise InputError(f"{self.file.name}: picture {listed(names)} is listed twice")
+            raise InputError(
+                f"{self.file.name}: picture {listed(names)} is listed twice",
+                "one entry of 'images' for each picture",
+            )
 
     def _places(self, images: Path | None) -> dict[str, Path]:
         names = [str(image["file_name"]) for image in self.images]
@@ -142,13 +145,13 @@ class _Reader:
                     "category ids are those of the list 'categories', not numbers from 0",
                 )
             if image not in rows:
-                odd["boxes of pictures that it does not list, left out"] += 1
+                odd["of pictures that it does not list, left out"] += 1
                 continue
             corners = self._corners(item["bbox"])
             if corners[0] >= corners[2] or corners[1] >= corners[3]:
-                odd["boxes without an area"] += 1
+                odd["without an area"] += 1
             elif _is_outside(corners, sizes[image]):
-                odd["boxes that lie outside their picture"] += 1
+                odd["outside the picture"] += 1
             area = item.get("area")
             rows[image].append(
                 (
@@ -158,7 +161,7 @@ class _Reader:
                     float(area) if isinstance(area, (int, float)) else math.nan,
                 )
             )
-        self.notes += [f"{count} {what}" for what, count in odd.items()]
+        self.notes += [f"{plural(n, 'box', 'boxes')} {what}" for what, n in odd.items()]
         return {image: _truth(found) for image, found in rows.items()}
 
     def _corners(self, box: Any) -> list[float]:

@@ -6,6 +6,7 @@ Form: https://docs.ultralytics.com/datasets/detect/. Labels stand in a folder ``
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def read_yolo(place: Path, images: Path | None = None) -> Dataset:
 
 def _dataset(place: Path, labels: Path, pictures: list[Path], names: tuple[str, ...]) -> Dataset:
     stems = {path.stem for path in pictures}
-    files = _label_files(labels)
+    files = _label_files(labels, stems)
     alone = [f.name for stem, f in files.items() if stem not in stems]
     if alone:
         raise InputError(
@@ -76,12 +77,14 @@ def _dataset(place: Path, labels: Path, pictures: list[Path], names: tuple[str, 
     )
 
 
-def _label_files(labels: Path) -> dict[str, Path]:
-    """Text files by stem whose first line begins with a number, or that are empty."""
-    return {f.stem: f for f in sorted(labels.rglob("*.txt")) if _begins_as_label(f)}
+def _label_files(labels: Path, stems: Collection[str] = ()) -> dict[str, Path]:
+    """Text files by stem that are a picture's, or have the form of labels; not a README."""
+    found = sorted(labels.rglob("*.txt"))
+    return {f.stem: f for f in found if f.stem in stems or _begins_as_label(f)}
 
 
 def _begins_as_label(file: Path) -> bool:
+    """Whether its first line begins with a number, or it is empty."""
     with file.open("rb") as stream:
         words = stream.read(200).split(b"\n")[0].split()
     return not words or (len(words) >= 5 and words[0].isdigit())

@@ -166,7 +166,7 @@ def test_odd_boxes_are_counted(tmp_path: Path) -> None:
         value["annotations"][2]["image_id"] = 424242
 
     notes = read_dataset(_edited(tmp_path, spoil)).notes
-    for said in ("1 boxes that lie outside", "1 boxes without an area", "1 boxes of pictures"):
+    for said in ("1 box outside the picture", "1 box without an area", "1 box of pictures"):
         assert any(note.startswith(said) for note in notes), notes
 
 
@@ -189,3 +189,18 @@ def test_yaml_runs_no_code(tmp_path: Path) -> None:
     (tmp_path / "data.yaml").write_text(evil, encoding="utf-8")
     with pytest.raises(InputError, match="not valid YAML"):
         read_dataset(tmp_path / "data.yaml")
+
+
+@pytest.mark.parametrize("line", ["0 0.5 0.5 0.2", "cat 0.5 0.5 0.2 0.2", "-1 0.5 0.5 0.2 0.2"])
+def test_a_picture_s_label_file_is_read_whatever_it_holds(line: str, tmp_path: Path) -> None:
+    """It is not left out as another text: that would be a picture without objects."""
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    for name in ("a", "b"):
+        Image.new("RGB", (8, 8)).save(tmp_path / "images" / f"{name}.png")
+    (tmp_path / "labels" / "a.txt").write_text("0 0.5 0.5 0.2 0.2", encoding="utf-8")
+    (tmp_path / "labels" / "README.txt").write_text("made by hand", encoding="utf-8")
+    assert len(read_dataset(tmp_path).pictures) == 2
+    (tmp_path / "labels" / "b.txt").write_text(line, encoding="utf-8")
+    with pytest.raises(InputError, match=r"line 1 of b\.txt"):
+        read_dataset(tmp_path)
