@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -200,8 +200,10 @@ class _Work:
         """Boxes whose centres fit and whose sizes are those of other anchors."""
         found = numbers.anchors([p for m in self._matched(self.plain, True) for p in _pairs(m, 1)])
         if found is not None:
-            self.mistakes.append(found)
-            self.state = "explained"
+            cells = self.pictures[0].right.cells
+            assumed = cells is not None and cells.assumed
+            self.mistakes.append(replace(found, remark=assumed))
+            self.state = "same" if assumed else "explained"
 
     def _matched(self, reading: Reading, centres: bool = False) -> list[_Matched]:
         pictures = zip(self.pictures, self.answers, strict=True)
@@ -310,7 +312,7 @@ def _mistakes_of(reading: Reading) -> list[Misreading]:
         found.append(Misreading(slug, (reading.source,), words, advice))
     for hand in reading.place.mistakes:
         slug = "reading-placing" if hand is reading.place.undo else "reading-boxes"
-        found.append(Misreading(slug, (hand.name,), hand.words, hand.advice))
+        found.append(Misreading(slug, (hand.name,), hand.words, hand.advice, remark=hand.remark))
     if reading.level.name != RIGHT:
         level = reading.level
         found.append(Misreading("reading-scores", (level.name,), level.words, level.advice))

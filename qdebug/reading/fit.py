@@ -110,9 +110,7 @@ def search(pictures: Sequence[tuple[Seen, Answer]]) -> list[Reading]:
     """
     work = [_Held.of(seen, answer) for seen, answer in pictures]
     first = pictures[0][0]
-    cells = first.right.cells
-    strides = tuple(np.unique(cells.strides).tolist()) if cells is not None else ()
-    every = list(places(strides, cells is not None and cells.anchors is not None))
+    every = list(places(first.right.cells))
     found = []
     for place in every:
         near = [held.places(RIGHT, place) for held in work]

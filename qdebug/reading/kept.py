@@ -103,6 +103,9 @@ _WORDS = {
 }
 
 
+_LIMIT = "no more than {} boxes a picture are kept"
+
+
 def keeping(choices: Sequence[Choice]) -> tuple[list[Misreading], dict[str, str]]:
     """The mistakes in what is kept, and the settings that were seen."""
     least = min(choice.least for choice in choices)
@@ -136,8 +139,9 @@ def _otherwise(
     words = [word for name, word in _WORDS.items() if name in near]
     numbers: tuple[tuple[str, float], ...] = ()
     if "most" in near and most is not None:
-        told = f"no more than {most} boxes a picture are kept"
-        words.append(("top-k", told, "Raise the limit: more boxes are above the threshold."))
+        words.append(
+            ("top-k", _LIMIT.format(most), "Raise the limit: more boxes are above the threshold.")
+        )
         numbers = (("most", float(most)),)
     return Misreading(
         "reading-suppression",
@@ -162,17 +166,17 @@ def _threshold(
     """Boxes above the usual threshold that are missing because the board's is higher."""
     if least <= CONFIDENCE:
         return
-    lost = 0
-    for choice in choices:
-        scores = choice.scores[Way("classes", iou).kept(choice, CONFIDENCE)].max(axis=1)
-        clearly = (scores > CONFIDENCE + _NEAR) & (scores < least - _NEAR)
-        lost += int(np.count_nonzero(clearly))
+    by_picture = [_lost(choice, iou, least) for choice in choices]
+    lost, most = sum(by_picture), max(choice.count for choice in choices)
     if lost >= max(_FEWEST_LOST, _LEAST_LOST * sum(choice.count for choice in choices)):
         words = f"boxes below {least:.3g} are dropped: {lost} of those above {CONFIDENCE:g}"
         names: tuple[str, ...] = ("threshold",)
         if _f1(choices, Way("agnostic", iou), CONFIDENCE) > classwise - _CLEARLY:
             name, other, _ = _WORDS["agnostic"]
             words, names = f"{words}, or {other}", (*names, name)
+        if all(c.count == most for c, n in zip(choices, by_picture, strict=True) if n):
+            # A threshold would cost pictures of fewer boxes some, too.
+            words, names = f"{words}, or {_LIMIT.format(most)}", (*names, "top-k")
         yield Misreading(
             "reading-suppression",
             names,
@@ -181,6 +185,13 @@ def _threshold(
             (("threshold", round(least, 4)), ("lost", float(lost))),
             remark=True,
         )
+
+
+def _lost(choice: Choice, iou: float, least: float) -> int:
+    """Boxes between the usual threshold and the board's lowest score, not near either."""
+    scores = choice.scores[Way("classes", iou).kept(choice, CONFIDENCE)].max(axis=1)
+    clearly = (scores > CONFIDENCE + _NEAR) & (scores < least - _NEAR)
+    return int(np.count_nonzero(clearly))
 
 
 def _f1(choices: Sequence[Choice], way: Way, least: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.reading.places import ANCHORS_ADVICE
 from qdebug.run.reading_results import Misreading
 
 Array = npt.NDArray[Any]
@@ -151,6 +152,6 @@ def anchors(matches: Sequence[Match]) -> Misreading | None:
         "reading-boxes",
         ("anchors",),
         f"sizes are those of other anchors: {told}",
-        "Take the anchors of this model, from its configuration or its graph.",
+        ANCHORS_ADVICE,
         tuple((f"factor_{at}", round(float(v), 4)) for at, v in enumerate(flat)),
     )

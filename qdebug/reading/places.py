@@ -6,7 +6,7 @@ undone, the file is written. Each hand has its mistakes; two hands may both have
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.analysis.tasks.boxes import from_centers
-from qdebug.analysis.tasks.head import Parts
+from qdebug.analysis.tasks.head import Cells, Parts
+from qdebug.analysis.tasks.raw_heads import ANCHORS
 from qdebug.preprocess.geometry import Geometry
 
 Array = npt.NDArray[Any]
 Boxes = npt.NDArray[np.float64]
 RIGHT = "right"
+_Table = Mapping[int, Sequence[tuple[int, int]]]
 
 
 @dataclass(frozen=True)
@@ -32,12 +34,14 @@ class Hand:
         advice: what to do instead.
         make: the boxes ``[n, 4]`` behind the step and how long a unit of the picture is there; None
             where the step cannot be done so.
+        remark: whether it may be no mistake.
     """
 
     name: str
     words: str
     advice: str
     make: Callable[[Boxes, Parts, Geometry], tuple[Boxes, float | Array] | None]
+    remark: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,9 @@ class Place:
         return corners, np.maximum(side, 1e-9)
 
 
-def places(strides: tuple[float, ...], anchored: bool) -> Iterator[Place]:
+def places(cells: Cells | None) -> Iterator[Place]:
     """Every way: the right one, those of one mistake, those of two."""
-    decodes = [_AS_IS, *_DECODES, *_grid(strides, anchored)]
+    decodes = [_AS_IS, *_DECODES, *(_grid(cells) if cells is not None else ())]
     yield Place(_AS_IS, UNDONE, _AS_WRITTEN)
     yield from (Place(hand, UNDONE, _AS_WRITTEN) for hand in decodes[1:])
     yield from (Place(_AS_IS, hand, _AS_WRITTEN) for hand in _UNDOES)
@@ -152,10 +156,9 @@ _DECODES = (
 )
 
 
-def _grid(strides: tuple[float, ...], anchored: bool) -> Iterator[Hand]:
-    """Mistakes of the decoding from cells, where the head has such."""
-    if not strides:
-        return
+def _grid(cells: Cells) -> Iterator[Hand]:
+    """Mistakes of the decoding from cells."""
+    strides = tuple(np.unique(cells.strides).tolist())
     for sign, words in ((0.5, "added"), (-0.5, "subtracted")):
         yield Hand(
             f"half-cell-{words}",
@@ -183,13 +186,43 @@ def _grid(strides: tuple[float, ...], anchored: bool) -> Iterator[Hand]:
                 "Pair each output with its own stride, by its size.",
                 _Strides((stride,) * len(strides), strides),
             )
-    if anchored:
+    if cells.anchors is not None:
         yield Hand(
             "anchors-reversed",
             "the levels have each other's anchors: they are taken in the opposite order",
             "Pair each output with the anchors of its own stride.",
-            _Anchors(strides),
+            _Anchors(dict(zip(ANCHORS, reversed(ANCHORS.values()), strict=True))),
         )
+        for name, (words, table) in _OTHER_ANCHORS.items():
+            yield Hand(
+                f"anchors-{name}",
+                f"the anchors are those of {words}",
+                ANCHORS_ADVICE,
+                _Anchors(table),
+                remark=cells.assumed,
+            )
+
+
+ANCHORS_ADVICE = "Take the anchors of this model, from its configuration or its graph."
+_OTHER_ANCHORS: dict[str, tuple[str, _Table]] = {
+    "yolov5-p6": (
+        "YOLOv5's and YOLOv7's models for 1280 pixels (P6)",
+        {
+            8: [(19, 27), (44, 40), (38, 94)],
+            16: [(96, 68), (86, 152), (180, 137)],
+            32: [(140, 301), (303, 264), (238, 542)],
+        },
+    ),
+    "yolov4": (
+        "YOLOv4 and YOLOv7",
+        {
+            8: [(12, 16), (19, 36), (40, 28)],
+            16: [(36, 75), (76, 55), (72, 146)],
+            32: [(142, 110), (192, 243), (459, 401)],
+        },
+    ),
+}
+"""As `ANCHORS`; from the configurations in the models' repositories."""
 
 
 @dataclass(frozen=True)
@@ -224,27 +257,21 @@ class _Strides:
 
 @dataclass(frozen=True)
 class _Anchors:
-    strides: tuple[float, ...]
+    """Sizes by the anchors of a table, place by place those of the head's own one."""
+
+    table: _Table
 
     def __call__(self, corners: Boxes, parts: Parts, _: Geometry) -> tuple[Boxes, float] | None:
         if parts.cells is None or parts.cells.anchors is None:
             return None
-        cells, anchors = parts.cells, parts.cells.anchors
-        known = {s: _distinct(anchors[cells.strides == s]) for s in self.strides}
-        other = dict(zip(self.strides, self.strides[::-1], strict=True))
+        strides, anchors = parts.cells.strides, parts.cells.anchors
         used = anchors.copy()
-        for stride, own in known.items():
-            for one, two in zip(own, known[other[stride]], strict=False):
-                used[(cells.strides == stride) & (anchors == one).all(axis=1)] = two
+        for stride, own in ANCHORS.items():
+            for one, other in zip(own, self.table[stride], strict=True):
+                used[(strides == stride) & (anchors == one).all(axis=1)] = other
         center, size = _sizes(corners)
         size = size * used / anchors
         return np.concatenate([center - size / 2, center + size / 2], axis=1), 1.0
-
-
-def _distinct(anchors: Array) -> Array:
-    """The anchors of a level in their usual order: smallest area first."""
-    found = np.unique(anchors, axis=0)
-    return np.asarray(found[np.argsort(found.prod(axis=1), kind="stable")])
 
 
 def _affine(scale: tuple[float, float], offset: tuple[float, float]) -> Any:

@@ -174,11 +174,12 @@ class Program:
             label = np.zeros_like(label)
         if self.mistake == "nms-coordinates":
             corners = boxes
-        kept: list[int] = []
-        for at in range(len(corners)):
-            others = [k for k in kept if label[k] == label[at]]
-            if all(_iou(corners[k], corners[at]) <= 0.45 for k in others):
-                kept.append(at)
+        left, kept = np.arange(len(corners)), []
+        while len(left):
+            best, left = left[0], left[1:]
+            kept.append(int(best))
+            over = _iou(corners[best], corners[left]) > 0.45
+            left = left[~(over & (label[left] == label[best]))]
         return np.array(kept, np.int64)
 
     def _placed(self, corners: Array, source: tuple[int, int]) -> Array:
@@ -215,10 +216,13 @@ def _sigmoid(values: Array) -> Array:
     return np.asarray(1 / (1 + np.exp(-values)))
 
 
-def _iou(one: Array, two: Array) -> float:
-    inner = np.clip(np.minimum(one[2:], two[2:]) - np.maximum(one[:2], two[:2]), 0, None).prod()
-    areas = [np.clip(b[2:] - b[:2], 0, None).prod() for b in (one, two)]
-    return float(inner / (sum(areas) - inner)) if sum(areas) > inner else 0.0
+def _iou(one: Array, many: Array) -> Array:
+    """Of one box with each of many."""
+    low, high = np.maximum(one[:2], many[:, :2]), np.minimum(one[2:], many[:, 2:])
+    inner = np.clip(high - low, 0, None).prod(axis=1)
+    own, others = (np.clip(b[..., 2:] - b[..., :2], 0, None).prod(axis=-1) for b in (one, many))
+    together = own + others - inner
+    return np.asarray(np.divide(inner, together, out=np.zeros_like(inner), where=together > 0))
 
 
 def write_coco(answers: Mapping[str, Sequence[Sequence[float]]], file: Path) -> Path:

@@ -26,15 +26,17 @@ class Cells:
     Attributes:
         strides: float64 ``[n]``, pixels a cell.
         anchors: float64 ``[n, 2]``, width and height in pixels; None where the head has none.
+        assumed: whether sizes are made of the anchors here, and the model may have others.
     """
 
     strides: npt.NDArray[np.float64]
     anchors: npt.NDArray[np.float64] | None = None
+    assumed: bool = False
 
     def take(self, rows: Array) -> Cells:
         """Some of them."""
         anchors = self.anchors[rows] if self.anchors is not None else None
-        return Cells(self.strides[rows], anchors)
+        return Cells(self.strides[rows], anchors, self.assumed)
 
 
 @dataclass(frozen=True)

@@ -286,5 +286,5 @@ class _V5:
             found[:, 1:],
             found[:, :1],
             activation="sigmoid" if self.logits else "none",
-            cells=Cells(np.concatenate(strides), np.concatenate(anchors)),
+            cells=Cells(np.concatenate(strides), np.concatenate(anchors), assumed=True),
         )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from qdebug.analysis.tasks.head import Cells, Head, Parts
 from qdebug.preprocess.geometry import Geometry
@@ -68,6 +69,34 @@ def test_right_boxes_are_right_and_strange_ones_unexplained() -> None:
     strange = Answer(rng.uniform(0, 900, (8, 4)), rng.uniform(0, 1, 8), np.zeros(8, np.int64))
     info, _ = read_boxes({"quant": [held]}, [strange], "b", "boxes")
     assert (info.state, info.explained) == ("unexplained", 0)
+
+
+@pytest.mark.parametrize("assumed", [False, True])
+def test_anchors_of_another_model(assumed: bool) -> None:
+    """The tables are known; a right board is not failed where qdebug only assumes the anchors that
+    it makes sizes with."""
+    own = [(8, 10, 13), (16, 62, 45), (32, 116, 90), (32, 373, 326)] * 3
+    used = [(12, 16), (76, 55), (142, 110), (459, 401)] * 3
+    rng = np.random.default_rng(2)
+    centers, factor = rng.uniform(250, 390, (12, 2)), rng.uniform(0.6, 1.1, (12, 1))
+    sizes = factor * np.array([o[1:] for o in own], np.float64)
+    others = factor * np.array(used, np.float64)
+    scores = np.eye(12) * rng.uniform(0.4, 0.95, 12)
+    cells = Cells(
+        np.array([o[0] for o in own], np.float64), np.array([o[1:] for o in own], np.float64),
+        assumed=assumed,
+    )  # fmt: skip
+    head = Head("v5", lambda o: Parts(o["boxes"], o["scores"], cells=cells), ("boxes", "scores"))
+    corners = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1)
+    board = np.concatenate([centers - others / 2, centers + others / 2], axis=1)
+    plain = Geometry((640, 640), (640, 640), (1, 0, 0, 0, 1, 0))
+    held = see(head, {"boxes": corners, "scores": scores}, plain, {})
+    info, _ = read_boxes({"quant": [held]}, [answer(board, scores)], "b", "boxes")
+    assert [m.names for m in info.mistakes] == [("anchors-yolov4",)]
+    assert info.mistakes[0].remark == assumed
+    assert info.state == ("same" if assumed else "explained")
+    right, _ = read_boxes({"quant": [held]}, [answer(corners, scores)], "b", "boxes")
+    assert (right.state, right.mistakes) == ("same", ())
 
 
 def test_codes_that_are_decoded_as_values() -> None:

@@ -108,6 +108,24 @@ def test_a_rare_mistake_is_told_by_texts_that_agree_to_the_letter() -> None:
     assert one.mistakes == ()
 
 
+def test_a_rare_mistake_is_told_by_texts_that_all_come_nearer() -> None:
+    """None agrees to the letter: int8 changed another letter of each."""
+    words = ["hello", "rooms", "books", "plain", "other"]
+    kept = ["helllo", "roooms", "boooks", "plain", "other"]
+    texts = [{"right": one, "not-merged": two} for one, two in zip(words, kept, strict=True)]
+    found = read_texts({"quant": texts}, [f"{w[:-1]}z" for w in kept], "b", "texts")
+    assert found.mistakes[0].names == ("not-merged",)
+    # Two letters doubled by int8 where three texts hold none: chance, and none is named.
+    chance = ["helllz", "roomz", "bookz", "plain", "other"]
+    assert read_texts({"quant": texts}, chance, "b", "texts").mistakes == ()
+
+
+def test_one_letter_convicts_nobody() -> None:
+    texts = [{"right": "to be", "blank": "tobe"}, {"right": "again", "blank": "again"}]
+    found = read_texts({"quant": texts}, ["tobe", "again"], "b", "texts")
+    assert (found.state, found.mistakes) == ("same", ())
+
+
 def letterboxed() -> Geometry:
     return Geometry((80, 40), (40, 40), (0.5, 0, 0, 0, 0.5, 10))
 
