@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.metrics.moments import measure
+
 Array = npt.NDArray[Any]
 FloatArray = npt.NDArray[np.float64]
 Window = tuple[tuple[int, ...], tuple[int, ...]]
@@ -65,12 +67,14 @@ def _two_axes(shape: tuple[int, ...], channel_axis: int | None) -> tuple[int, ..
 
 
 def _worst_channel(f: Array, q: Array, axis: int) -> int:
-    """The channel of the lowest SQNR; of those that are as bad, the one of the most power."""
-    rest = tuple(at for at in range(f.ndim) if at != axis)
-    power = np.square(np.nan_to_num(f), dtype=np.float64).sum(axis=rest)
-    noise = np.square(np.nan_to_num(f) - np.nan_to_num(q), dtype=np.float64).sum(axis=rest)
-    ratio = np.divide(noise, power, out=np.zeros(len(power)), where=power > 0)
-    return int(np.where(ratio >= _AS_BAD * ratio.max(), power, -1.0).argmax())
+    """The channel of the lowest SQNR; of those that are as bad, the one of the most power.
+
+    Values that only the quant side lost, infinite or not a number, are worse than any error.
+    """
+    sums = measure(f, q, axis)
+    ratio = np.divide(sums.ee, sums.ff, out=np.zeros(len(sums)), where=sums.ff > 0)
+    ratio[sums.nonfinite_q > 0] = np.inf
+    return int(np.where(ratio >= _AS_BAD * ratio.max(), sums.ff, -1.0).argmax())
 
 
 _AS_BAD = 0.999
@@ -79,16 +83,26 @@ _AS_BAD = 0.999
 
 def _relative_noise(f: Array, q: Array, axis: int | None) -> FloatArray:
     """Squared error over the channel's power, or the power itself where there is no error."""
-    f, q = (np.nan_to_num(np.asarray(v, np.float64), posinf=0.0, neginf=0.0) for v in (f, q))
-    noise: FloatArray = np.square(f - q)
+    f, q = _finite(f), _finite(q)
+    noise: FloatArray = np.subtract(f, q, out=q)
+    np.square(noise, out=noise)
+    np.square(f, out=f)
     if not noise.any():
-        return np.square(f)
+        return f
     if axis is None:
         return noise
     rest = tuple(at for at in range(f.ndim) if at != axis)
-    power = np.square(f).sum(axis=rest, keepdims=True)
-    relative: FloatArray = np.divide(noise, power, out=np.zeros_like(noise), where=power > 0)
-    return relative
+    power = f.sum(axis=rest, keepdims=True)
+    np.divide(noise, power, out=noise, where=power > 0)
+    noise[np.broadcast_to(power <= 0, noise.shape)] = 0.0
+    return noise
+
+
+def _finite(value: Array) -> FloatArray:
+    """A float64 copy, zero where the value is infinite or not a number."""
+    copy = np.array(value, np.float64)
+    copy[~np.isfinite(copy)] = 0.0
+    return copy
 
 
 def _lengths(lengths: list[int], channels: list[bool]) -> list[int]:
@@ -105,11 +119,13 @@ def _lengths(lengths: list[int], channels: list[bool]) -> list[int]:
 
 def _densest(plane: FloatArray, lengths: list[int]) -> list[int]:
     """First indices of the window of the largest sum."""
-    sums = plane
+    whole = [at for at, length in enumerate(lengths) if length == plane.shape[at]]
+    sums = plane.sum(axis=tuple(whole), keepdims=True)
     for axis, length in enumerate(lengths):
-        total = np.cumsum(sums, axis=axis)
-        before = np.insert(total, 0, 0.0, axis=axis)
-        count = sums.shape[axis] - length + 1
+        if axis in whole:
+            continue
+        before = np.insert(np.cumsum(sums, axis=axis), 0, 0.0, axis=axis)
+        count = plane.shape[axis] - length + 1
         ends = np.arange(length, length + count)
         sums = np.take(before, ends, axis) - np.take(before, np.arange(count), axis)
     if not lengths:
