@@ -40,10 +40,16 @@ def run_to_json(run: Run, *, compact: bool = False) -> str:
         run: the run.
         compact: on one line; otherwise a line for each value, indented by one space.
     """
-    form: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
-    text = json.dumps(encode(run), sort_keys=True, ensure_ascii=False, allow_nan=False, **form)
-    # What drives a terminal, and lone surrogates (of a file name that is not UTF-8).
-    escapes = {ord(c): json.dumps(c)[1:-1] for c in hostile_characters(text)}
+    form: dict[str, Any] = {"sort_keys": True, "ensure_ascii": False, "allow_nan": False}
+    value = encode(run)
+    text = json.dumps(value, separators=(",", ":"), **form)
+    hostile = hostile_characters(text)
+    if not compact:
+        # Lone surrogates (of a file name that is not UTF-8) json alone takes; it is slow by line.
+        lone = any("\ud800" <= c <= "\udfff" for c in hostile)
+        text = json.dumps(value, indent=1, **form) if lone else msgspec.json.format(text, indent=1)
+    # What drives a terminal.
+    escapes = {ord(c): json.dumps(c)[1:-1] for c in hostile}
     escapes |= {0x7F: "\\u007f"} if "\x7f" in text else {}
     return (text.translate(escapes) if escapes else text) + "\n"
 

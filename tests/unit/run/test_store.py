@@ -397,3 +397,10 @@ class TestLoading:
             load_run(tmp_path / "no.qdrun")
         with pytest.raises(RunError, match=r"has no run\.json"):
             load_run(tmp_path)
+
+
+def test_lines_are_as_json_writes_them(run: Run) -> None:
+    odd = dataclasses.replace(run, notes=('caf\xe9 "quoted" \\ \n', "", "\U0001f600"))
+    value = json.loads(run_to_json(odd, compact=True))
+    lines = json.dumps(value, sort_keys=True, ensure_ascii=False, indent=1)
+    assert run_to_json(odd) == lines + "\n"
