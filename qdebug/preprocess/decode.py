@@ -15,6 +15,7 @@ from qdebug.bounds import check_unpacked, read_bytes
 from qdebug.errors import InputError
 from qdebug.native import silent_libraries
 from qdebug.preprocess.steps import Decode
+from qdebug.preprocess.tensor_files import FileVersion, version_of
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -35,6 +36,10 @@ _FOREIGN = {
 FOREIGN_SUFFIXES = frozenset(_FOREIGN)
 _END_MARKERS = {b"\xff\xd8": b"\xff\xd9", b"\x89P": b"IEND"}
 _TAIL = 65536
+_KEPT = 16 << 20
+"""Bytes of a decoded picture that is kept: one sample's is asked for several times in a row."""
+_LAST: dict[tuple[FileVersion, Decode], NDArray[np.uint8]] = {}
+"""The picture that was decoded last."""
 
 
 def decode_file(path: Path, how: Decode, name: str | None = None) -> NDArray[np.uint8]:
@@ -46,18 +51,28 @@ def decode_file(path: Path, how: Decode, name: str | None = None) -> NDArray[np.
         name: how errors name the file, its own name by default.
 
     Returns:
-        uint8 [height, width, 3], in the library's own channel order: BGR for cv2, RGB for Pillow.
+        uint8 [height, width, 3], in the library's own channel order: BGR for cv2, RGB for Pillow;
+        not to be written to.
 
     Raises:
         InputError: the file is missing, truncated or in no format that the library reads.
     """
     name = name or path.name
     try:
-        content = read_bytes(path, InputError)
+        key = version_of(path), how
+        kept = _LAST.get(key)
+        content = b"" if kept is not None else read_bytes(path, InputError)
     except OSError as error:
         reason = f"{name or path} cannot be read: {error.strerror or error}"
         raise InputError(reason, "give the file of the picture") from error
-    return decode_bytes(content, how, name)
+    if kept is not None:
+        return kept
+    picture = decode_bytes(content, how, name)
+    if picture.nbytes <= _KEPT:
+        picture.flags.writeable = False
+        _LAST.clear()
+        _LAST[key] = picture
+    return picture
 
 
 def decode_bytes(content: bytes, how: Decode, name: str) -> NDArray[np.uint8]:
