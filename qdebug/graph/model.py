@@ -46,6 +46,10 @@ class TensorType:
         return tuple(int(dim) for dim in self.shape)  # type: ignore[arg-type]
 
 
+UNKNOWN = TensorType(0, None)
+"""Type of a tensor that nothing is known of."""
+
+
 @dataclass(frozen=True)
 class Node:
     """One node, with its position in execution order.
@@ -82,7 +86,7 @@ class Node:
         names = (name for body in bodies for name in _free_names(body))
         return tuple(dict.fromkeys(names))
 
-    @property
+    @cached_property
     def reads(self) -> tuple[str, ...]:
         """Every tensor the node depends on, subgraphs included."""
         return tuple(name for name in (*self.inputs, *self.outer_inputs) if name)
@@ -149,7 +153,7 @@ class Graph:
 
     def type_of(self, tensor: str) -> TensorType:
         """Type of a tensor; element type 0 and shape None where unknown."""
-        return self.types.get(tensor, TensorType(0, None))
+        return self.types.get(tensor, UNKNOWN)
 
     def is_constant(self, tensor: str) -> bool:
         """Whether the tensor is an initializer or the output of a ``Constant`` node."""

@@ -14,6 +14,11 @@ from qdebug.graph.pairs import Quantizer, TensorForm
 
 PREFIX = "qdebug/"
 """Prefix of every tensor name that qdebug adds; no model's own names begin so."""
+_MAY_HOLD_GRAPHS = (
+    onnx.AttributeProto.UNDEFINED,
+    onnx.AttributeProto.GRAPH,
+    onnx.AttributeProto.GRAPHS,
+)
 _MICROSOFT = "com.microsoft"
 _WIDE = ("uint16", "int16", "uint4", "int4")
 _NP_TYPES = {"uint8": np.uint8, "int8": np.int8, "uint16": np.uint16, "int16": np.int16}
@@ -31,7 +36,7 @@ class PartBuilder:
         self._nodes: list[onnx.NodeProto] = []
         self._extra_constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
-        self._outputs: list[str] = []
+        self._outputs: dict[str, None] = {}
         self._wide = False
 
     def add_nodes(self, nodes: Iterable[Node], rename: Mapping[str, str] | None = None) -> None:
@@ -50,8 +55,7 @@ class PartBuilder:
 
     def add_output(self, name: str) -> None:
         """Make a tensor an output; ONNX Runtime infers its type."""
-        if name not in self._outputs:
-            self._outputs.append(name)
+        self._outputs[name] = None
 
     def emit(
         self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attr: Any
@@ -255,6 +259,8 @@ def reads_of(node: onnx.NodeProto) -> Collection[str]:
     """Every tensor a node depends on, subgraphs included."""
     names = [name for name in node.input if name]
     for attribute in node.attribute:
+        if attribute.type not in _MAY_HOLD_GRAPHS:
+            continue
         for body in (attribute.g, *attribute.graphs):
             names.extend(name for inner in body.node for name in reads_of(inner))
             names.extend(output.name for output in body.output)

@@ -41,7 +41,8 @@ def weight_rows(pair: WeightPair) -> tuple[Array, Array]:
 
 
 def _rows(value: Array, axis: int) -> Array:
-    return np.moveaxis(value, axis, 0).reshape(value.shape[axis], -1)
+    first = np.moveaxis(value, axis, 0) if axis else value
+    return first.reshape(value.shape[axis], -1)
 
 
 def weight_steps(pair: WeightPair, rows: int) -> Array:

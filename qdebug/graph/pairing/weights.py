@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -286,8 +286,8 @@ class _Offset:
 def _bias(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
     if weight_of(left) is None or weight_of(right) is None:
         return
-    mine = _offset(left, set(matches.op_of_left))
-    theirs = _offset(right, set(matches.op_of_right))
+    mine = _offset(left, matches.op_of_left)
+    theirs = _offset(right, matches.op_of_right)
     if mine is None or theirs is None:
         return
     tensor, quantizer = stored(theirs.const)
@@ -303,7 +303,7 @@ def _bias(matches: Matches, left: Op, right: Op) -> Iterator[WeightPair]:
     )
 
 
-def _offset(op: Op, matched: set[Op]) -> _Offset | None:
+def _offset(op: Op, matched: Container[Op]) -> _Offset | None:
     own = op.inputs[2] if len(op.inputs) > 2 else None
     own = own if isinstance(own, Const) else None
     steps: list[Op] = []
