@@ -6,7 +6,7 @@ import importlib
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,7 +16,7 @@ import onnx
 
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
-from qdebug.capture.session import Session, SessionSettings, release_memory
+from qdebug.capture.session import Session, SessionSettings, release_memory, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats, LocalPart, SamplePart
 from qdebug.errors import ModelError
@@ -39,6 +39,9 @@ and local values of its pairs. It must keep none of them."""
 PIECE = 64 << 20
 """Bytes of tensors captured at once, where the cap allows more: the same memory is used again and
 again, and part of it is still in the cache. ``docs/benchmarks.md`` has the times by size."""
+MOST_PAIRS = 512
+"""Pairs captured at once: opening a session takes time with the square of its outputs. Of 2,535
+layers the first sample takes half as long as in one piece, and as long as in pieces of 256."""
 _FLOAT_BYTES = 4
 _ALIGNMENT = 64 // _FLOAT_BYTES
 
@@ -157,15 +160,19 @@ class Capture:
             self.plan = replace(self.plan, segments=tuple(segments))
         self._observer = observer
         self._parts: SampleParts | None = None
-        self._stages: dict[int, _Stage] = {}
+        self._stages: dict[int, Future[_Stage]] = {}
+        self._opener = ThreadPoolExecutor(1, thread_name_prefix="qdebug-sessions")
         self._scratch = Scratch(), Scratch()
+        self._at_once = _at_once(settings)
         self._workers = settings.workers or processors()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="qdebug-metrics")
+        self._open_ahead(0)
         # Compiled on a machine's first run: meanwhile the sessions are opened.
         self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
 
     def close(self) -> None:
         """Release the worker threads, the sessions and the memory; the statistics stay."""
+        self._opener.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._stages.clear()
         self._scratch = Scratch(), Scratch()
@@ -223,12 +230,20 @@ class Capture:
         sink: Sink | None,
     ) -> dict[int, Array]:
         """Measure the accumulated error of a segment; the float values of its pairs."""
-        float_values = self._run_part(
-            stage, stage.float_part, stage.float_session, {**feeds[0], **carried[0]}, 0, carried[0]
+        sides = (
+            (stage, stage.float_part, stage.float_session, {**feeds[0], **carried[0]}, 0),
+            (stage, stage.quant_part, stage.quant_session, {**feeds[1], **carried[1]}, 1),
         )
-        quant_values = self._run_part(
-            stage, stage.quant_part, stage.quant_session, {**feeds[1], **carried[1]}, 1, carried[1]
-        )
+        if self._at_once:
+            other = self._pool.submit(self._run_part, *sides[1], carried[1])
+            try:
+                float_values = self._run_part(*sides[0], carried[0])
+            finally:
+                wait([other])  # it writes to memory that the next run gets
+            quant_values = other.result()
+        else:
+            float_values = self._run_part(*sides[0], carried[0])
+            quant_values = self._run_part(*sides[1], carried[1])
         self._each(stage.positions, self._measure, float_values, quant_values, sink)
         return float_values
 
@@ -389,9 +404,8 @@ class Capture:
         ]
         # The rest is for what ONNX Runtime needs between the captured tensors.
         cap = self.settings.max_memory // 8 * 7
-        if not self._has_half:
-            cap = min(cap, PIECE)
-        return plan_segments([2 * size for size in sizes], carried, cap)
+        pieces = (cap, None) if self._has_half else (min(cap, PIECE), MOST_PAIRS)
+        return plan_segments([2 * size for size in sizes], carried, *pieces)
 
     @property
     def _has_half(self) -> bool:
@@ -403,9 +417,15 @@ class Capture:
         return any(kind.elem_type == onnx.TensorProto.FLOAT16 for kind in known)
 
     def _stage(self, number: int) -> _Stage:
-        if number not in self._stages:
-            self._stages[number] = self._build_stage(self.plan.segments[number])
-        return self._stages[number]
+        """A segment's parts and sessions; the next one's are opened meanwhile."""
+        self._open_ahead(number)
+        self._open_ahead(number + 1)
+        return self._stages[number].result()
+
+    def _open_ahead(self, number: int) -> None:
+        if number < len(self.plan.segments) and number not in self._stages:
+            positions = self.plan.segments[number]
+            self._stages[number] = self._opener.submit(self._build_stage, positions)
 
     def _build_stage(self, positions: range) -> _Stage:
         part = slice(positions.start, positions.stop)
@@ -464,6 +484,16 @@ class Capture:
         self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
         self._stages.clear()
+
+
+def _at_once(settings: CaptureSettings) -> bool:
+    """Whether both sides run at the same time.
+
+    Two runs of small operators use the processors better than one. Each keeps all of its threads:
+    their number decides in which order sums are taken, and with it the last bits.
+    """
+    sides = settings.float_session, settings.quant_session
+    return all(side_by_side(s, settings.max_memory, len(sides))[0] == len(sides) for s in sides)
 
 
 def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[str]:

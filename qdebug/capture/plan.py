@@ -37,19 +37,22 @@ class Plan:
         return f"memory plan: {what}, at most {mib:.0f} MiB of tensors at a time{over}"
 
 
-def plan_segments(captured: Sequence[int], carried: Sequence[int], cap: int) -> Plan:
+def plan_segments(
+    captured: Sequence[int], carried: Sequence[int], cap: int, most: int | None = None
+) -> Plan:
     """Cut pairs into segments, each as long as the cap allows.
 
     Args:
         captured: bytes that capturing each pair takes.
         carried: bytes that live across the cut before each pair, one more than there are pairs.
         cap: bytes allowed.
+        most: pairs that a segment may have; None for any number.
     """
     segments: list[range] = []
     peak, start, held = 0, 0, 0
     for position, size in enumerate(captured):
         needed = carried[start] + held + size + carried[position + 1]
-        if position > start and needed > cap:
+        if position > start and (needed > cap or position - start == most):
             segments.append(range(start, position))
             start, held = position, 0
             needed = carried[start] + size + carried[position + 1]

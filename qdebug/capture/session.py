@@ -79,7 +79,9 @@ _MEMORY_EACH = 1 << 27
 """Bytes of the memory allowed for each of them."""
 
 
-def side_by_side(settings: SessionSettings, max_memory: int) -> tuple[int, SessionSettings]:
+def side_by_side(
+    settings: SessionSettings, max_memory: int, most: int = _SIDE_BY_SIDE
+) -> tuple[int, SessionSettings]:
     """How many runs may go on at once, and the settings of each.
 
     Each takes its share of the processors: small networks use one better than several of them.
@@ -87,11 +89,12 @@ def side_by_side(settings: SessionSettings, max_memory: int) -> tuple[int, Sessi
     Args:
         settings: of a run alone.
         max_memory: bytes allowed for all.
+        most: runs that there are.
     """
     if settings.provider != "cpu":
         return 1, settings
     allowed = settings.threads or processors()
-    count = max(1, min(allowed, _SIDE_BY_SIDE, max_memory // _MEMORY_EACH))
+    count = max(1, min(allowed, most, max_memory // _MEMORY_EACH))
     return count, replace(settings, threads=allowed // count) if count > 1 else settings
 
 
@@ -171,12 +174,15 @@ class Session:
         names = self.output_names if outputs is None else outputs
         given = buffers or {}
         binding = self._session.io_binding()
-        for name in self.input_names:
-            if name in feeds:
-                binding.bind_ortvalue_input(name, _as_value(onnxruntime, feeds[name]))
+        # A value made of an array reads the array's memory, or that of a contiguous copy; a binding
+        # keeps neither in every version of ONNX Runtime, so they are kept here until it has run.
+        fed = {n: _as_value(onnxruntime, feeds[n]) for n in self.input_names if n in feeds}
+        filled = {n: _as_value(onnxruntime, given[n]) for n in names if n in given}
+        for name, value in fed.items():
+            binding.bind_ortvalue_input(name, value)
         for name in names:
-            if name in given:
-                binding.bind_ortvalue_output(name, _as_value(onnxruntime, given[name]))
+            if name in filled:
+                binding.bind_ortvalue_output(name, filled[name])
             else:
                 binding.bind_output(name, "cpu")
         try:

@@ -183,3 +183,26 @@ def test_codes_used_are_counted_exactly_on_small_tensors() -> None:
         if found.stats[at].range is not None:
             assert found.stats[at].codes.sum() == len(np.unique(value))
     assert seen
+
+
+@pytest.mark.parametrize("twin", ["int8", "int8_naive"])
+def test_no_value_is_read_from_memory_that_the_next_run_gets(
+    twin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is spoilt before it is given out again: what still pointed there would show it."""
+    pair = detector(twin, pictures=2)
+    plain = capture(pair, max_memory=7 << 20)
+    give = engine.Scratch.buffers
+
+    def spoilt(self: engine.Scratch, shapes: Any) -> dict[str, Array]:
+        self._memory[:] = np.nan
+        return give(self, shapes)
+
+    monkeypatch.setattr(engine.Scratch, "buffers", spoilt)
+    again = capture(pair, max_memory=7 << 20)
+    assert len(plain.plan.segments) >= 3
+    for one, other in zip(plain.stats, again.stats, strict=True):
+        for kind in ("accumulated", "local"):
+            a, b = getattr(one, kind), getattr(other, kind)
+            assert (a is None) == (b is None)
+            assert a is None or a.table.tobytes() == b.table.tobytes()

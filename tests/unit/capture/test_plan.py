@@ -31,5 +31,10 @@ def test_a_layer_larger_than_the_cap_stands_alone_and_is_said() -> None:
     assert "exceeds the cap" in plan.describe()
 
 
+def test_a_segment_has_no_more_pairs_than_it_may() -> None:
+    plan = plan_segments([1] * 7, [0] * 8, cap=100, most=3)
+    assert plan.segments == (range(3), range(3, 6), range(6, 7))
+
+
 def test_no_pairs() -> None:
     assert plan_segments([], [0], cap=1).segments == (range(0),)
