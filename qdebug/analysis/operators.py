@@ -12,6 +12,7 @@ through before they are compared: an activation folded into it is no difference.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +21,7 @@ import numpy.typing as npt
 from onnx import helper
 
 from qdebug.analysis.what_if import in_quant_layout
-from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.capture.state import is_nonfinite
 from qdebug.capture.stats import Range
@@ -42,12 +43,13 @@ from qdebug.graph.regions import Region, Regions
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.metrics.moments import Moments, measure
 from qdebug.metrics.sqnr import level_db
+from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
 HELD = 1 << 24
-"""Elements of float tensors and of weights held at once."""
+"""Elements of float tensors and of weights that a run holds at once."""
 _HALF_STEP = 0.51
 """Rounding moves a constant by half a step; float32 arithmetic by a little more."""
 _FLOAT = 1
@@ -91,6 +93,7 @@ class OperatorTest:
         pairing: of the two.
         feeds: inputs of both graphs for one sample.
         settings: how the two are run.
+        max_memory: bytes; runs go on side by side as far as this suffices.
     """
 
     def __init__(
@@ -99,10 +102,12 @@ class OperatorTest:
         pairing: Pairing,
         feeds: tuple[Feeds, Feeds],
         settings: tuple[SessionSettings, SessionSettings],
+        max_memory: int = DEFAULT_MEMORY,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.weights = pairing.pairs, pairing.weights
         self.feeds, self.settings = feeds, settings
+        self._side_by_side = min(side_by_side(side, max_memory)[0] for side in settings)
         self.float_types = types_for(graphs[0], feeds[0], settings[0])
         self.quant_types = types_for(graphs[1], feeds[1], settings[1])
         self.regions = Regions(*graphs, pairing.pairs, self.float_types, self.quant_types)
@@ -114,8 +119,9 @@ class OperatorTest:
             positions: of pairs.
         """
         found: dict[int, OperatorError] = {}
-        for chunk in self._chunks(positions):
-            found.update(self._measured(chunk))
+        with ThreadPoolExecutor(self._side_by_side, "qdebug-operators") as pool:
+            for errors in pool.map(self._measured, self._chunks(positions)):
+                found.update(errors)
         return found
 
     def _chunks(self, positions: Iterable[int]) -> Iterator[list[Region]]:

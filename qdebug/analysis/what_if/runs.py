@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -73,7 +74,7 @@ class WhatIf:
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Outcome | None] = {}
         self.undone = Change()
-        self._max_memory = max_memory
+        self.max_memory = max_memory
 
     def on_top_of(self, undone: Change) -> WhatIf:
         """The same runs with a change made before any other, and gains taken against it."""
@@ -113,6 +114,7 @@ class WhatIf:
         change = change.on_top_of(self.undone)
         key = change.key, self._taken(count)
         if key not in self._known:
+            self._prepare()
             self._known[key] = self._tried(change, count, self.settings[1])
         return self._known[key]
 
@@ -131,12 +133,24 @@ class WhatIf:
         new = {c.key: c for c in made if c.key not in known}
         if len(new) < 2 or self._side_by_side < 2:
             return
-        # Before several threads ask for them.
-        _ = self._reference, self._axes, self._types, self._kept_values
+        self._prepare()
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
             found = pool.map(lambda c: self._tried(c, count, self._shared), new.values())
             for key, outcome in zip(new, found, strict=True):
                 self._known[key, self._taken(count)] = outcome
+
+    def _prepare(self) -> None:
+        """What every run needs, before several threads ask for it.
+
+        What cannot be had is asked for again by the run, which fails then.
+        """
+        if {"_kept_values", "_reference"} <= self.__dict__.keys():
+            return
+        with contextlib.suppress(QdebugError, KeyError, ValueError):
+            _ = self.feeds, self._axes
+        with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
+            for name in ("_kept_values", "_reference"):
+                pool.submit(getattr, self, name)
 
     def _taken(self, count: int) -> int:
         return min(count, len(self.samples))
@@ -221,29 +235,46 @@ class WhatIf:
     def _kept_values(self) -> list[dict[str, Any]]:
         """What is kept of each sample, by quant tensor."""
         feeds = [quant for _, quant in self.feeds]
-        budget = self._max_memory // KEPT_SHARE
+        budget = self.max_memory // KEPT_SHARE
         return KeptTensors(self.quant_graph, self.settings[1], feeds, budget).values
 
     def _run(self, change: Change, count: int, settings: SessionSettings) -> Outcome:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
         model = builder.build()
+        numbers = range(self._taken(count))
+        # Changes side by side have one processor each; the samples of one change share all.
+        aside = self._side_by_side if settings is self.settings[1] and len(numbers) > 1 else 1
         session = Session(model, self.quant_graph, settings) if model.graph.output else None
+
+        def run(number: int) -> dict[str, Moments]:
+            return self._run_sample(number, change, session, where)
+
+        if aside > 1:
+            with ThreadPoolExecutor(aside, "qdebug-what-if") as pool:
+                alone = tuple(pool.map(run, numbers))
+        else:
+            alone = tuple(map(run, numbers))
         moments: dict[str, Moments] = {}
-        alone: list[dict[str, Moments]] = []
-        for number in range(self._taken(count)):
-            feeds, kept = self.feeds[number], self._kept_values[number]
-            given = self._given(change, feeds[0])
-            found = session.run({**feeds[1], **kept, **given}) if session is not None else {}
-            alone.append({})
-            for name, tensor in where.items():
-                f, q = self._reference[number][name], found.get(tensor, kept.get(tensor))
-                axis = self._axes.get(name)
-                q = np.reshape(np.asarray(q, np.float32), f.shape)
-                part = measure(f, q, axis if f.ndim > 1 else None)
-                alone[-1][name] = part
+        for parts in alone:
+            for name, part in parts.items():
                 include(moments, name, part)
-        return Outcome(moments, tuple(alone))
+        return Outcome(moments, alone)
+
+    def _run_sample(
+        self, number: int, change: Change, session: Session | None, where: Mapping[str, str]
+    ) -> dict[str, Moments]:
+        """Error at each output on one sample; ``where`` says which tensor holds it."""
+        feeds, kept = self.feeds[number], self._kept_values[number]
+        given = self._given(change, feeds[0])
+        found = session.run({**feeds[1], **kept, **given}) if session is not None else {}
+        parts = {}
+        for name, tensor in where.items():
+            f, q = self._reference[number][name], found.get(tensor, kept.get(tensor))
+            axis = self._axes.get(name)
+            q = np.reshape(np.asarray(q, np.float32), f.shape)
+            parts[name] = measure(f, q, axis if f.ndim > 1 else None)
+        return parts
 
     def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:
         """Emit what a change reaches; where each compared output is found, in it or kept."""
@@ -307,9 +338,3 @@ class WhatIf:
     def _is_comparable(self, float_name: str, quant_name: str) -> bool:
         kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)
         return all(kind.dtype in ("float", "float16", "undefined") for kind in kinds)
-
-
-def _emit_all(after: dict[str, list[Callable[[], None]]], tensors: Sequence[str]) -> None:
-    for tensor in tensors:
-        for emit in after.pop(tensor, ()):
-            emit()

@@ -59,7 +59,8 @@ def suspects(context: CheckContext) -> list[Suspect]:
     if fine or what_if is None or not what_if.feeds:
         return []
     graphs = context.float_graph, context.quant_graph
-    test = OperatorTest(graphs, context.pairing, what_if.feeds[0], what_if.settings)
+    feeds, settings = what_if.feeds[0], what_if.settings
+    test = OperatorTest(graphs, context.pairing, feeds, settings, what_if.max_memory)
     errors = test.errors(at for at in range(len(context.layers)) if not _explained(context, at))
     regions = test.regions
     found = [
