@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Iterator
 
 _STDERR = 2
+_LOCK = threading.RLock()
+"""Two threads that redirect at once would restore each other's nowhere."""
 
 
 @contextlib.contextmanager
@@ -16,16 +19,17 @@ def silent_libraries() -> Iterator[None]:
     libpng, libjpeg and OpenCV describe damage there, above the one sentence that a user should
     read. Holds for the whole process, so keep what is inside short.
     """
-    try:
-        kept = os.dup(_STDERR)
-    except OSError:  # stderr is closed: nothing to silence
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, _STDERR)
-        yield
-    finally:
-        os.dup2(kept, _STDERR)
-        os.close(nowhere)
-        os.close(kept)
+    with _LOCK:
+        try:
+            kept = os.dup(_STDERR)
+        except OSError:  # stderr is closed: nothing to silence
+            yield
+            return
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.dup2(nowhere, _STDERR)
+            yield
+        finally:
+            os.dup2(kept, _STDERR)
+            os.close(nowhere)
+            os.close(kept)

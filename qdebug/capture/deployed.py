@@ -68,6 +68,14 @@ class DeployedOutputs:
         (f, q), settings = self._graphs, self._settings
         return Session(f.whole, f, settings[0].deployed), Session(q.whole, q, settings[1].deployed)
 
+    def open(self) -> None:
+        """Open the sessions before they are needed.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load a model.
+        """
+        _ = self._sessions
+
     def close(self) -> None:
         """Release the sessions, and the weights in them; the statistics stay."""
         self.__dict__.pop("_sessions", None)

@@ -10,13 +10,14 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from qdebug import interrupts
+from qdebug import collector, interrupts
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.tasks import Shown, check_task_name
@@ -24,17 +25,17 @@ from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
-from qdebug.checks.registry import run_checks
+from qdebug.checks.registry import built_in_checks, run_checks
 from qdebug.comparison.crops import with_crops
+from qdebug.comparison.in_turn import InTurn
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
-from qdebug.comparison.outputs import OutputRuns, shown_sample
-from qdebug.comparison.pictures import MAX_PICTURES, input_picture, png, source_picture
+from qdebug.comparison.outputs import OutputRuns, OutputSample, shown_sample
+from qdebug.comparison.sample_info import sample_info
 from qdebug.comparison.sample_work import is_shared, session_settings, shared_results
 from qdebug.comparison.sides import (
     Side,
-    fed_alike,
     feeds_of,
     load_sides,
     names_in,
@@ -56,7 +57,6 @@ from qdebug.run.mentioned import mentioned
 from qdebug.run.model import (
     SCHEMA,
     Finding,
-    InputStats,
     Layer,
     Models,
     Preprocess,
@@ -88,7 +88,7 @@ def compare(options: CompareOptions) -> Run:
     _check_board(options)
     output = Path(options.output) if options.output is not None else None
     writer = RunWriter(output, force=options.force) if output is not None else MemoryWriter()
-    with Fetched() as urls:
+    with Fetched() as urls, collector.paused():
         options = dataclasses.replace(options, inputs=urls.paths(options.inputs))
         sides = load_sides(options)
         with writer:
@@ -133,10 +133,7 @@ class Comparison:
         self.tuning = tuning
         samples = samples or samples_of(self.request, (self.float, self.quant))
         first = self._feeds(samples[0])
-        fed = Path(self.request.fed) if self.request.fed is not None else None
-        gate = InputGate((self.float, self.quant), samples[0], fed)
-        self.input_findings = gate.findings()
-        self.fed_picture = gate.fed_picture()
+        self._prove_input(samples[0])
         pairing = self._pair(first)
         expansion = expand(self.quant.graph)
         self.notes.extend(expansion.notes)
@@ -145,27 +142,24 @@ class Comparison:
             capture = stack.enter_context(self._capture(pairing, first, len(samples)))
             self.notes.append(capture.plan.describe())
             self.progress.note(self.notes[-1])
-            outputs = OutputRuns(
-                (self.float, self.quant),
-                (self.settings[0], self.settings[1]),
-                (pairing, expansion),
-                len(samples),
-                self.request.task,
-                self.request.ceiling,
-                self._watched(samples, pairing),
-                alone=self.alone,
-            )
+            outputs = self._output_runs((pairing, expansion), samples)
             kept = KeptTensors(self.writer, self.request.keep_tensors)
-            if self.is_shared:
-                self._share_samples(samples, capture, outputs)
-            else:
-                self._run_samples(samples, capture, outputs, kept, (pairing, board))
+            # What is needed after the first runs is made ready while they go on.
+            ahead = stack.enter_context(ThreadPoolExecutor(1, "qdebug-ahead"))
+            ahead.submit(built_in_checks)
+            with collector.resumed():
+                if self.is_shared:
+                    self._share_samples(samples, capture, outputs)
+                else:
+                    ahead.submit(outputs.deployed.open)
+                    self._run_samples(samples, capture, outputs, kept, (pairing, board))
             on_board = board.outcome() if board else None
             reading = outputs.read(board.outputs() if board else {})
             outputs.deployed.close()
         self._note_local(len(samples))
         layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
-        layers = self._with_sensitivity(layers, pairing, samples)
+        with collector.resumed():
+            layers = self._with_sensitivity(layers, pairing, samples)
         if on_board is not None:
             from qdebug.comparison.board import with_board
 
@@ -182,6 +176,26 @@ class Comparison:
             context, joined=join_layers(context.pairing.pairs, capture.stats, layers)
         )
         return self._finish(context, findings, outputs)
+
+    def _output_runs(
+        self, pairs: tuple[Pairing, Expansion], samples: Sequence[Sample]
+    ) -> OutputRuns:
+        return OutputRuns(
+            (self.float, self.quant),
+            (self.settings[0], self.settings[1]),
+            pairs,
+            len(samples),
+            self.request.task,
+            self.request.ceiling,
+            self._watched(samples, pairs[0]),
+            alone=self.alone,
+        )
+
+    def _prove_input(self, sample: Sample) -> None:
+        fed = Path(self.request.fed) if self.request.fed is not None else None
+        gate = InputGate((self.float, self.quant), sample, fed)
+        self.input_findings = gate.findings()
+        self.fed_picture = gate.fed_picture()
 
     def _with_crops(
         self,
@@ -261,30 +275,41 @@ class Comparison:
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
         begun = time.perf_counter()
-        for number, sample in enumerate(samples):
-            interrupts.check()
-            if number == 1:  # the first sample waits for what is opened and compiled
-                begun = time.perf_counter()
-            feeds = self._feeds(sample)
-            self.infos.append(self._sample_info(number, sample, feeds))
+        with InTurn() as beside:
+            for number, sample in enumerate(samples):
+                interrupts.check()
+                if number == 1:  # the first sample waits for what is opened and compiled
+                    begun = time.perf_counter()
+                feeds = self._feeds(sample)
+                beside.do(self._describe, number, sample, feeds)
 
-            def sink(at: int, side: str, value: Array) -> None:
-                outputs.receive(at, side, value)
-                kept.add(number, at, side, value)  # noqa: B023
+                def sink(at: int, side: str, value: Array) -> None:
+                    outputs.receive(at, side, value)
+                    kept.add(number, at, side, value)  # noqa: B023
+                    if board is not None:
+                        board.receive(at, side, value)
+
                 if board is not None:
-                    board.receive(at, side, value)
+                    board.begin(number, feeds[0])
+                capture.add_sample(*feeds, sink, local=number in local)
+                if board is not None:
+                    rerun = self._recapture(pairing, [sample], quiet=True)
+                    board.end(capture, self.settings[1], rerun)
+                beside.finish()
+                beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
+                if number == _TIMED and len(samples) >= _MANY:
+                    self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
+                    self.progress.advance(number)
+                self.progress.advance()
 
-            if board is not None:
-                board.begin(number, feeds[0])
-            capture.add_sample(*feeds, sink, local=number in local)
-            if board is not None:
-                rerun = self._recapture(pairing, [sample], quiet=True)
-                board.end(capture, self.settings[1], rerun)
-            outputs.include(number, outputs.sample(number, feeds), self._shown(sample))
-            if number == _TIMED and len(samples) >= _MANY:
-                self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
-                self.progress.advance(number)
-            self.progress.advance()
+    def _describe(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> None:
+        sides, fed = (self.float, self.quant), self.fed_picture
+        self.infos.append(sample_info(number, sample, feeds, sides, fed, self.writer))
+
+    def _include(
+        self, outputs: OutputRuns, number: int, found: OutputSample, sample: Sample
+    ) -> None:
+        outputs.include(number, found, self._shown(sample))
 
     def _share_samples(
         self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns
@@ -296,9 +321,9 @@ class Comparison:
         results = shared_results(self.request, (self.float, self.quant), samples, chosen)
         for number, (sample, result) in enumerate(zip(samples, results, strict=True)):
             interrupts.check()
-            self.infos.append(self._sample_info(number, sample, self._feeds(sample)))
+            self._describe(number, sample, self._feeds(sample))
             capture.include(result.layers)
-            outputs.include(number, result.outputs, self._shown(sample))
+            self._include(outputs, number, result.outputs, sample)
             self.progress.advance()
 
     def _shown(self, sample: Sample) -> Shown:
@@ -384,29 +409,6 @@ class Comparison:
 
     def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
         return feeds_of(sample, self.float, self.quant)
-
-    def _sample_info(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> SampleInfo:
-        info = SampleInfo(
-            name=sample.name,
-            sha256=sample.sha256,
-            inputs=tuple(_input_stats(name, value) for name, value in feeds[0].items()),
-        )
-        if number >= MAX_PICTURES:
-            return info
-        pictures = {
-            "thumb": input_picture(next(iter(feeds[0].values())), self.float.contract.spec),
-            "source": source_picture(sample),
-            "thumb_fed": None if number else self.fed_picture,
-        }
-        if not fed_alike(self.float, self.quant):
-            quant_value = next(iter(feeds[1].values()))
-            pictures["thumb_quant"] = input_picture(quant_value, self.quant.contract.spec)
-        stored: dict[str, Any] = {}
-        for kind, picture in pictures.items():
-            if picture is not None:
-                stored[kind] = f"thumbs/{number:04d}.{kind}.png"
-                self.writer.add(stored[kind], png(picture))
-        return dataclasses.replace(info, **stored)
 
     def _context(
         self,
@@ -506,11 +508,3 @@ def peak_rss_mib() -> float:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
-
-
-def _input_stats(name: str, value: Array) -> InputStats:
-    if value.size == 0 or value.dtype.kind not in "fiub":
-        return InputStats(name, str(value.dtype), value.shape, math.nan, math.nan, math.nan)
-    low, high = float(value.min()), float(value.max())
-    mean = float(np.mean(value, dtype=np.float64))
-    return InputStats(name, str(value.dtype), value.shape, low, high, mean)

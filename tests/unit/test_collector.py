@@ -54,3 +54,13 @@ def test_what_is_kept_is_visited_no_more_before_collections_go_on() -> None:
         assert visited == []
     finally:
         gc.callbacks.pop()
+
+
+def test_collections_go_on_inside_for_as_long_as_they_are_resumed() -> None:
+    with collector.paused():
+        with collector.resumed():
+            assert gc.isenabled()
+        assert not gc.isenabled()
+    with collector.resumed():
+        assert gc.isenabled()
+    assert gc.isenabled()
