@@ -17,8 +17,12 @@ bounded in number and do not grow with the samples.
 from __future__ import annotations
 
 import argparse
+import atexit
+import functools
 import json
+import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -120,11 +124,22 @@ def _measure(case: Case, mode: str, count: int) -> Figure | None:
     with tempfile.TemporaryDirectory() as folder:
         worker = [sys.executable, "-m", "benchmarks.worker"]
         command = [*worker, mode, case.spec, folder, *files]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, check=False, env=_as_installed()
+        )
     if done.returncode != 0:
         print(f"{case.name}, {mode}: {done.stderr[-400:]}", file=sys.stderr)
         return None
     return Figure(**json.loads(done.stdout.splitlines()[-1]))
+
+
+@functools.cache
+def _as_installed() -> dict[str, str]:
+    """The environment, with modules compiled once and kept, as an installed package's are."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    kept = tempfile.mkdtemp(prefix="qdebug-bench-")
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    return {**env, "PYTHONPYCACHEPREFIX": kept}
 
 
 def main() -> int:
