@@ -202,6 +202,8 @@ def _placed(names: Names, entry: Entry) -> Placement:
 def _misfit(entry: Entry, shape: tuple[int, ...] | None) -> str:
     """Why the scales of an entry cannot belong to a tensor of that shape; empty if they may."""
     scale = entry.encoding.scale
+    if scale is not None and scale.size == 0:
+        return "its list of scales is empty"
     if scale is None or scale.ndim == 0 or shape is None:
         return ""
     axis = entry.encoding.axis

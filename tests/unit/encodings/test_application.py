@@ -173,10 +173,12 @@ def test_an_entry_before_a_fused_activation_is_not_used() -> None:
 
 def test_entries_without_a_place_say_why() -> None:
     wrong = Entry("w1", Encoding.linear("int8", np.full(5, 0.1)), "weight")
-    made = apply_encodings(float_model(), Encodings((entry("nowhere"), wrong)))
+    empty = Entry("w3", Encoding.linear("int8", np.zeros(0)), "weight")
+    made = apply_encodings(float_model(), Encodings((entry("nowhere"), wrong, empty)))
     assert [p.reason for p in made.placements] == [
         "no tensor has that name",
         "5 scales for [8, 3, 3, 3] channels",
+        "its list of scales is empty",
     ]
     assert made.placed == 0
 
