@@ -35,6 +35,7 @@ from qdebug.preprocess import (
     quant_side,
 )
 from qdebug.preprocess.graph_front import read_front
+from qdebug.preprocess.implied import SpecLike
 from qdebug.preprocess.infer import NORMALIZATION
 from qdebug.run.model import CutInfo, EncodingsInfo, ModelInfo, PreprocessInfo
 from qdebug.vendors.quant_files import QuantRequest
@@ -44,8 +45,6 @@ Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
 PairOptions = CompareOptions | ExtractOptions
 """Options that name two models and what both run on."""
-SpecLike = PreprocessSpec | ImpliedSpec | str
-"""A spec, a spec with its origin, or what ``-p`` takes."""
 
 
 @dataclass(frozen=True)

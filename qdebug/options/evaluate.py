@@ -27,7 +27,7 @@ from qdebug.options.shared import (
 )
 
 if TYPE_CHECKING:
-    from qdebug.comparison.sides import SpecLike
+    from qdebug.preprocess.implied import SpecLike
     from qdebug.progress import Progress
     from qdebug.run.model import Limit
 

@@ -23,7 +23,7 @@ from qdebug.options.shared import (
 )
 
 if TYPE_CHECKING:
-    from qdebug.comparison.sides import SpecLike
+    from qdebug.preprocess.implied import SpecLike
     from qdebug.progress import Progress
 
 

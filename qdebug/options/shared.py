@@ -11,7 +11,7 @@ from qdebug.options.entry import Checked, entry, option
 from qdebug.quantities import DEFAULT_MEMORY
 
 if TYPE_CHECKING:
-    from qdebug.comparison.sides import SpecLike
+    from qdebug.preprocess.implied import SpecLike
 
 INPUT = "input"
 MODELS = "models"

@@ -52,6 +52,10 @@ class ImpliedSpec:
     """Parts that nothing decided, one phrase each."""
 
 
+SpecLike = PreprocessSpec | ImpliedSpec | str
+"""A spec, a spec with its origin, or what ``-p`` takes."""
+
+
 def implied_spec(
     item: ModelInput, metadata: Mapping[str, str], front: GraphFront | None = None
 ) -> ImpliedSpec:

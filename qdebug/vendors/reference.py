@@ -8,14 +8,14 @@ from pathlib import Path
 from qdebug.bounds import read_text
 from qdebug.errors import InputError
 from qdebug.preprocess.graph_front.front import GraphFront
-from qdebug.preprocess.implied import ImpliedSpec, implied_spec
+from qdebug.preprocess.implied import ImpliedSpec, SpecLike, implied_spec
 from qdebug.preprocess.model_input import ModelInput
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.vendors import dialects
 
 
 def resolve_spec(
-    argument: ImpliedSpec | PreprocessSpec | str | None,
+    argument: SpecLike | None,
     item: ModelInput,
     metadata: Mapping[str, str],
     front: GraphFront | None = None,
@@ -41,7 +41,7 @@ def resolve_spec(
     return given
 
 
-def _given(argument: ImpliedSpec | PreprocessSpec | str) -> ImpliedSpec:
+def _given(argument: SpecLike) -> ImpliedSpec:
     if isinstance(argument, ImpliedSpec):
         return argument
     if isinstance(argument, PreprocessSpec):
