@@ -14,6 +14,8 @@ from qdebug.graph.pairing.build import build
 from qdebug.graph.pairing.match import Matcher
 from qdebug.graph.pairing.reasons import unpaired_float, unpaired_quant
 from qdebug.graph.pairing.result import make_pairs
+from qdebug.graph.pairing.state import Matches
+from qdebug.graph.pairing.twins import split_twins
 from qdebug.graph.pairing.values import Probe
 from qdebug.graph.pairing.weights import make_weight_pairs, uncompared_weights
 from qdebug.graph.pairs import Pairing
@@ -33,7 +35,7 @@ def pair_graphs(float_graph: Graph, quant_graph: Graph, probe: Probe | None = No
         Every float-typed tensor of the float graph is either in ``pairs`` or in
         ``unpaired_float``, with the reason.
     """
-    matches = Matcher(build(float_graph), build(quant_graph), probe).run()
+    matches = _matched(float_graph, quant_graph, probe)
     pairs = make_pairs(matches)
     weights = make_weight_pairs(matches)
     return Pairing(
@@ -44,6 +46,18 @@ def pair_graphs(float_graph: Graph, quant_graph: Graph, probe: Probe | None = No
         notes=tuple(_notes(float_graph)),
         uncompared=tuple(uncompared_weights(matches, weights)),
     )
+
+
+def _matched(float_graph: Graph, quant_graph: Graph, probe: Probe | None) -> Matches:
+    """What matches; once more where operations are equal in one graph and not in the other."""
+    matches = Matcher(build(float_graph), build(quant_graph), probe).run()
+    apart = split_twins(matches)
+    if not any(apart):
+        return matches
+    sides = (matches.left, matches.right)
+    again = [build(s.graph, s.constants, nodes) for s, nodes in zip(sides, apart, strict=True)]
+    told_apart = Matcher(again[0], again[1], probe).run()
+    return told_apart if len(told_apart.of_right) >= len(matches.of_right) else matches
 
 
 def _notes(graph: Graph) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from typing import Any
 
@@ -45,15 +46,21 @@ FLOAT_TYPES = frozenset(
 _BY_CONTENT = 4096  # elements up to which constants are compared by content; by judgement, for time
 
 
-def build(graph: Graph, constants: Constants | None = None) -> Logical:
-    """Values and operations of a graph."""
-    builder = _Builder(Logical(graph, constants or Constants(graph)))
+def build(graph: Graph, constants: Constants | None = None, apart: Container[int] = ()) -> Logical:
+    """Values and operations of a graph.
+
+    Args:
+        graph: to read.
+        constants: of it.
+        apart: indices of nodes that stand for themselves, even where others compute the same.
+    """
+    builder = _Builder(Logical(graph, constants or Constants(graph)), apart)
     return builder.run()
 
 
 class _Builder:
-    def __init__(self, logical: Logical) -> None:
-        self.logical = logical
+    def __init__(self, logical: Logical, apart: Container[int]) -> None:
+        self.logical, self.apart = logical, apart
         self.graph = logical.graph
         self.constants = logical.constants
         self.seen: dict[Any, Op] = {}
@@ -204,11 +211,13 @@ class _Builder:
         family = family_of(node.op)
         inputs = self._operands(node)
         op = Op(len(self.logical.ops), family, node, inputs, _params(self.constants, node))
-        key = _key(op)
+        key = None if node.index in self.apart else _key(op)
         twin = self.seen.get(key) if key is not None else None
         self._outputs(op, twin)
         self._read(op, register=twin is None)
-        if twin is None:
+        if twin is not None:
+            twin.repeats.append(node.index)
+        else:
             self.logical.ops.append(op)
             if key is not None:
                 self.seen[key] = op

@@ -115,6 +115,7 @@ class Op:
         inputs: values, constants, or None where an optional operand is absent.
         outputs: values, None where an optional output is absent.
         params: attributes, and the constant inputs that newer operator sets use instead of them.
+        repeats: indices of further nodes that compute the same of the same operands.
     """
 
     index: int
@@ -123,6 +124,12 @@ class Op:
     inputs: tuple[Value | Const | None, ...]
     params: dict[str, Any] = field(repr=False)
     outputs: list[Value | None] = field(default_factory=list, repr=False)
+    repeats: list[int] = field(default_factory=list, repr=False)
+
+    @property
+    def nodes(self) -> set[int]:
+        """Indices of its node and of those that repeat it."""
+        return {self.node.index, *self.repeats}
 
     @property
     def values(self) -> list[Value]:

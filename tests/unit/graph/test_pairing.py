@@ -354,3 +354,33 @@ def test_a_weight_of_another_shape_is_left_without_a_counterpart() -> None:
     twin = b.model(b.conv(b.op("Softplus", b.conv(b.op("Tanh", x), 12, 12, 5)), 12, 4))
     pairing = pair(_between("Softsign", "Elu"), twin)
     assert pairing.uncompared == ("/Conv_1",)
+
+
+def _of_two_slices(first: int, second: int) -> onnx.ModelProto:
+    """Two slices of two channels, from the given ones on, that different operators read."""
+    b = NetBuilder(7)
+    x = b.conv(b.input("image", [1, 3, 8, 8]), 3, 4)
+    slices = [b.op("Slice", x, b.ints(at), b.ints(at + 2), b.ints(1)) for at in (first, second)]
+    return b.model(b.op("Sub", b.op("Abs", slices[0]), b.op("Sigmoid", slices[1])))
+
+
+@pytest.mark.parametrize("renamed", [False, True])
+@pytest.mark.parametrize("starts", [(0, 1), (1, 0)])
+def test_of_equal_slices_the_one_that_was_moved_is_told(
+    starts: tuple[int, int], renamed: bool
+) -> None:
+    left, right = _of_two_slices(0, 0), _of_two_slices(*starts)
+    names = {name: name for node in left.graph.node for name in node.output}
+    if renamed:
+        right, names = shuffled_copy(right, 5)
+    back = {new: old for old, new in names.items()}
+    for pairing, truth in ((pair(left, right), names), (pair(right, left), back)):
+        assert not pairing.unpaired_float
+        assert all(p.raw == truth.get(p.float_tensor, p.float_tensor) for p in pairing.pairs)
+
+
+def test_equal_slices_of_both_graphs_stay_one_value() -> None:
+    model = _of_two_slices(0, 0)
+    pairing = pair(model, model)
+    assert not pairing.unpaired_float
+    assert all(p.raw == p.float_tensor for p in pairing.pairs)
