@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from qdebug.analysis.operators import OperatorError
-from qdebug.analysis.what_if import Change, Gain
+from qdebug.analysis.what_if import COUNTED_DB, Change, Gain
 from qdebug.capture.fetch import Fetcher
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
@@ -24,6 +24,7 @@ from qdebug.checks.facts.effect import (
 )
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.operators import SOUND_DB, suspects
+from qdebug.checks.facts.outputs import lowest_output_db
 from qdebug.checks.facts.own_values import unfit_for_own_values
 from qdebug.checks.facts.reach import downstream
 from qdebug.checks.facts.suspect import Suspect
@@ -38,13 +39,14 @@ from qdebug.run.model import Evidence, Finding, FindingStatus
 
 TRIED = 12
 """Groups of layers whose gain is computed, in the order of execution."""
+_BY_NAME = ("name", "qdq")
 NAMED = 3
 """Findings at most; more layers than that follow from one cause in the converter."""
 
 
 def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:
     yield from _exchanged_outputs(context)
-    groups = _groups(context.once(suspects))[:TRIED]
+    groups = _groups(context, context.once(suspects))[:TRIED]
     gains = [_gain(context, group) for group in groups]
     order = sorted(range(len(groups)), key=lambda i: -(g.db if (g := gains[i]) else 0.0))
     for i in order[:NAMED]:
@@ -79,21 +81,34 @@ def _cure(context: CheckContext, group: Sequence[Suspect]) -> Change:
 
 
 def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
+    """Gain of undoing what these layers compute otherwise, at the damaged parts of the outputs.
+
+    Elsewhere too where it costs half of the error's power: another operator is no matter of
+    resolution, and wrong however much the output has left.
+    """
+    counted = _gain_at(context, group, everywhere=False)
+    if counted is None or counted.db >= WARN_GAIN_DB:
+        return counted
+    anywhere = _gain_at(context, group, everywhere=True)
+    return anywhere if anywhere is not None and anywhere.db >= WARN_GAIN_DB else counted
+
+
+def _gain_at(context: CheckContext, group: Sequence[Suspect], *, everywhere: bool) -> Gain | None:
     """Gain of undoing what these layers compute otherwise.
 
     A twin that was calibrated with the bug in it has its ranges behind the layer: the gain of
     undoing both is taken against widening the ranges alone.
     """
     if group[0].is_range:
-        return gain_of(context, _cure(context, group))
-    alone = gain_of(context, _undone(context, group))
+        return gain_of(context, _cure(context, group), everywhere=everywhere)
+    alone = gain_of(context, _undone(context, group), everywhere=everywhere)
     if alone is None or alone.db >= WARN_GAIN_DB:
         return alone
     both = _cure(context, group)
     if not both.quantizers:
         return alone
     ranges = Change(quantizers=both.quantizers)
-    together = gain_of(context, both, base=ranges)
+    together = gain_of(context, both, base=ranges, everywhere=everywhere)
     return together if together is not None and together.db > alone.db else alone
 
 
@@ -132,11 +147,22 @@ def fitted(quantizer: Quantizer, low: float, high: float) -> Quantizer:
     )
 
 
-def _groups(found: Sequence[Suspect]) -> list[list[Suspect]]:
-    """Layers that miss one and the same node belong together."""
+def _groups(context: CheckContext, found: Sequence[Suspect]) -> list[list[Suspect]]:
+    """Layers that miss one and the same node belong together.
+
+    So do equal float nodes for which one node of the quant graph stands; the one of its name is
+    the first.
+    """
     groups: dict[int, list[Suspect]] = {}
+    of_twin: dict[tuple[str, str], int] = {}
     for suspect in found:
-        groups.setdefault(suspect.node.index, []).append(suspect)
+        pair = context.pairing.pairs[suspect.at]
+        node = suspect.node.index
+        if pair.float_tensor in suspect.node.outputs:
+            node = of_twin.setdefault((pair.raw, suspect.what), node)
+        group = groups.setdefault(node, [])
+        leads = node != suspect.node.index and pair.paired_by in _BY_NAME
+        group.insert(0 if leads else len(group), suspect)
     return list(groups.values())
 
 
@@ -145,8 +171,14 @@ def _status(context: CheckContext, group: Sequence[Suspect], gain: Gain | None) 
         return "warn" if group[0].error is not None else "info"
     if gain.db < WORTH_DB:
         return "info"
-    damaged = gain.before < FINE_DB or context.once(task_is_harmed)
+    damaged = gain.before < FINE_DB or _harms_the_task(context, gain)
     return "fail" if gain.db >= WARN_GAIN_DB and damaged else "warn"
+
+
+def _harms_the_task(context: CheckContext, gain: Gain) -> bool:
+    """Whether the task is harmed, and no worse output is there that may have done it alone."""
+    damaged = gain.before <= COUNTED_DB or lowest_output_db(context) > COUNTED_DB
+    return damaged and context.once(task_is_harmed)
 
 
 def _finding(context: CheckContext, group: Sequence[Suspect], gain: Gain | None) -> Finding:

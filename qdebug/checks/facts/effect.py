@@ -112,18 +112,19 @@ def gain_of(
     parts: Sequence[Part] = (),
     base: Change | None = None,
     count: int = SAMPLES,
+    *,
+    everywhere: bool = False,
 ) -> Gain | None:
     """Gain of a change at its best part, None where it cannot be computed; see ``WhatIf.gain``."""
     if context.what_if is None:
         return None
-    return context.what_if.gain(change, parts or context.once(output_parts), base, count)
+    asked = parts or context.once(output_parts)
+    return context.what_if.gain(change, asked, base, count, everywhere=everywhere)
 
 
 def cost_of(context: CheckContext, cure: Change) -> float | None:
     """What a fault costs at the part of the outputs that loses most, whatever it has left, dB."""
-    if context.what_if is None:
-        return None
-    gain = context.what_if.gain(cure, context.once(output_parts), everywhere=True)
+    gain = gain_of(context, cure, everywhere=True)
     return None if gain is None else gain.db
 
 

@@ -28,20 +28,26 @@ def moved_up(
         compared: the two sides of that region.
         suspect: as its own region tells it.
     """
-    if compared.differences:
+    others = {d.parameter for _, d in compared.differences} - {"inputs"}
+    if others:
         return suspect
+    if compared.differences:  # it reads something else, which says no more than where
+        return _exchanged_before(context, regions, region, suspect) or suspect
     found = None
     if not says_why(compared):
-        found = _exchanged_before(context, region, suspect) or _behind_turned(
+        found = _exchanged_before(context, regions, region, suspect) or _behind_turned(
             context, regions, region, suspect
         )
     return found or _behind_uneven(regions, region, compared) or suspect
 
 
-def _exchanged_before(context: CheckContext, region: Region, suspect: Suspect) -> Suspect | None:
+def _exchanged_before(
+    context: CheckContext, regions: Regions, region: Region, suspect: Suspect
+) -> Suspect | None:
     """A node with several outputs, as Split, of which the layer is or reads another one.
 
-    The layer computes what it should; what differs is the order of that node's outputs.
+    The layer computes what it should; what differs is the order of that node's outputs. Equal
+    operators of one operand may stand between.
     """
     pair = context.pairing.pairs[region.at]
     if region.is_single:
@@ -54,13 +60,38 @@ def _exchanged_before(context: CheckContext, region: Region, suspect: Suspect) -
     if not len(mine) == len(theirs) == 1:
         return None
     ends = (*mine, *theirs)
-    tensors = [context.pairing.pairs[at].float_tensor for at in ends]
-    node, other = (context.float_graph.producer.get(tensor) for tensor in tensors)
-    if node is None or node is not other:
+    tensors = (
+        context.pairing.pairs[ends[0]].float_tensor,
+        context.pairing.pairs[ends[1]].float_tensor,
+    )
+    found = _common_maker(regions, *tensors)
+    if found is None:
         return None
-    wanted, read = (node.outputs.index(tensor) for tensor in tensors)
-    what = f"{suspect.node.op} {suspect.node.label} reads its output {read} instead of {wanted}"
+    node, wanted, read = found
+    direct = tensors[0] in node.outputs
+    reads = "reads" if direct else "computes with what is made of"
+    what = f"{suspect.node.op} {suspect.node.label} {reads} its output {read} instead of {wanted}"
     return replace(suspect, node=node, what=what, along=ends)
+
+
+def _common_maker(regions: Regions, first: str, second: str) -> tuple[Node, int, int] | None:
+    """The float node that two tensors are different outputs of, behind equal operators.
+
+    Returns:
+        The node, and the places of the two among its outputs; None where they part elsewhere.
+    """
+    graph, constants = regions.float_graph, regions.float_constants
+    while first != second:
+        one, other = graph.producer.get(first), graph.producer.get(second)
+        if one is None or other is None:
+            return None
+        if one is other:
+            return one, one.outputs.index(first), one.outputs.index(second)
+        reads = [[name for name in node.reads if name not in constants] for node in (one, other)]
+        if one.op != other.op or len(reads[0]) != 1 or len(reads[1]) != 1:
+            return None
+        (first,), (second,) = reads
+    return None
 
 
 def _behind_uneven(regions: Regions, region: Region, compared: Comparison) -> Suspect | None:

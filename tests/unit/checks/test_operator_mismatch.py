@@ -12,6 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantType
 
+from qdebug.checks import operator_mismatch
+from qdebug.checks.facts import operators
 from qdebug.run.model import Finding, Run
 from tests.support.checked import causes, finding, layer_names, net_run, sample_run, table_of
 from tests.support.editor import Editor
@@ -126,6 +128,24 @@ def test_readers_without_weights_of_exchanged_outputs_name_the_split(swapped: bo
     assert found.title.startswith(told) == swapped
 
 
+@pytest.mark.parametrize("swapped", [True, False])
+def test_equal_operators_between_exchanged_outputs_and_their_reader(swapped: bool) -> None:
+    """As in a YOLO head: both halves are doubled, one of them is moved and the other squared."""
+    b = NetBuilder(9)
+    x = b.op("Sigmoid", b.conv(b.input("image", [1, 3, 16, 16]), 3, 8))
+    first, second = b.op("Split", x, b.ints(4, 4), outputs=2, axis=1)
+    doubled = [b.op("Mul", half, b.const(2.0)) for half in (first, second)]
+    moved = b.op("Add", doubled[0], b.const(np.linspace(0, 1, 256).reshape(1, 1, 16, 16)))
+    model = b.model(b.op("Concat", moved, b.op("Pow", doubled[1], b.const(2.0)), axis=1))
+    feeds = sample_inputs(model, 3, SEED)
+    twin = Editor(random_quantizer(np.random.default_rng(0), tuple(feeds))(model))
+    if swapped:
+        KINDS["Split outputs swapped"](twin, np.random.default_rng(1))
+    found = finding(net_run(model, twin.model, *feeds), SLUG)
+    assert (found.status in ("fail", "warn")) == swapped
+    assert found.title.startswith("/Split_0 (Split) computes something else: ") == swapped
+
+
 @pytest.mark.parametrize("stride", [2, 1])
 def test_a_stride_before_slices_is_named_at_the_conv(stride: int) -> None:
     """Halved by its stride, the Conv's values have the shape of what a Slice behind it takes."""
@@ -166,6 +186,79 @@ def test_a_pad_of_another_mode_is_named(changed: bool) -> None:
     found = finding(net_run(model, quantize(editor.model), *feeds), SLUG)
     assert (found.status in ("fail", "warn")) == changed
     assert found.title.startswith("/Pad_0 (Pad) computes something else: mode ") == changed
+
+
+def _beside_another_output(share: float, step: float) -> Run:
+    """A LeakyRelu changed that has a share in one output; another output is rounded to a step."""
+    b = NetBuilder(4)
+    x = b.op("Tanh", b.conv(b.input("image", [1, 3, 16, 16]), 3, 4))
+    leaky = b.op("LeakyRelu", x, alpha=0.1)
+    first = b.op("Add", x, b.op("Mul", leaky, b.const(share)))
+    model = b.model(first, b.op("Sigmoid", b.conv(x, 4, 4)))
+    twin = Editor(model)
+    KINDS["LeakyRelu alpha"](twin, np.random.default_rng(1))
+    (last,) = [n for n in twin.graph.node if n.op_type == "Sigmoid"]
+    held, last.output[0] = last.output[0], "fine"
+    for name, value in (("step", np.float32(step)), ("zero", np.uint8(0))):
+        twin.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    twin.graph.node.extend(
+        [
+            helper.make_node("QuantizeLinear", ["fine", "step", "zero"], ["codes"], "q"),
+            helper.make_node("DequantizeLinear", ["codes", "step", "zero"], [held], "dq"),
+        ]
+    )
+    return net_run(model, twin.model, *sample_inputs(model, 3, SEED))
+
+
+@pytest.mark.parametrize("share", [0.05, 1e-5])
+def test_another_operator_is_no_matter_of_resolution(share: float) -> None:
+    """It costs what it costs at an output that has enough left, beside one that has less."""
+    run = _beside_another_output(share, 0.1)
+    found = finding(run, SLUG)
+    levels = [o.accumulated.sqnr_db for o in run.outputs if o.accumulated is not None]
+    assert levels[0] > 35 > levels[1]
+    assert found.title.startswith("/LeakyRelu_0 (LeakyRelu) computes something else: alpha ")
+    assert found.status == ("warn" if share == 0.05 else "info")
+
+
+@pytest.mark.parametrize(("step", "status"), [(0.1, "warn"), (0.005, "fail")])
+def test_it_fails_where_the_task_is_harmed_and_no_worse_output_may_have_done_it(
+    step: float, status: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (operator_mismatch, operators):
+        monkeypatch.setattr(module, "task_is_harmed", lambda _: True)
+    assert finding(_beside_another_output(0.05, step), SLUG).status == status
+
+
+def _two_slices(moved: bool, shared: bool) -> Run:
+    """Two equal Slices; the twin has the second one moved, or that one alone."""
+    b = NetBuilder(7)
+    x = b.conv(b.input("image", [1, 3, 16, 16]), 3, 4)
+    slices = [b.op("Slice", x, b.ints(0), b.ints(2), b.ints(1)) for _ in range(2)]
+    model = b.model(b.op("Sub", b.op("Abs", slices[0]), b.op("Sigmoid", slices[1])))
+    twin = Editor(model)
+    first, second = (n for n in twin.graph.node if n.op_type == "Slice")
+    if shared:
+        (reader,) = twin.readers(first.output[0])
+        reader.input[0] = second.output[0]
+        twin.graph.node.remove(first)
+    for slot, value in ((1, 1), (2, 3)) if moved else ():
+        twin.set(twin.own(second, slot), np.array([value]))
+    del twin.model.graph.value_info[:]
+    return net_run(model, twin.model, *sample_inputs(model, 3, SEED))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_of_equal_slices_only_the_moved_one_is_named(shared: bool) -> None:
+    run = _two_slices(moved=True, shared=shared)
+    found = [f for f in run.findings if f.status in ("fail", "warn") and f.slug == SLUG]
+    assert [f.title.split(" computes")[0] for f in found] == ["/Slice_1 (Slice)"]
+    assert len(found[0].layers) == (2 if shared else 1)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_equal_slices_that_one_stands_for_compute_the_same(shared: bool) -> None:
+    assert finding(_two_slices(moved=False, shared=shared), SLUG).status == "pass"
 
 
 def relu_range(step: float) -> Run:
