@@ -89,10 +89,23 @@ def _outlier(layer: JoinedLayer, step: float) -> Outlier | None:
     power = float(moments.ff[rest].sum() / max(moments.n[rest].sum(), 1))
     if power == 0:
         return None
-    db = level_db(power, min(step * step / 12, power))
-    if db >= HARMED_DB:
-        return None
-    return Outlier(layer.at, tuple(loud.tolist()), float(peaks.max()), median, db, step)
+
+    def rest_db(step: float) -> float:
+        return level_db(power, min(step * step / 12, power))
+
+    if rest_db(step * _filled(layer)) >= HARMED_DB:
+        return None  # the range is wider than any channel needs: none of them sets it
+    return Outlier(layer.at, tuple(loud.tolist()), float(peaks.max()), median, rest_db(step), step)
+
+
+def _filled(layer: JoinedLayer) -> float:
+    """How much of its range a tensor's values reach, 0..1, on the side where they reach more."""
+    moments, limits = layer.moments, layer.range
+    if moments is None or limits is None:
+        return 1.0
+    ends = (float(moments.min_f.min()), limits.low), (float(moments.max_f.max()), limits.high)
+    reached = (value / end for value, end in ends if value * end > 0)
+    return min(1.0, max(reached, default=1.0))
 
 
 def _run(context: CheckContext) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,17 @@ def test_what_an_outlier_is(peaks: list[float], step: float, found: tuple[int, .
         check_context([measured("a", values, values, quantizer=step_of(step))])
     )
     assert [outlier.channels for outlier in outliers] == ([] if found is None else [found])
+
+
+@pytest.mark.parametrize(("codes", "found"), [(256, [(2,)]), (256 * 188, [])])
+def test_a_range_wider_than_every_channel_is_set_by_none(
+    codes: int, found: list[tuple[int, ...]]
+) -> None:
+    """A step of 0.6 in a range that the loudest channel fills, and in one 188 times as wide."""
+    values = channels(1, 1, 80, 1)
+    wide = replace(step_of(0.6), low=-codes // 2, high=codes // 2 - 1)
+    context = check_context([measured("a", values, values, quantizer=wide)])
+    assert [outlier.channels for outlier in find_outliers(context)] == found
 
 
 def test_the_most_harmed_first() -> None:
