@@ -4,13 +4,14 @@ Class scores, masks and text: ``w = 1 / sum float^2``, so ``L`` is the inverse o
 what moving an output number does to the corners (as a share of the box) and to the scores of its
 candidate, times how sure the candidate is, found by finite differences through the task's own
 decoder. Text is measured before the ``Softmax``: after it the loss is dominated by single flipped
-characters.
+characters. What is added to all classes alike the Softmax takes away again, so neither an error nor
+a signal of that kind counts: ``c = 1 - mean`` over the classes, ``L = sum (c e)^2 / sum (c f)^2``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,26 @@ class Loss:
         factors: weight of each tensor beside the others.
         candidates: of a detector, its outputs to the corners and scores of every candidate, before
             suppression; None for others.
+        shifts: by tensor, the axis along which a number added to all elements changes nothing for
+            the task: that of the ``Softmax`` behind it.
     """
 
     tensors: tuple[str, ...]
     told: str
     factors: Mapping[str, float]
     candidates: Candidates | None = None
+    shifts: Mapping[str, int] = field(default_factory=dict)
+
+    def seen(self, name: str, error: Array) -> Array:
+        """The part of an error that the task sees: an orthogonal projection.
+
+        Args:
+            name: of the tensor.
+            error: of its shape.
+        """
+        if name not in self.shifts:
+            return error
+        return np.asarray(error - error.mean(axis=self.shifts[name], keepdims=True))
 
     def weights(self, reference: Values) -> dict[str, Array]:
         """The weight of every element, float32, for one sample.
@@ -59,7 +74,7 @@ class Loss:
         """
         found = {}
         for name in self.tensors:
-            value = np.asarray(reference[name], np.float64)
+            value = self.seen(name, np.asarray(reference[name], np.float64))
             weight = self._of_boxes(name, reference) if self.candidates is not None else None
             plain = self.factors.get(name, 1.0) / max(float((value * value).sum()), _TINY)
             found[name] = np.asarray(
@@ -74,6 +89,7 @@ class Loss:
         for name in self.tensors:
             wanted = np.asarray(reference[name], np.float64)
             apart = np.asarray(test[name], np.float64).reshape(wanted.shape) - wanted
+            apart = self.seen(name, apart)
             total += float((chosen[name] * apart * apart).sum())
         return total if np.isfinite(total) else float("inf")
 
@@ -142,7 +158,9 @@ def loss_for(
     if task.kind == "text":
         before = tuple(_before_softmax(graph, name, comparable) for name in read)
         where = "before the Softmax" if before != read else "at the output"
-        return Loss(before, f"relative squared error {where}", {})
+        axes = {b: _shift_axis(graph, a) for a, b in zip(read, before, strict=True) if a != b}
+        shifts = {name: axis for name, axis in axes.items() if axis is not None}
+        return Loss(before, f"relative squared error {where}", {}, shifts=shifts)
     return Loss(read, "relative squared error of the outputs", {})
 
 
@@ -161,3 +179,17 @@ def _before_softmax(graph: Graph, output: str, comparable: Callable[[str], bool]
     if node is not None and node.op == "Softmax" and comparable(node.inputs[0]):
         return node.inputs[0]
     return output
+
+
+_ONE_AXIS = 13
+"""The operator set since which a Softmax is over one axis; before, over all from there on."""
+
+
+def _shift_axis(graph: Graph, output: str) -> int | None:
+    """The axis that a Softmax is over; None where it is over several at once."""
+    axis = graph.producer[output].attributes.get("axis")
+    if graph.opset >= _ONE_AXIS:
+        return -1 if axis is None else int(axis)
+    rank = len(graph.type_of(output).shape or ())
+    first = 1 if axis is None else int(axis)
+    return -1 if first == -1 or (rank > 0 and first == rank - 1) else None

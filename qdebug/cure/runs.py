@@ -47,6 +47,8 @@ class ReverseRuns:
         settings: how to run it; always with all optimizations.
         max_memory: bytes of tensors held at once.
         values: whether the tensors' values are wanted too.
+        seen: gives the part of an output's error that counts, told the output's name: an orthogonal
+            projection, so what is fed back is projected alike.
 
     Attributes:
         unreached: tensor to one sentence that says why it has no gradient; filled by a run.
@@ -61,9 +63,11 @@ class ReverseRuns:
         max_memory: int = DEFAULT_MEMORY,
         *,
         values: bool = True,
+        seen: Callable[[str, Array], Array] = lambda _, error: error,
     ) -> None:
         self.graph, self.at, self.outputs = graph, list(dict.fromkeys(at)), list(outputs)
         self.settings, self.max_memory, self.values = settings.deployed, max_memory, values
+        self.seen = seen
         self.unreached: dict[str, str] = {}
         self._opened: dict[Shapes, _Opened] = {}
 
@@ -92,7 +96,7 @@ class ReverseRuns:
         values: dict[str, Any] = dict(feeds)
         if opened.forward is not None:
             values.update(opened.forward.run(feeds, opened.crossing))
-        back = {n: np.asarray(value, np.float32) for n, value in cotangents.items()}
+        back = {n: np.asarray(self.seen(n, v), np.float32) for n, v in cotangents.items()}
         wanted = set(self.at) - self.unreached.keys()
         wanted = wanted if only is None else wanted & set(only)
         shown: dict[str, Array] = {}

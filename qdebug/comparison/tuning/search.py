@@ -248,6 +248,7 @@ class Searching:
             ground.loss.tensors,
             self.settings,
             max_memory=self.request.max_memory,
+            seen=ground.loss.seen,
         )
         return measure_contributions(reverse, samples, groups, probes=ground.probes, **options)
 

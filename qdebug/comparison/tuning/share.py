@@ -150,6 +150,7 @@ class _Opened:
             self.ground.loss.tensors,
             self.settings,
             max_memory=self.options.max_memory,
+            seen=self.ground.loss.seen,
         )
 
 

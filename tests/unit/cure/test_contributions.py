@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
+from onnx import parser
 
 from qdebug.capture.session import SessionSettings
 from qdebug.cure.contributions import Contributions, measure_contributions
@@ -166,3 +167,30 @@ def test_the_input_of_the_network(model: onnx.ModelProto, feeds: list[dict[str, 
     (name,) = feeds[0]
     found = measured(model, feeds, [name])
     assert found.whole[name].high == pytest.approx(max(float(f[name].max()) for f in feeds))
+
+
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_an_error_that_does_not_count_has_no_share(is_seen: bool) -> None:
+    """A number added to all scores costs where scores count, not where a Softmax is next."""
+    model = parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 13]>
+        net (float[1,1] x, float[1,9] y) => (float[1,9] scores) {
+            shift = Neg (x)
+            own = Neg (y)
+            scores = Add (shift, own)
+        }"""
+    )
+
+    def seen(_: str, error: Array) -> Array:
+        return error if is_seen else np.asarray(error - error.mean(axis=-1, keepdims=True))
+
+    rng = np.random.default_rng(0)
+    feeds = {n: rng.normal(size=s).astype(np.float32) for n, s in (("x", (1, 1)), ("y", (1, 9)))}
+    runs = ReverseRuns(
+        Graph(model, Path("net.onnx"), ""), ["shift", "own"], ["scores"], SETTINGS, seen=seen
+    )
+    groups = {name: [name] for name in ("shift", "own")}
+    found = measure_contributions(runs, [lambda: (feeds, weights_of(model, feeds))], groups)
+    costs = {name: float(found.whole[name].cost(-0.1, 0.1)) for name in groups}
+    assert costs["own"] > 1e-3
+    assert (costs["shift"] > 1e-3) == is_seen
