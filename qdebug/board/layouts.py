@@ -7,7 +7,9 @@ line fitted through both.
 
 from __future__ import annotations
 
+import functools
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +32,7 @@ _SAMPLE = 200_000
 ALIKE = 0.9
 """Correlation from which on a dump is of this tensor. By judgement: int8 tensors of one network on
 one input have more than 0.98, others less than 0.6 in nearly every pair."""
-_CLEARLY = 0.02
+CLEARLY = 0.02
 """By how much the best arrangement must beat the plain one: a dump is taken as it says it lies
 unless something else fits better."""
 
@@ -71,9 +73,10 @@ class Fit:
     scale_from: str = ""
 
 
-def sizes_of(shape: Shape) -> set[int]:
+@functools.lru_cache(maxsize=4096)
+def sizes_of(shape: Shape) -> frozenset[int]:
     """How many values a dump of a tensor may have, padded or not."""
-    return {size for size, _ in _padded(shape)} | {int(np.prod(shape, dtype=np.int64))}
+    return frozenset({size for size, _ in _padded(shape)} | {math.prod(shape)})
 
 
 def fit_dump(
@@ -91,12 +94,17 @@ def fit_dump(
     Returns:
         The best fit; None where no arrangement has the shape.
     """
-    arrangements = list(arranged(dumped, reference.shape))
+    arrangements: list[Arrangement] = []
+    likeness: list[float] = []
+    for arrangement in arranged(dumped, reference.shape):
+        arrangements.append(arrangement)
+        likeness.append(correlation(arrangement.values, reference))
+        if likeness[0] >= 1 - CLEARLY:
+            break  # no other one can be clearly better
     if not arrangements:
         return None
-    likeness = [correlation(a.values, reference) for a in arrangements]
     best = int(np.argmax(likeness))
-    if likeness[best] < ALIKE or likeness[best] - likeness[0] < _CLEARLY:
+    if likeness[best] < ALIKE or likeness[best] - likeness[0] < CLEARLY:
         best = 0
     chosen = arrangements[best]
     plain = _NAMES.get(reference.ndim, "as it is")
@@ -108,7 +116,7 @@ def arranged(dumped: Array, shape: Shape) -> Iterator[Arrangement]:
     """Every way in which a dump has the shape, the plain one first."""
     plain = _NAMES.get(len(shape), "as it is")
     for values in as_values(dumped, sorted(sizes_of(shape))):
-        if values.size == int(np.prod(shape, dtype=np.int64)):
+        if values.size == math.prod(shape):
             yield Arrangement(plain, values.reshape(shape))
             yield from _permuted(values, shape, plain)
         for size, (layout, bring) in _padded(shape):
@@ -138,14 +146,14 @@ def _padded(shape: Shape) -> Iterator[tuple[int, tuple[str, Any]]]:
         groups = -(-c // block)
         if c > 1 and (groups > 1 or groups * block != c):
             blocks = (n, groups, h, w, block)
-            yield int(np.prod(blocks)), (f"NC1HWC0 ({block})", _Blocked(blocks, c))
+            yield math.prod(blocks), (f"NC1HWC0 ({block})", _Blocked(blocks, c))
     for wide in range(w + 1, w + _MOST_PADDING + 1):
         yield n * c * h * wide, (f"NCHW, rows padded to {wide}", _Rows((n, c, h, wide), w))
         if c > 1:
             yield n * h * wide * c, (f"NHWC, rows padded to {wide}", _RowsLast((n, h, wide, c), w))
     for deep in range(c + 1, c + _MOST_PADDING + 1):
         stored = (n, h, w, deep)
-        yield int(np.prod(stored)), (f"NHWC, channels padded to {deep}", _Channels(stored, c))
+        yield math.prod(stored), (f"NHWC, channels padded to {deep}", _Channels(stored, c))
 
 
 @dataclass(frozen=True)
@@ -221,10 +229,15 @@ def _in_units(found: Fit, reference: Array, known: Sequence[tuple[str, float, in
 
 def _are_codes(values: Array, reference: Array) -> bool:
     """Whole numbers where the tensor holds none."""
+    return are_whole(values) and not np.array_equal(reference, np.rint(reference))
+
+
+def are_whole(values: Array) -> bool:
+    """Whether these may be codes: whole numbers, and not all zero if they are stored as floats."""
     if values.dtype.kind in "iub":
-        return not np.array_equal(reference, np.rint(reference))
+        return True
     whole = bool(np.isfinite(values).all()) and np.array_equal(values, np.rint(values))
-    return whole and bool(np.any(values)) and not np.array_equal(reference, np.rint(reference))
+    return whole and bool(np.any(values))
 
 
 def _line(values: Array, reference: Array) -> tuple[np.float32, np.float32]:

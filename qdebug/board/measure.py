@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ import numpy.typing as npt
 from qdebug.board.layouts import ALIKE, Fit, fit_dump, grid_step, sizes_of
 from qdebug.board.names import Named, map_names
 from qdebug.board.outcome import BoardOutcome
+from qdebug.board.values import BY_VALUES, SAME, LayerValues, Owner, sizes_in
 from qdebug.capture.state import error_metrics
 from qdebug.dumps import Dump, DumpTensor
 from qdebug.graph.pairs import Pair
@@ -33,7 +35,7 @@ Own = Callable[[int, Mapping[int, Array]], Array | None]
 be."""
 
 _FEWEST = 16
-"""Values from which on a tensor can be told by them."""
+"""Values from which on a line goes through them."""
 _LEAVES_STEPS, _LEAVES_DB = 0.5, 40.0
 """Where the board is so near to the simulation, in steps (root mean square) or without a quantizer
 in dB, a layer is not run again: half a step is what rounding alone makes of other inputs."""
@@ -47,13 +49,6 @@ _MOST_REPLAYED = 200
 """Layers run again, the first ones: behind so many that differ, the source is among them."""
 _SURE = 6.0
 """Standard deviations from which on a factor is no noise, over thousands of layers."""
-_BY_VALUES = 0.9
-"""Correlation from which on values alone tell a layer: 7 dB, with which a deep int8 network is
-still of use."""
-_CLEARLY = 0.5
-"""Share of the next layer's unexplained variance that the best one may have. By judgement."""
-_SAME = 1e-9
-"""Two layers whose likeness differs by less hold the same values (Flatten, Reshape): the first."""
 
 
 @dataclass
@@ -102,8 +97,14 @@ class BoardRun:
         self._floats: dict[int, Array] = {}
         self._held: dict[int, _Held] = {}
         self._misfits: dict[int, str] = {}
-        self._sizes: dict[str, int] = {}
-        self._likeness: dict[str, list[tuple[float, int]]] = {}
+        self._nameless = [
+            tensor
+            for tensor in dump.tensors
+            if tensor.name in self._reasons and not dump.why_made(tensor.name)
+        ]
+        self._sizes: set[int] = set()
+        self._values = LayerValues()
+        self._one_at_a_time = threading.Lock()
         self._folder = tempfile.TemporaryDirectory(prefix="qdebug-board-")
 
     def close(self) -> None:
@@ -111,7 +112,15 @@ class BoardRun:
         self._folder.cleanup()
 
     def receive(self, at: int, side: str, value: Array) -> None:
-        """Take a captured value of the dump's sample; the float one comes first or second."""
+        """Take a captured value of the dump's sample; the float one comes first or second.
+
+        Several threads may call: one tensor of the dump is held at a time, and the headers of
+        ``.npy`` files are parsed one after the other: CPython 3.11 cannot in threads.
+        """
+        with self._one_at_a_time:
+            self._receive(at, side, value)
+
+    def _receive(self, at: int, side: str, value: Array) -> None:
         if side == "float":
             self._floats[at] = value.copy()
             return
@@ -123,23 +132,31 @@ class BoardRun:
         if at in self._named:
             self._compare(self._named[at], reference, value)
         else:
-            self._liken(at, value)
+            self._keep(at, value)
 
     def positions_by_values(self) -> dict[int, DumpTensor]:
-        """Layers that only the values told, to be run once more; see ``adopt``."""
-        found: dict[int, tuple[float, DumpTensor]] = {}
-        tensors = {tensor.name: tensor for tensor in self.dump.tensors}
-        for name, likes in self._likeness.items():
-            best = max(like for like, _ in likes)
-            at = min(place for like, place in likes if best - like < _SAME)
-            rest = [like for like, _ in likes if best - like >= _SAME]
-            if best < _BY_VALUES or (rest and 1 - best > _CLEARLY * (1 - max(rest))):
-                self._reasons[name] = "its values fit no layer, or several"
+        """Layers that only the values told, to be run once more; see ``adopt``.
+
+        Where layers hold the same (Flatten, Reshape), the tensors of the dump are theirs in turn.
+        """
+        found: dict[int, tuple[Owner, DumpTensor]] = {}
+        for tensor in self._nameless:
+            if tensor.name not in self._reasons:
                 continue
-            if at in found:
-                self._reasons[name] = "its values are those of a layer that has a tensor"
-            if at not in found or best > found[at][0]:
-                found[at] = (best, tensors[name])
+            owners = self._values.owners(tensor.read())
+            if owners is None:
+                continue
+            if not owners:
+                self._reasons[tensor.name] = "its values fit no layer, or several"
+                continue
+            owner = next((x for x in owners if x.at not in found), owners[0])
+            known = found.get(owner.at)
+            if known is not None:
+                worse = tensor if owner.likeness - known[0].likeness < SAME else known[1]
+                self._reasons[worse.name] = "its values are those of a layer that has a tensor"
+                if worse is tensor:
+                    continue
+            found[owner.at] = owner, tensor
         return {at: tensor for at, (_, tensor) in found.items()}
 
     def adopt(self, found: Mapping[int, DumpTensor]) -> None:
@@ -213,7 +230,7 @@ class BoardRun:
                 continue
             for other, value in self._outputs.items():
                 fit = fit_dump(held.named.tensor.read(), value) if other != at else None
-                if fit is not None and fit.likeness >= _BY_VALUES:
+                if fit is not None and fit.likeness >= BY_VALUES:
                     found[at] = other
         return found
 
@@ -271,21 +288,12 @@ class BoardRun:
         sums = against_quant, against_float, unmasked
         self._held[named.at] = _Held(named, kept, *sums, step, lost)
 
-    def _liken(self, at: int, value: Array) -> None:
-        """Hold the dump's nameless tensors of this size against a layer without a tensor."""
-        sizes = sizes_of(value.shape)
-        if value.size < _FEWEST or value.min() == value.max():
-            return  # a constant is alike every other one
-        for tensor in self.dump.tensors:
-            if tensor.name not in self._reasons or self.dump.why_made(tensor.name):
-                continue
-            if tensor.name not in self._sizes:
-                self._sizes[tensor.name] = tensor.read().size
-            if self._sizes[tensor.name] not in sizes:
-                continue
-            fit = fit_dump(tensor.read(), value)
-            if fit is not None:
-                self._likeness.setdefault(tensor.name, []).append((fit.likeness, at))
+    def _keep(self, at: int, value: Array) -> None:
+        """Keep some values of a layer without a tensor, if a nameless one has its size."""
+        if self._nameless and not self._sizes:
+            self._sizes = {size for x in self._nameless for size in sizes_in(x.read())}
+        if self._sizes & sizes_of(value.shape):
+            self._values.add(at, value)
 
     def _layer(self, at: int) -> BoardLayer:
         held = self._held.get(at)

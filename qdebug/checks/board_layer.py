@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from qdebug.checks.check import Check
-from qdebug.checks.context import CheckContext
+from qdebug.checks.context import CheckContext, JoinedLayer
 from qdebug.checks.facts import board
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding
@@ -56,7 +56,7 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         "warn" if guessed else "fail",
         f"{joined.name} ({joined.record.op}) computes something else on the board",
         f"{on} with the board's own inputs, {_apart(context, wrong[0])}. It is the first such "
-        f"layer.{others}",
+        f"layer.{_in_front(context, joined)}{others}",
         f"Look at how the toolchain computes `{joined.name}`: rounding, saturation, the width of "
         "sums, the scale it really uses, padding. `qdebug extract` cuts the layer out for its "
         "makers.",
@@ -64,6 +64,26 @@ def _run(context: CheckContext) -> Iterator[Finding]:
         evidence=[board.table(wrong)],
         confidence="medium" if guessed else "high",
     )
+
+
+def _in_front(context: CheckContext, joined: JoinedLayer) -> str:
+    """The layers in front of one that are run with it, for the dump has nothing of them."""
+    known = {item.pair.float_tensor for item, _ in board.on_board(context)}
+    own = joined.pair.float_tensor
+    needed = context.float_graph.ancestors([own], known - {own})
+    graph = context.float_graph
+    parts = [
+        item.name
+        for item in context.joined
+        if item.pair.float_tensor != own
+        and (made := graph.producer.get(item.pair.float_tensor)) is not None
+        and made.index in needed
+    ]
+    if not parts:
+        return ""
+    names = parts[0] if len(parts) == 1 else f"{parts[0]} to {parts[-1]}"
+    told = plural(len(parts), "layer")
+    return f" The dump has nothing alike {told} in front of it ({names}): one of them may be meant."
 
 
 def _apart(context: CheckContext, item: board.On) -> str:

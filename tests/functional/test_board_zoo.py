@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import struct
 import tarfile
 from pathlib import Path
@@ -16,6 +17,9 @@ import pytest
 from onnx import numpy_helper
 
 import qdebug
+from qdebug.board.merge import merged
+from qdebug.comparison import board as board_module
+from qdebug.metrics.moments import Moments
 from qdebug.run.model import Finding, Run
 
 SPEC = "rgb | mean 123.675,116.28,103.53 std 58.395,57.12,57.375 | nchw"
@@ -43,7 +47,33 @@ def _cosines(run: Run) -> dict[str, float]:
     }
 
 
-def test_tpu_mlir(zoo: Path) -> None:
+def _npz_tool_sqnr(against_float: Moments) -> float:
+    """SQNR by the formula of TPU-MLIR's npz_tool (``TensorCompare.sqnr_similarity``), of our sums.
+
+    Its signal is the first file's tensor, the int8 one ``q = f + e``; its noise ``q - f``. Both
+    without their means.
+    """
+    sums = against_float.total()
+    n, f, e, ff, fe, ee = (float(x[0]) for x in (sums.n, sums.f, sums.e, sums.ff, sums.fe, sums.ee))
+    signal = ff + 2 * fe + ee - (f + e) ** 2 / n
+    noise = ee - e**2 / n
+    return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else math.inf
+
+
+def _keep_moments(monkeypatch: pytest.MonkeyPatch) -> dict[int, Moments]:
+    """The sums behind the numbers of a board against float, by layer, of the run that follows."""
+    kept: dict[int, Moments] = {}
+
+    def keeping(found: Any, *others: Any) -> Any:
+        kept.update({at: against_float for at, (_, against_float) in found[0].moments.items()})
+        return merged(found, *others)
+
+    monkeypatch.setattr(board_module, "merged", keeping)
+    return kept
+
+
+def test_tpu_mlir(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = _keep_moments(monkeypatch)
     folder = zoo / "vendor" / "tpu_mlir" / "mobilenetv2"
     run = _compare(zoo, folder / "mobilenetv2_int8_tpu_outputs.npz")
     assert run.board is not None
@@ -56,6 +86,14 @@ def test_tpu_mlir(zoo: Path) -> None:
     assert len(both) > 50
     assert {name: ours[name] for name in both} == pytest.approx(
         {name: theirs[name] for name in both}, abs=2e-5
+    )
+    told = {row["name"].rpartition("_")[0]: float(row["sqnr"]) for row in rows}
+    sqnr = {layer.float_tensor: _npz_tool_sqnr(kept[layer.index]) for layer in run.layers
+            if layer.index in kept}  # fmt: skip
+    known = [name for name in both if math.isfinite(told[name])]
+    assert len(known) > 50
+    assert {name: sqnr[name] for name in known} == pytest.approx(
+        {name: told[name] for name in known}, abs=1e-3
     )
     finding = _findings(run)
     assert (

@@ -104,7 +104,7 @@ def _notes(weights: Path) -> tuple[str, ...]:
             return ()
     return (
         "its weights are stored as float16 (pnnx does so unless it is told fp16=0): values above "
-        "65504 become infinite, small ones lose their digits",
+        "65504 become infinite, those below 0.000061 zero",
     )
 
 
