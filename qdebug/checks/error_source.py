@@ -11,9 +11,17 @@ import numpy as np
 from qdebug.analysis.what_if import SAMPLES, Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
+from qdebug.checks.facts.effect import (
+    DOUBTFUL_DB,
+    free,
+    gain_of,
+    gains_of,
+    is_doubtful,
+    rounded,
+    status_of,
+)
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
-from qdebug.checks.facts.operators import suspects
+from qdebug.checks.facts.operators import suspects, unexplained
 from qdebug.checks.facts.reach import downstream
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus, Layer
@@ -123,7 +131,8 @@ def _error_source(context: CheckContext) -> Iterator[Finding]:
     sources = find_sources(context)
     if not sources:
         if not context.once(suspects):
-            yield _spread(context)
+            at = _standing_out(context)
+            yield _spread(context) if at is None else _unexplained(context, at)
         return
     first = sources[0]
     together = gain_of(context, free(context, [s.at for s in sources], weights=True))
@@ -173,6 +182,31 @@ def describe_sources(
         f"{'The' if most else 'Less than half of the'} error enters at {where}",
         f"{seen}.",
         f"{advice} Leave the victims as they are." if victims else advice,
+    )
+
+
+def _standing_out(context: CheckContext) -> int | None:
+    """The first bad layer, where all it reads is good and its quantization does not explain it."""
+    for at in context.once(unexplained):
+        layer = context.layers[at]
+        inputs = [context.layers[i].accumulated for i in layer.inputs]
+        good = all(m is not None and m.sqnr_db >= DOUBTFUL_DB for m in inputs)
+        if good and layer.accumulated is not None and layer.accumulated.sqnr_db < DOUBTFUL_DB:
+            return at
+    return None
+
+
+def _unexplained(context: CheckContext, at: int) -> Finding:
+    """A layer that stands out although taking its quantization away wins nothing."""
+    layer = context.layers[at]
+    return ERROR_SOURCE.found(
+        "info",
+        f"The error enters at {layer.name}: its operator or a constant of it differs",
+        "All that it reads is good, and most of its local error is left with everything but a "
+        "constant of it in float. That constant stands for none of the float layer's.",
+        f"Compare `{layer.name}` and its constants in both graphs.",
+        layers=[at],
+        confidence="medium",
     )
 
 

@@ -20,6 +20,7 @@ from qdebug.checks.facts.effect import (
     WORTH_DB,
     free,
     gain_of,
+    is_doubtful,
     rounded,
 )
 from qdebug.checks.facts.evidence import gain_evidence
@@ -54,11 +55,28 @@ def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:
 
 
 def _undone(context: CheckContext, group: Sequence[Suspect]) -> Change:
+    """What these layers should compute in place of what they do.
+
+    Of a Transpose that permutes otherwise, whichever wins more: its own result as the float graph
+    lays it out, or the layers behind it in the layout in which they are paired.
+    """
+    turned = group[0].turned
+    straight = None if turned is None else _straight(context, turned)
+    found = _in_place(context, group)
+    if straight is None:
+        return found
+    gains = [gain_of(context, change, everywhere=True) for change in (found, straight)]
+    known = [-math.inf if gain is None else gain.db for gain in gains]
+    return straight if known[1] > known[0] else found
+
+
+def _in_place(context: CheckContext, group: Sequence[Suspect]) -> Change:
     """The float model's operators on the twin's own tensors, in place of what these layers compute.
 
     What comes from the layers before stays as it is, so that the gain is the operator's alone.
     Where the operators cannot be put there, or do not give the float values of the float run's
-    inputs (they read something that is paired wrongly), these values themselves stand in.
+    inputs (they read something that is paired wrongly), these values themselves stand in. Each is
+    put in the layout in which it is paired.
     """
     given = Change(given=frozenset(s.at for s in group))
     at = frozenset(a for s in group for a in (s.at, *s.along))
@@ -90,7 +108,40 @@ def _gain(context: CheckContext, group: Sequence[Suspect]) -> Gain | None:
     if counted is None or counted.db >= WARN_GAIN_DB:
         return counted
     anywhere = _gain_at(context, group, everywhere=True)
-    return anywhere if anywhere is not None and anywhere.db >= WARN_GAIN_DB else counted
+    best = anywhere if anywhere is not None and anywhere.db >= WARN_GAIN_DB else counted
+    return None if best.db < WORTH_DB and _stays_turned(context, group[0]) else best
+
+
+def _straight(context: CheckContext, turned: int) -> Change | None:
+    """What a Transpose that permutes otherwise should give, laid out as in the float graph.
+
+    All behind it is paired in the layout that it makes, in which its value is right as it is.
+
+    Returns:
+        None where the twin cannot go on with such a value.
+    """
+    at = frozenset({turned})
+    given = Change(given=at, straight=at)
+    what_if = context.what_if
+    if what_if is None or gain_of(context, given, everywhere=True) is None:
+        return None
+    computed = Change(computed=at, straight=at)
+    before = what_if.sources(turned)
+    is_plain = all(context.pairing.pairs[i].read_form.perm is None for i in before)
+    return computed if is_plain and gain_of(context, computed) is not None else given
+
+
+def _stays_turned(context: CheckContext, suspect: Suspect) -> bool:
+    """Whether a Transpose cannot be undone where it counts, so that no gain tells what it costs.
+
+    So it is where an output is itself paired in the layout that the Transpose makes.
+    """
+    if suspect.turned is None:
+        return False
+    reached = downstream(context.layers, [suspect.turned])
+    outputs = [o.layer for o in context.outputs if o.layer in reached and o.layer is not None]
+    turned = any(context.pairing.pairs[at].raw_form.perm is not None for at in outputs)
+    return turned or _straight(context, suspect.turned) is None
 
 
 def _gain_at(context: CheckContext, group: Sequence[Suspect], *, everywhere: bool) -> Gain | None:
@@ -168,7 +219,8 @@ def _groups(context: CheckContext, found: Sequence[Suspect]) -> list[list[Suspec
 
 def _status(context: CheckContext, group: Sequence[Suspect], gain: Gain | None) -> FindingStatus:
     if gain is None:
-        return "warn" if group[0].error is not None else "info"
+        known = group[0].error is not None or is_doubtful(context, DAMAGED_DB)
+        return "warn" if known else "info"
     if gain.db < WORTH_DB:
         return "info"
     damaged = gain.before < FINE_DB or _harms_the_task(context, gain)

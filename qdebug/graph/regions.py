@@ -25,6 +25,8 @@ _PLUMBING = QUANTIZE_OPS | DEQUANTIZE_OPS | FAKE_QUANTIZE_OPS | NEUTRAL
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"})
 _ROUNDED = 0.01
 """A single number quantized on its own keeps its value to a 127th, and to a 255th of a range."""
+FROZEN = "operands"
+"""Parameter of a node that reads a constant in place of a value that follows from the inputs."""
 _ORDERED = frozenset({"Concat", "Sub", "Div", "MatMul", "Gemm", "Where", "Pow", "Less", "Greater"})
 """Operators whose result depends on which operand stands where."""
 
@@ -162,7 +164,8 @@ class Regions:
 
     def between(self, left: Node, right: Node) -> list[Difference]:
         """Parameters, operands and constants in which two nodes differ."""
-        found = differences(*self._sites(left, right)) + self._order(left, right)
+        found = differences(*self._sites(left, right))
+        found += self._order(left, right) or self._frozen(left, right)
         turned = [d for d in found if d.parameter in ("transA", "transB")]
         if turned and not self._is_stored_alike(left, right):
             found = [d for d in found if d not in turned]
@@ -253,6 +256,32 @@ class Regions:
         if [self._same(a, b) for a, b in zip(mine, theirs, strict=True)].count(False) == 0:
             return []
         return [Difference("inputs", self._names(mine), self._names(theirs))]
+
+    def _frozen(self, left: Node, right: Node) -> list[Difference]:
+        """Operands that follow from the graph's inputs on the float side and are constants here.
+
+        The others have to be the same pairs: then the two nodes are one, whatever their names.
+        """
+        if left.op not in _ORDERED | _ARITHMETIC:
+            return []
+        names = [right.inputs[s] for s in _value_slots(right) if s < len(right.inputs)]
+        mine = [n for n in left.inputs if n not in self.float_constants]
+        theirs = [self.quant_source(n) for n in names if n not in self.quant_constants]
+        if len(left.inputs) != len(names) or not 0 < len(theirs) < len(mine):
+            return []
+        rest = [self.float_source(n) for n in mine]
+        for at in theirs:
+            twin = next((i for i in rest if None not in (i, at) and self._same(i, at)), None)
+            if twin is None:
+                return []
+            rest.remove(twin)
+        told_here = ["a constant" if n in self.quant_constants else self._name(n) for n in names]
+        return [Difference(FROZEN, ", ".join(left.inputs), ", ".join(told_here))]
+
+    def _name(self, tensor: str) -> str:
+        """What the float graph calls a tensor of the quant graph, where that is known."""
+        at = self.quant_source(tensor)
+        return tensor if at is None else self.pairs[at].float_tensor
 
     def _same(self, left: int | None, right: int | None) -> bool:
         """Whether two positions stand for one value: several float tensors may share a raw one."""

@@ -171,6 +171,8 @@ class FixedGains:
         parts: Sequence[Part] = (),
         base: Change | None = None,
         count: int = SAMPLES,
+        *,
+        everywhere: bool = False,
     ) -> Gain | None:
         self.tried.append(change)
         known = [self.db[at] for at in sorted(change.free) if at in self.db]

@@ -32,6 +32,8 @@ class Change:
             then goes through the layer's own quantizer.
         computed: positions of pairs whose layer's result is replaced by what the float model's own
             nodes and weights make of the twin's tensors; then as with ``given``.
+        straight: positions among ``given`` and ``computed`` whose value is put in as the float
+            graph lays it out, where the twin's tensor has been paired in another layout.
     """
 
     free: frozenset[int] = frozenset()
@@ -39,12 +41,13 @@ class Change:
     quantizers: Mapping[int, Quantizer] = field(default_factory=dict)
     given: frozenset[int] = frozenset()
     computed: frozenset[int] = frozenset()
+    straight: frozenset[int] = frozenset()
 
     @property
     def key(self) -> str:
         """Equal for equal changes."""
         quantizers = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]
-        sets = (self.free, self.weights, self.given, self.computed)
+        sets = (self.free, self.weights, self.given, self.computed, self.straight)
         return str((quantizers, *map(sorted, sets)))
 
     def __bool__(self) -> bool:
@@ -60,6 +63,7 @@ class Change:
             {**quantizers, **self.quantizers},
             self.given | other.given,
             self.computed | other.computed,
+            self.straight | other.straight,
         )
 
 

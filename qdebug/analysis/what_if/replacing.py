@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -93,9 +93,15 @@ class Replacements:
             renames: readings to what is read instead, filled when nodes are emitted.
         """
         positions = sorted(change.free | set(change.quantizers))
-        found = [self._float_value(at, builder) for at in sorted(change.given)]
+        found = [
+            self._float_value(at, builder, straight=at in change.straight)
+            for at in sorted(change.given)
+        ]
         computed = sorted(change.computed - change.given)
-        found += [self._float_layer(at, renames, builder) for at in computed]
+        found += [
+            self._float_layer(at, renames, builder, straight=at in change.straight)
+            for at in computed
+        ]
         found += [self._activation(at, change, builder) for at in positions]
         weights = [w for w in self.weights if w.node in change.weights]
         return found + [r for w in weights if (r := self._float_weight(w, builder)) is not None]
@@ -119,12 +125,12 @@ class Replacements:
         needs = () if is_given else (pair.raw,)
         return Replacement(self.readings(pair), pair.raw, read, emit, needs)
 
-    def _float_value(self, at: int, builder: PartBuilder) -> Replacement:
+    def _float_value(self, at: int, builder: PartBuilder, *, straight: bool) -> Replacement:
         """The float run's value where the layer's result was."""
         pair, shape = self.pairs[at], self.shape_of(at)
         name = builder.add_input(given_input(at), _FLOAT, shape)
         known = self.quant_graph.type_of(pair.raw)
-        form = pair.raw_form
+        form = replace(pair.raw_form, perm=None) if straight else pair.raw_form
         held = builder.encode(name, form, known.elem_type, known.fixed_shape, f"what-if/given/{at}")
         copy = _given_value(at)
         return Replacement(
@@ -132,17 +138,18 @@ class Replacements:
         )
 
     def _float_layer(
-        self, at: int, renames: Mapping[str, str], builder: PartBuilder
+        self, at: int, renames: Mapping[str, str], builder: PartBuilder, *, straight: bool
     ) -> Replacement:
         """What the float nodes make of the twin's tensors where the layer's result was."""
         pair, copy = self.pairs[at], _given_value(at)
         known = self.quant_graph.type_of(pair.raw)
+        form = replace(pair.raw_form, perm=None) if straight else pair.raw_form
 
         def emit() -> None:
             made = self.float_layers.write(at, renames, builder)
             tag = f"what-if/given/{at}"
             kind, shape = known.elem_type, known.fixed_shape
-            held = builder.encode(made, pair.raw_form, kind, shape, tag)
+            held = builder.encode(made, form, kind, shape, tag)
             builder.emit("Identity", [held], copy)
 
         needs = tuple(self.pairs[source].read for source in sorted(self.float_layers.sources(at)))

@@ -19,7 +19,7 @@ from qdebug.checks.facts.upstream import moved_up
 from qdebug.graph.model import Array, Node
 from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, WeightPair
-from qdebug.graph.regions import Comparison, Region, Regions
+from qdebug.graph.regions import FROZEN, Comparison, Region, Regions
 
 SOUND_DB = 40.0
 """Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
@@ -41,6 +41,8 @@ differs."""
 CONTRADICTED_DB = 10.0
 """A layer that computes something else cannot come out so much better in the whole run: an input
 of it is paired with something else, or in another layout."""
+_CERTAIN = ("transA", "transB", FROZEN)
+"""Parameters that are another function wherever they differ; the gain tells what that costs."""
 _HALF_DB = 3.0  # what half of an error's power makes
 _FOLDINGS = (0, 1, 2)
 """How often a normalization may stand in the weights of a twin; more was never seen."""
@@ -54,15 +56,10 @@ the second."""
 
 def suspects(context: CheckContext) -> list[Suspect]:
     """Layers that compute something else, in execution order; ``once`` per context."""
-    fine = lowest_output_db(context) >= EXCELLENT_DB and not context.once(task_is_harmed)
-    what_if = context.what_if
-    if fine or what_if is None or not what_if.feeds:
+    measured = context.once(_measured)
+    if measured is None:
         return []
-    graphs = context.float_graph, context.quant_graph
-    feeds, settings = what_if.feeds[0], what_if.settings
-    test = OperatorTest(graphs, context.pairing, feeds, settings, what_if.max_memory)
-    errors = test.errors(at for at in range(len(context.layers)) if not _explained(context, at))
-    regions = test.regions
+    errors, regions = measured
     found = [
         *_passed_by(context, regions),
         *_folded_twice(context, regions),
@@ -71,10 +68,39 @@ def suspects(context: CheckContext) -> list[Suspect]:
     ]
     known = {suspect.at for suspect in found}
     for at in range(len(context.layers)):
-        region = test.regions.region(at)
+        region = regions.region(at)
         if at not in known and region.float_nodes and region.quant_nodes:
             found += _by_numbers(context, regions, region, errors.get(at))
     return sorted(found, key=lambda suspect: suspect.at)
+
+
+def _measured(context: CheckContext) -> tuple[dict[int, OperatorError], Regions] | None:
+    """What the layers compute otherwise without quantization; None where nothing is amiss."""
+    fine = lowest_output_db(context) >= EXCELLENT_DB and not context.once(task_is_harmed)
+    what_if = context.what_if
+    if fine or what_if is None or not what_if.feeds:
+        return None
+    graphs = context.float_graph, context.quant_graph
+    feeds, settings = what_if.feeds[0], what_if.settings
+    test = OperatorTest(graphs, context.pairing, feeds, settings, what_if.max_memory)
+    errors = test.errors(at for at in range(len(context.layers)) if not _explained(context, at))
+    return errors, test.regions
+
+
+def unexplained(context: CheckContext) -> list[int]:
+    """Layers that are far off with all but a constant of them in float, which accuses nobody.
+
+    Codes that stand for none of the float layer's constants stay as they are: what differs may be
+    the constant or the operator, and is not the rounding of activations and weights.
+    """
+    errors, _ = context.once(_measured) or ({}, None)
+    return [
+        at
+        for at, error in sorted(errors.items())
+        if not (error.exact or error.between or _is_alike(context, at, error))
+        and _is_most_of(context, at, error)
+        and not _is_contradicted(context, at, error)
+    ]
 
 
 def _explained(context: CheckContext, at: int) -> bool:
@@ -91,7 +117,7 @@ def _by_numbers(
 ) -> Iterator[Suspect]:
     """A layer that differs with nothing quantized, or whose parameters differ for certain."""
     compared = regions.compare(region)
-    certain = [d for _, d in compared.differences if d.parameter in ("transA", "transB")]
+    certain = [d for _, d in compared.differences if d.parameter in _CERTAIN]
     decided = error is not None and error.exact
     if error is not None and decided and not certain:
         if error.sqnr_db >= SOUND_DB or error.peak < RESOLVED:
@@ -113,8 +139,17 @@ def _by_numbers(
             return
         if error is not None and error.sqnr_db >= SOUND_DB:
             return
+    if any(d.parameter == FROZEN for d in certain) and _is_alike(context, region.at, error):
+        return  # what is read as a constant hardly changes
     suspect = suspect_of(region, compared, error)
     yield moved_up(context, regions, region, compared, suspect)
+
+
+def _is_alike(context: CheckContext, at: int, error: OperatorError | None) -> bool:
+    """Whether a layer has the float values all the same, up to rounding."""
+    if _explained(context, at):
+        return True
+    return error is not None and (error.sqnr_db >= SOUND_DB or error.peak < RESOLVED)
 
 
 def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:

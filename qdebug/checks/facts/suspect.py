@@ -25,6 +25,8 @@ class Suspect:
         quant_ops: and in the quant graph.
         along: further layers that show it.
         ranges: layers of which the range holds what the node does, whatever values they get.
+        turned: layer of a Transpose that permutes otherwise; the tensors behind it are paired in
+            the layout that it makes.
     """
 
     at: int
@@ -35,6 +37,7 @@ class Suspect:
     quant_ops: tuple[str, ...]
     along: tuple[int, ...] = ()
     ranges: tuple[int, ...] = ()
+    turned: int | None = None
 
     @property
     def is_range(self) -> bool:

@@ -123,7 +123,7 @@ def _behind_turned(
     if turned is None:
         return None
     at, node, difference = turned
-    return replace(suspect, node=node, what=str(difference), along=(at,))
+    return replace(suspect, node=node, what=str(difference), along=(at,), turned=at)
 
 
 def _turned_before(
