@@ -26,6 +26,7 @@ def run_tensors(
     present = {output.name for output in copy.graph.output}
     copy.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in present)
     options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
@@ -43,6 +44,7 @@ def optimized_sqnr(model: onnx.ModelProto, feeds: Mapping[str, Array]) -> float:
     results = []
     for level in (levels.ORT_DISABLE_ALL, levels.ORT_ENABLE_ALL):
         options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
         options.log_severity_level = 4
         options.graph_optimization_level = level
         session = onnxruntime.InferenceSession(

@@ -122,7 +122,7 @@ def test_local_error_equals_one_layer_at_a_time() -> None:
         local = found.stats[at].local
         assert local is not None
         error = value.astype(np.float64) - expected
-        assert local.ee[0] == pytest.approx(float((error**2).sum()), rel=1e-6, abs=1e-12)
+        assert local.ee[0] == pytest.approx(float((error**2).sum()), rel=1e-5, abs=1e-12)
     assert len(checked) > 20
 
 
