@@ -50,8 +50,8 @@ class Ladder(Trials):
         bits: int,
         budget: Budget,
         target: float,
-        pinned: Iterable[int],
-        note: Callable[[str], None],
+        pinned: Iterable[int] = (),
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__(prediction, proof, bits, target, note)
         self.budget, self.pinned = budget, frozenset(pinned)

@@ -6,15 +6,16 @@ wrongly. Every acceptance is decided on held-out pictures.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from qdebug.cure.crossing import joined
 from qdebug.cure.grids import Rounded, numbers_of
 from qdebug.cure.ladder import Ladder
 from qdebug.cure.network import Numbers
-from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, ROUNDED, Budget, Plan, to_db
-from qdebug.cure.predict import Prediction, Settings
+from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, ROUNDED, Plan, to_db
+from qdebug.cure.predict import Settings
 from qdebug.cure.proof import Proof
 from qdebug.cure.ranges import Ranges
 from qdebug.cure.trials import has_fallen
@@ -38,30 +39,9 @@ bits costs well under -60 dB. By judgement."""
 
 
 class Search(Ranges, Ladder):
-    """Finds a plan.
+    """Finds a plan; made of what its ladder is made of."""
 
-    Args:
-        prediction: of any configuration.
-        proof: the held-out pictures.
-        bits: of a unit at the higher precision, 16 or ``FREE``.
-        budget: of units.
-        target: what the task's number (or else the SQNR) has to reach.
-        pinned: units at the higher precision from the start, by the user's wish.
-        note: told what is being done.
-    """
-
-    def __init__(
-        self,
-        prediction: Prediction,
-        proof: Proof,
-        bits: int,
-        budget: Budget,
-        target: float,
-        pinned: Iterable[int] = (),
-        note: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        super().__init__(prediction, proof, bits, budget, target, pinned, note)
-        self._rounded: Mapping[str, Rounded] = {}
+    _rounded: Mapping[str, Rounded] = MappingProxyType({})
 
     def begin(self) -> None:
         """Measure both ends: the given model, and what 16 bits everywhere would reach."""

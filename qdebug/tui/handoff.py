@@ -102,11 +102,12 @@ class HandOff(_Base):
         self._ask(
             "Write the HTML report to",
             f"{self._stem()}.html",
-            lambda path: self._write_html(partial(reporter.write, session.run), path),
+            partial(self._write_beside, "report", partial(reporter.write, session.run)),
         )
 
-    def _write_html(self, write: Callable[[Path], Path], path: Path) -> None:
-        self.notify("Writing the report.", markup=False, timeout=2)
+    def _write_beside(self, what: str, write: Callable[[Path], Path], path: Path) -> None:
+        """Write what takes a while, and say so."""
+        self.notify(f"Writing the {what}.", markup=False, timeout=2)
         self._write_in_worker(write, path)
 
     @work(thread=True, group="report", exit_on_error=False, description="report")
@@ -127,12 +128,8 @@ class HandOff(_Base):
         self._ask(
             "Write the model of this plan, foretold and not proven, to",
             f"{self._stem()}_plan.onnx",
-            lambda path: self._write_model(write, path),
+            partial(self._write_beside, "model", write),
         )
-
-    def _write_model(self, write: Callable[[Path], Path], path: Path) -> None:
-        self.notify("Writing the model.", markup=False, timeout=2)
-        self._write_in_worker(write, path)
 
     def action_write_screenshot(self) -> None:
         """This screen as SVG."""

@@ -45,7 +45,7 @@ def apply_draft(run: Run, draft: Draft, record: Path | None, output: Path) -> Pa
     Raises:
         UsageError: a model is not found any more, or the plan needs one that was not kept.
     """
-    files = list(_files(run, record))
+    files = {_sha256(file): file for file in _files(run, record) if file.is_file()}
     float_graph = load_graph(_of_record(files, run.models.float, "float"))
     tuned = _network(float_graph, load_graph(_of_record(files, run.models.quant, "repaired")))
     base = _base(files, draft, float_graph)
@@ -67,12 +67,8 @@ def _files(run: Run, record: Path | None) -> Iterator[Path]:
         yield from sorted(folder.glob("*.onnx"))
 
 
-def _found(files: list[Path], sha256: str) -> Path | None:
-    return next((file for file in files if file.is_file() and _sha256(file) == sha256), None)
-
-
-def _of_record(files: list[Path], model: ModelInfo, what: str) -> Path:
-    file = _found(files, model.sha256)
+def _of_record(files: Mapping[str, Path], model: ModelInfo, what: str) -> Path:
+    file = files.get(model.sha256)
     if file is None:
         raise UsageError(
             f"the {what} model, {model.file}, is not found",
@@ -85,9 +81,9 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def _base(files: list[Path], draft: Draft, float_graph: Graph) -> Network | None:
+def _base(files: Mapping[str, Path], draft: Draft, float_graph: Graph) -> Network | None:
     """The graph that the tuning began with; None where it was made for it, from a table say."""
-    file = _found(files, draft.tuning.begun_with)
+    file = files.get(draft.tuning.begun_with)
     return None if file is None else _network(float_graph, load_graph(file))
 
 
