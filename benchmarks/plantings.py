@@ -3,16 +3,17 @@
 ``python -m benchmarks.plantings --seed 1 --count 100`` prints one row a planting: what was planted,
 what it costs at the worst output, whether a finding names it at ``fail`` or ``warn``, at the right
 node, first, and what else stands at ``fail``; then the sums. A family of faults is one file in
-``tests/support/planting/families``. ``--model`` takes only trained pairs whose name begins so.
+``tests/support/planting/families``. ``--model`` takes only trained pairs whose name begins so;
+``--unusual`` draws networks of operators that the others have not (``tests/support/unusual_nets``).
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import onnx
@@ -23,6 +24,8 @@ from tests.support.checked import EFFECTS, net_run
 from tests.support.planting.families import (
     CONTROLS,
     FAMILIES,
+    UNUSUAL,
+    UNUSUAL_CONTROLS,
     Family,
     Planting,
     Subject,
@@ -32,6 +35,7 @@ from tests.support.planting.families import (
 from tests.support.planting.families.subjects import SAMPLES, random_subject
 from tests.support.planting.pairs import Pair, feeds_of, sample_pairs
 from tests.support.running import direct_sqnr, run_tensors
+from tests.support.unusual_nets import unusual_net
 
 COSTLY_DB = 3.0
 """What a fault must cost at an output for it to have to be named."""
@@ -88,6 +92,7 @@ def run_bench(
     families: dict[str, Family],
     controls: dict[str, Family],
     models: Sequence[str] = (),
+    draw: Callable[[np.random.Generator], Subject] | None = None,
 ) -> Iterator[Row]:
     """One planting a seed; every fourth is a sound change.
 
@@ -96,13 +101,15 @@ def run_bench(
         families: faults to choose from.
         controls: sound changes to choose from.
         models: beginnings of trained pairs' names, to plant into these alone.
+        draw: gives a pair to plant into; None for small networks and these.
     """
+    taken = draw or partial(_subject, models=models)
     for seed in seeds:
         rng = np.random.default_rng(seed)
         is_control = bool(controls) and (not families or rng.random() < 0.25)
         chosen = controls if is_control else families
         name = str(rng.choice(sorted(chosen)))
-        subject, planting = _planted(chosen[name], rng, models)
+        subject, planting = _planted(chosen[name], rng, taken)
         yield judge(seed, f"{'control: ' if is_control else ''}{name}", subject, planting)
 
 
@@ -127,10 +134,10 @@ def _subject(rng: np.random.Generator, models: Sequence[str]) -> Subject:
 
 
 def _planted(
-    family: Family, rng: np.random.Generator, models: Sequence[str]
+    family: Family, rng: np.random.Generator, draw: Callable[[np.random.Generator], Subject]
 ) -> tuple[Subject, Planting]:
     for _ in range(TRIES):
-        subject = _subject(rng, models)
+        subject = draw(rng)
         try:
             return subject, family(subject, rng)
         except UnsuitableError:
@@ -242,18 +249,26 @@ def sums(rows: Sequence[Row]) -> Iterator[str]:
 
 def main() -> None:
     """Print the table."""
+    every = {**FAMILIES, **CONTROLS, **UNUSUAL, **UNUSUAL_CONTROLS}
     parser = argparse.ArgumentParser(prog="python -m benchmarks.plantings")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--family", action="append", choices=sorted([*FAMILIES, *CONTROLS]))
+    parser.add_argument("--family", action="append", choices=sorted(every))
+    parser.add_argument("--unusual", action="store_true", help="other networks and operators")
     parser.add_argument("--model", action="append", default=[], help="beginning of a pair's name")
     given = parser.parse_args()
-    wanted = given.family or [*FAMILIES, *CONTROLS]
-    families = {name: f for name, f in FAMILIES.items() if name in wanted}
-    controls = {name: f for name, f in CONTROLS.items() if name in wanted}
+    kinds = (UNUSUAL, UNUSUAL_CONTROLS) if given.unusual else (FAMILIES, CONTROLS)
+    families, controls = (
+        {name: f for name, f in of.items() if not given.family or name in given.family}
+        for of in kinds
+    )
+    draw = partial(random_subject, net=unusual_net) if given.unusual else None
     seeds = range(given.seed * 100_000, given.seed * 100_000 + given.count)
-    for line in table(run_bench(seeds, families, controls, given.model)):
-        print(line, flush=True)
+    try:
+        for line in table(run_bench(seeds, families, controls, given.model, draw)):
+            print(line, flush=True)
+    except UnsuitableError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from qdebug.metrics.moments import Moments, include, measure
 from qdebug.run.model import ErrorMetrics
 
 Array = npt.NDArray[Any]
+Layout = tuple[int, ...]
 
 SHARE = 8
 """One sample in so many is also run as deployed."""
@@ -33,7 +34,10 @@ def deployed_samples(count: int) -> set[int]:
 
 @dataclass(frozen=True)
 class DeployedSample:
-    """Both models' outputs for one sample by their own names, and the seconds they took."""
+    """Both models' outputs for one sample by the float model's names, and the seconds they took.
+
+    The quant model's are in the float model's layout.
+    """
 
     float_values: dict[str, Any]
     quant_values: dict[str, Any]
@@ -48,6 +52,8 @@ class DeployedOutputs:
         quant_graph: its twin.
         settings: how the two are run (float, quant).
         outputs: float output name to quant output name.
+        layouts: permutations from the quant model's layout to the float model's, by float output
+            name, of those that differ.
     """
 
     def __init__(
@@ -56,8 +62,9 @@ class DeployedOutputs:
         quant_graph: Graph,
         settings: tuple[SessionSettings, SessionSettings],
         outputs: Mapping[str, str],
+        layouts: Mapping[str, Layout] | None = None,
     ) -> None:
-        self.outputs = dict(outputs)
+        self.outputs, self._layouts = dict(outputs), dict(layouts or {})
         self._graphs, self._settings = (float_graph, quant_graph), settings
         self._deployed: dict[str, Moments] = {}
         self._runtime: dict[str, Moments] = {}
@@ -95,7 +102,9 @@ class DeployedOutputs:
         float_values = sessions[0].run(feeds[0], list(self.outputs))
         quant_values = sessions[1].run(feeds[1], names)
         seconds = time.perf_counter() - start
-        return DeployedSample(_arrays(float_values), _arrays(quant_values), seconds)
+        known = _arrays(quant_values)
+        named = {name: known[quant_name] for name, quant_name in self.outputs.items()}
+        return DeployedSample(_arrays(float_values), laid_out(named, self._layouts), seconds)
 
     def include(self, sample: DeployedSample, declared: Mapping[str, Array]) -> None:
         """Include one sample in the statistics.
@@ -105,8 +114,8 @@ class DeployedOutputs:
             declared: the quant model's declared outputs by float output name, float32.
         """
         self._seconds.append(sample.seconds)
-        for name, quant_name in self.outputs.items():
-            f, q = _real(sample.float_values[name]), _real(sample.quant_values[quant_name])
+        for name in self.outputs:
+            f, q = _real(sample.float_values[name]), _real(sample.quant_values[name])
             if f is None or q is None:
                 continue
             _accumulate(self._deployed, name, f, q)
@@ -125,6 +134,21 @@ class DeployedOutputs:
     def runtime(self, output: str) -> ErrorMetrics | None:
         """The quant model's declared simulation against itself as deployed."""
         return error_metrics(self._runtime[output]) if output in self._runtime else None
+
+
+def laid_out(values: Mapping[str, Any], layouts: Mapping[str, Layout]) -> dict[str, Any]:
+    """Values in another layout, where one is given; what has not its rank is left as it is.
+
+    Args:
+        values: by name.
+        layouts: permutations by the same names, as for ``numpy.transpose``.
+    """
+    return {
+        name: np.transpose(value, layout)
+        if (layout := layouts.get(name)) is not None and np.ndim(value) == len(layout)
+        else value
+        for name, value in values.items()
+    }
 
 
 def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from qdebug.analysis.operators import OperatorError
 from qdebug.analysis.what_if import COUNTED_DB, Change, Gain
-from qdebug.capture.fetch import Fetcher
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import (
@@ -26,14 +25,12 @@ from qdebug.checks.facts.effect import (
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.operators import SOUND_DB, suspects
 from qdebug.checks.facts.outputs import lowest_output_db
-from qdebug.checks.facts.own_values import unfit_for_own_values
+from qdebug.checks.facts.own_values import unfit_for_own_values, without_own_values
 from qdebug.checks.facts.reach import downstream
+from qdebug.checks.facts.read_wrongly import ReadWrongly, outputs_read_wrongly
 from qdebug.checks.facts.suspect import Suspect
 from qdebug.checks.facts.task import task_is_harmed
-from qdebug.errors import QdebugError
 from qdebug.graph.pairs import Quantizer
-from qdebug.metrics.metric import sqnr_db
-from qdebug.metrics.moments import measure
 from qdebug.metrics.sqnr import level_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
@@ -46,12 +43,25 @@ NAMED = 3
 
 
 def _operator_mismatch(context: CheckContext) -> Iterator[Finding]:
-    yield from _exchanged_outputs(context)
+    yield from map(_read_wrongly, outputs_read_wrongly(context))
     groups = _groups(context, context.once(suspects))[:TRIED]
     gains = [_gain(context, group) for group in groups]
     order = sorted(range(len(groups)), key=lambda i: -(g.db if (g := gains[i]) else 0.0))
     for i in order[:NAMED]:
         yield context.cured_by(_finding(context, groups[i], gains[i]), _cure(context, groups[i]))
+
+
+def _read_wrongly(wrong: ReadWrongly) -> Finding:
+    is_bad = wrong.worst_db is not None and wrong.worst_db < DAMAGED_DB
+    return OPERATOR_MISMATCH.found(
+        "fail" if is_bad else "warn",
+        wrong.title,
+        wrong.seen,
+        wrong.advice,
+        layers=wrong.layers,
+        gain_db=round(wrong.gain_db, 2) if is_bad and wrong.gain_db is not None else None,
+        confidence="high",
+    )
 
 
 def _undone(context: CheckContext, group: Sequence[Suspect]) -> Change:
@@ -150,7 +160,7 @@ def _gain_at(context: CheckContext, group: Sequence[Suspect], *, everywhere: boo
     A twin that was calibrated with the bug in it has its ranges behind the layer: the gain of
     undoing both is taken against widening the ranges alone.
     """
-    if group[0].is_range:
+    if group[0].ranges:
         return gain_of(context, _cure(context, group), everywhere=everywhere)
     alone = gain_of(context, _undone(context, group), everywhere=everywhere)
     if alone is None or alone.db >= WARN_GAIN_DB:
@@ -166,6 +176,7 @@ def _gain_at(context: CheckContext, group: Sequence[Suspect], *, everywhere: boo
 def _fitted_behind(context: CheckContext, group: Sequence[Suspect]) -> dict[int, Quantizer]:
     """Quantizers of some layers and behind them that cut float values off, wide enough not to.
 
+    So are those of layers that are one number in the twin, which no calibration gives a range.
     Those alone that were calibrated with what the layers compute: they fit the twin's own values,
     or are themselves what the layers compute otherwise.
     """
@@ -178,7 +189,9 @@ def _fitted_behind(context: CheckContext, group: Sequence[Suspect]) -> dict[int,
         if moments is None or limits is None or quantizer is None:
             continue
         low, high = float(moments.min_f.min()), float(moments.max_f.max())
-        if limits.is_left_by(low, high):
+        if at in context.once(without_own_values):
+            found[at] = fitted(quantizer, min(low, 0.0), max(high, 0.0))
+        elif limits.is_left_by(low, high):
             found[at] = fitted(quantizer, min(low, limits.low), max(high, limits.high))
     return found
 
@@ -300,60 +313,6 @@ def _explained(error: OperatorError | None, step: float | None) -> float | None:
 
 def _number(value: float | None) -> float | None:
     return round(value, 1) if value is not None and math.isfinite(value) else None
-
-
-# Outputs that carry each other's values.
-
-
-def _exchanged_outputs(context: CheckContext) -> Iterator[Finding]:
-    """Outputs whose value stands in the quant graph under another output's name."""
-    other = _other_names(context)
-    for name, found in other.items():
-        if other.get(found) != name or found < name:
-            continue  # the second of a couple
-        before = [_by_name(context, output) for output in (name, found)]
-        known = [db for db in before if db is not None]
-        layers = [o.layer for o in context.outputs if o.name in (name, found)]
-        after = [o.accumulated.sqnr_db for o in context.outputs if o.name == name and o.accumulated]
-        wrong = bool(known) and min(known) < DAMAGED_DB
-        yield OPERATOR_MISMATCH.found(
-            "fail" if wrong else "warn",
-            f"Outputs {name} and {found} are exchanged: each carries the other's values",
-            f"Read by their names they have {', '.join(f'{db:.1f}' for db in known)} dB; the value "
-            f"of {name} stands under {found} in the quant graph.",
-            "Give the outputs their names back, or read them the other way round; then look for "
-            "what ordered or named them in the converter.",
-            layers=[at for at in layers if at is not None],
-            gain_db=round(after[0] - known[0], 2) if wrong and after else None,
-            confidence="high",
-        )
-
-
-def _other_names(context: CheckContext) -> dict[str, str]:
-    """Float output to the output of the quant graph that carries its value under another name."""
-    held = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in context.pairing.pairs}
-    quant_outputs = set(context.quant_graph.outputs)
-    found = {}
-    for name in context.float_graph.outputs:
-        tensors = held.get(name, set()) & quant_outputs
-        if name in quant_outputs and tensors and name not in tensors:
-            found[name] = min(tensors)
-    return found
-
-
-def _by_name(context: CheckContext, name: str) -> float | None:
-    """SQNR of an output read under its name on the first sample, dB."""
-    what_if = context.what_if
-    if what_if is None:
-        return None
-    float_feeds, quant_feeds = what_if.feeds[0]
-    try:
-        f = Fetcher(context.float_graph, what_if.settings[0]).values([name], float_feeds)[name]
-        q = Fetcher(context.quant_graph, what_if.settings[1]).values([name], quant_feeds)[name]
-        values = np.asarray(f, np.float32), np.asarray(q, np.float32).reshape(f.shape)
-    except (QdebugError, KeyError, ValueError):
-        return None
-    return float(sqnr_db(measure(*values, None).total())[0])
 
 
 OPERATOR_MISMATCH = Check(KINDS["operator-mismatch"], _operator_mismatch)

@@ -10,7 +10,7 @@ from qdebug.analysis.what_if import Change
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import FOREIGN_DB, STEPS
-from qdebug.checks.facts.effect import gain_of, rounded, structural_status
+from qdebug.checks.facts.effect import WORTH_DB, gain_of, rounded, structural_status
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import unless_other_model, weight_rows, weight_steps
@@ -19,9 +19,10 @@ from qdebug.metrics.sqnr import tensor_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 
-_WRONG_DB = 26.0
-"""SQNR below which a shared bias has another layer's scale: 5 % off. By judgement; rounding is told
-apart by the steps."""
+_WRONG_DB, _SLIGHT_DB = 40.0, 26.0
+"""SQNR below which a shared bias has another layer's scale, 1 % off, and from which on (5 % off) it
+is a remark where undoing it wins nothing. The first is what 8 bits leave of a tensor at best; the
+second by judgement. Rounding is told apart by the steps."""
 _LOUD = 0.1
 """Share of the largest value below which one may be rounded to zero. By judgement."""
 
@@ -74,9 +75,12 @@ def _finding(
     worst = min(wrong, key=lambda node: wrong[node])
     label = context.float_graph.nodes[worst].label
     status = structural_status(context, gain)
-    slight = gain is None and wrong[worst] >= FOREIGN_DB
+    if gain is None and wrong[worst] >= FOREIGN_DB:
+        status = "warn"
+    elif gain is not None and gain.db < WORTH_DB and wrong[worst] >= _SLIGHT_DB:
+        status = "info"
     found = SHARED_BIAS.found(
-        "warn" if slight else status,
+        status,
         f"{len(pairs)} layers share the bias {tensor}: its one scale is wrong in {len(wrong)}",
         f"An int32 bias counts in steps of input scale x weight scale, and these differ from layer "
         f"to layer, the codes do not. Worst in {label}: SQNR {wrong[worst]:.1f} dB.",

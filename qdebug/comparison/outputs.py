@@ -12,8 +12,14 @@ import onnx
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
-from qdebug.capture.deployed import DeployedOutputs, DeployedSample, deployed_samples
+from qdebug.capture.deployed import (
+    DeployedOutputs,
+    DeployedSample,
+    deployed_samples,
+    laid_out,
+)
 from qdebug.capture.session import SessionSettings
+from qdebug.comparison.output_layouts import output_layouts
 from qdebug.comparison.sides import Side
 from qdebug.graph.expand import Expansion
 from qdebug.graph.model import Graph
@@ -76,7 +82,8 @@ class OutputRuns:
         graphs = sides[0].graph, sides[1].graph
         pairing, expansion = pairs
         names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
-        self.deployed = DeployedOutputs(*graphs, settings, names)
+        self._layouts = output_layouts(names, graphs[1], pairing)
+        self.deployed = DeployedOutputs(*graphs, settings, names, self._layouts)
         self.ceiling = None
         if ceiling:
             wide = expansion.graph, expansion.pairing(pairing)
@@ -114,7 +121,7 @@ class OutputRuns:
             reference,
             test,
             self.deployed.run(feeds) if is_run else None,
-            self.ceiling.run(feeds[1]) if self.ceiling is not None else {},
+            laid_out(self.ceiling.run(feeds[1]), self._layouts) if self.ceiling is not None else {},
         )
 
     def include(self, number: int, sample: OutputSample, shown: Shown) -> None:
@@ -123,9 +130,7 @@ class OutputRuns:
         deployed: tuple[dict[str, Array], dict[str, Array]] = {}, {}
         if sample.deployed is not None:
             self.deployed.include(sample.deployed, shaped_like(test, reference))
-            quant_values = sample.deployed.quant_values
-            named = {name: quant_values[q] for name, q in self.deployed.outputs.items()}
-            deployed = sample.deployed.float_values, named
+            deployed = sample.deployed.float_values, sample.deployed.quant_values
         both = (
             {**reference, **self._whole_of(deployed[0])},
             {**test, **self._whole_of(deployed[1])},

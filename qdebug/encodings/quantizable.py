@@ -21,7 +21,7 @@ Clip together with what is before them."""
 _OPS = (
     WEIGHTED
     | KEEPS_CODES
-    | (ACTIVATIONS - {"Erf", "Softplus", "Mish"})
+    | (ACTIVATIONS - set("Celu Erf Gelu Mish Softplus Softsign ThresholdedRelu".split()))
     | frozenset("Add Mul AveragePool GlobalAveragePool ReduceMean Softmax Where".split())
 )
 """What ONNX Runtime's quantizer takes up by default, and the activations that hardware computes."""

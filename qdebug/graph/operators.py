@@ -68,8 +68,8 @@ NEUTRAL_IN_FRONT = NEUTRAL | {"Cast"}
 WEIGHTED = _ops("Conv ConvTranspose Gemm MatMul")
 """Products with a weight, as every toolchain quantizes them."""
 ACTIVATIONS = _ops(
-    "Clip Elu Erf HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid Softplus",
-    "Swish Tanh",
+    "Celu Clip Elu Erf Gelu HardSigmoid HardSwish LeakyRelu Mish PRelu QuickGelu Relu Selu Sigmoid",
+    "Softplus Softsign Swish Tanh ThresholdedRelu",
 )
 """Elementwise functions of one tensor that networks use as nonlinearity."""
 CLIPPING = frozenset({"Relu", "Clip"})

@@ -23,11 +23,24 @@ from qdebug.graph.parameters import Difference, Site, differences, meaning, told
 _PLUMBING = QUANTIZE_OPS | DEQUANTIZE_OPS | FAKE_QUANTIZE_OPS | NEUTRAL
 """Nodes behind which a tensor still stands for the same value."""
 _ARITHMETIC = frozenset({"Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"})
+_SCALED = (
+    _ARITHMETIC
+    | {f"{kind}Normalization" for kind in ("Layer", "RMS", "SimplifiedLayer", "Instance", "Group")}
+    | {"PRelu"}
+)
+"""Operators with constants that are no weights of a product."""
 _ROUNDED = 0.01
 """A single number quantized on its own keeps its value to a 127th, and to a 255th of a range."""
+_OTHER = 0.2
+"""Share of its largest value by which a constant of many values is another one: a step of four bits
+is a seventh of it, rounded by half of that."""
 FROZEN = "operands"
 """Parameter of a node that reads a constant in place of a value that follows from the inputs."""
-_ORDERED = frozenset({"Concat", "Sub", "Div", "MatMul", "Gemm", "Where", "Pow", "Less", "Greater"})
+OTHER_VALUES = "constants"
+"""Parameter of a node with a constant of many values that are not the float graph's."""
+_ORDERED = frozenset(
+    ("Concat", "Sub", "Div", "Mod", "MatMul", "Gemm", "Einsum", "Where", "Pow", "BitShift")
+) | {f"{kind}{equal}" for kind in ("Less", "Greater") for equal in ("", "OrEqual")}
 """Operators whose result depends on which operand stands where."""
 
 
@@ -181,15 +194,19 @@ class Regions:
         return straight < turned
 
     def _constant(self, left: Node, right: Node) -> list[Difference]:
-        """A number that one node adds, multiplies by, and so on, and another in the other."""
+        """What one node adds, multiplies by, and so on, and another constant in the other.
+
+        One of many values is compared where it is laid out the same way on both sides.
+        """
         pairs = zip(left.inputs, right.inputs, strict=False)
-        for mine, theirs in pairs if left.op in _ARITHMETIC and right.op == left.op else ():
+        for mine, theirs in pairs if left.op in _SCALED and right.op == left.op else ():
             a, b = self.float_constants.value(mine), self.quant_constants.value(theirs)
-            if a is None or b is None or not a.size == b.size == 1:
+            if a is None or b is None or (a.shape != b.shape and not a.size == b.size == 1):
                 continue
-            x, y = float(a.reshape(())), float(b.reshape(()))
-            if abs(x - y) > _ROUNDED * max(abs(x), abs(y)):
-                return [Difference("constant", told(x), told(y))]
+            largest = max(float(np.abs(v).max(initial=0.0)) for v in (a, b))
+            slack = _ROUNDED if a.size == 1 else _OTHER
+            if float(np.abs(a - b.reshape(a.shape)).max(initial=0.0)) > slack * largest:
+                return [_told_apart(a, b)]
         return []
 
     def _is_folded(self, node: Node, region: Region) -> bool:
@@ -245,17 +262,27 @@ class Regions:
 
     def _order(self, left: Node, right: Node) -> list[Difference]:
         """Whether both read the same pairs in the same order, where the order matters."""
-        if left.op not in _ORDERED:
+        mine, theirs = self.operands(left, right)
+        if all(self._same(a, b) for a, b in zip(mine, theirs, strict=True)):
             return []
+        return [Difference("inputs", self._names(mine), self._names(theirs))]
+
+    def operands(self, left: Node, right: Node) -> tuple[list[int], list[int]]:
+        """Positions of the pairs that two nodes read, where it matters in which order they do.
+
+        Returns:
+            Those of the float node and of the quant node, as many; none where one is not known.
+        """
+        if left.op not in _ORDERED:
+            return [], []
         mine = [self.float_source(n) for n in left.inputs if n not in self.float_constants]
         slots = _value_slots(right)
         names = [right.inputs[s] for s in slots if s < len(right.inputs)]
         theirs = [self.quant_source(n) for n in names if n not in self.quant_constants]
-        if len(mine) != len(theirs) or None in mine or None in theirs:
-            return []
-        if [self._same(a, b) for a, b in zip(mine, theirs, strict=True)].count(False) == 0:
-            return []
-        return [Difference("inputs", self._names(mine), self._names(theirs))]
+        known = [at for at in mine if at is not None], [at for at in theirs if at is not None]
+        if not len(known[0]) == len(mine) == len(theirs) == len(known[1]):
+            return [], []
+        return known
 
     def _frozen(self, left: Node, right: Node) -> list[Difference]:
         """Operands that follow from the graph's inputs on the float side and are constants here.
@@ -271,7 +298,8 @@ class Regions:
             return []
         rest = [self.float_source(n) for n in mine]
         for at in theirs:
-            twin = next((i for i in rest if None not in (i, at) and self._same(i, at)), None)
+            known = (i for i in rest if i is not None and at is not None and self._same(i, at))
+            twin = next(known, None)
             if twin is None:
                 return []
             rest.remove(twin)
@@ -283,14 +311,12 @@ class Regions:
         at = self.quant_source(tensor)
         return tensor if at is None else self.pairs[at].float_tensor
 
-    def _same(self, left: int | None, right: int | None) -> bool:
+    def _same(self, left: int, right: int) -> bool:
         """Whether two positions stand for one value: several float tensors may share a raw one."""
-        if left is None or right is None:
-            return True
         return left == right or self.pairs[left].raw == self.pairs[right].raw
 
-    def _names(self, positions: Sequence[int | None]) -> str:
-        return ", ".join(self.pairs[at].float_tensor for at in positions if at is not None)
+    def _names(self, positions: Sequence[int]) -> str:
+        return ", ".join(self.pairs[at].float_tensor for at in positions)
 
     def _kind(self, node: Node, *, quant: bool) -> str:
         if quant:
@@ -298,6 +324,16 @@ class Regions:
                 Site(node, self.quant_graph, self.quant_constants, self.quant_types)
             ).kind
         return meaning(Site(node, self.float_graph, self.float_constants, self.float_types)).kind
+
+
+def _told_apart(a: np.ndarray, b: np.ndarray) -> Difference:
+    """Two constants in words: a number, or how many values of what range."""
+    if a.size == 1:
+        return Difference("constant", *(told(float(v.reshape(()))) for v in (a, b)))
+    ends = [(float(v.min()), float(v.max())) for v in (a, b)]
+    told_here = [f"{low:.3g}..{high:.3g} ({a.size} values)" for low, high in ends]
+    alike = np.allclose(ends[0], ends[1], rtol=0, atol=_ROUNDED * float(np.abs(ends).max()))
+    return Difference(OTHER_VALUES, told_here[0], f"{'others in ' * alike}{told_here[1]}")
 
 
 def _value_slots(node: Node) -> Sequence[int]:

@@ -122,7 +122,10 @@ class Replacements:
                 builder.quantization("DequantizeLinear", codes, quantizer, f"{tag}/dq")
 
         read = new if quantizer is None else f"{PREFIX}{tag}/dq"
-        needs = () if is_given else (pair.raw,)
+        if at in change.computed - change.given:
+            needs = self._sources(at)  # it stands behind what the float layer reads
+        else:
+            needs = () if is_given else (pair.raw,)
         return Replacement(self.readings(pair), pair.raw, read, emit, needs)
 
     def _float_value(self, at: int, builder: PartBuilder, *, straight: bool) -> Replacement:
@@ -152,8 +155,11 @@ class Replacements:
             held = builder.encode(made, form, kind, shape, tag)
             builder.emit("Identity", [held], copy)
 
-        needs = tuple(self.pairs[source].read for source in sorted(self.float_layers.sources(at)))
-        return Replacement([pair.raw], pair.raw, copy, emit, needs)
+        return Replacement([pair.raw], pair.raw, copy, emit, self._sources(at))
+
+    def _sources(self, at: int) -> tuple[str, ...]:
+        """Tensors of the quant graph that a layer's float nodes read."""
+        return tuple(self.pairs[source].read for source in sorted(self.float_layers.sources(at)))
 
     def _float_weight(self, weight: WeightPair, builder: PartBuilder) -> Replacement | None:
         readings = dequantized(self.quant_graph, weight.quant_tensor)

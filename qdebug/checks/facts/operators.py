@@ -17,9 +17,9 @@ from qdebug.checks.facts.suspect import Suspect, made, says_why, suspect_of
 from qdebug.checks.facts.task import task_is_harmed
 from qdebug.checks.facts.upstream import moved_up
 from qdebug.graph.model import Array, Node
-from qdebug.graph.operators import CLIPPING, LAYOUT, QUANTIZE_OPS
+from qdebug.graph.operators import ACTIVATIONS, CLIPPING, LAYOUT, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, WeightPair
-from qdebug.graph.regions import FROZEN, Comparison, Region, Regions
+from qdebug.graph.regions import FROZEN, OTHER_VALUES, Comparison, Region, Regions
 
 SOUND_DB = 40.0
 """Without quantization, layers that compute the same agree to at least 54 dB, float16 graphs and
@@ -41,7 +41,8 @@ differs."""
 CONTRADICTED_DB = 10.0
 """A layer that computes something else cannot come out so much better in the whole run: an input
 of it is paired with something else, or in another layout."""
-_CERTAIN = ("transA", "transB", FROZEN)
+_OF_VALUES = frozenset({FROZEN, OTHER_VALUES})
+_CERTAIN = frozenset({"transA", "transB"}) | _OF_VALUES
 """Parameters that are another function wherever they differ; the gain tells what that costs."""
 _HALF_DB = 3.0  # what half of an error's power makes
 _FOLDINGS = (0, 1, 2)
@@ -117,39 +118,58 @@ def _by_numbers(
 ) -> Iterator[Suspect]:
     """A layer that differs with nothing quantized, or whose parameters differ for certain."""
     compared = regions.compare(region)
-    certain = [d for _, d in compared.differences if d.parameter in _CERTAIN]
-    decided = error is not None and error.exact
-    if error is not None and decided and not certain:
-        if error.sqnr_db >= SOUND_DB or error.peak < RESOLVED:
-            return
-        if error.between and not says_why(compared):
-            return  # it may be a range between the operators that cuts values off
-        if not _is_most_of(context, region.at, error) or _is_contradicted(
-            context, region.at, error
-        ):
-            return
-    elif not certain:
-        plain = [
-            (n, d)
-            for n, d in compared.differences
-            if n.op not in LAYOUT and d.parameter not in ("operator", "group")
-        ]
-        compared = Comparison(tuple(plain), (), ())
-        if not plain or not region.is_single or not _exceeds(context, region.at):
-            return
-        if error is not None and error.sqnr_db >= SOUND_DB:
-            return
-    if any(d.parameter == FROZEN for d in certain) and _is_alike(context, region.at, error):
-        return  # what is read as a constant hardly changes
-    suspect = suspect_of(region, compared, error)
-    yield moved_up(context, regions, region, compared, suspect)
+    cut = _cut_instead(context, region, compared, error)
+    certain = {d.parameter for _, d in compared.differences} & _CERTAIN
+    if certain:
+        is_suspect = not certain & _OF_VALUES or _counts(context, region.at, error)
+    elif error is not None and error.exact:
+        is_suspect = _differs(context, region.at, error, compared, is_cut=cut is not None)
+    else:
+        compared = _plain(compared)
+        is_suspect = bool(compared.differences) and region.is_single
+        is_suspect &= _exceeds(context, region.at) and not _is_sound(error)
+    if is_suspect:
+        suspect = suspect_of(region, compared, error)
+        yield cut or moved_up(context, regions, region, compared, suspect)
+
+
+def _differs(
+    context: CheckContext, at: int, error: OperatorError, compared: Comparison, *, is_cut: bool
+) -> bool:
+    """Whether a layer computes something else, by what it gives with nothing quantized."""
+    if _is_sound(error) or error.peak < RESOLVED or not _is_most_of(context, at, error):
+        return False
+    if error.between and not says_why(compared):
+        return False  # it may be a range between the operators that cuts values off
+    return is_cut or not _is_contradicted(context, at, error)
+
+
+def _counts(context: CheckContext, at: int, error: OperatorError | None) -> bool:
+    """Whether a constant that is another one, or stands where none should, changes the layer."""
+    if _is_alike(context, at, error):
+        return False
+    return error is None or not _is_contradicted(context, at, error)
+
+
+def _plain(compared: Comparison) -> Comparison:
+    """Parameters that differ alone, without those that another layout changes as well."""
+    plain = [
+        (n, d)
+        for n, d in compared.differences
+        if n.op not in LAYOUT and d.parameter not in ("operator", "group")
+    ]
+    return Comparison(tuple(plain), (), ())
+
+
+def _is_sound(error: OperatorError | None) -> bool:
+    return error is not None and error.sqnr_db >= SOUND_DB
 
 
 def _is_alike(context: CheckContext, at: int, error: OperatorError | None) -> bool:
     """Whether a layer has the float values all the same, up to rounding."""
     if _explained(context, at):
         return True
-    return error is not None and (error.sqnr_db >= SOUND_DB or error.peak < RESOLVED)
+    return error is not None and (_is_sound(error) or error.peak < RESOLVED)
 
 
 def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:
@@ -207,6 +227,32 @@ def _folded_activation(context: CheckContext, regions: Regions, at: int, pair: P
     return None if any(kind in CLIPPING or kind == "FusedConv" for kind in kinds) else maker
 
 
+# A Relu in place of another activation, which went into a quantizer.
+
+
+def _cut_instead(
+    context: CheckContext, region: Region, compared: Comparison, error: OperatorError | None
+) -> Suspect | None:
+    """A layer of which an activation is gone, where a range that begins at 0 cuts values off.
+
+    It is the range of the activation's operand or of its result. In the first case the real run
+    is nearer to the float value than the layer that is fed with uncut values.
+    """
+    gone = [n for n in compared.missing if n.op in ACTIVATIONS - CLIPPING]
+    if len(gone) != 1 or compared.added or compared.differences:
+        return None
+    around = {*gone[0].inputs, *gone[0].outputs}
+    for at in (region.at, *sorted(region.quant_sources)):
+        limits, moments = context.layer(at).range, context.layer(at).moments
+        if context.pairing.pairs[at].float_tensor not in around or limits is None:
+            continue
+        if limits.low == 0 and moments is not None and float(moments.min_f.min()) < -limits.step:
+            held = f"the range {limits.low:g}..{limits.high:.3g}"
+            what = f"{held}, as of a Relu, instead of {gone[0].op}"
+            return replace(made(region, gone[0], what, error), ranges=(at,))
+    return None
+
+
 # A Relu6 that went into a quantizer.
 
 
@@ -226,7 +272,7 @@ def _cut_at_six(context: CheckContext, regions: Regions) -> Iterator[Suspect]:
             # a quantizer may give the tensor before the activation the same range
             before = [i for i in region.float_sources if _holds_six(context, i)]
             ranges = (*before, *([] if cuts else [at]))
-            yield replace(made(region, maker, what), ranges=ranges)
+            yield replace(made(region, maker, what), ranges=ranges, is_range=not cuts)
 
 
 def _holds_six(context: CheckContext, at: int) -> bool:

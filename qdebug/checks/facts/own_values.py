@@ -34,10 +34,30 @@ def unfit_for_own_values(context: CheckContext) -> frozenset[int]:
     Judged on the first sample, and between the float values' ends: beyond those a range may stand
     for an activation.
     """
-    left = [at for at in range(len(context.layers)) if _is_left(context, at)]
-    own = _own_values(context, left)
-    cut = {at for at, values in own.items() if _cuts(context, at, values)}
-    return frozenset(cut | {at for at in range(len(context.layers)) if _is_empty(context, at)})
+    left = {at for at in range(len(context.layers)) if _is_left(context, at)}
+    empty = {at for at in range(len(context.layers)) if _is_empty(context, at)}
+    own = _own_values(context, sorted(left))
+    cut = {at for at in left if at in own and _cuts(context, at, own[at])}
+    return frozenset((cut | empty) - context.once(without_own_values))
+
+
+def without_own_values(context: CheckContext) -> frozenset[int]:
+    """Layers that are one number before their quantizer where the float run has many.
+
+    No calibration gives such a layer a range: a quantizer falls back to one of its own.
+    """
+    one = [at for at in range(len(context.layers)) if _is_one_number(context, at)]
+    own = _own_values(context, one)
+    return frozenset(at for at, values in own.items() if values.size and not np.ptp(values))
+
+
+def _is_one_number(context: CheckContext, at: int) -> bool:
+    """Whether the quant run has one number behind the quantizer, and the float run has many."""
+    moments, kept = context.layer(at).moments, context.layer(at).pair.raw_form.quantizer
+    if context.layer(at).range is None or moments is None or kept is not None:
+        return False
+    total = moments.total()
+    return bool(total.max_q[0] == total.min_q[0] and total.max_f[0] > total.min_f[0])
 
 
 def _is_left(context: CheckContext, at: int) -> bool:

@@ -25,6 +25,7 @@ class Suspect:
         quant_ops: and in the quant graph.
         along: further layers that show it.
         ranges: layers of which the range holds what the node does, whatever values they get.
+        is_range: whether these ranges are all that differs.
         turned: layer of a Transpose that permutes otherwise; the tensors behind it are paired in
             the layout that it makes.
     """
@@ -37,12 +38,8 @@ class Suspect:
     quant_ops: tuple[str, ...]
     along: tuple[int, ...] = ()
     ranges: tuple[int, ...] = ()
+    is_range: bool = False
     turned: int | None = None
-
-    @property
-    def is_range(self) -> bool:
-        """Whether the range of the layer's own quantizer is all that differs."""
-        return self.at in self.ranges
 
 
 def says_why(compared: Comparison) -> bool:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.suspect import Suspect, says_why, suspect_of
 from qdebug.graph.model import Node
+from qdebug.graph.operators import DEQUANTIZE_OPS, QUANTIZE_OPS
+from qdebug.graph.pairing.score import base_name
 from qdebug.graph.parameters import Difference, told
 from qdebug.graph.regions import Comparison, Region, Regions
 from qdebug.graph.walk import walk
+
+_OF_LAYOUT = frozenset({"perm", "axis", "axes"})
+"""Parameters that a turned operand changes without being one's own."""
 
 
 def moved_up(
@@ -30,7 +36,8 @@ def moved_up(
     """
     others = {d.parameter for _, d in compared.differences} - {"inputs"}
     if others:
-        return suspect
+        crossed = _crossed_before(context, region, suspect) if others <= _OF_LAYOUT else None
+        return crossed or suspect
     if compared.differences:  # it reads something else, which says no more than where
         return _exchanged_before(context, regions, region, suspect) or suspect
     found = None
@@ -57,9 +64,10 @@ def _exchanged_before(
             return replace(suspect, what=f"its output {places[1]} stands for output {places[0]}")
     mine = region.float_sources - region.quant_sources
     theirs = region.quant_sources - region.float_sources
-    if not len(mine) == len(theirs) == 1:
+    ends = (*mine, *theirs) if len(mine) == len(theirs) == 1 else None
+    ends = ends or _exchanged_by_name(context, regions, region)
+    if ends is None:
         return None
-    ends = (*mine, *theirs)
     tensors = (
         context.pairing.pairs[ends[0]].float_tensor,
         context.pairing.pairs[ends[1]].float_tensor,
@@ -72,6 +80,74 @@ def _exchanged_before(
     reads = "reads" if direct else "computes with what is made of"
     what = f"{suspect.node.op} {suspect.node.label} {reads} its output {read} instead of {wanted}"
     return replace(suspect, node=node, what=what, along=ends)
+
+
+def _exchanged_by_name(
+    context: CheckContext, regions: Regions, region: Region
+) -> tuple[int, int] | None:
+    """Two pairs that a layer reads the other way round, each under the other's name.
+
+    Without names it may as well be the layer itself that reads them so.
+    """
+    if not region.is_single:
+        return None
+    mine, theirs = regions.operands(region.float_nodes[0], region.quant_nodes[0])
+    for a, b in zip(mine, theirs, strict=True):
+        one, other = (context.pairing.pairs[at] for at in (a, b))
+        names = (base_name(one.raw), base_name(other.raw))
+        if a != b and names == (other.float_tensor, one.float_tensor):
+            return a, b
+    return None
+
+
+def _crossed_before(context: CheckContext, region: Region, suspect: Suspect) -> Suspect | None:
+    """A node with several outputs further up, of which two are read under each other's names.
+
+    What is made of them may look like another layout: the scores of exchanged queries and keys are
+    the transposed ones.
+    """
+    graph = context.float_graph
+    behind = graph.ancestors([context.pairing.pairs[region.at].float_tensor])
+    for index in sorted(behind, reverse=True):
+        node = graph.nodes[index]
+        ends = _crossed(context, node) if len(node.outputs) > 1 else None
+        if ends is not None:
+            a, b = (node.outputs.index(context.pairing.pairs[at].float_tensor) for at in ends)
+            what = f"its outputs {a} and {b} are read in each other's place"
+            return replace(suspect, node=node, what=what, along=ends)
+    return None
+
+
+def _crossed(context: CheckContext, node: Node) -> tuple[int, int] | None:
+    """Layers of two outputs of a node whose readers in the quant graph have exchanged names."""
+    layers = [
+        i for i, pair in enumerate(context.pairing.pairs) if pair.float_tensor in node.outputs
+    ]
+    mine = [_float_readers(context, at) for at in layers]
+    theirs = [_quant_readers(context, at) for at in layers]
+    for i, j in combinations(range(len(layers)), 2):
+        crossed = mine[i] and mine[j] and mine[i] <= theirs[j] and mine[j] <= theirs[i]
+        if crossed and not mine[i] & theirs[i] and not mine[j] & theirs[j]:
+            return layers[i], layers[j]
+    return None
+
+
+def _float_readers(context: CheckContext, at: int) -> set[str]:
+    """What is made of a layer's tensor in the float graph, by name."""
+    nodes = context.float_graph.readers.get(context.pairing.pairs[at].float_tensor, ())
+    return {name for node in nodes for name in node.outputs if name}
+
+
+def _quant_readers(context: CheckContext, at: int) -> set[str]:
+    """The same in the quant graph, behind quantizers."""
+
+    def onward(tensor: str) -> list[str]:
+        nodes = context.quant_graph.readers.get(tensor, ())
+        return [n.outputs[0] for n in nodes if n.op in QUANTIZE_OPS | DEQUANTIZE_OPS]
+
+    held = walk([context.pairing.pairs[at].raw], onward)
+    nodes = [node for tensor in held for node in context.quant_graph.readers.get(tensor, ())]
+    return {base_name(name) for node in nodes for name in node.outputs if name}
 
 
 def _common_maker(regions: Regions, first: str, second: str) -> tuple[Node, int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from qdebug.checks import operator_mismatch
 from qdebug.run.model import Finding, Run
 from tests.support.checked import finding, net_run
 from tests.support.editor import Editor
-from tests.support.nets import NetBuilder, sample_inputs
+from tests.support.nets import Array, NetBuilder, sample_inputs
 from tests.support.planting.families.subjects import random_quantizer
 
 SLUG = "operator-mismatch"
@@ -139,9 +140,8 @@ def test_another_layout_is_no_fault(planted: dict[str, Any]) -> None:
     assert not bad(_head_run(**planted))
 
 
-@pytest.mark.parametrize("moved", [True, False])
-def test_a_layer_that_nothing_explains_is_told_and_no_error_is_called_spread(moved: bool) -> None:
-    """A constant that stands for none of the float graph's accuses nobody, and is no rounding."""
+def _added_grid(change: Callable[[Array], Array]) -> Run:
+    """A grid that is added, of other codes in the twin."""
     b = NetBuilder(SEED)
     x = b.op("Tanh", b.conv(b.input("image", [1, 3, 16, 16]), 3, 4))
     grid = np.linspace(-1, 1, 1024).reshape(SIZE)
@@ -151,10 +151,33 @@ def test_a_layer_that_nothing_explains_is_told_and_no_error_is_called_spread(mov
     (add,) = (n for n in twin.graph.node if n.op_type == "Add")
     maker = twin.dequantizer(add.input[1])
     assert maker is not None
-    codes = twin.value(maker.input[0])
-    twin.set(maker.input[0], codes[:, :, ::-1] if moved else codes)
-    run = net_run(model, twin.model, *feeds)
+    twin.set(maker.input[0], change(twin.value(maker.input[0])))
+    return net_run(model, twin.model, *feeds)
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_layer_that_nothing_explains_is_told_and_no_error_is_called_spread(moved: bool) -> None:
+    """A constant in another shape may be laid out anew: that accuses nobody, and is no rounding."""
+    run = _added_grid(lambda codes: codes[0, :, ::-1] if moved else codes[0])
     titles = [f.title for f in run.findings if f.slug == "error-source"]
     assert not any("spread" in title for title in titles)
     told = "The error enters at /Add_0: its operator or a constant of it differs"
     assert (told in titles) == moved
+    assert not bad(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda codes: codes[:, :, ::-1], "others in -0.996..0.996 (1024 values) instead of -1..1"),
+        (lambda codes: codes // 2 + 64, "-0.502..0.494 (1024 values) instead of -1..1"),
+        (lambda codes: codes, None),
+    ],
+)
+def test_a_constant_of_many_values_that_is_another_one_is_named(
+    change: Callable[[Array], Array], told: str | None
+) -> None:
+    titles = [f.title for f in bad(_added_grid(change))]
+    start = "/Add_0 (Add) computes something else: constants "
+    assert len(titles) == (told is not None)
+    assert told is None or titles[0].startswith(f"{start}{told}")

@@ -18,6 +18,8 @@ from tests.support.planting.families.shared_bias import own as own_bias
 from tests.support.planting.families.shared_bias import plant as shared_bias
 from tests.support.planting.families.strides import plant as strides
 from tests.support.planting.families.strides import spelled_out
+from tests.support.planting.families.unusual import plant as unusual
+from tests.support.planting.families.unusual import sound as unusual_sound
 
 FAMILIES: dict[str, Family] = {
     "converter": converter,
@@ -36,5 +38,20 @@ CONTROLS: dict[str, Family] = {
     "rewrite": rewrite,
 }
 """Sound changes by family: no finding at ``fail`` may follow."""
+UNUSUAL: dict[str, Family] = {
+    name: FAMILIES[name] for name in ("converter", "coarse weights", "pair")
+} | {"unusual operators": unusual}
+"""Faults for ``unusual_nets``, of which the others find no place in most."""
+UNUSUAL_CONTROLS: dict[str, Family] = {"rewrite": rewrite, "twin": unusual_sound}
 
-__all__ = ["CONTROLS", "FAMILIES", "Family", "Planting", "Subject", "Truth", "UnsuitableError"]
+__all__ = [
+    "CONTROLS",
+    "FAMILIES",
+    "UNUSUAL",
+    "UNUSUAL_CONTROLS",
+    "Family",
+    "Planting",
+    "Subject",
+    "Truth",
+    "UnsuitableError",
+]

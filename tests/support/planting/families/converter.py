@@ -6,7 +6,7 @@ quantized graph, as a later pass does; chance decides where both can be had.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import onnx
@@ -35,7 +35,9 @@ def plant(subject: Subject, rng: Rng) -> Planting:
     raise UnsuitableError(subject.name)
 
 
-def plant_kind(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | None:
+def plant_kind(
+    subject: Subject, rng: Rng, kind: str, late: bool, kinds: Mapping[str, Edit] | None = None
+) -> Planting | None:
     """A bug of one kind; None where the subject has no place for it.
 
     Args:
@@ -43,12 +45,13 @@ def plant_kind(subject: Subject, rng: Rng, kind: str, late: bool) -> Planting | 
         rng: picks the place.
         kind: name of the bug.
         late: make it in the quantized graph, not in the float one before it is quantized.
+        kinds: bugs by name; those of this family without them.
     """
     if not late and subject.quantize is None:
         return None
     editor = Editor(subject.quant_model if late else subject.float_model)
     try:
-        nodes = KINDS[kind](editor, rng)
+        nodes = (kinds or KINDS)[kind](editor, rng)
         check_shapes(editor.model)
     except (UnsuitableError, onnx.checker.ValidationError):
         return None

@@ -25,10 +25,15 @@ SAMPLES = 2
 CALIBRATION = 4
 
 
-def random_subject(rng: Rng) -> Subject:
-    """A network drawn at random with its QDQ twin by ONNX Runtime's quantizer."""
+def random_subject(rng: Rng, net: Callable[[int], Model] = random_net) -> Subject:
+    """A network drawn at random with its QDQ twin by ONNX Runtime's quantizer.
+
+    Args:
+        rng: draws the network's seed and the quantizer's options.
+        net: makes a network of a seed.
+    """
     seed = int(rng.integers(1 << 31))
-    float_model = random_net(seed)
+    float_model = net(seed)
     feeds = sample_inputs(float_model, SAMPLES + CALIBRATION, seed)
     quantize = random_quantizer(rng, tuple(feeds))
     return Subject(
@@ -36,11 +41,13 @@ def random_subject(rng: Rng) -> Subject:
     )
 
 
-def planted_at_random(family: Family, seed: int) -> tuple[Subject, Planting]:
+def planted_at_random(
+    family: Family, seed: int, net: Callable[[int], Model] = random_net
+) -> tuple[Subject, Planting]:
     """A family's planting into the first network drawn that has a place for it."""
     rng = np.random.default_rng(seed)
     while True:
-        subject = random_subject(rng)
+        subject = random_subject(rng, net)
         try:
             return subject, family(subject, rng)
         except UnsuitableError:
