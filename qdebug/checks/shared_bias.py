@@ -6,18 +6,25 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from qdebug.analysis.what_if import Change
+from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import FOREIGN_DB, STEPS
-from qdebug.checks.facts.effect import WORTH_DB, gain_of, rounded, structural_status
+from qdebug.checks.facts.effect import (
+    DOUBTFUL_DB,
+    WORTH_DB,
+    gain_of,
+    rounded,
+    structural_status,
+)
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.reach import layers_of_nodes
+from qdebug.checks.facts.task import task_is_harmed
 from qdebug.checks.facts.weights import unless_other_model, weight_rows, weight_steps
 from qdebug.graph.pairs import WeightPair
 from qdebug.metrics.sqnr import tensor_db
 from qdebug.run.kinds import KINDS
-from qdebug.run.model import Evidence, Finding
+from qdebug.run.model import Evidence, Finding, FindingStatus
 
 _WRONG_DB, _SLIGHT_DB = 40.0, 26.0
 """SQNR below which a shared bias has another layer's scale, 1 % off, and from which on (5 % off) it
@@ -74,13 +81,8 @@ def _finding(
     gain = gain_of(context, change)
     worst = min(wrong, key=lambda node: wrong[node])
     label = context.float_graph.nodes[worst].label
-    status = structural_status(context, gain)
-    if gain is None and wrong[worst] >= FOREIGN_DB:
-        status = "warn"
-    elif gain is not None and gain.db < WORTH_DB and wrong[worst] >= _SLIGHT_DB:
-        status = "info"
     found = SHARED_BIAS.found(
-        status,
+        _status(context, gain, wrong[worst]),
         f"{len(pairs)} layers share the bias {tensor}: its one scale is wrong in {len(wrong)}",
         f"An int32 bias counts in steps of input scale x weight scale, and these differ from layer "
         f"to layer, the codes do not. Worst in {label}: SQNR {wrong[worst]:.1f} dB.",
@@ -93,6 +95,16 @@ def _finding(
         confidence="high",
     )
     return context.cured_by(found, change)
+
+
+def _status(context: CheckContext, gain: Gain | None, worst_db: float) -> FindingStatus:
+    """How bad it is: layers that share a bias on purpose have scales that hardly differ."""
+    if gain is None:
+        return "warn" if worst_db >= FOREIGN_DB else structural_status(context, gain)
+    if gain.db < WORTH_DB and worst_db >= _SLIGHT_DB:
+        return "info"
+    fine = gain.before >= DOUBTFUL_DB and not context.once(task_is_harmed)
+    return "warn" if fine else structural_status(context, gain)
 
 
 def _table(
