@@ -14,11 +14,11 @@ import numpy.typing as npt
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.capture.state import error_metrics
 from qdebug.graph.model import Graph
+from qdebug.graph.twin_outputs import Layout
 from qdebug.metrics.moments import Moments, include, measure
 from qdebug.run.model import ErrorMetrics
 
 Array = npt.NDArray[Any]
-Layout = tuple[int, ...]
 
 SHARE = 8
 """One sample in so many is also run as deployed."""

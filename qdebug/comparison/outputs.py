@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,11 @@ from qdebug.capture.deployed import (
     laid_out,
 )
 from qdebug.capture.session import SessionSettings
-from qdebug.comparison.output_layouts import output_layouts
 from qdebug.comparison.sides import Side
 from qdebug.graph.expand import Expansion
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
+from qdebug.graph.twin_outputs import output_layouts, quant_output_names
 from qdebug.preprocess import Sample
 from qdebug.preprocess.geometry import Geometry
 from qdebug.run.model import SampleInfo
@@ -200,20 +200,3 @@ def shown_sample(sample: Sample, info: SampleInfo, size: tuple[int, int] | None)
 def _on_source(geometry: Geometry, boxes: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     whole = np.array([*geometry.source, *geometry.source], np.float64)
     return geometry.to_source(boxes) / whole
-
-
-def quant_output_names(
-    float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
-) -> dict[str, str]:
-    """Float output name to quant output name: by pair, else by name, else by position."""
-    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
-    found: dict[str, str] = {}
-    for position, name in enumerate(float_outputs):
-        twins = [q for q in quant_outputs if q in paired.get(name, ())]
-        if twins:
-            found[name] = twins[0]
-        elif name in quant_outputs:
-            found[name] = name
-        elif len(float_outputs) == len(quant_outputs):
-            found[name] = quant_outputs[position]
-    return found

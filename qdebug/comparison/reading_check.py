@@ -12,11 +12,11 @@ import numpy.typing as npt
 from qdebug.analysis.tasks import OutputFacts, Task, choose_task, prior_constants
 from qdebug.analysis.tasks.task import Behaviour, recognition
 from qdebug.capture.session import Session, SessionSettings
-from qdebug.comparison.outputs import quant_output_names
 from qdebug.comparison.reading import scales_by_name
 from qdebug.comparison.sides import Side, feeds_of, load_sides, pair_sides, samples_of
 from qdebug.errors import UsageError
 from qdebug.graph.pairs import Pairing
+from qdebug.graph.twin_outputs import quant_output_names
 from qdebug.options import CompareOptions, ReadingOptions
 from qdebug.preprocess import Sample
 from qdebug.reading.findings import findings_of

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,6 +28,7 @@ from qdebug.cure.sites import (
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing, TensorForm
 from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.graph.twin_outputs import output_layouts
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
@@ -59,6 +60,7 @@ class Network:
         self.sites = find_sites(float_graph, quant_graph, pairing)
         self.weights = find_weights(float_graph, quant_graph, pairing)
         self._pairs = {pair.float_tensor: pair for pair in pairing.pairs}
+        self._layouts = output_layouts(outputs, quant_graph, pairing)
 
     @property
     def given(self) -> Config:
@@ -113,8 +115,8 @@ class Network:
         pair: Pair | None = self._pairs.get(float_tensor)
         if float_tensor in self.outputs:
             name = self.outputs[float_tensor]
-            form = pair.read_form if pair is not None else None
-            return name, form
+            layout = self._layouts.get(float_tensor)
+            return name, None if pair is None else replace(pair.read_form, perm=layout)
         assert pair is not None
         return pair.read, pair.read_form
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.comparison.outputs import quant_output_names
 from qdebug.cure.network import Network
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
+from qdebug.graph.twin_outputs import quant_output_names
 from tests.support import graphs
 
 Array = npt.NDArray[Any]

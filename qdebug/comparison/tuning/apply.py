@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.comparison.outputs import quant_output_names
 from qdebug.comparison.tuning.files import save_model
 from qdebug.cure.grids import Rounded
 from qdebug.cure.network import Config, Network, Numbers
@@ -23,6 +22,7 @@ from qdebug.graph.load import load_graph
 from qdebug.graph.marks import corrected_biases
 from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
+from qdebug.graph.twin_outputs import quant_output_names
 from qdebug.run.draft import Draft
 from qdebug.run.model import ModelInfo, Run
 from qdebug.run.tuning import UnitSetting

@@ -13,7 +13,6 @@ from qdebug.analysis.tasks.recognize import choose_task
 from qdebug.analysis.tasks.task import OutputFacts
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
-from qdebug.comparison.outputs import quant_output_names
 from qdebug.comparison.sides import Feeds, Side, feeds_of, pair_sides
 from qdebug.comparison.tool import tool_info
 from qdebug.comparison.tuning.request import check_tunable, compared_at, real_outputs
@@ -24,6 +23,7 @@ from qdebug.cure.meter import Picture
 from qdebug.cure.network import Network
 from qdebug.cure.pictures import ENOUGH_HELD_OUT, MOST_OF_BOXES, Split, check_signal
 from qdebug.graph.expand import expand
+from qdebug.graph.twin_outputs import quant_output_names
 from qdebug.options import TuneOptions
 from qdebug.preprocess import Sample
 from qdebug.progress import Progress

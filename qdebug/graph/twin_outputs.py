@@ -1,4 +1,4 @@
-"""How the quant model lays its outputs out, where that is not the float model's layout."""
+"""Which outputs of the quant model stand for the float model's, and how they are laid out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,30 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from qdebug.capture.deployed import Layout
 from qdebug.graph.model import Graph
 from qdebug.graph.operators import DEQUANTIZE_OPS, NEUTRAL, QUANTIZE_OPS
 from qdebug.graph.pairs import Pair, Pairing
 
+Layout = tuple[int, ...]
+"""A permutation of axes, as for ``numpy.transpose``."""
 _PASSED = QUANTIZE_OPS | DEQUANTIZE_OPS | NEUTRAL
+
+
+def quant_output_names(
+    float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
+) -> dict[str, str]:
+    """Float output name to quant output name: by pair, else by name, else by position."""
+    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
+    found: dict[str, str] = {}
+    for position, name in enumerate(float_outputs):
+        twins = [q for q in quant_outputs if q in paired.get(name, ())]
+        if twins:
+            found[name] = twins[0]
+        elif name in quant_outputs:
+            found[name] = name
+        elif len(float_outputs) == len(quant_outputs):
+            found[name] = quant_outputs[position]
+    return found
 
 
 def output_layouts(

@@ -8,13 +8,15 @@ import numpy as np
 import onnx
 import pytest
 
-from qdebug.comparison.output_layouts import output_layouts
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairs import Pair, Pairing, TensorForm
+from qdebug.graph.twin_outputs import output_layouts
 from qdebug.run.model import Run
-from tests.support.checked import causes, net_run
+from tests.support.checked import causes, net_run, save_pair
 from tests.support.nets import NetBuilder, sample_inputs
 from tests.support.planting.families.subjects import random_quantizer
+from tests.support.running import direct_sqnr, run_tensors
+from tests.support.tunable import network_of
 
 LAST, FIRST = [0, 2, 3, 1], None
 SIDE = 16
@@ -56,6 +58,18 @@ def test_an_output_of_the_same_shape_with_two_axes_exchanged_fails() -> None:
     assert first.title.startswith("/Transpose_0 (Transpose) computes something else: perm ")
     assert first.gain_db is not None
     assert first.gain_db > 20
+
+
+def test_the_cure_reads_an_output_in_the_float_layout(tmp_path: Path) -> None:
+    model = _net(FIRST)
+    feeds = sample_inputs(model, 4, 1)
+    twin = random_quantizer(np.random.default_rng(0), tuple(feeds))(_net(LAST))
+    network = network_of(*save_pair(tmp_path, model, twin))
+    (name,) = network.outputs
+    built = network.build([name], fixed=network.given)
+    found = run_tensors(built.model, feeds[0], [built.outputs[name]])[built.outputs[name]]
+    wanted = run_tensors(model, feeds[0], [name])[name]
+    assert direct_sqnr(wanted, found.reshape(wanted.shape)) > 30
 
 
 def test_permutations_are_put_together(tmp_path: Path) -> None:
