@@ -11,6 +11,7 @@ through before they are compared: an activation folded into it is no difference.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import helper
 
+from qdebug.analysis.same_layers import SameLayers, float_constant, weight_readings
 from qdebug.analysis.what_if import in_quant_layout
 from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for
@@ -37,8 +39,8 @@ from qdebug.graph.operators import (
     QUANTIZE_OPS,
     WEIGHT_ONLY_OPS,
 )
-from qdebug.graph.pairs import Pairing, WeightPair
-from qdebug.graph.qparams import dequantize, linear_quantizer
+from qdebug.graph.pairs import Pairing
+from qdebug.graph.qparams import linear_quantizer
 from qdebug.graph.regions import Region, Regions
 from qdebug.graph.rewrite import PREFIX, PartBuilder
 from qdebug.metrics.moments import Moments, measure
@@ -50,8 +52,6 @@ Feeds = Mapping[str, Array]
 
 HELD = 1 << 24
 """Elements of float tensors and of weights that a run holds at once."""
-_HALF_STEP = 0.51
-"""Rounding moves a constant by half a step; float32 arithmetic by a little more."""
 _FLOAT = 1
 _NO_FLOAT_FORM = (
     DYNAMIC_OPS | FAKE_QUANTIZE_OPS | INTEGER_ACCUMULATORS | OPS_ON_CODES | WEIGHT_ONLY_OPS
@@ -85,6 +85,10 @@ class OperatorError:
         return level_db(self.signal, self.error)
 
 
+NO_ERROR = OperatorError(math.inf, 0.0, exact=True, peak=0.0)
+"""Of a layer that is the float one by its nodes: nothing of it is run or measured."""
+
+
 class OperatorTest:
     """Runs the layers of a quant graph without their quantization.
 
@@ -111,6 +115,7 @@ class OperatorTest:
         self.float_types = types_for(graphs[0], feeds[0], settings[0])
         self.quant_types = types_for(graphs[1], feeds[1], settings[1])
         self.regions = Regions(*graphs, pairing.pairs, self.float_types, self.quant_types)
+        self.same = SameLayers(self.regions, pairing.weights, feeds)
 
     def errors(self, positions: Iterable[int]) -> dict[int, OperatorError]:
         """What each layer computes otherwise; a layer that cannot be run so is left out.
@@ -119,20 +124,29 @@ class OperatorTest:
             positions: of pairs.
         """
         found: dict[int, OperatorError] = {}
+        run: list[Region] = []
+        for region in self._testable(positions):
+            if self.same.is_same(region):
+                found[region.at] = NO_ERROR
+            else:
+                run.append(region)
         with ThreadPoolExecutor(self._side_by_side, "qdebug-operators") as pool:
-            for errors in pool.map(self._measured, self._chunks(positions)):
+            for errors in pool.map(self._measured, self._chunks(run)):
                 found.update(errors)
         return found
 
-    def _chunks(self, positions: Iterable[int]) -> Iterator[list[Region]]:
+    def _testable(self, positions: Iterable[int]) -> Iterator[Region]:
+        for at in positions:
+            if self._can_be_measured(at):
+                region = self.regions.region(at)
+                if region.quant_nodes and all(map(_has_float_form, region.quant_nodes)):
+                    yield region
+
+    def _chunks(self, regions: Iterable[Region]) -> Iterator[list[Region]]:
         chunk: list[Region] = []
         held = 0
-        for at in positions:
-            if not self._can_be_measured(at):
-                continue
-            region = self.regions.region(at)
-            if not region.quant_nodes or not all(map(_has_float_form, region.quant_nodes)):
-                continue
+        for region in regions:
+            at = region.at
             size = _elements(self._shape(at)) * 2 + self._weights(region)
             if chunk and held + size > HELD:
                 yield chunk
@@ -354,7 +368,7 @@ class _FloatForm:
         """The float model's weights and biases in place of the quant model's; shared ones once."""
         reads = {name for index in wanted for name in self.graph.nodes[index].reads}
         for weight in self.test.weights:
-            readings = [name for name in _readings(self.graph, weight) if name in reads]
+            readings = [name for name in weight_readings(self.graph, weight) if name in reads]
             done = all(name in self.names for name in readings)
             value = None if done else in_quant_layout(weight, self.graph)
             if value is None:
@@ -371,7 +385,8 @@ class _FloatForm:
         if node.outputs[0] in self.names:  # a weight
             return
         regions = [r for r in self.chunk if node.index in r.all_quant_nodes]
-        twin = next((t for r in regions if (t := self._float_constant(node, r)) is not None), None)
+        found = (float_constant(self.test.regions, node, r) for r in regions)
+        twin = next((value for value in found if value is not None), None)
         if twin is None:
             self.builder.add_nodes([node])
             if _elements(self.graph.type_of(node.inputs[0]).fixed_shape) > 1:
@@ -380,41 +395,12 @@ class _FloatForm:
         name = self.builder.constant(f"{PREFIX}constant/{node.outputs[0]}", twin)
         self.names[node.outputs[0]] = name
 
-    def _float_constant(self, node: Node, region: Region) -> Array | None:
-        """The float graph's constant that these codes stand for, if one does within a step."""
-        codes = self.constants.value(node.inputs[0])
-        quantizer = linear_quantizer(self.constants, node)
-        if codes is None or quantizer is None:
-            return None
-        real = dequantize(codes, quantizer)
-        step = float(np.max(quantizer.scale))
-        for left in region.float_nodes:
-            for name in left.inputs:
-                value = self.test.regions.float_constants.value(name) if name else None
-                if value is None or value.size != real.size or value.dtype.kind != "f":
-                    continue
-                shaped = value.reshape(real.shape).astype(np.float32)
-                if float(np.abs(shaped - real).max(initial=0.0)) <= _HALF_STEP * step:
-                    return shaped
-        return None
-
     def _measure(self, region: Region) -> None:
         pair = self.pairs[region.at]
         kind = self.test.quant_types.get(pair.raw, TensorType(0, None)).elem_type
         out = self.builder.decode(pair.raw, pair.raw_form, kind, f"operator/{region.at}")
         self.measured[region.at] = out
         self.builder.add_output(out)
-
-
-def _readings(graph: Graph, weight: WeightPair) -> list[str]:
-    """What the nodes read that stands for a weight: behind its DequantizeLinear, or itself."""
-    if weight.quantizer is None:
-        return [weight.quant_tensor] if weight.quant_tensor in graph.initializers else []
-    return [
-        node.outputs[0]
-        for node in graph.consumer_nodes(weight.quant_tensor)
-        if node.op in DEQUANTIZE_OPS
-    ]
 
 
 def _has_float_form(node: Node) -> bool:

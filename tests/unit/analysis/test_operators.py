@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,8 @@ import onnx
 import pytest
 
 from qdebug.analysis import operators
-from qdebug.analysis.operators import OperatorError, OperatorTest
+from qdebug.analysis.operators import NO_ERROR, OperatorError, OperatorTest
+from qdebug.analysis.same_layers import SameLayers
 from qdebug.capture.session import SessionSettings
 from qdebug.graph.regions import Region
 from tests.support.editor import Editor
@@ -46,6 +47,7 @@ def test_weights_count_among_what_is_held_at_once(
     sound: LoadedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Several gigabytes of weights in a file of their own are not copied into one model."""
+    monkeypatch.setattr(SameLayers, "is_same", lambda *_: False)
     whole = errors(sound)
     held: list[tuple[int, int]] = []
     run = OperatorTest._run
@@ -59,6 +61,52 @@ def test_weights_count_among_what_is_held_at_once(
     assert errors(sound).keys() == whole.keys()
     assert len(held) > 5
     assert all(weights <= 1 << 18 or count == 1 for count, weights in held)
+
+
+@pytest.mark.parametrize("twin", ["int8", "int8_naive", "int8_range255", "int8_qoperator"])
+def test_layers_that_are_the_same_by_their_nodes_are_not_run(
+    twin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where they are run all the same, they compute the same."""
+    pair = detector(twin)
+    found = errors(pair)
+    same = [tensor for tensor, error in found.items() if error is NO_ERROR]
+    assert len(found) - len(same) <= 8
+    monkeypatch.setattr(SameLayers, "is_same", lambda *_: False)
+    run = errors(pair)
+    assert run.keys() == found.keys()
+    assert all(run[tensor].exact and run[tensor].sqnr_db > 100 for tensor in same)
+
+
+def _mode(editor: Editor) -> str:
+    node = next(n for n in editor.graph.node if n.op_type == "Resize")
+    mode = next(a for a in node.attribute if a.name == "nearest_mode")
+    mode.s = b"round_prefer_ceil"
+    return node.output[0]
+
+
+def _operands(editor: Editor) -> str:
+    node = next(n for n in editor.graph.node if n.name == "/model.9/Concat")
+    node.input[1], node.input[2] = node.input[2], node.input[1]
+    return node.output[0]
+
+
+def _stride(editor: Editor) -> str:
+    node = next(n for n in editor.graph.node if n.name == "/model.9/m_1/MaxPool")
+    pads = next(a for a in node.attribute if a.name == "pads")
+    pads.ints[:] = [1, 1, 3, 3]
+    return node.output[0]
+
+
+@pytest.mark.parametrize("plant", [_mode, _operands, _stride])
+def test_what_differs_in_an_attribute_or_an_operand_is_run(
+    plant: Callable[[Editor], str], sound: LoadedPair, tmp_path: Path
+) -> None:
+    editor = Editor(onnx.load(sound.quant_graph.path))
+    tensor = plant(editor)
+    onnx.save(editor.model, tmp_path / "quant.onnx")
+    found = errors(load_pair(sound.float_graph.path, tmp_path / "quant.onnx", sound.feeds))
+    assert found[tensor] is not NO_ERROR
 
 
 def test_layers_on_codes_are_left_out() -> None:
