@@ -12,7 +12,7 @@ Array = npt.NDArray[Any]
 
 _LEVELS = 256
 """Levels of 8 bits."""
-_GLANCE = 1 << 16
+_GLANCES = 1 << 12, 1 << 16
 """Values that are looked at first: sorting all of a large weight takes its memory several times."""
 FEWEST = 24
 """Distinct values from which equal spacing is no chance: each lies on the grid by chance with a
@@ -57,8 +57,11 @@ def grid_of(values: Array) -> Grid | None:
 
 def distinct(values: Array) -> Array:
     """The distinct values, sorted; where they are more than a grid has, some of them are enough."""
-    some = np.unique(values.reshape(-1)[:_GLANCE])
-    return some if len(some) > _LEVELS else np.unique(values)
+    for glance in _GLANCES:
+        some = np.unique(values.reshape(-1)[:glance])
+        if len(some) > _LEVELS:
+            return some
+    return np.unique(values)
 
 
 def leaves_grid(f: Array, q: Array, grid: Grid) -> bool:

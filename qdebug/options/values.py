@@ -69,6 +69,8 @@ def _text(value: Any) -> str:
 
 _MOST = 2**31 - 1
 """ONNX Runtime takes its counts as 32-bit integers."""
+_MOST_BYTES = 2**63 - 1
+"""Nothing addresses more."""
 _MOST_AT_ONCE = 1024
 """By judgement more than one machine has processors; each thread and process is really begun."""
 
@@ -129,7 +131,7 @@ def _switch_or(word: str) -> Kind:
 
 
 def _size(value: Any) -> int:
-    return parse_size(value) if isinstance(value, str) else _count(value)
+    return parse_size(value) if isinstance(value, str) else _count(value, _MOST_BYTES)
 
 
 def _spec(value: Any) -> str:

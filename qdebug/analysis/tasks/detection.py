@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from qdebug.analysis.tasks.boxes import CONFIDENCE, Boxes, Matching, detections, match
+from qdebug.analysis.tasks.boxes import CONFIDENCE, Boxes, Matching, detections, finite, match
 from qdebug.analysis.tasks.head import Head
 from qdebug.analysis.tasks.heads import possible_heads
 from qdebug.analysis.tasks.task import (
@@ -89,7 +89,7 @@ class _Behaves:
 
     def __call__(self, outputs: Outputs) -> Behaviour:
         corners, scores = self.head.decode(outputs)
-        scores = np.nan_to_num(scores)
+        scores = finite(scores)
         if scores.size and not -0.1 <= float(scores.min()) <= float(scores.max()) <= 1.1:
             return Behaviour(False, "scores outside 0..1")
         best = scores.max(axis=1, initial=0.0)

@@ -79,10 +79,12 @@ class Parts:
 
     def scores(self) -> npt.NDArray[np.float64]:
         """What the candidates are ranked by, ``[n, classes]``."""
-        classes, objects = self.probabilities(), self.objects()
+        objects = self.objects()
         if objects is None:
-            return classes
-        product = classes * objects
+            return self.probabilities()
+        is_plain = self.activation == "none" and self.background is None
+        classes = self.classes if is_plain else self.probabilities()  # no copy of what is large
+        product = np.multiply(classes, objects, dtype=np.float64)
         return np.sqrt(np.clip(product, 0, None)) if self.mean else product
 
     def take(self, rows: Array) -> Parts:

@@ -31,6 +31,8 @@ from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
+Alone = Mapping[str, Moments]
+"""Error at each output on one sample."""
 
 SAMPLES = 4
 """The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
@@ -72,7 +74,7 @@ class WhatIf:
         self._feeds, self.settings = feeds, settings
         self._side_by_side, self._shared = side_by_side(settings[1], max_memory)
         self.samples = range(min(count, SAMPLES))
-        self._known: dict[tuple[str, int], Outcome | None] = {}
+        self._known: dict[tuple[str, int], Alone | None] = {}
         self.undone = Change()
         self.max_memory = max_memory
 
@@ -112,11 +114,23 @@ class WhatIf:
             count: samples to run.
         """
         change = change.on_top_of(self.undone)
-        key = change.key, self._taken(count)
-        if key not in self._known:
+        numbers = self._unknown(change, count)
+        if numbers:
             self._prepare()
-            self._known[key] = self._tried(change, count, self.settings[1])
-        return self._known[key]
+            self._include(change, numbers, self._tried(change, numbers, self.settings[1]))
+        found = [self._known[change.key, number] for number in range(self._taken(count))]
+        alone = tuple(parts for parts in found if parts is not None)
+        return _outcome(alone) if len(alone) == len(found) else None
+
+    def _unknown(self, change: Change, count: int) -> list[int]:
+        """Samples that a change has not been run on yet, of those to be taken."""
+        return [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
+
+    def _include(
+        self, change: Change, numbers: Sequence[int], found: Sequence[Alone] | None
+    ) -> None:
+        for at, number in enumerate(numbers):
+            self._known[change.key, number] = None if found is None else found[at]
 
     def run_ahead(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
         """Compute the outcomes of several changes side by side, to be asked for after.
@@ -128,16 +142,17 @@ class WhatIf:
             changes: what to do otherwise, one by one.
             count: samples to run.
         """
-        known = {key for key, taken in self._known if taken == self._taken(count)}
-        made = [c.on_top_of(self.undone) for c in changes if self.is_possible(c)]
-        new = {c.key: c for c in made if c.key not in known}
+        made = {
+            c.key: c for c in (x.on_top_of(self.undone) for x in changes if self.is_possible(x))
+        }
+        new = [(c, numbers) for c in made.values() if (numbers := self._unknown(c, count))]
         if len(new) < 2 or self._side_by_side < 2:
             return
         self._prepare()
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
-            found = pool.map(lambda c: self._tried(c, count, self._shared), new.values())
-            for key, outcome in zip(new, found, strict=True):
-                self._known[key, self._taken(count)] = outcome
+            found = pool.map(lambda item: self._tried(*item, self._shared), new)
+            for (change, numbers), outcomes in zip(new, found, strict=True):
+                self._include(change, numbers, outcomes)
 
     def _prepare(self) -> None:
         """What every run needs, before several threads ask for it.
@@ -155,9 +170,12 @@ class WhatIf:
     def _taken(self, count: int) -> int:
         return min(count, len(self.samples))
 
-    def _tried(self, change: Change, count: int, settings: SessionSettings) -> Outcome | None:
+    def _tried(
+        self, change: Change, numbers: Sequence[int], settings: SessionSettings
+    ) -> Sequence[Alone] | None:
+        """What a change gives on some samples; None where it cannot be made or run."""
         try:
-            return self._run(change, count, settings)
+            return self._run(change, numbers, settings)
         except (QdebugError, KeyError, ValueError):
             return None
 
@@ -238,32 +256,27 @@ class WhatIf:
         budget = self.max_memory // KEPT_SHARE
         return KeptTensors(self.quant_graph, self.settings[1], feeds, budget).values
 
-    def _run(self, change: Change, count: int, settings: SessionSettings) -> Outcome:
+    def _run(
+        self, change: Change, numbers: Sequence[int], settings: SessionSettings
+    ) -> Sequence[Alone]:
         builder = PartBuilder(self.quant_graph)
         where = self._build(change, builder)
         model = builder.build()
-        numbers = range(self._taken(count))
         # Changes side by side have one processor each; the samples of one change share all.
         aside = self._side_by_side if settings is self.settings[1] and len(numbers) > 1 else 1
         session = Session(model, self.quant_graph, settings) if model.graph.output else None
 
-        def run(number: int) -> dict[str, Moments]:
+        def run(number: int) -> Alone:
             return self._run_sample(number, change, session, where)
 
-        if aside > 1:
-            with ThreadPoolExecutor(aside, "qdebug-what-if") as pool:
-                alone = tuple(pool.map(run, numbers))
-        else:
-            alone = tuple(map(run, numbers))
-        moments: dict[str, Moments] = {}
-        for parts in alone:
-            for name, part in parts.items():
-                include(moments, name, part)
-        return Outcome(moments, alone)
+        if aside == 1:
+            return list(map(run, numbers))
+        with ThreadPoolExecutor(aside, "qdebug-what-if") as pool:
+            return list(pool.map(run, numbers))
 
     def _run_sample(
         self, number: int, change: Change, session: Session | None, where: Mapping[str, str]
-    ) -> dict[str, Moments]:
+    ) -> Alone:
         """Error at each output on one sample; ``where`` says which tensor holds it."""
         feeds, kept = self.feeds[number], self._kept_values[number]
         given = self._given(change, feeds[0])
@@ -338,3 +351,12 @@ class WhatIf:
     def _is_comparable(self, float_name: str, quant_name: str) -> bool:
         kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)
         return all(kind.dtype in ("float", "float16", "undefined") for kind in kinds)
+
+
+def _outcome(alone: tuple[Alone, ...]) -> Outcome:
+    """What several samples give together."""
+    moments: dict[str, Moments] = {}
+    for parts in alone:
+        for name, part in parts.items():
+            include(moments, name, part)
+    return Outcome(moments, alone)

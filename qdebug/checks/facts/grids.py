@@ -129,7 +129,7 @@ def quantized_before(pairs: Iterable[WeightPair]) -> tuple[list[tuple[WeightPair
         levels = distinct(pair.reference)
         if pair.reference.size < _TELLING or len(levels) < FEWEST:
             continue
-        grid = grid_of(levels)
+        grid = grid_of(levels) if len(levels) <= _LEVELS else None
         if grid is not None and _is_built(weight_rows(pair)[0], grid):
             continue
         known[pair.float_tensor] = grid

@@ -181,7 +181,9 @@ def test_gains_on_top_of_a_change(pair: LoadedPair) -> None:
     assert gain is not None
     assert gain.before == output_db(runs, pair, first)
     assert gain.after == output_db(runs, pair, second.on_top_of(first))
-    assert above.outcome(Change()) is runs.outcome(first)
+    below = above.outcome(Change())
+    assert below is not None
+    assert below.sqnr_db(Part(name)) == gain.before
 
 
 def test_a_change_on_top_has_its_way() -> None:
@@ -209,3 +211,32 @@ def test_a_gain_says_how_its_samples_differ(pair: LoadedPair) -> None:
         assert gain.spread == pytest.approx(np.std(alone, ddof=1))
     else:
         assert gain.spread is None
+
+
+def test_samples_that_a_change_was_run_on_are_not_run_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A first look at one sample, then at all: the first is taken from the look."""
+    pair = detector("int8_naive", 3)
+    runs, at_once = what_if(pair), what_if(pair)
+    assert len(runs.samples) == 3
+    changes = last_layers(runs, pair, 2)
+    expected = [at_once.outcome(change) for change in changes]
+    ran: list[int] = []
+    one = WhatIf._run_sample
+
+    def counted(self: WhatIf, number: int, *rest: Any) -> Any:
+        ran.append(number)
+        return one(self, number, *rest)
+
+    monkeypatch.setattr(WhatIf, "_run_sample", counted)
+    runs.run_ahead(changes, count=1)
+    assert ran == [0, 0]
+    for change, outcome in zip(changes, expected, strict=True):
+        found = runs.outcome(change)
+        assert found is not None
+        assert outcome is not None
+        assert {n: m.table.tolist() for n, m in found.moments.items()} == {
+            n: m.table.tolist() for n, m in outcome.moments.items()
+        }
+    assert sorted(ran) == sorted([*runs.samples] * 2)

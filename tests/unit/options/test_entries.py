@@ -170,12 +170,14 @@ def test_the_file_can_be_taken_back(tmp_path: Path) -> None:
 def test_plain_values_from_python_are_read_as_those_of_the_file() -> None:
     made = CompareOptions("f", "q", "x", max_memory="2GiB", vendor="RKNN", limit=np.int64(3))  # type: ignore[arg-type]
     assert (made.max_memory, made.vendor, made.limit) == (2 << 30, "rknn", 3)
+    assert CompareOptions("f", "q", "x", max_memory=2 << 30).max_memory == 2 << 30
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({"limit": 0}, "limit: 0 is not a whole number from 1"),
+        ({"max_memory": 1 << 64}, "max_memory: 18446744073709551616 is more than"),
         ({"max_memory": "lots"}, "max_memory: 'lots' is not a size"),
         ({"keep_tensors": "some"}, "keep_tensors: 'some' is not none, all or worst:N"),
         ({"vendor": "tensort"}, "vendor: there is no toolchain 'tensort'"),

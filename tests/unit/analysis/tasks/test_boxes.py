@@ -6,6 +6,7 @@ import numpy as np
 from qdebug.analysis.tasks.boxes import (
     Boxes,
     detections,
+    finite,
     from_centers,
     match,
     pairwise_iou,
@@ -79,3 +80,12 @@ def test_detections_are_those_of_the_sample_models_own_reader() -> None:
     ours = detections(from_centers(table[:, :4]), table[:, 4:], overlap=reading.OVERLAP)
     assert np.allclose(ours.scores, theirs.scores)
     assert np.allclose(ours.xyxy, theirs.boxes, atol=1e-3)
+
+
+def test_finite_values_are_not_copied() -> None:
+    values = np.array([[0.5, -2.0], [3.0, 1e30]])
+    assert finite(values) is values
+    for bad in (np.nan, np.inf, -np.inf):
+        values[1, 0] = bad
+        np.testing.assert_array_equal(finite(values), np.nan_to_num(values))
+    assert finite(np.zeros((0, 3))).shape == (0, 3)
