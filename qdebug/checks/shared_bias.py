@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.differences import FOREIGN_DB, STEPS
+from qdebug.checks.facts.biases import shared_biases, wrongly_scaled_biases
+from qdebug.checks.facts.differences import FOREIGN_DB
 from qdebug.checks.facts.effect import (
     DOUBTFUL_DB,
     WORTH_DB,
@@ -20,57 +19,22 @@ from qdebug.checks.facts.effect import (
 from qdebug.checks.facts.evidence import gain_evidence
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.task import task_is_harmed
-from qdebug.checks.facts.weights import unless_other_model, weight_rows, weight_steps
+from qdebug.checks.facts.weights import unless_other_model, weight_steps
 from qdebug.graph.pairs import WeightPair
-from qdebug.metrics.sqnr import tensor_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding, FindingStatus
 
-_WRONG_DB, _SLIGHT_DB = 40.0, 26.0
-"""SQNR below which a shared bias has another layer's scale, 1 % off, and from which on (5 % off) it
-is a remark where undoing it wins nothing. The first is what 8 bits leave of a tensor at best; the
-second by judgement. Rounding is told apart by the steps."""
-_LOUD = 0.1
-"""Share of the largest value below which one may be rounded to zero. By judgement."""
+_SLIGHT_DB = 26.0
+"""SQNR from which on a bias in another layer's scale, 5 % off, is a remark where undoing it wins
+nothing. By judgement."""
 
 
 def _shared_bias(context: CheckContext) -> Iterator[Finding]:
-    for tensor, pairs in _shared(context).items():
-        known = [(pair, _error_db(pair)) for pair in pairs]
-        wrong = {pair.node: db for pair, db in known if db is not None}
+    wrongly_scaled = context.once(wrongly_scaled_biases)
+    for tensor, pairs in shared_biases(context).items():
+        wrong = {p.node: wrongly_scaled[p.node] for p in pairs if p.node in wrongly_scaled}
         if wrong:
             yield _finding(context, tensor, pairs, wrong)
-
-
-def _error_db(pair: WeightPair) -> float | None:
-    """SQNR of a bias that another layer's scale was used for, dB; None where it is right."""
-    f, q = weight_rows(pair)
-    if f.shape != q.shape:
-        return None
-    loud = np.abs(f) > _LOUD * np.abs(f).max(initial=0.0)
-    if not (f[loud] * q[loud] > 0).all():
-        return None  # no scale turns a sign, or makes a large value zero
-    db = tensor_db(f, q)
-    beyond = float(np.abs(q - f).max()) > STEPS * float(weight_steps(pair, len(f)).max())
-    return db if beyond and db < _WRONG_DB else None
-
-
-def _shared(context: CheckContext) -> Mapping[str, Sequence[WeightPair]]:
-    """Biases in codes that several layers read, by their tensor.
-
-    The codes are one, so the value is one as well, but each layer reads it under a scale of its
-    own: that of its input times that of its weights (ONNX, ``QLinearConv``).
-    """
-    found: dict[str, list[WeightPair]] = {}
-    for pair in context.pairing.weights:
-        if pair.role == "bias":
-            found.setdefault(pair.quant_tensor, []).append(pair)
-    codes = {name: context.quant_graph.constant(name) for name in found}
-    return {
-        name: pairs
-        for name, pairs in found.items()
-        if len(pairs) > 1 and (value := codes[name]) is not None and value.dtype.kind in "iu"
-    }
 
 
 def _finding(

@@ -16,6 +16,7 @@ from qdebug.checks.facts.weights import unless_other_model, weight_rows
 from qdebug.metrics.sqnr import rows_db
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
+from qdebug.vocabulary.numbers import plural
 
 ONE_EACH = 3
 """Layers that get a finding each; more of them share one, to be read at a glance."""
@@ -25,19 +26,25 @@ SHOWN = 5
 
 def _weight_mismatch(context: CheckContext) -> Iterator[Finding]:
     found = context.once(differences)
-    if len({item.pair.node for item in found}) > ONE_EACH:
+    groups: dict[tuple[str, str], list[WeightDifference]] = {}
+    for item in found:
+        groups.setdefault((item.pair.quant_tensor, item.pair.role), []).append(item)
+    if len({items[0].pair.node for items in groups.values()}) > ONE_EACH:
         yield _many_mismatches(context, found)
         return
-    for item in found:
-        yield _mismatch(context, item)
+    for items in groups.values():
+        yield _mismatch(context, items)
 
 
-def _mismatch(context: CheckContext, item: WeightDifference) -> Finding:
+def _mismatch(context: CheckContext, items: Sequence[WeightDifference]) -> Finding:
+    """One constant that is not the float model's, whatever number of layers reads it."""
+    item = items[0]
     label, role = context.float_graph.nodes[item.pair.node].label, item.pair.role
+    whose = f"{label} and {plural(len(items) - 1, 'more layer')}" if items[1:] else label
     return _mismatch_finding(
         context,
-        [item],
-        f"{label}: the {role} is not the float model's ({item.detail})",
+        items,
+        f"{whose}: the {role} is not the float model's ({item.detail})",
         f"In {_which(item)} the dequantized {role} ({item.pair.quant_tensor}) is {item.detail} "
         f"against {item.pair.float_tensor}: SQNR {item.worst_db:.1f} dB at worst, where rounding "
         f"stays within half a step.",

@@ -13,9 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from qdebug.checks.context import CheckContext
+from qdebug.checks.facts.biases import wrongly_scaled_biases
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
+    ALIKE,
     NEGLIGIBLE,
+    STEPS,
     channels_at_limit,
     row_cosines,
     weight_rows,
@@ -29,14 +32,8 @@ Array = npt.NDArray[Any]
 
 FOREIGN_DB = 10.0
 """SQNR below which a channel is not the float model's. By judgement."""
-STEPS = 2.0
-"""Rounding stays within half a step, AdaRound (Nagel et al. 2020) within one; as much again is left
-to scales that were rounded too."""
 _VISIBLE_SHARE = 0.1
 """An error of a bias below this share of its largest value is not seen. By judgement."""
-_ALIKE = 0.95
-"""Cosine from which two channels are the same up to a factor: 8 bits keep more than 0.99, other
-channels of a trained network have far less. By judgement."""
 _MOST = 0.5
 """A weight is looked at for rolled channels where more of them than this differ. By judgement."""
 
@@ -65,12 +62,17 @@ class WeightDifference:
 
 
 def differences(context: CheckContext) -> list[WeightDifference]:
-    """Weights and biases that differ beyond rounding, in execution order."""
+    """Weights and biases that differ beyond rounding, in execution order.
+
+    Without shared biases in another layer's scale, which have a cause of their own.
+    """
     layers = context.once(layers_of_nodes)
     on_purpose = corrected_biases(context.quant_graph.metadata)
+    wrongly_scaled = context.once(wrongly_scaled_biases)
     found = []
     for pair in context.pairing.weights:
-        if pair.quant_tensor in on_purpose:
+        is_shared = pair.role == "bias" and pair.node in wrongly_scaled
+        if pair.quant_tensor in on_purpose or is_shared:
             continue
         if len(channels_at_limit(context, pair)):
             continue
@@ -161,7 +163,7 @@ def _name_difference(
         if shifts:
             shift = shifts[0] if shifts[0] <= len(f) // 2 else shifts[0] - len(f)
             return "rolled", f"rolled by {shift} output channel{'s' if abs(shift) != 1 else ''}"
-    if f.shape[1] > 1 and float(np.nanmin(row_cosines(f[wrong], q[wrong]))) > _ALIKE:
+    if f.shape[1] > 1 and float(np.nanmin(row_cosines(f[wrong], q[wrong]))) > ALIKE:
         gains = (f[wrong] * q[wrong]).sum(axis=1) / (f[wrong] ** 2).sum(axis=1)
         return "rescaled", f"rescaled by {np.median(gains):.3g}"
     return "different", "different beyond rounding"
@@ -170,4 +172,4 @@ def _name_difference(
 def _is_like(f: Array, q: Array) -> bool:
     """Whether the rows agree up to a factor each: a rolled weight may keep its scales in place."""
     cosines = row_cosines(f, q)
-    return bool(np.nanmean(cosines) > _ALIKE) if not np.isnan(cosines).all() else False
+    return bool(np.nanmean(cosines) > ALIKE) if not np.isnan(cosines).all() else False

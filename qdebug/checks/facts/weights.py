@@ -15,14 +15,22 @@ Array = npt.NDArray[Any]
 NEGLIGIBLE = 1e-4
 """An error below this share of the weight's largest value has no effect, whatever its channel: it
 is 2 % of the step of 8 bits. By judgement."""
+STEPS = 2.0
+"""Rounding stays within half a step, AdaRound (Nagel et al. 2020) within one; as much again is left
+to scales that were rounded too."""
 FOREIGN_COSINE = 0.5
 """Mean cosine of the channels below which a weight comes from another training run. By judgement:
 those hardly correlate, and 8 bits keep a cosine above 0.99."""
 FOREIGN_SHARE = 0.5
 """Share of foreign weights that makes the model another one. By judgement: a fault touches single
 layers."""
+ALIKE = 0.95
+"""Cosine from which two channels are the same up to a factor: 8 bits keep more than 0.99, other
+channels of a trained network have far less. By judgement."""
 FEWEST_VALUES = 32
 """A weight of fewer values may correlate, or not, by chance. By judgement."""
+_LOOKED_UP = 64
+"""Channels, evenly spread, that are looked for among all of the float model's: bounds the cost."""
 BIAS_LIMIT = 2**31 - 256
 """int32 codes from here on are at their limit: exporters saturate in float32, where the numbers
 below 2^31 lie 128 apart."""
@@ -84,9 +92,19 @@ def foreign_weights(context: CheckContext) -> tuple[list[WeightPair], int]:
         if np.isnan(cosines).all():
             continue
         compared += 1
-        if float(np.nanmean(cosines)) < FOREIGN_COSINE:
+        if float(np.nanmean(cosines)) < FOREIGN_COSINE and not _is_in_another_order(f, q):
             foreign.append(pair)
     return foreign, compared
+
+
+def _is_in_another_order(f: Array, q: Array) -> bool:
+    """Whether the channels are the float model's at other places: a fault, and no other model."""
+    lengths = [np.linalg.norm(rows, axis=1) for rows in (f, q)]
+    rows = [v[n > 0] / n[n > 0, None] for v, n in zip((f, q), lengths, strict=True)]
+    if not all(map(len, rows)):
+        return False
+    some = rows[1][:: max(1, len(rows[1]) // _LOOKED_UP)]
+    return float((some @ rows[0].T).max(axis=1).mean()) > ALIKE
 
 
 def is_other_model(context: CheckContext) -> bool:

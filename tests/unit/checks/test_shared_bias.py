@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from qdebug.checks.shared_bias import _error_db
+from qdebug.checks.facts.biases import _error_db
 from qdebug.graph.pairs import WeightPair
 from qdebug.run.model import Run
 from tests.support.checked import causes, finding, net_run, table_of

@@ -17,8 +17,10 @@ from qdebug.checks.weight_mismatch import WEIGHT_MISMATCH
 from qdebug.graph.pairing import pair_graphs
 from tests.support.checked import finding, net_run, planted_run, sample_run, table_of
 from tests.support.contexts import check_context, graph_of
+from tests.support.editor import Editor
 from tests.support.flavours.quantizers import quiet
 from tests.support.nets import NetBuilder, sample_inputs
+from tests.support.planting.families.subjects import random_quantizer
 
 SLUGS = ("weight-mismatch", "bias-clipped", "wrong-model")
 
@@ -103,3 +105,33 @@ def test_codes_whose_scales_are_applied_behind_are_held_against_each_channel(
 def _with_uneven_columns(tensor: onnx.TensorProto) -> onnx.TensorProto:
     value = numpy_helper.to_array(tensor) * np.geomspace(0.05, 5, 16, dtype=np.float32)
     return numpy_helper.from_array(value, tensor.name)
+
+
+def _siamese() -> onnx.ModelProto:
+    """Two inputs through the same three weights, and what they differ in."""
+    b = NetBuilder(3)
+    weights = [b.weight(12, 3, 3, 3), b.weight(16, 12, 3, 3)]
+    last, ends = b.weight(16, 8, fan_in=16), []
+    for name in ("left", "right"):
+        x = b.input(name, [1, 3, 16, 16])
+        for weight in weights:
+            x = b.op("Relu", b.op("Conv", x, weight, kernel_shape=[3, 3], pads=[1] * 4))
+        ends.append(b.op("MatMul", b.op("ReduceMean", x, axes=[2, 3], keepdims=0), last))
+    return b.model(b.op("Sub", *ends))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_weight_that_several_layers_read_is_one_fault_and_no_other_model(count: int) -> None:
+    model = _siamese()
+    feeds = sample_inputs(model, 3, 1)
+    twin = Editor(random_quantizer(np.random.default_rng(0), tuple(feeds))(model))
+    makers = [twin.dequantizer(n.input[1]) for n in twin.graph.node if n.op_type == "Conv"]
+    codes = dict.fromkeys(maker.input[0] for maker in makers if maker is not None)
+    for name in list(codes)[:count]:
+        twin.set(name, np.roll(twin.value(name), 1, axis=0))
+    run = net_run(model, twin.model, *feeds)
+    found = [f for f in run.findings if f.status == "fail"]
+    assert {f.slug for f in found} == {"weight-mismatch"}
+    assert len(found) == count
+    told = " and 1 more layer: the weight is not the float model's (rolled by 1 output channel)"
+    assert all(told in f.title and len(f.layers) == 2 for f in found)

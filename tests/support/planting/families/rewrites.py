@@ -60,7 +60,9 @@ def pad_folded(editor: Editor, rng: Rng) -> None:
 
     def fits(n: Node) -> bool:
         readers = editor.readers(n.output[0])
-        return len(readers) == 1 and readers[0].op_type == "Conv" and not _get(readers[0], "pads")
+        is_alone = len(readers) == 1 and readers[0].op_type == "Conv"
+        zeros = _get(n, "mode", "constant") == "constant"
+        return is_alone and zeros and not _get(readers[0], "pads")
 
     node = _pick(editor, rng, "Pad", fits=fits)
     conv = editor.readers(node.output[0])[0]
