@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import WeightDifference, differences, is_comparable
 from qdebug.checks.facts.effect import gain_of, rounded, structural_status
 from qdebug.checks.facts.evidence import gain_evidence, name_channels
+from qdebug.checks.facts.rewritten import made_up_for
 from qdebug.checks.facts.weights import unless_other_model, weight_rows
 from qdebug.metrics.sqnr import rows_db
 from qdebug.run.kinds import KINDS
@@ -25,15 +26,40 @@ SHOWN = 5
 
 
 def _weight_mismatch(context: CheckContext) -> Iterator[Finding]:
-    found = context.once(differences)
-    groups: dict[tuple[str, str], list[WeightDifference]] = {}
-    for item in found:
-        groups.setdefault((item.pair.quant_tensor, item.pair.role), []).append(item)
-    if len({items[0].pair.node for items in groups.values()}) > ONE_EACH:
-        yield _many_mismatches(context, found)
-        return
-    for items in groups.values():
-        yield _mismatch(context, items)
+    by_tensor: dict[tuple[str, str], list[WeightDifference]] = {}
+    for item in context.once(differences):
+        by_tensor.setdefault((item.pair.quant_tensor, item.pair.role), []).append(item)
+    made_up = context.once(made_up_for)
+    groups = [g for g in by_tensor.values() if g[0].pair.node not in made_up]
+    if len({items[0].pair.node for items in groups}) > ONE_EACH:
+        yield _many_mismatches(context, [item for items in groups for item in items])
+    else:
+        yield from (_mismatch(context, items) for items in groups)
+    rewritten = [g[0] for g in by_tensor.values() if g[0].pair.node in made_up]
+    if rewritten:
+        yield _rewritten(context, rewritten, made_up)
+
+
+def _rewritten(
+    context: CheckContext, items: Sequence[WeightDifference], lost: Mapping[int, float]
+) -> Finding:
+    """Weights that were rewritten together so that the model computes the same."""
+    count = len({item.pair.node for item in items})
+    label = context.float_graph.nodes[items[0].pair.node].label
+    return WEIGHT_MISMATCH.found(
+        "info",
+        f"{plural(count, 'layer')} with other weights than the float model's, which others make up "
+        "for",
+        f"The float model's weights put back into {label} alone cost the outputs "
+        f"{lost[items[0].pair.node]:.1f} dB: channels were rescaled in one layer and back in the "
+        "next (equalization, SmoothQuant). Such layers differ from the float model's and the "
+        "outputs need not.",
+        "Nothing is wrong with that. To see where the rest is lost, compare with the float model "
+        "as it was rewritten.",
+        layers=dict.fromkeys(item.layer for item in items if item.layer is not None),
+        evidence=[_difference_table(context, items)],
+        confidence="medium",
+    )
 
 
 def _mismatch(context: CheckContext, items: Sequence[WeightDifference]) -> Finding:

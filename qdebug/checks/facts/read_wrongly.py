@@ -140,7 +140,7 @@ def _read_as(context: CheckContext, name: str, quant_name: str) -> float | None:
         q = Fetcher(context.quant_graph, settings[1]).values([quant_name], feeds[1])[quant_name]
     except (QdebugError, KeyError, ValueError):
         return None
-    if np.shape(f) != np.shape(q):
+    if [side for side in np.shape(f) if side != 1] != [side for side in np.shape(q) if side != 1]:
         return None
-    values = np.asarray(f, np.float32), np.asarray(q, np.float32)
+    values = np.asarray(f, np.float32), np.asarray(q, np.float32).reshape(np.shape(f))
     return float(sqnr_db(measure(*values, None).total())[0])

@@ -42,9 +42,10 @@ def moved_up(
         return _exchanged_before(context, regions, region, suspect) or suspect
     found = None
     if not says_why(compared):
-        found = _exchanged_before(context, regions, region, suspect) or _behind_turned(
-            context, regions, region, suspect
-        )
+        found = _exchanged_before(context, regions, region, suspect)
+        turned = None if found else _behind_turned(context, regions, region, suspect)
+        if turned is not None:
+            found = _crossed_before(context, region, suspect) or turned
     return found or _behind_uneven(regions, region, compared) or suspect
 
 

@@ -13,6 +13,7 @@ from tests.support.planting.families.family import Family, Planting, Subject, Tr
 from tests.support.planting.families.pairs import plant as pair
 from tests.support.planting.families.qoperator import plant as qoperator
 from tests.support.planting.families.qoperator import sound as qoperator_sound
+from tests.support.planting.families.rewrites import equalized
 from tests.support.planting.families.rewrites import plant as rewrite
 from tests.support.planting.families.shared_bias import own as own_bias
 from tests.support.planting.families.shared_bias import plant as shared_bias
@@ -42,7 +43,11 @@ UNUSUAL: dict[str, Family] = {
     name: FAMILIES[name] for name in ("converter", "coarse weights", "pair")
 } | {"unusual operators": unusual}
 """Faults for ``unusual_nets``, of which the others find no place in most."""
-UNUSUAL_CONTROLS: dict[str, Family] = {"rewrite": rewrite, "twin": unusual_sound}
+UNUSUAL_CONTROLS: dict[str, Family] = {
+    "equalized": equalized,
+    "rewrite": rewrite,
+    "twin": unusual_sound,
+}
 
 __all__ = [
     "CONTROLS",

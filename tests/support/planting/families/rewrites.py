@@ -33,6 +33,46 @@ def plant(subject: Subject, rng: Rng) -> Planting:
     raise UnsuitableError(subject.name)
 
 
+def equalized(subject: Subject, rng: Rng) -> Planting:
+    """Channels rescaled behind one weight and back in the next, then quantized as before.
+
+    Cross-layer equalization (Nagel et al. 2019) by factors that chance draws.
+    """
+    if subject.quantize is None:
+        raise UnsuitableError(subject.name)
+    editor = Editor(subject.float_model)
+    couples = [c for n in editor.graph.node if (c := _scalable(editor, n)) is not None]
+    if not couples:
+        raise UnsuitableError(subject.name)
+    for first, then in couples:
+        weight, after = editor.value(first.input[1]), editor.value(then.input[1])
+        factor = np.exp(rng.normal(0, 0.3, len(weight))).astype(np.float32)
+        for slot in range(1, len(first.input)):
+            value = editor.value(first.input[slot])
+            shape = [-1] + [1] * (value.ndim - 1)
+            editor.set(editor.own(first, slot), value / factor.reshape(shape))
+        shape = [1, -1] + [1] * (after.ndim - 2) if after.shape[1] > 1 else [-1] + [1] * 3
+        editor.set(editor.own(then, 1), after * factor.reshape(shape))
+    made = subject.quantize(editor.model)
+    return Planting("equalized", subject.float_model, made, subject.quant_model, ())
+
+
+def _scalable(editor: Editor, node: Node) -> tuple[Node, Node] | None:
+    """A convolution and the one behind its activation, which nothing else reads."""
+    chain = [node]
+    while len(chain) < 3:
+        readers = editor.readers(chain[-1].output[0])
+        if len(readers) != 1:
+            return None
+        chain += readers
+    first, between, then = chain
+    passes = between.op_type in ("Relu", "LeakyRelu") and first.op_type == then.op_type == "Conv"
+    if not passes or any(n.input[1] not in editor.constants for n in (first, then)):
+        return None
+    channels, group = editor.value(first.input[1]).shape[0], int(_get(then, "group", 1))  # type: ignore[call-overload]
+    return (first, then) if group in (1, channels) else None
+
+
 def explicit_pads(editor: Editor, rng: Rng) -> None:
     """``auto_pad`` resolved."""
     node = _pick(
