@@ -138,8 +138,8 @@ class SameLayers:
         return raw not in self.quant_graph.inputs or self._is_fed_alike(mine, raw)
 
     def _is_fed_alike(self, mine: str, theirs: str) -> bool:
-        values = self.feeds[0].get(mine), self.feeds[1].get(theirs)
-        return values[0] is not None and values[1] is not None and np.array_equal(*values)
+        value, other = self.feeds[0].get(mine), self.feeds[1].get(theirs)
+        return value is not None and other is not None and np.array_equal(value, other)
 
     def _behind_quantizers(self, tensor: str) -> str:
         """What a tensor was before its quantizers."""

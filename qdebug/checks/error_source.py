@@ -238,8 +238,8 @@ def _gains_of_kinds(context: CheckContext) -> dict[str, Gain]:
         "activation": free(context, range(len(context.layers))),
         "weight": Change(weights=nodes),
     }
-    gains = {kind: gain_of(context, change) for kind, change in changes.items()}
-    return {kind: gain for kind, gain in gains.items() if gain is not None}
+    gains = zip(changes, gains_of(context, list(changes.values())), strict=True)
+    return {kind: gain for kind, gain in gains if gain is not None}
 
 
 def _source_table(context: CheckContext, sources: Sequence[Source]) -> Evidence:

@@ -23,6 +23,7 @@ from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.tasks import Shown, check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.session import release_memory
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import built_in_checks, run_checks
@@ -170,6 +171,7 @@ class Comparison:
         findings = run_checks(context)
         if context.what_if is not None:
             context.what_if.forget()
+            release_memory()
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         layers = self._with_crops(layers, findings, pairing, samples)
         context = dataclasses.replace(
@@ -444,6 +446,7 @@ class Comparison:
                 len(samples),
                 (self.settings[0], self.settings[1]),
                 self.request.max_memory,
+                references=runs.references,
             ),
             task=runs.task.outcome(),
             layer_limits=self.request.layer_limits,

@@ -12,6 +12,7 @@ import onnx
 
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
+from qdebug.analysis.what_if import SAMPLES
 from qdebug.capture.deployed import (
     DeployedOutputs,
     DeployedSample,
@@ -100,6 +101,8 @@ class OutputRuns:
         self._whole = whole_outputs(graphs[0])
         self.reading = reading
         self._alone = alone
+        self.references: dict[int, dict[str, Array]] = {}
+        """The float model's outputs as deployed of the samples that gains are computed on."""
         self._first: tuple[Shown, dict[str, Array]] | None = None
         self._declared: dict[str, dict[str, Array]] = {"float": {}, "quant": {}}
 
@@ -130,6 +133,8 @@ class OutputRuns:
         deployed: tuple[dict[str, Array], dict[str, Array]] = {}, {}
         if sample.deployed is not None:
             self.deployed.include(sample.deployed, shaped_like(test, reference))
+            if number < SAMPLES:
+                self.references[number] = sample.deployed.float_values
             deployed = sample.deployed.float_values, sample.deployed.quant_values
         both = (
             {**reference, **self._whole_of(deployed[0])},

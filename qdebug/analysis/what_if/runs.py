@@ -54,6 +54,8 @@ class WhatIf:
         count: number of samples there are; the first ``SAMPLES`` are used.
         settings: how the float and the quant graph are run.
         max_memory: bytes; changes are run side by side as far as this suffices.
+        references: the float model's outputs as deployed, by sample and name, as far as they are
+            known; ``forget`` empties it.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class WhatIf:
         count: int,
         settings: tuple[SessionSettings, SessionSettings],
         max_memory: int = DEFAULT_MEMORY,
+        references: dict[int, dict[str, Array]] | None = None,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
         self.pairs, self.weights = pairing.pairs, pairing.weights
@@ -77,6 +80,7 @@ class WhatIf:
         self._known: dict[tuple[str, int], Alone | None] = {}
         self.undone = Change()
         self.max_memory = max_memory
+        self._references = {} if references is None else references
 
     def on_top_of(self, undone: Change) -> WhatIf:
         """The same runs with a change made before any other, and gains taken against it."""
@@ -86,8 +90,9 @@ class WhatIf:
 
     def forget(self) -> None:
         """Give back the tensors that were kept; later runs make them anew."""
-        for name in ("feeds", "_kept_values", "_reference", "_fetcher"):
+        for name in ("feeds", "_kept_values", "_reference", "_fetcher", "_float_session"):
             self.__dict__.pop(name, None)
+        self._references.clear()
 
     @cached_property
     def feeds(self) -> list[tuple[Feeds, Feeds]]:
@@ -150,7 +155,7 @@ class WhatIf:
             return
         self._prepare()
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
-            found = pool.map(lambda item: self._tried(*item, self._shared), new)
+            found = pool.map(lambda item: self._tried(item[0], item[1], self._shared), new)
             for (change, numbers), outcomes in zip(new, found, strict=True):
                 self._include(change, numbers, outcomes)
 
@@ -214,12 +219,21 @@ class WhatIf:
 
     @cached_property
     def _reference(self) -> list[dict[str, Array]]:
-        session = Session(self.float_graph.whole, self.float_graph, self.settings[0].deployed)
-        names = list(self.outputs)
         return [
-            {n: np.array(v, np.float32) for n, v in session.run(feeds[0], names).items()}
-            for feeds in self.feeds
+            {n: np.array(v, np.float32) for n, v in self._deployed(number).items()}
+            for number in self.samples
         ]
+
+    def _deployed(self, number: int) -> Mapping[str, Array]:
+        """The float model's outputs of a sample as deployed: known, or run for."""
+        known = self._references.get(number, {})
+        if all(known.get(name) is not None for name in self.outputs):
+            return {name: known[name] for name in self.outputs}
+        return self._float_session.run(self.feeds[number][0], list(self.outputs))
+
+    @cached_property
+    def _float_session(self) -> Session:
+        return Session(self.float_graph.whole, self.float_graph, self.settings[0].deployed)
 
     @cached_property
     def _axes(self) -> Mapping[str, int]:

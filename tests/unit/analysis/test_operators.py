@@ -82,20 +82,20 @@ def _mode(editor: Editor) -> str:
     node = next(n for n in editor.graph.node if n.op_type == "Resize")
     mode = next(a for a in node.attribute if a.name == "nearest_mode")
     mode.s = b"round_prefer_ceil"
-    return node.output[0]
+    return str(node.output[0])
 
 
 def _operands(editor: Editor) -> str:
     node = next(n for n in editor.graph.node if n.name == "/model.9/Concat")
     node.input[1], node.input[2] = node.input[2], node.input[1]
-    return node.output[0]
+    return str(node.output[0])
 
 
 def _stride(editor: Editor) -> str:
     node = next(n for n in editor.graph.node if n.name == "/model.9/m_1/MaxPool")
     pads = next(a for a in node.attribute if a.name == "pads")
     pads.ints[:] = [1, 1, 3, 3]
-    return node.output[0]
+    return str(node.output[0])
 
 
 @pytest.mark.parametrize("plant", [_mode, _operands, _stride])

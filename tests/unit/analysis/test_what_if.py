@@ -240,3 +240,19 @@ def test_samples_that_a_change_was_run_on_are_not_run_again(
             n: m.table.tolist() for n, m in outcome.moments.items()
         }
     assert sorted(ran) == sorted([*runs.samples] * 2)
+
+
+def test_known_outputs_of_the_float_model_are_not_run_for(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (name,) = pair.float_graph.outputs
+    session = WhatIf._float_session.func(what_if(pair))  # type: ignore[attr-defined]
+    references = {0: session.run(pair.feeds[0], [name])}
+    runs = what_if(pair, references=references)
+    monkeypatch.setattr(WhatIf, "_float_session", None)
+    (change,) = last_layers(runs, pair, 1)
+    found = output_db(runs, pair, change)
+    monkeypatch.undo()
+    assert found == output_db(what_if(pair), pair, change)
+    runs.forget()
+    assert not references

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 
+from qdebug.capture import session
 from qdebug.capture.session import SessionSettings, side_by_side
 
 MIB = 1 << 20
@@ -32,3 +35,17 @@ def test_alone_a_run_leaves_the_threads_to_onnx_runtime() -> None:
 def test_a_device_runs_one_after_the_other() -> None:
     device = SessionSettings(threads=8, provider="cuda")
     assert side_by_side(device, 1 << 40) == (1, device)
+
+
+@pytest.mark.parametrize("error", [OSError, TypeError, AttributeError])
+def test_memory_is_released_where_the_library_cannot_trim(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(_: str | None) -> None:
+        raise error
+
+    session._malloc_trim.cache_clear()
+    monkeypatch.setattr(ctypes, "CDLL", without)
+    session.release_memory()
+    assert session._malloc_trim() is None
+    session._malloc_trim.cache_clear()
