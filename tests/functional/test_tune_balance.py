@@ -17,7 +17,7 @@ from qdebug.run.model import Run
 from qdebug.run.tuning import Cure
 from tests.support.differences import forward
 from tests.support.nets import NetBuilder, sample_inputs
-from tests.support.unequal import chain, folded_twin, normalized_chain, planted, twin
+from tests.support.unequal import chain, folded_twin, grouped_chain, normalized_chain, planted, twin
 
 SHOTS = 12
 
@@ -66,8 +66,9 @@ def test_the_plan_of_a_balanced_model_writes_it_again(folder: Path) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
-def test_a_planted_imbalance_is_cured(folder: Path) -> None:
-    model = planted(chain())
+@pytest.mark.parametrize("net", [chain, grouped_chain], ids=["depthwise", "in groups"])
+def test_a_planted_imbalance_is_cured(folder: Path, net: Callable[[], onnx.ModelProto]) -> None:
+    model = planted(net())
     run = tuned(folder, model, float_out=folder / "fixed.onnx")
     (cure,) = balances(run)[True]
     assert cure.measured_db > 20

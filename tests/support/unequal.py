@@ -33,6 +33,14 @@ def chain(seed: int = 3) -> onnx.ModelProto:
     return b.model(b.conv(x, 16, 5, 1))
 
 
+def grouped_chain(seed: int = 5) -> onnx.ModelProto:
+    """Dense, in four groups of four channels, dense."""
+    b = NetBuilder(seed, 17)
+    x = b.op("Relu", b.conv(b.input("x", [1, 3, 16, 16]), 3, 16))
+    x = b.op("Relu", b.conv(x, 16, 16, group=4))
+    return b.model(b.conv(x, 16, 5, 1))
+
+
 def normalized_chain(seed: int = 4) -> onnx.ModelProto:
     """The same with a BatchNormalization behind each of the first two."""
     b = NetBuilder(seed, 17)

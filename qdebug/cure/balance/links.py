@@ -33,23 +33,34 @@ class Part:
         tensor: initializer of the float graph.
         axis: along which the channels lie.
         node: index of its reader.
+        groups: into which a Conv parts the channels that it reads; each part of its rows has the
+            channels of its own group along the axis.
     """
 
     tensor: str
     axis: int
     node: int
+    groups: int = 1
 
     def spread(self, factors: Array, value: Array) -> Array:
         """The factors ``[channels]``, shaped to multiply a value of the constant.
 
         A channel of a depthwise layer may have several rows.
         """
+        if self.groups > 1:
+            rows = np.repeat(factors.reshape(self.groups, -1), len(value) // self.groups, axis=0)
+            return rows.reshape(*rows.shape, *[1] * (value.ndim - 2))
         shape = [1] * value.ndim
         shape[self.axis] = -1
         return np.repeat(factors, value.shape[self.axis] // len(factors)).reshape(shape)
 
     def peaks(self, value: Array, channels: int) -> Array:
         """Largest magnitude of each channel, ``[channels]``."""
+        if self.groups > 1:
+            parts = np.abs(value).reshape(
+                self.groups, -1, channels // self.groups, value[0, 0].size
+            )
+            return np.asarray(parts.max(axis=(1, 3)).ravel(), np.float64)
         rows = np.abs(np.moveaxis(value, self.axis, 0)).reshape(channels, -1)
         return np.asarray(rows.max(axis=1), np.float64)
 
@@ -198,6 +209,8 @@ class _Finder:
         if node.inputs[0] != tensor or tensor == weight or not self._is_own(weight):
             return None
         shape = tuple(self.graph.initializers[weight].dims)
+        if not of_matrix and (groups := _groups_read(node, shape, channels)):
+            return Part(weight, 1, node.index, groups)
         axis = _axis_read(node, shape, channels, of_matrix)
         return None if axis is None else Part(weight, axis, node.index)
 
@@ -259,6 +272,13 @@ def _axis_read(node: Node, shape: tuple[int, ...], channels: int, of_matrix: boo
     axis = next(_axes_read(node, shape, channels, of_matrix), None)
     is_whole = axis is not None and shape[axis] and shape[axis] % channels == 0
     return axis if is_whole else None
+
+
+def _groups_read(node: Node, shape: tuple[int, ...], channels: int) -> int:
+    """Groups of a Conv that reads several channels in each of them; 0 for other nodes."""
+    groups = int(node.attributes.get("group", 1))
+    is_parted = node.op == "Conv" and node.domain == "" and 1 < groups < channels
+    return groups if is_parted and shape[1] * groups == channels else 0
 
 
 def _axes_read(node: Node, shape: tuple[int, ...], channels: int, of_matrix: bool) -> Iterator[int]:

@@ -17,7 +17,7 @@ from qdebug.cure.float_edit import with_constants
 from qdebug.graph.model import Graph
 from tests.support.differences import all_tensors, forward
 from tests.support.nets import NetBuilder, sample_inputs
-from tests.support.unequal import chain, normalized_chain, planted, twin
+from tests.support.unequal import chain, grouped_chain, normalized_chain, planted, twin
 
 Array = npt.NDArray[Any]
 
@@ -48,7 +48,9 @@ def noise_db(model: onnx.ModelProto, other: onnx.ModelProto) -> float:
     return 10 * float(np.log10(noise / signal))
 
 
-NETS = pytest.mark.parametrize("net", [chain, normalized_chain], ids=["plain", "normalized"])
+NETS = pytest.mark.parametrize(
+    "net", [chain, grouped_chain, normalized_chain], ids=["plain", "in groups", "normalized"]
+)
 
 
 @NETS
@@ -84,9 +86,10 @@ def test_both_layers_reach_the_geometric_mean() -> None:
         assert not np.array_equal(held[0], held[1])
 
 
-def test_what_the_imbalance_cost_comes_back() -> None:
+@pytest.mark.parametrize("net", [chain, grouped_chain], ids=["plain", "in groups"])
+def test_what_the_imbalance_cost_comes_back(net: Callable[[], onnx.ModelProto]) -> None:
     """Sixteen channels that lie evenly between 1 and 64 cost most of the bits of the small ones."""
-    model = chain()
+    model = net()
     bad = planted(model)
     good, worse, again = (noise_db(m, twin(m)) for m in (model, bad, rebalanced(bad)))
     assert worse > good + 10

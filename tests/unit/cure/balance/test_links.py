@@ -44,6 +44,16 @@ def test_a_depthwise_layer_between_two_dense_ones() -> None:
     assert second.makers[0] == first.readers[0]
 
 
+def test_a_layer_in_groups_reads_each_channel_in_its_own() -> None:
+    (link,) = links_of(lambda b, x: b.conv(b.op("Relu", b.conv(x, 4, 6)), 6, 4, group=2))
+    (part,) = link.readers
+    assert (part.axis, part.groups) == (1, 2)
+    value = np.arange(1.0, 13.0).reshape(4, 3, 1, 1)  # rows 0 and 1 read channels 0 to 2
+    assert part.peaks(value, 6).tolist() == [4, 5, 6, 10, 11, 12]
+    scaled = value * part.spread(np.array([1.0, 1, 1, 2, 1, 1]), value)
+    assert (scaled / value)[:, :, 0, 0].tolist() == [[1, 1, 1], [1, 1, 1], [2, 1, 1], [2, 1, 1]]
+
+
 def test_a_gemm_chain() -> None:
     def net(b: NetBuilder, x: str) -> str:
         flat = b.op("Flatten", x)
@@ -99,10 +109,6 @@ def shared_weights(b: NetBuilder, x: str) -> str:
     return x
 
 
-def grouped(b: NetBuilder, x: str) -> str:
-    return str(b.conv(b.op("Relu", b.conv(x, 4, 6)), 6, 6, group=2))
-
-
 def with_indices(b: NetBuilder, x: str) -> str:
     pooled, _ = b.op("MaxPool", b.conv(x, 4, 6), kernel_shape=[2, 2], outputs=2)
     return tail(b, pooled)
@@ -116,7 +122,7 @@ def norm_read_by_others(b: NetBuilder, x: str) -> str:
 
 @pytest.mark.parametrize(
     "net",
-    [relu6, hard_swish, branch, shared_weights, grouped, with_indices, norm_read_by_others],
+    [relu6, hard_swish, branch, shared_weights, with_indices, norm_read_by_others],
     ids=lambda net: net.__name__,
 )
 def test_what_would_change_the_outputs_is_left(net: Net) -> None:
