@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from qdebug.cure.plan import Budget, Plan, to_db
+from qdebug.cure.plan import NEAR_DB, Budget, Plan, to_db
 from qdebug.cure.predict import Prediction
 from qdebug.cure.proof import Proof
 from qdebug.cure.sites import count_converts, find_links
@@ -24,8 +24,6 @@ _CHEAPER_DB = 0.3
 """What other orders may lose against that by share alone, and fewer conversions; by judgement."""
 _PER_MAC = 0.002
 """Added to a unit's share of the multiplications before its loss is divided by it."""
-_NEAR_DB = 1.0
-"""So near the floor further units are not tried."""
 _PARTS = 16
 """How exactly it is told how many units a target takes, in parts of all. By judgement."""
 
@@ -62,9 +60,9 @@ class Ladder(Trials):
     def climb(self) -> None:
         """Units to the higher precision, in several orders, up to the knee of the curve."""
         base = self.plan
-        floor = to_db(self._floor(base.numbers)) + _NEAR_DB
+        floor = to_db(self._floor(base.numbers)) + NEAR_DB
         self._point(base, 0, "share", self.measured)
-        for count in [c for c in RUNGS if c <= self._most_units()]:
+        for count in self._rungs():
             here = self._rung(base, count)
             if any(to_db(point.measured.loss) < floor for point in here) or self._is_past_knee():
                 break
@@ -156,8 +154,12 @@ class Ladder(Trials):
             wanted.add("share per MAC")
         return {n: r for n, r in orders.items() if n in wanted or to_db(predicted[n]) <= best}
 
-    def _most_units(self) -> int:
-        return max(RUNGS) if self.budget.units is None else self.budget.units
+    def _rungs(self) -> list[int]:
+        """Numbers of units that are tried; a budget is one of them."""
+        most = self.budget.units
+        if most is None:
+            return list(RUNGS)
+        return [*(count for count in RUNGS if count < most), *([most] if most else [])]
 
     def _fits(self, base: Plan, plan: Plan) -> bool:
         added = plan.units - base.units

@@ -11,6 +11,8 @@ from qdebug.run.tuning import Cure, CurvePoint, Measured, MethodResult, Trial
 GIVEN, ROUNDED, CORRECTED, REFINED = "given", "rounded anew", "corrected", "refined"
 """Names of the sets of weights and biases: as given; weights on another grid; biases corrected (of
 the weights that were chosen); rounding taken back."""
+NEAR_DB = 1.0
+"""So near the ceiling, or the best, nothing is left to win. By judgement."""
 UNKNOWN = Measured(math.nan, math.nan)
 """Before anything was measured."""
 

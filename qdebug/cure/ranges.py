@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from qdebug.cure.crossing import Crossing, joined
+from qdebug.cure.pictures import FEWEST
 from qdebug.cure.plan import GIVEN, Plan, to_db
 from qdebug.cure.trials import Trials, has_fallen
 from qdebug.cure.ways import REACHING, WIDEST, is_always_verified, ways_of
@@ -90,8 +91,13 @@ class Ranges(Trials):
 
 
 def _in_order(measured: Mapping[str, Measured]) -> list[str]:
-    """Ways by their loss; of those that are as good as the best the wider ones first."""
+    """Ways by their loss; of those that are as good as the best the wider ones first.
+
+    Three pictures or fewer do not tell that two ways are as good.
+    """
     order = sorted(measured, key=lambda name: (measured[name].loss, name))
+    if len(measured[order[0]].each) < FEWEST:
+        return order
     least = to_db(measured[order[0]].loss)
     tied = [name for name in order if to_db(measured[name].loss) <= least + _TIED_DB]
     tied.sort(key=lambda name: (not name.endswith(REACHING), not name.startswith(WIDEST)))

@@ -14,7 +14,7 @@ from qdebug.cure.crossing import joined
 from qdebug.cure.grids import Rounded, numbers_of
 from qdebug.cure.ladder import Ladder
 from qdebug.cure.network import Numbers
-from qdebug.cure.plan import CORRECTED, GIVEN, REFINED, ROUNDED, Plan, to_db
+from qdebug.cure.plan import CORRECTED, GIVEN, NEAR_DB, REFINED, ROUNDED, Plan, to_db
 from qdebug.cure.predict import Settings
 from qdebug.cure.proof import Proof
 from qdebug.cure.ranges import Ranges
@@ -28,8 +28,6 @@ another falls under the first alone."""
 _MOST_BROKEN = 8
 _BROKEN_GAIN_DB = 1.0
 """What more bits for broken units have to win, all together, on held-out pictures; by judgement."""
-_NEAR_DB = 1.0
-"""So near the ceiling, or the best, nothing is left to win."""
 _SOUND_DB = 30.0
 """Where the task holds and the loss is below a thousandth, quantization does no harm; sound int8
 models of the samples have 31 to 41 dB. By judgement."""
@@ -65,7 +63,7 @@ class Search(Ranges, Ladder):
 
     def nothing_to_win(self) -> bool:
         """Whether the given model is as good as it can get."""
-        near = to_db(self.given.loss) - to_db(self.ceiling.loss) <= _NEAR_DB
+        near = to_db(self.given.loss) - to_db(self.ceiling.loss) <= NEAR_DB
         level = -to_db(self.given.loss) if self._is_of_boxes else self.given.sqnr_db
         return self.meets(self.given) and (near or level >= _SOUND_DB)
 
@@ -132,7 +130,7 @@ class Search(Ranges, Ladder):
             measured = self._try("bits", f"{count} broken units at {self._bits_text}", plan)
             tried.append((to_db(measured.loss), plan, measured))
         lowest = min(db for db, _, _ in tried)
-        _, plan, measured = next(item for item in tried if item[0] <= lowest + _NEAR_DB)
+        _, plan, measured = next(item for item in tried if item[0] <= lowest + NEAR_DB)
         enough = to_db(before.loss) - to_db(measured.loss) >= _BROKEN_GAIN_DB
         reason = "" if enough else f"it wins less than {_BROKEN_GAIN_DB:g} dB"
         self._propose("bits", f"broken units to {self._bits_text}", plan, refused=reason)

@@ -95,3 +95,14 @@ def test_a_coarse_number_is_not_short_of_the_target(
     measured = Measured(0.1, 20.0, float(np.mean(each)) - 0.05, (0.1,) * 3, each)
     assert found.reached(measured) == reached
     assert not found.meets(measured)
+
+
+@pytest.mark.parametrize(
+    ("budget", "rungs"), [(0, []), (1, [1]), (4, [1, 2, 3, 4]), (5, [1, 2, 3, 5])]
+)
+def test_a_budget_is_tried_itself(tmp_path: Path, budget: int, rungs: list[int]) -> None:
+    found = ladder(tmp_path, dict.fromkeys(range(COUNT), 1e-2), dict.fromkeys(range(COUNT), 1e-2))
+    found.budget = Budget(units=budget)
+    found.climb()
+    assert sorted({point.added for point in found.found.curve} - {0}) == rungs
+    assert len(raised(found)) == budget
