@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from qdebug.analysis.what_if import Change
+from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.differences import differences
-from qdebug.checks.facts.effect import WARN_GAIN_DB, WORTH_DB, free, gain_of
+from qdebug.checks.facts.effect import DAMAGED_DB, WARN_GAIN_DB, WORTH_DB, free, gain_of
 from qdebug.checks.facts.outputs import output_parts
 
 ROUNDS = 3
@@ -31,22 +31,28 @@ def made_up_for(context: CheckContext) -> dict[int, float]:
     """
     nodes = list(dict.fromkeys(item.pair.node for item in context.once(differences)))[:TRIED]
     base = free(context, range(len(context.layers)))
-    known: dict[int, list[float]] = {}
+    known: dict[int, list[Gain]] = {}
     for _ in range(ROUNDS):
         known = _gains(context, [n for n in nodes if n not in base.weights], base)
-        wrong = max(known, key=lambda node: max(known[node]), default=None)
-        if wrong is None or max(known[wrong]) < WARN_GAIN_DB:
+        wrong = max(known, key=lambda node: _won(known[node]), default=None)
+        if wrong is None or _won(known[wrong]) < WARN_GAIN_DB:
             break
         base = base.on_top_of(Change(weights=frozenset({wrong})))
-    return {
-        node: -min(gains)
-        for node, gains in known.items()
-        if min(gains) <= -WORTH_DB and max(gains) < WORTH_DB
-    }
+    lost = {node: _lost(gains) for node, gains in known.items() if _won(gains) < WORTH_DB}
+    return {node: db for node, db in lost.items() if db >= WORTH_DB}
 
 
-def _gains(context: CheckContext, nodes: Sequence[int], base: Change) -> dict[int, list[float]]:
-    """What the float weight of each node alone wins at each output on top of a change, dB."""
+def _won(gains: Sequence[Gain]) -> float:
+    return max(gain.db for gain in gains)
+
+
+def _lost(gains: Sequence[Gain]) -> float:
+    """What undoing costs, dB, at an output with something to lose: another fault leaves none."""
+    return max((-gain.db for gain in gains if gain.before >= DAMAGED_DB), default=0.0)
+
+
+def _gains(context: CheckContext, nodes: Sequence[int], base: Change) -> dict[int, list[Gain]]:
+    """What the float weight of each node alone wins at each output on top of a change."""
     if context.what_if is None or not nodes:
         return {}
     changes = [base.on_top_of(Change(weights=frozenset({node}))) for node in nodes]
@@ -55,7 +61,7 @@ def _gains(context: CheckContext, nodes: Sequence[int], base: Change) -> dict[in
     found = {}
     for node, change in zip(nodes, changes, strict=True):
         gains = (gain_of(context, change, [part], base, everywhere=True) for part in parts)
-        known = [gain.db for gain in gains if gain is not None]
+        known = [gain for gain in gains if gain is not None]
         if known:
             found[node] = known
     return found
