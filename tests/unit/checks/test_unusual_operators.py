@@ -23,8 +23,6 @@ LATE = (
     "LayerNorm scale left out",
     "constant of a Mul",
     "Einsum equation",
-    "PRelu channels",
-    "Max for Min",
 )
 
 

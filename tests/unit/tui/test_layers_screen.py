@@ -181,8 +181,8 @@ async def test_keys_that_arrive_at_once_go_where_the_one_before_put_the_focus(
 async def test_a_burst_goes_through_a_filter_and_on(browse: Open, run: Run) -> None:
     async with browse(run) as pilot:
         _burst(pilot, "2", "1", "/", *"op:Conv", "enter", "g", "j", "j")
-        await _until(pilot, lambda: layers_page(pilot).table.cursor == 2)
-        assert layers_page(pilot).rows.filter.text == "op:Conv"
+        page = layers_page(pilot)
+        await _until(pilot, lambda: page.rows.filter.text == "op:Conv" and page.table.cursor == 2)
         assert pilot.app.focused is layers_page(pilot).table
 
 
