@@ -97,6 +97,11 @@ class Pair:
     read_form: TensorForm = field(default_factory=TensorForm)
     aliases: tuple[str, ...] = ()
 
+    @property
+    def held(self) -> frozenset[str]:
+        """Quant tensors that hold the value: computed, read, and further ones."""
+        return frozenset({self.raw, self.read, *self.aliases})
+
 
 @dataclass(frozen=True)
 class WeightPair:

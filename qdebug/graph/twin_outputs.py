@@ -19,7 +19,7 @@ def quant_output_names(
     float_outputs: Sequence[str], quant_outputs: Sequence[str], pairing: Pairing
 ) -> dict[str, str]:
     """Float output name to quant output name: by pair, else by name, else by position."""
-    paired = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in pairing.pairs}
+    paired = {p.float_tensor: p.held for p in pairing.pairs}
     found: dict[str, str] = {}
     for position, name in enumerate(float_outputs):
         twins = [q for q in quant_outputs if q in paired.get(name, ())]
@@ -60,7 +60,7 @@ def output_layouts(
 def _layout(output: str, graph: Graph, pair: Pair) -> Layout | None:
     """The permutation of one output; None where it is not the pair's tensor, or no axis moves."""
     tensor, back = output, None
-    while tensor not in (pair.raw, pair.read, *pair.aliases):
+    while tensor not in pair.held:
         node = graph.producer.get(tensor)
         perm = node.attributes.get("perm") if node is not None and node.op == "Transpose" else None
         if node is None or (perm is None and node.op not in _PASSED):

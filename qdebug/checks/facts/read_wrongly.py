@@ -71,11 +71,11 @@ def _exchanged(context: CheckContext) -> Iterator[ReadWrongly]:
 
 def _other_names(context: CheckContext) -> dict[str, str]:
     """Float output to the output of the quant graph that carries its value under another name."""
-    held = {p.float_tensor: {p.read, p.raw, *p.aliases} for p in context.pairing.pairs}
+    held = {p.float_tensor: p.held for p in context.pairing.pairs}
     quant_outputs = set(context.quant_graph.outputs)
     found = {}
     for name in context.float_graph.outputs:
-        tensors = held.get(name, set()) & quant_outputs
+        tensors = held.get(name, frozenset()) & quant_outputs
         if name in quant_outputs and tensors and name not in tensors:
             found[name] = min(tensors)
     return found
@@ -114,8 +114,7 @@ def _turned(context: CheckContext) -> Iterator[ReadWrongly]:
 
 
 def _quant_output(context: CheckContext, pair: Pair) -> str | None:
-    held = {pair.read, pair.raw, *pair.aliases}
-    return next((name for name in context.quant_graph.outputs if name in held), None)
+    return next((name for name in context.quant_graph.outputs if name in pair.held), None)
 
 
 def _transpose(graph: Graph, tensor: str) -> Node | None:
