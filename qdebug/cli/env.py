@@ -24,6 +24,7 @@ _LIBRARIES = (
     "onnxruntime",
     "numpy",
     "numba",
+    "llvmlite",
     "msgspec",
     "opencv-python-headless",
     "Pillow",

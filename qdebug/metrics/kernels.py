@@ -1,180 +1,53 @@
 """The loops over every value of every tensor, compiled.
 
-A tensor comes as ``[outer, rows, inner]``, the rows being what is summed apart. Sums are float64,
-in which no square of a float32 overflows or vanishes. Extremes are found among the values' bits:
-integers in the same order, of which the processor compares many at a time, NaN or not.
-
-The kernels let other Python threads run. They are compiled once, in some seconds, and kept beside
-this file or in the user's cache for the next process.
+They let other Python threads run. They are compiled on a machine's first run, in some seconds, and
+loaded in the next ones, both when this module is imported. What they do is in ``loops``; here
+arrays are handed to them. One that does not fit is refused: behind an address nothing is checked.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from typing import Any, TypeVar
+import ctypes
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba.extending import register_jitable
 
-from qdebug.metrics.metric import FIELDS, Sums, terms
-from qdebug.metrics.tuples import add_to_column, plus
+from qdebug.metrics import machine_code
+from qdebug.metrics.metric import FIELDS, Sums
 
 Array = npt.NDArray[Any]
-F = TypeVar("F", bound=Callable[..., Any])
 
-_N, _FIRST = 0, 1
-_BAD_F, _BAD_Q, _MAX_E, _MAX_F, _MAX_Q, _MIN_F, _MIN_Q = range(-7, 0)
-"""The columns of a table as ``FIELDS`` has them: the count, sums, and these."""
-_SUMS = len(Sums._fields)
-_ZERO = (0.0,) * _SUMS
+_LOOPS = machine_code.Loops(
+    "qdebug.metrics.loops",
+    {
+        "add_rows": "ppnnnppn",
+        "add_columns": "ppnnppp",
+        "clipped": "ppnddp",
+        "finite_range": "pnnp",
+        "count_in_bins": "pnnddpn",
+        "add_weighted": "ppndpnp",
+        "mark_codes": "pnnddpn",
+    },
+    made_of=("qdebug.metrics.tuples", "qdebug.metrics.metric"),
+)
+_RUN = machine_code.load(_LOOPS)
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
+_COLUMNS, _SUMS = len(FIELDS), len(Sums._fields)
 
 _BLOCK = 2048
 """Values read from memory once, and then from the first cache."""
-_SIGN = np.int32(31)
-_MAGNITUDE = np.int32(0x7FFFFFFF)
-_LARGE = np.float32(1.5e38).view(np.int32)
-"""The bits of a value up to which errors do not overflow; infinity's and NaN's are beyond."""
+_KEYS = 3
+"""Columns of float64 that hold what ``loops.add_columns`` has as six of 32 bits."""
 
-_CONST_3D = numba.types.Array(numba.float32, 3, "C", readonly=True)
-_CONST_2D = numba.types.Array(numba.float32, 2, "C", readonly=True)
-_CONST_1D = numba.types.Array(numba.float32, 1, "C", readonly=True)
-_STRIDED = numba.types.Array(numba.float32, 1, "A", readonly=True)
-_PAIR: Any = numba.types.UniTuple(numba.float64, 2)  # type: ignore[no-untyped-call]
-_TABLE, _FLOAT = numba.float64[:, ::1], numba.float64
+_Pair = ctypes.c_double * 2
+_POINTER = object.__basicsize__
+"""Where an array's struct says where its values begin: behind what every object of CPython begins
+with. It is part of NumPy's binary interface; ``array.ctypes.data`` takes six times as long."""
 
 
-_OPTIONS: dict[str, Any] = {
-    "error_model": "numpy",
-    # Sums may be taken in any order, or they could not be taken side by side.
-    "fastmath": {"reassoc", "contract", "nsz"},
-}
-
-
-_CODE = terms.__code__
-_KEY = hashlib.sha256(repr((FIELDS, _CODE.co_code, _CODE.co_consts, _CODE.co_names)).encode())
-"""Tells what is summed: kernels that were compiled and kept for other sums are not used."""
-
-
-def _part(function: F) -> F:
-    """Compiled into the kernels that call it."""
-    part: F = register_jitable(**_OPTIONS)(function)
-    return part
-
-
-def _kernel(signature: Any) -> Callable[[F], F]:
-    """Compiled for one signature, when this module is imported."""
-
-    def compile_function(function: F) -> F:
-        function.__qualname__ += f"_{_KEY.hexdigest()[:12]}"  # of which the kept file has its name
-        try:
-            kernel: F = numba.njit(signature, nogil=True, cache=True, **_OPTIONS)(function)
-        except (RuntimeError, OSError):  # no folder that can be written to, or a full disk
-            kernel = numba.njit(signature, nogil=True, **_OPTIONS)(function)
-        return kernel
-
-    return compile_function
-
-
-_terms = _part(terms)
-
-
-@_part
-def _add_sums_to(row: Array, sums: Any) -> None:
-    for at in range(_SUMS):
-        row[_FIRST + at] += sums[at]
-
-
-@_part
-def _ordered(bits: Any) -> Any:
-    """The bits of a float32 as an integer that is larger for a larger value, and back again."""
-    return bits ^ ((bits >> _SIGN) & _MAGNITUDE)
-
-
-@_part
-def _extremes(bits: Array) -> Any:
-    low = _ordered(bits[0])
-    high = low
-    for i in range(1, bits.size):
-        key = _ordered(bits[i])
-        low, high = min(low, key), max(high, key)
-    return low, high
-
-
-@_part
-def _largest(bits: Array) -> Any:
-    found = np.int32(0)
-    for i in range(bits.size):
-        found = max(found, bits[i] & _MAGNITUDE)
-    return found
-
-
-@_part
-def _add_value(f: float, q: float, row: Array) -> None:
-    """Include one pair of finite values."""
-    error = q - f
-    row[_N] += 1
-    _add_sums_to(row, _terms(f, error))
-    row[_MAX_E] = max(row[_MAX_E], abs(error))
-    row[_MAX_F], row[_MAX_Q] = max(row[_MAX_F], f), max(row[_MAX_Q], q)
-    row[_MIN_F], row[_MIN_Q] = min(row[_MIN_F], f), min(row[_MIN_Q], q)
-
-
-@_part
-def _add_values(f: Array, q: Array, row: Array) -> None:
-    """Include values one by one; a pair that is not finite is counted and left out."""
-    for i in range(f.size):
-        if not np.isfinite(f[i]):
-            row[_BAD_F] += 1
-        elif not np.isfinite(q[i]):
-            row[_BAD_Q] += 1
-        else:
-            _add_value(np.float64(f[i]), np.float64(q[i]), row)
-
-
-@_part
-def _add_sums(f: Array, q: Array, e: Array, row: Array) -> None:
-    """Include the sums over finite values; leaves their errors in ``e``."""
-    sums = _ZERO
-    for i in range(f.size):
-        value = np.float64(f[i])
-        error = np.float64(q[i]) - value
-        e[i] = error
-        sums = plus(sums, _terms(value, error))
-    row[_N] += f.size
-    _add_sums_to(row, sums)
-
-
-@_part
-def _add_extremes(keys: Array, row: Array) -> None:
-    """Include the largest ``|e|``, ``f`` and ``q`` and the least ``f`` and ``q``."""
-    bits = np.empty(5, np.int32)
-    for i in range(5):
-        bits[i] = _ordered(keys[i])
-    values = bits.view(np.float32)
-    for i in range(3):
-        row[_MAX_E + i] = max(row[_MAX_E + i], np.float64(values[i]))
-    for i in range(2):
-        row[_MIN_F + i] = min(row[_MIN_F + i], np.float64(values[3 + i]))
-
-
-@_part
-def _add_block(f: Array, q: Array, e: Array, keys: Array, row: Array) -> None:
-    """Include a block of one row; ``e`` and ``keys`` are memory for its errors and extremes."""
-    low_f, high_f = _extremes(f.view(np.int32))
-    low_q, high_q = _extremes(q.view(np.int32))
-    if max(high_f, high_q) >= _LARGE or min(low_f, low_q) <= ~_LARGE:
-        _add_values(f, q, row)
-        return
-    _add_sums(f, q, e, row)
-    keys[0] = _largest(e[: f.size].view(np.int32))
-    keys[1], keys[2], keys[3], keys[4] = high_f, high_q, low_f, low_q
-    _add_extremes(keys, row)
-
-
-@_kernel(numba.void(_CONST_3D, _CONST_3D, _TABLE))
 def add_rows(f: Array, q: Array, table: Array) -> None:
     """Include a tensor's values in its rows.
 
@@ -182,36 +55,17 @@ def add_rows(f: Array, q: Array, table: Array) -> None:
         f: float32 ``[outer, rows, inner]``.
         q: the same shape.
         table: float64 ``[rows, len(FIELDS)]``, added to.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    outer, rows, inner = f.shape
-    e, keys = np.empty(min(inner, _BLOCK), np.float32), np.empty(5, np.int32)
-    for o in range(outer):
-        for row in range(rows):
-            for start in range(0, inner, _BLOCK):
-                block = slice(start, start + _BLOCK)
-                _add_block(f[o, row, block], q[o, row, block], e, keys, table[row])
+    outer, rows, inner = _shape(f, 3)
+    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
+    table_at = _begin(table, (rows, _COLUMNS), _FLOAT64, written=True)
+    errors = np.empty(_BLOCK, _FLOAT32)
+    _RUN["add_rows"](f_at, q_at, outer, rows, inner, table_at, _address(errors), _BLOCK)
 
 
-@_part
-def _add_line(f: Array, q: Array, e: Array, sums: Array, keys: Array) -> None:
-    """Include one value of every column in its sums and its five extremes."""
-    for i in range(f.size):
-        value = np.float64(f[i])
-        error = np.float64(q[i]) - value
-        e[i] = error
-        add_to_column(sums, 0, i, _terms(value, error))
-    bits_f, bits_q, bits_e = f.view(np.int32), q.view(np.int32), e.view(np.int32)
-    for i in range(f.size):
-        keys[0, i] = max(keys[0, i], bits_e[i] & _MAGNITUDE)
-    for i in range(f.size):
-        key = _ordered(bits_f[i])
-        keys[1, i], keys[3, i] = max(keys[1, i], key), min(keys[3, i], key)
-    for i in range(f.size):
-        key = _ordered(bits_q[i])
-        keys[2, i], keys[4, i] = max(keys[2, i], key), min(keys[4, i], key)
-
-
-@_kernel(numba.void(_CONST_2D, _CONST_2D, _TABLE))
 def add_columns(f: Array, q: Array, table: Array) -> None:
     """Include a tensor's values in its columns, which lie side by side in memory.
 
@@ -219,23 +73,19 @@ def add_columns(f: Array, q: Array, table: Array) -> None:
         f: float32 ``[outer, columns]``.
         q: the same shape.
         table: float64 ``[columns, len(FIELDS)]``, added to.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    outer, columns = f.shape
-    sums, keys = np.zeros((_SUMS, columns)), np.zeros((5, columns), np.int32)
-    keys[1:3], keys[3:] = ~_MAGNITUDE, _MAGNITUDE
-    e = np.empty(columns, np.float32)
-    for o in range(outer):
-        _add_line(f[o], q[o], e, sums, keys)
-    for i in range(columns):
-        if max(keys[1, i], keys[2, i]) >= _LARGE or min(keys[3, i], keys[4, i]) <= ~_LARGE:
-            _add_values(f[:, i], q[:, i], table[i])
-        elif outer:
-            table[i, _N] += outer
-            table[i, _FIRST : _FIRST + _SUMS] += sums[:, i]
-            _add_extremes(keys[:, i], table[i])
+    outer, columns = _shape(f, 2)
+    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
+    table_at = _begin(table, (columns, _COLUMNS), _FLOAT64, written=True)
+    memory = np.empty((_SUMS + _KEYS, columns))
+    sums_at = _address(memory)
+    keys_at = sums_at + _SUMS * memory.strides[0]
+    _RUN["add_columns"](f_at, q_at, outer, columns, table_at, sums_at, keys_at)
 
 
-@_kernel(_PAIR(_CONST_1D, _CONST_1D, _FLOAT, _FLOAT))
 def clipped(f: Array, q: Array, low: float, high: float) -> tuple[float, float]:
     """Float values outside two limits: how many, and the sum of their squared errors.
 
@@ -244,28 +94,28 @@ def clipped(f: Array, q: Array, low: float, high: float) -> tuple[float, float]:
         q: as long.
         low: the lowest value that is not outside.
         high: the highest one.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    count = ee = 0.0
-    for i in range(f.size):
-        value = np.float64(f[i])
-        if value < low or value > high:
-            error = np.float64(q[i]) - value
-            count += 1
-            ee += error * error
-    return count, ee
+    (size,), found = _shape(f, 1), _Pair()
+    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
+    _RUN["clipped"](f_at, q_at, size, low, high, found)
+    return found[0], found[1]
 
 
-@_kernel(_PAIR(_STRIDED))
 def finite_range(values: Array) -> tuple[float, float]:
-    """Lowest and highest of the finite values of a flat float32 array; infinities of none."""
-    low, high = np.inf, -np.inf
-    for value in values:
-        if np.isfinite(value):
-            low, high = min(low, np.float64(value)), max(high, np.float64(value))
-    return low, high
+    """Lowest and highest of the finite values of a flat float32 array; infinities of none.
+
+    Raises:
+        TypeError: The array has another dtype or more dimensions.
+    """
+    values, step = _strided(values)
+    found = _Pair()
+    _RUN["finite_range"](_address(values), values.size, step, found)
+    return found[0], found[1]
 
 
-@_kernel(numba.void(_STRIDED, _FLOAT, _FLOAT, numba.int64[::1]))
 def count_in_bins(values: Array, low: float, width: float, counts: Array) -> None:
     """Count the finite values of a flat float32 array in bins of one width.
 
@@ -273,15 +123,17 @@ def count_in_bins(values: Array, low: float, width: float, counts: Array) -> Non
         values: to count; those beyond the bins go to the first or the last one.
         low: where the first bin begins.
         width: of a bin.
-        counts: int64, added to.
+        counts: int64, at least one, added to.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    for value in values:
-        if np.isfinite(value):
-            place = int(min((np.float64(value) - low) / width, np.float64(counts.size - 1)))
-            counts[max(place, 0)] += 1
+    values, step = _strided(values)
+    (bins,) = _some(counts, 1)
+    counts_at = _begin(counts, (bins,), _INT64, written=True)
+    _RUN["count_in_bins"](_address(values), values.size, step, low, width, counts_at, bins)
 
 
-@_kernel(numba.void(_CONST_1D, _CONST_1D, _FLOAT, _TABLE, numba.float64[::1]))
 def add_weighted(values: Array, weights: Array, radius: float, sums: Array, zeros: Array) -> None:
     """Add flat float32 values to bins over ``[-radius, radius)``, and their squared weights.
 
@@ -293,26 +145,17 @@ def add_weighted(values: Array, weights: Array, radius: float, sums: Array, zero
             and times its square.
         zeros: float64 ``[3]``, added to: the count and the squared weights of exact zeros, and
             how many values were left out.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    bins = sums.shape[1]
-    scale = bins / (2 * radius)
-    for at in range(values.size):
-        value, weight = np.float64(values[at]), np.float64(weights[at])
-        if not (np.isfinite(value) and np.isfinite(weight)):
-            zeros[2] += 1
-            continue
-        place = min(max(int((value + radius) * scale), 0), bins - 1)
-        squared = weight * weight
-        sums[0, place] += 1
-        sums[1, place] += squared
-        sums[2, place] += squared * value
-        sums[3, place] += squared * value * value
-        if value == 0:
-            zeros[0] += 1
-            zeros[1] += squared
+    (size,), (_, bins) = _shape(values, 1), _some(sums, 2)
+    at, weights_at = _begin(values, (size,), _FLOAT32), _begin(weights, (size,), _FLOAT32)
+    sums_at = _begin(sums, (4, bins), _FLOAT64, written=True)
+    zeros_at = _begin(zeros, (3,), _FLOAT64, written=True)
+    _RUN["add_weighted"](at, weights_at, size, radius, sums_at, bins, zeros_at)
 
 
-@_kernel(numba.void(_STRIDED, _FLOAT, _FLOAT, numba.boolean[::1]))
 def mark_codes(values: Array, low: float, step: float, seen: Array) -> None:
     """Mark the codes that finite values of a flat float32 array are nearest to.
 
@@ -320,9 +163,51 @@ def mark_codes(values: Array, low: float, step: float, seen: Array) -> None:
         values: real values.
         low: the real value of the lowest code.
         step: between the values of two codes.
-        seen: one for each code.
+        seen: bool, one for each code.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
     """
-    for value in values:
-        if np.isfinite(value):
-            code = np.rint((np.float64(value) - low) / step)
-            seen[int(max(0.0, min(code, np.float64(seen.size - 1))))] = True
+    values, apart = _strided(values)
+    (codes,) = _some(seen, 1)
+    seen_at = _begin(seen, (codes,), _BOOL, written=True)
+    _RUN["mark_codes"](_address(values), values.size, apart, low, step, seen_at, codes)
+
+
+def _shape(array: Array, ndim: int) -> tuple[int, ...]:
+    if not isinstance(array, np.ndarray) or array.ndim != ndim:
+        raise TypeError(f"not an array of {ndim} dimensions")
+    return array.shape
+
+
+def _some(array: Array, ndim: int) -> tuple[int, ...]:
+    """The shape of what values are sorted into: where there is no place, they would go anywhere."""
+    if not array.size:
+        raise TypeError("no bin or code")
+    return _shape(array, ndim)
+
+
+def _begin(array: Array, shape: tuple[int, ...], dtype: Any, *, written: bool = False) -> int:
+    """Where an array's values begin, which lie side by side."""
+    if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
+        raise TypeError(f"not an array {dtype} {list(shape)}")
+    flags = array.flags
+    if not (flags.carray if written else flags.c_contiguous and flags.aligned):
+        raise TypeError("values that do not lie side by side, or cannot be written to")
+    return _address(array)
+
+
+def _strided(values: Array) -> tuple[Array, int]:
+    """A flat float32 array, copied if it lies backwards or askew, and its values' distance."""
+    if not isinstance(values, np.ndarray) or values.dtype != _FLOAT32 or values.ndim != 1:
+        raise TypeError("not a flat array float32")
+    step, left = divmod(values.strides[0], _FLOAT32.itemsize)
+    if step < 1 or left or not values.flags.aligned:
+        return np.array(values), 1
+    return values, step
+
+
+def _address(array: Array) -> int:
+    """Where the values of any array begin, which the caller keeps while it is used."""
+    at: int = ctypes.c_void_p.from_address(id(array) + _POINTER).value or 0
+    return at

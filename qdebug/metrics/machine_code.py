@@ -1,0 +1,265 @@
+"""Compiled loops that are kept as machine code, so that a later process needs no numba for them.
+
+numba compiles them, in some seconds. llvmlite, on which numba stands, makes one object file of what
+it compiled, and loads that in a few milliseconds; importing numba takes ten times as long and
+60 MiB. Loops that cannot be kept, because something in them needs numba while it runs or llvmlite
+has changed, are called where numba compiled them, in that process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib
+import importlib.metadata
+import os
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import llvmlite
+import llvmlite.binding as llvm
+
+Function = Callable[..., None]
+
+ADDRESS, SIZE, REAL = "pnd"
+"""Kinds of parameters: of values in memory, a signed integer as wide, a float64."""
+
+_CTYPES = {ADDRESS: ctypes.c_void_p, SIZE: ctypes.c_ssize_t, REAL: ctypes.c_double}
+_CALLED = ("memcpy", "memmove", "memset", "rint")
+"""Of LLVM's own operations these may become calls of the C library, which any process has."""
+_UNFIT = (AttributeError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError)
+"""What llvmlite raises where it cannot, or where another version does it otherwise."""
+_HELD: list[Any] = []
+"""What numba compiled and is called, for as long as this process lives."""
+
+
+@dataclass(frozen=True)
+class Loops:
+    """Functions to be compiled.
+
+    Attributes:
+        module: in which they are; imported only to compile them. It has ``OPTIONS`` for numba.
+        parameters: of each function, by its name, one letter for each: ``ADDRESS``, ``SIZE`` or
+            ``REAL``. They return nothing.
+        made_of: other modules of which something is compiled into them.
+    """
+
+    module: str
+    parameters: Mapping[str, str]
+    made_of: tuple[str, ...] = ()
+
+    def functions(self, addresses: Iterable[int]) -> dict[str, Function]:
+        """The functions, to be called with Python's numbers; other threads run meanwhile.
+
+        Args:
+            addresses: of their machine code, in the order of the parameters.
+        """
+        return {
+            name: ctypes.CFUNCTYPE(None, *map(_CTYPES.__getitem__, kinds))(address)
+            for (name, kinds), address in zip(self.parameters.items(), addresses, strict=True)
+        }
+
+
+def load(loops: Loops) -> dict[str, Function]:
+    """The functions by their names, compiled now if nothing fitting was kept."""
+    names = list(loops.parameters)
+    try:
+        key = _key(loops)
+    except OSError:  # without its source
+        key = None
+    kept = key and _kept(loops, key)
+    if kept:
+        return loops.functions(_linked(kept, names))
+    compiled = _compiled(loops)
+    try:
+        code = _object_code(dict(zip(names, compiled, strict=True)))
+        functions = loops.functions(_linked(code, names))
+    except _UNFIT:
+        _HELD.append(compiled)
+        return loops.functions(function.address for function in compiled)
+    if key:
+        _keep(loops, key, code)
+    return functions
+
+
+def _key(loops: Loops) -> bytes:
+    """Of everything that the machine code depends on."""
+    try:
+        numba = importlib.metadata.version("numba")
+    except importlib.metadata.PackageNotFoundError:
+        numba = ""
+    made_by = (numba, llvmlite.__version__, llvm.llvm_version_info)
+    made_for = (llvm.get_process_triple(), llvm.get_host_cpu_name(), _features(), sys.maxsize)
+    key = hashlib.sha256(repr((made_by, made_for, sorted(loops.parameters.items()))).encode())
+    for module in (__name__, loops.module, *loops.made_of):
+        key.update(_source(module))
+    return key.digest()
+
+
+def _features() -> str:
+    """Of this processor; none where LLVM does not know them."""
+    try:
+        features: str = llvm.get_host_cpu_features().flatten()
+    except RuntimeError:
+        return ""
+    return features
+
+
+def _source(module: str) -> bytes:
+    """The text of a module, which is not imported for it.
+
+    Raises:
+        OSError: There is none.
+    """
+    spec = find_spec(module)
+    get_data = getattr(spec and spec.loader, "get_data", None)
+    if spec is None or spec.origin is None or get_data is None:
+        raise FileNotFoundError(module)
+    text: bytes = get_data(spec.origin)
+    return text
+
+
+def _places(loops: Loops, key: bytes) -> Iterable[Path]:
+    """Files in which the machine code may lie, the best first: where numba keeps its own, too."""
+    name = f"{loops.module}-{key.hex()[:16]}.machine-code"
+    given = os.environ.get("NUMBA_CACHE_DIR")
+    if given:
+        yield Path(given, name)
+        return
+    spec = find_spec(loops.module)
+    if spec is not None and spec.origin is not None:
+        yield Path(spec.origin).parent / "__pycache__" / name
+    from platformdirs import user_cache_path
+
+    yield user_cache_path("qdebug", appauthor=False) / name
+
+
+def _kept(loops: Loops, key: bytes) -> bytes | None:
+    """The object code that was kept; None of none, and of a damaged one."""
+    for place in _places(loops, key):
+        with contextlib.suppress(OSError):
+            data = place.read_bytes()
+            code = data[hashlib.sha256().digest_size :]
+            if data.startswith(_seal(key, code)):
+                return code
+    return None
+
+
+def _keep(loops: Loops, key: bytes, code: bytes) -> None:
+    """Keep object code in the first place that can be written to, if there is one."""
+    for place in _places(loops, key):
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            new = place.with_name(f"{place.name}.{secrets.token_hex(4)}")
+            try:
+                new.write_bytes(_seal(key, code) + code)
+                new.replace(place)
+            finally:
+                new.unlink(missing_ok=True)
+            return
+
+
+def _seal(key: bytes, code: bytes) -> bytes:
+    return hashlib.sha256(key + code).digest()
+
+
+@functools.cache
+def _target() -> Any:
+    """What LLVM compiles for in this process."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_triple(llvm.get_process_triple())
+
+
+def _linked(code: bytes, names: Iterable[str]) -> list[int]:
+    """The addresses of functions in object code, which stays loaded.
+
+    Raises:
+        RuntimeError: llvmlite cannot load it.
+    """
+    machine = _target().create_target_machine(jit=True)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    addresses = [engine.get_function_address(name) for name in names]
+    if not all(addresses):
+        raise RuntimeError("a function is missing")
+    engine.detach()  # not freed: a thread may still be in a loop when the interpreter ends
+    return addresses
+
+
+def _compiled(loops: Loops) -> list[Any]:
+    """The functions as numba's C callbacks."""
+    import numba
+
+    types = {ADDRESS: numba.types.voidptr, SIZE: numba.types.intp, REAL: numba.types.float64}
+    module = importlib.import_module(loops.module)
+    return [
+        numba.cfunc(numba.types.void(*map(types.__getitem__, kinds)), **module.OPTIONS)(
+            getattr(module, name)
+        )
+        for name, kinds in loops.parameters.items()
+    ]
+
+
+def _object_code(functions: Mapping[str, Any]) -> bytes:
+    """One object file of functions that numba compiled, which needs nothing of numba.
+
+    Raises:
+        ValueError: One of them needs something.
+    """
+    machine = _machine()
+    whole = llvm.parse_assembly("")
+    whole.triple, whole.data_layout = llvm.get_process_triple(), str(machine.target_data)
+    for name, function in functions.items():
+        part = llvm.parse_assembly(function.inspect_llvm())
+        part.get_function(function.native_name).name = name
+        whole.link_in(part)
+    for value in (*whole.functions, *whole.global_variables):
+        if not value.is_declaration and value.name not in functions:
+            value.linkage = "internal"
+    _fold(whole, machine)
+    _check(whole)
+    code: bytes = machine.emit_object(whole)
+    return code
+
+
+def _machine() -> Any:
+    """This machine, for code as fast as numba's."""
+    target = _target()
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=_features(),
+        opt=3,
+        reloc="static" if target.name.startswith("x86") else "default",  # as numba does
+        jit=True,
+    )
+
+
+def _fold(module: Any, machine: Any) -> None:
+    """Inline what has one caller and take out what is not reached: how Python is told of errors.
+
+    The loops have been made fast by numba before.
+    """
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_interleaving = False
+    builder = llvm.create_pass_builder(machine, options)
+    builder.getModulePassManager().run(module, builder)
+
+
+def _check(module: Any) -> None:
+    """Raise where something is needed that not every process has: LLVM would end the process."""
+    names = [v.name for v in (*module.functions, *module.global_variables) if v.is_declaration]
+    foreign = [name for name in names if not name.startswith("llvm.") and name not in _CALLED]
+    used = {name.removeprefix("llvm.").split(".")[0] for name in names}
+    foreign += [name for name in used & set(_CALLED) if llvm.address_of_symbol(name) is None]
+    if foreign:
+        raise ValueError(f"needs {', '.join(foreign)}")

@@ -1,0 +1,194 @@
+"""Loops kept as machine code: when they are compiled, where they lie, and what is never loaded."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding as llvm
+import numpy as np
+import platformdirs
+import pytest
+
+from qdebug.metrics import kernels, machine_code
+from qdebug.metrics.machine_code import Function, Loops
+from tests.support import tiny_loops
+
+SCALE = Loops("tests.support.tiny_loops", {"scale": "pnd"})
+KERNELS = {name: kernels._LOOPS.parameters[name] for name in ("clipped", "finite_range")}
+
+
+class _Compilations:
+    """How often something was compiled; the first result is given again."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(machine_code, "_compiled", self._compiled)
+
+    def _compiled(self, loops: Loops) -> list[Any]:
+        self.count += 1
+        return [_COMPILED[name] for name in loops.parameters]
+
+
+_COMPILED: dict[str, Any] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """Everything that the tests here need, compiled once."""
+    for loops in (
+        SCALE,
+        Loops(SCALE.module, {"turn": "pn"}),
+        Loops(kernels._LOOPS.module, KERNELS),
+    ):
+        _COMPILED.update(zip(loops.parameters, machine_code._compiled(loops), strict=True))
+
+
+@pytest.fixture
+def compilations(monkeypatch: pytest.MonkeyPatch) -> _Compilations:
+    return _Compilations(monkeypatch)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the machine code is kept."""
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "kept"))
+    return tmp_path / "kept"
+
+
+def _scaled(functions: dict[str, Function]) -> list[float]:
+    values = np.array([1.0, 2.0, 3.0])
+    functions["scale"](values.ctypes.data, values.size, 2.5)
+    return [float(value) for value in values]
+
+
+def test_what_was_kept_is_not_compiled_again(folder: Path, compilations: _Compilations) -> None:
+    assert _scaled(machine_code.load(SCALE)) == [2.5, 5, 7.5]
+    assert _scaled(machine_code.load(SCALE)) == [2.5, 5, 7.5]
+    assert compilations.count == 1
+    assert len(list(folder.iterdir())) == 1  # and no half file beside it
+
+
+@pytest.mark.parametrize("damage", ["cut", "changed", "empty", "of another key"])
+def test_damaged_machine_code_is_not_loaded_but_made_anew(
+    folder: Path, compilations: _Compilations, damage: str
+) -> None:
+    machine_code.load(SCALE)
+    (kept,) = folder.iterdir()
+    whole = kept.read_bytes()
+    changed = bytearray(whole)
+    changed[len(whole) // 2] ^= 1
+    other = machine_code._seal(b"other key", whole[32:]) + whole[32:]
+    kept.write_bytes(
+        {"cut": whole[:-7], "changed": bytes(changed), "empty": b"", "of another key": other}[
+            damage
+        ]
+    )
+    assert _scaled(machine_code.load(SCALE)) == [2.5, 5, 7.5]
+    assert compilations.count == 2
+    assert kept.read_bytes() == whole
+
+
+def test_without_a_place_to_keep_it_it_is_compiled_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    file = tmp_path / "a file, not a folder"
+    file.touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(file))
+    for _ in range(2):
+        assert _scaled(machine_code.load(SCALE)) == [2.5, 5, 7.5]
+    assert compilations.count == 2
+
+
+def test_a_full_disk_leaves_no_half_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    def write_half(self: Path, data: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(data[:100])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", write_half)
+    assert _scaled(machine_code.load(SCALE)) == [2.5, 5, 7.5]
+    assert list(folder.iterdir()) == []
+
+
+def _module(folder: Path, monkeypatch: pytest.MonkeyPatch, *, added: str = "") -> Loops:
+    """The loops as a module of its own in a folder."""
+    folder.mkdir(exist_ok=True)
+    text = Path(tiny_loops.__file__).read_text(encoding="utf-8") + added
+    (folder / "loops_of_a_test.py").write_text(text, encoding="utf-8")
+    monkeypatch.syspath_prepend(str(folder))
+    return Loops("loops_of_a_test", SCALE.parameters)
+
+
+def test_it_lies_beside_the_module_or_in_the_users_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda *_, **__: cache)
+    loops = _module(tmp_path / "package", monkeypatch)
+    beside = tmp_path / "package" / "__pycache__"
+
+    machine_code.load(loops)
+    assert len(list(beside.glob("*.machine-code"))) == 1
+    assert not cache.exists()
+
+    shutil.rmtree(beside)
+    beside.touch()  # cannot be written to, whoever runs this test
+    for _ in range(2):
+        machine_code.load(loops)
+    assert len(list(cache.iterdir())) == 1
+    assert compilations.count == 2
+    assert loops.module not in sys.modules
+
+
+def test_other_loops_have_another_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loops = _module(tmp_path, monkeypatch)
+    keys = {machine_code._key(loops), machine_code._key(Loops(loops.module, {"turn": "pn"}))}
+    keys.add(machine_code._key(Loops(loops.module, loops.parameters, ("tests.support",))))
+    _module(tmp_path, monkeypatch, added="# another text\n")
+    assert len(keys | {machine_code._key(loops)}) == 4
+
+
+def test_what_needs_numba_while_it_runs_is_called_where_numba_compiled_it(
+    folder: Path, compilations: _Compilations
+) -> None:
+    values = np.array([1.0, 2.0, 3.0])
+    turn = machine_code.load(Loops(SCALE.module, {"turn": "pn"}))["turn"]
+    turn(values.ctypes.data, values.size)
+    assert values.tolist() == [3, 2, 1]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("part", ["create_pass_builder", "create_mcjit_compiler"])
+def test_with_another_llvmlite_the_numbers_are_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations, part: str
+) -> None:
+    monkeypatch.delattr(llvm, part)
+    monkeypatch.setattr(kernels, "_RUN", machine_code.load(Loops(kernels._LOOPS.module, KERNELS)))
+    values = np.array([-1, -1.5, 2, np.nan, 2.5], np.float32)
+    assert kernels.finite_range(values) == (-1.5, 2.5)
+    assert kernels.clipped(values, values + np.float32(1), -1.0, 2.0) == (2, 2)
+    assert not folder.exists()
+
+
+def test_the_c_library_s_own_functions_are_found() -> None:
+    """LLVM would end the process for one that is not."""
+    for name in machine_code._CALLED:
+        assert llvm.address_of_symbol(name), name
+
+
+def test_functions_take_whole_addresses() -> None:
+    seen: list[tuple[Any, ...]] = []
+    callback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_double)(
+        lambda *given: seen.append(given)
+    )
+    address = ctypes.cast(callback, ctypes.c_void_p).value
+    assert address is not None
+    SCALE.functions([address])["scale"](2**47 + 1, -(2**40), 0.1)
+    assert seen == [(2**47 + 1, -(2**40), 0.1)]
