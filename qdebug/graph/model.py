@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class TensorType:
     @property
     def dtype(self) -> str:
         """Lower-case ONNX name of the element type, for instance ``float`` or ``int8``."""
-        return str(onnx.TensorProto.DataType.Name(self.elem_type)).lower()
+        return _dtype_name(self.elem_type)
 
     @cached_property
     def fixed_shape(self) -> tuple[int, ...] | None:
@@ -44,6 +44,11 @@ class TensorType:
         if self.shape is None or not all(isinstance(dim, int) for dim in self.shape):
             return None
         return tuple(int(dim) for dim in self.shape)  # type: ignore[arg-type]
+
+
+@cache
+def _dtype_name(elem_type: int) -> str:
+    return str(onnx.TensorProto.DataType.Name(elem_type)).lower()
 
 
 UNKNOWN = TensorType(0, None)
@@ -81,9 +86,7 @@ class Node:
     @cached_property
     def outer_inputs(self) -> tuple[str, ...]:
         """Names that the node's subgraphs (``If``, ``Loop``, ``Scan``) take from outside."""
-        bodies = [a.g for a in self.proto.attribute if a.type == onnx.AttributeProto.GRAPH]
-        bodies += [g for a in self.proto.attribute for g in a.graphs]
-        names = (name for body in bodies for name in _free_names(body))
+        names = (name for body in bodies_of(self.proto) for name in _free_names(body))
         return tuple(dict.fromkeys(names))
 
     @cached_property
@@ -132,8 +135,12 @@ class Graph:
             for slot, name in enumerate(node.inputs):
                 if name:
                     self.consumers.setdefault(name, []).append((node, slot))
-        self.types = tensor_types(proto.graph)
         self._constants: dict[str, Array | None] = {}
+
+    @cached_property
+    def types(self) -> dict[str, TensorType]:
+        """Types of the tensors: what the graph declares, until they are set to what is inferred."""
+        return initializer_types(self.proto.graph) | declared_types(self.proto.graph)
 
     @property
     def opset(self) -> int:
@@ -224,6 +231,17 @@ def _plain_constant(value: Any) -> Array:
     return np.asarray(values, np.float32 if is_float else np.int64)
 
 
+def bodies_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """The graphs inside a node: one an attribute, or several."""
+    found: list[onnx.GraphProto] = []
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            found.append(attribute.g)
+        elif attribute.type == onnx.AttributeProto.GRAPHS:
+            found.extend(attribute.graphs)
+    return found
+
+
 def _free_names(body: onnx.GraphProto) -> list[str]:
     """Names that a subgraph reads but does not define."""
     bound = {i.name for i in body.input} | {t.name for t in body.initializer}
@@ -242,7 +260,8 @@ def _ordered_nodes(graph: onnx.GraphProto, initializers: Iterable[str]) -> list[
     known = {i.name for i in graph.input} | set(initializers) | {""}
     known |= {t.values.name for t in graph.sparse_initializer}
     waiting = [
-        Node(0, n.name, n.op_type, n.domain, tuple(n.input), tuple(n.output), n) for n in graph.node
+        Node(i, n.name, n.op_type, n.domain, tuple(n.input), tuple(n.output), n)
+        for i, n in enumerate(graph.node)
     ]
     ordered: list[Node] = []
     while waiting:
@@ -258,22 +277,30 @@ def _ordered_nodes(graph: onnx.GraphProto, initializers: Iterable[str]) -> list[
             break
         waiting = later
     return [
-        Node(i, n.name, n.op, n.domain, n.inputs, n.outputs, n.proto) for i, n in enumerate(ordered)
+        n if n.index == i else Node(i, n.name, n.op, n.domain, n.inputs, n.outputs, n.proto)
+        for i, n in enumerate(ordered)
     ]
 
 
-def tensor_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
-    """Types that the graph declares: of initializers, inputs, outputs and ``value_info``."""
-    found = {t.name: TensorType(t.data_type, tuple(t.dims)) for t in graph.initializer}
+def initializer_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    """Types of the initializers."""
+    return {t.name: TensorType(t.data_type, tuple(t.dims)) for t in graph.initializer}
+
+
+def declared_types(graph: onnx.GraphProto) -> dict[str, TensorType]:
+    """Types that the graph declares of inputs, outputs and in ``value_info``."""
+    found: dict[str, TensorType] = {}
     for info in (*graph.input, *graph.output, *graph.value_info):
-        if info.type.HasField("tensor_type"):
-            tensor = info.type.tensor_type
+        kind = info.type
+        if kind.HasField("tensor_type"):
+            tensor = kind.tensor_type
             shape = tuple(map(_dimension, tensor.shape.dim)) if tensor.HasField("shape") else None
             found[info.name] = TensorType(tensor.elem_type, shape)
     return found
 
 
 def _dimension(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value"):
-        return int(dim.dim_value)
+    size: int = dim.dim_value
+    if size or dim.HasField("dim_value"):
+        return size
     return str(dim.dim_param) if dim.dim_param else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -38,7 +39,7 @@ class Quantizer:
     high: int
     block_size: int = 0
 
-    @property
+    @cached_property
     def real_range(self) -> tuple[float, float]:
         """Smallest and largest representable real value, over all channels."""
         scale = np.asarray(self.scale, np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +41,7 @@ class ConstantSource(Protocol):
         """Value of a constant tensor, None for others."""
 
 
+@cache
 def code_range(dtype: str) -> tuple[int, int]:
     """Smallest and largest code of an ONNX element type, for instance ``(-8, 7)`` for ``int4``.
 

@@ -10,7 +10,7 @@ from functools import partial
 import onnx
 
 from qdebug.graph.constants import Constants
-from qdebug.graph.model import Graph, TensorType, tensor_types
+from qdebug.graph.model import Graph, TensorType, declared_types, initializer_types
 
 _ROUNDS = 24  # of folding shape parameters; each may make the next one known
 _SHAPE_VALUES = 2048  # elements; by judgement, enough for every shape, axes or repeats tensor
@@ -87,12 +87,12 @@ def infer_types(
         out or keeps symbolic dimensions.
     """
     light = _without_weights(graph, input_shapes)
-    constants = _constant_types(graph)
-    types = tensor_types(_inferred(light).graph) | constants
+    constants = initializer_types(graph.proto.graph)
+    types = declared_types(_inferred(light).graph) | constants
     for _ in range(_ROUNDS):
         if not _fold_parameters(light, graph, types):
             break
-        types = tensor_types(_inferred(light).graph) | constants
+        types = declared_types(_inferred(light).graph) | constants
     return types
 
 
@@ -101,10 +101,12 @@ def _fold_parameters(light: onnx.ModelProto, graph: Graph, types: Mapping[str, T
 
     ONNX's own propagation stops at some operators (a Cast, a Slice with computed bounds).
     """
+    open_nodes = [n for n in light.graph.node if any(_open(types, name) for name in n.output)]
+    if not open_nodes:
+        return False
     view = copy(graph)
     view.types = dict(types)
     constants = Constants(view)
-    open_nodes = [n for n in light.graph.node if any(_open(types, name) for name in n.output)]
     folded: dict[str, str] = {}
     for node in open_nodes:
         for slot, name in enumerate(node.input):
@@ -132,10 +134,6 @@ def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
     with suppress(*failures):
         return infer(data_prop=False)
     return model
-
-
-def _constant_types(graph: Graph) -> dict[str, TensorType]:
-    return {t.name: TensorType(t.data_type, tuple(t.dims)) for t in graph.initializers.values()}
 
 
 def _without_weights(

@@ -16,6 +16,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, checker, helper
 
 from qdebug.errors import ModelError
+from qdebug.graph.model import bodies_of
 
 HINT = "the file is damaged, or its exporter is at fault: export or copy the model again"
 _BITS = {
@@ -138,7 +139,7 @@ def _graph_faults(graph: onnx.GraphProto, outer: set[str]) -> Iterator[str]:
         if missing is not None:
             yield f"{_node_name(node)} reads {name_of(missing)}, which nothing makes"
         yield from _attribute_faults(node)
-        for body in _bodies(node):
+        for body in bodies_of(node):
             yield from _graph_faults(body, known)
     missing = next((info.name for info in graph.output if info.name not in known), None)
     if missing is not None:
@@ -165,6 +166,8 @@ def _repeated(made: list[str], known: set[str]) -> Iterator[str]:
 
 def _cycle_faults(graph: onnx.GraphProto) -> Iterator[str]:
     """A node that needs its own result, found by taking away all nodes whose inputs are there."""
+    if _is_in_order(graph):
+        return
     makers = {name: at for at, node in enumerate(graph.node) for name in node.output if name}
     needs = [{makers[name] for name in _reads(node) if name in makers} for node in graph.node]
     waits = [len(found) for found in needs]
@@ -185,19 +188,22 @@ def _cycle_faults(graph: onnx.GraphProto) -> Iterator[str]:
         yield f"{_node_name(graph.node[at])} waits for its own result: the graph has a cycle"
 
 
+def _is_in_order(graph: onnx.GraphProto) -> bool:
+    """Whether no node reads what only a later one makes."""
+    later = {name for node in graph.node for name in node.output if name}
+    for node in graph.node:
+        if not later.isdisjoint(_reads(node)):
+            return False
+        later.difference_update(node.output)
+    return True
+
+
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     yield from node.input
-    for body in _bodies(node):
+    for body in bodies_of(node):
         for inner in body.node:
             yield from _reads(inner)
         yield from (info.name for info in body.output)
-
-
-def _bodies(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in node.attribute:
-        if attribute.type == AttributeProto.GRAPH:
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def _node_name(node: onnx.NodeProto) -> str:
@@ -286,7 +292,7 @@ def _operator_faults(
     nodes: Iterable[onnx.NodeProto], context: checker.C.CheckerContext
 ) -> Iterator[str]:
     for node in nodes:
-        bodies = list(_bodies(node))
+        bodies = bodies_of(node)
         for body in bodies:
             yield from _operator_faults(body.node, context)
         # With a body, the check would need the names around the node, which were checked already.
@@ -306,7 +312,7 @@ def _without_axis(node: onnx.NodeProto) -> onnx.NodeProto:
 
     An axis under an opset that has none is explained, with its cure, where the session opens.
     """
-    if node.op_type not in _WITH_AXIS:
+    if node.op_type not in _WITH_AXIS or not node.attribute:
         return node
     kept = onnx.NodeProto()
     kept.CopyFrom(node)

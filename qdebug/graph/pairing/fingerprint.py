@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -146,11 +147,16 @@ def _sample(op: Op) -> Sample | None:
     matrix = as_matrix(op, found[0], value)
     if matrix.shape[1] < _NARROW:
         matrix = matrix.reshape(1, -1)
-    rows = np.linspace(0, matrix.shape[0] - 1, min(matrix.shape[0], _ROWS)).astype(int)
-    columns = np.linspace(0, matrix.shape[1] - 1, min(matrix.shape[1], _COLUMNS)).astype(int)
+    rows, columns = _places(matrix.shape[0], _ROWS), _places(matrix.shape[1], _COLUMNS)
     picked = matrix[np.ix_(rows, columns)].astype(np.float32)
     length = np.linalg.norm(picked, axis=1, keepdims=True)
     if not np.isfinite(length).all():
         return None
     unit: Sample = np.divide(picked, length, out=np.zeros_like(picked), where=length > 0)
     return unit
+
+
+@lru_cache(maxsize=1024)
+def _places(length: int, most: int) -> npt.NDArray[np.int64]:
+    """Evenly spread positions of an axis; networks have few lengths."""
+    return np.linspace(0, length - 1, min(length, most)).astype(np.int64)

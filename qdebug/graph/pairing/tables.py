@@ -28,6 +28,8 @@ _BLOCK = 1 << 22
 
 def overlaps(lefts: Sequence[Counter[str]], rights: Sequence[Counter[str]]) -> Table:
     """Jaccard index of multisets; 1 where both are empty."""
+    if _same_pair(lefts, rights):
+        return np.ones((1, 1))
     common = np.zeros((len(lefts), len(rights)))
     ours, theirs = _holders(lefts), _holders(rights)
     for name in ours.keys() & theirs.keys():
@@ -48,6 +50,8 @@ def equal_shares(
         rights: those of the other side.
         rtol: relative difference of numbers that is none.
     """
+    if _same_pair(lefts, rights):
+        return np.ones((1, 1))
     equal = np.zeros((len(lefts), len(rights)))
     common = np.zeros_like(equal)
     ours, theirs = _holders(lefts), _holders(rights)
@@ -57,6 +61,11 @@ def equal_shares(
         equal[place] += _equal([v for _, v in ours[name]], [v for _, v in theirs[name]], rtol)
     union = np.add.outer(list(map(len, lefts)), list(map(len, rights))) - common
     return np.divide(equal, union, out=np.ones_like(equal), where=union > 0)
+
+
+def _same_pair(lefts: Sequence[Mapping[str, Any]], rights: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there is one on each side and both are the same, as most that are asked for are."""
+    return len(lefts) == len(rights) == 1 and lefts[0] == rights[0]
 
 
 def likeness(lefts: Sequence[Sample | None], rights: Sequence[Sample | None]) -> Table:

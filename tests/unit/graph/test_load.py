@@ -168,6 +168,13 @@ def test_functions_are_inlined(load: Load) -> None:
     assert graph.type_of("y").fixed_shape == (1, 4)
 
 
+def test_a_node_that_waits_for_its_own_result_is_named(write: Write) -> None:
+    loop = [node("Add", ["x", "b"], ["a"], "one"), node("Relu", ["a"], ["b"], "two")]
+    path = write([*loop, node("Neg", ["b"], ["y"])], X, ["y"])
+    with pytest.raises(ModelError, match="waits for its own result: the graph has a cycle"):
+        load_graph(path)
+
+
 def test_nodes_out_of_order_unnamed_and_with_empty_optional_names(load: Load) -> None:
     nodes = [
         node("Add", ["r", "x"], ["y"]),
