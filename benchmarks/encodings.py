@@ -19,7 +19,9 @@ from qdebug.encodings.source import Source
 from qdebug.errors import QdebugError
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
-from qdebug.vendors.quant_files import QuantRequest, formats, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_files import formats
+from qdebug.vendors.quant_model import QuantRequest
 
 ZOO = Path(__file__).resolve().parents[2] / "shared" / "zoo"
 _GRAPH = ".onnx"

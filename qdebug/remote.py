@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from qdebug.errors import InputError, QdebugError, UsageError
 
@@ -61,6 +60,8 @@ class Fetched:
             return place
         url = str(place)
         if not is_copied(url):
+            from urllib.request import url2pathname  # here, since it loads ssl
+
             return Path(url2pathname(urlsplit(url).path))
         try:
             return _copied(url, self._free_folder())

@@ -12,7 +12,7 @@ from benchmarks.vendors.work import FLOAT, Bench, Row, fix_of, last_line, sqnr
 from qdebug.graph.model import Graph, Node
 from qdebug.vendors.encodings import Change
 from qdebug.vendors.horizon.encodings import write_node_info, write_quant_config
-from qdebug.vendors.quant_files import read_graph
+from qdebug.vendors.quant_model import read_graph
 
 _PROGRAM = Path(__file__).parent / "programs" / "hmct_build.py"
 

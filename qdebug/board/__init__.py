@@ -5,7 +5,6 @@ A dump is a list of named tensors (``qdebug.dumps``). ``matching`` finds which s
 run and with the simulation while these stream by, and ``merge`` makes one board of several dumps.
 """
 
-from qdebug.board.measure import BoardRun
 from qdebug.board.outcome import BoardLayer, BoardOutcome
 
-__all__ = ["BoardLayer", "BoardOutcome", "BoardRun"]
+__all__ = ["BoardLayer", "BoardOutcome"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -13,14 +13,16 @@ import numpy.typing as npt
 from qdebug.analysis.ceiling import Ceiling
 from qdebug.analysis.tasks import TaskOutcome
 from qdebug.analysis.what_if import Change, WhatIf
-from qdebug.board import BoardOutcome
 from qdebug.capture.stats import LayerStats, Range
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pair, Pairing
 from qdebug.limits import LayerLimit
 from qdebug.metrics.moments import Moments
-from qdebug.reading.outcome import ReadingOutcome
 from qdebug.run.model import Finding, Layer, Limit, OutputResult, SampleInfo
+
+if TYPE_CHECKING:  # most comparisons have no board
+    from qdebug.board import BoardOutcome
+    from qdebug.reading.outcome import ReadingOutcome
 
 _T = TypeVar("_T")
 

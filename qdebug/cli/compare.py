@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from qdebug import collector
 from qdebug.cli import summary, terminal
 from qdebug.cli.arguments import STDOUT, add_options, check_free, settled
 from qdebug.cli.progress import progress_on_stderr
@@ -56,10 +57,12 @@ class CompareCommand:
 
     def run(self, args: argparse.Namespace) -> int:
         """Compare, tell, and judge."""
-        config = read_config(args.config)
-        _settle_positions(args)
-        destination = _destination(args)
-        _check_requests(args)
+        with collector.paused(keep=True):  # what is imported stays
+            config = read_config(args.config)
+            _settle_positions(args)
+            destination = _destination(args)
+            _check_requests(args)
+            import qdebug.comparison  # noqa: F401
         run = _compare(args, config, destination)
         _hand_over(run, args, destination)
         return exit_code(run, GateOptions(**settled(GateOptions, args, config)).fail_on)

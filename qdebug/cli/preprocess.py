@@ -260,7 +260,7 @@ def _quant_facts(args: argparse.Namespace) -> ModelFacts:
     from qdebug.graph.load import load_graph
     from qdebug.options import QuantOptions
     from qdebug.preprocess.model_facts import facts_of
-    from qdebug.vendors.quant_files import load_quant
+    from qdebug.vendors.quant import load_quant
 
     options = QuantOptions(quant_format=args.quant_format, qtable=args.qtable, names=args.names)
     request = quant_request(options, args.quant_model)

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.board import BoardOutcome, BoardRun
+from qdebug.board import BoardOutcome
 from qdebug.board.matching import Matched, match_dumps
+from qdebug.board.measure import BoardRun
 from qdebug.board.merge import Ends, OfSample, merged
 from qdebug.board.outcome import LEAST_INPUT_DB
 from qdebug.capture.engine import Capture

@@ -11,7 +11,8 @@ from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.validity import name_of
 from qdebug.run.model import CutInfo
-from qdebug.vendors.quant_files import QuantModel, QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantModel, QuantRequest
 
 
 @dataclass(frozen=True)

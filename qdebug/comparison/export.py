@@ -29,12 +29,9 @@ from qdebug.run.store import load_run
 from qdebug.vendors import registry
 from qdebug.vendors.advice import BetterRange, FloatLayer
 from qdebug.vendors.encodings import Change, ToolchainEncodings, Writer, Written
-from qdebug.vendors.quant_files import (
-    is_onnx,
-    load_quant,
-    names_graph,
-    read_graph,
-)
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_files import names_graph
+from qdebug.vendors.quant_model import is_onnx, read_graph
 
 _RUN_SUFFIXES = (".qdrun", ".zip", ".html", ".htm")
 _OUT_OF_PLACE = ("Constant", "Identity")

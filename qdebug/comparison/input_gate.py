@@ -105,11 +105,11 @@ class InputGate:
         return prove_range(facts[1], float(np.nanmin(values)), float(np.nanmax(values)))
 
     def _effect(self, spec: PreprocessSpec) -> Effect:
-        from qdebug.preprocess.compare_specs import compare_specs
-
         picture = self.sample.picture
 
         def measure(other: PreprocessSpec) -> float | None:
+            from qdebug.preprocess.compare_specs import compare_specs
+
             return compare_specs(spec, other, picture, self._model()).output_sqnr_db
 
         return measure

@@ -35,7 +35,8 @@ from qdebug.preprocess import RawFormat, find_samples
 from qdebug.progress import Progress, Silent
 from qdebug.run.atomic import write_whole
 from qdebug.run.model import EncodingsInfo
-from qdebug.vendors.quant_files import encodings_info, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_files import encodings_info
 
 Array = npt.NDArray[Any]
 _ACTIVATIONS = "uint8"

@@ -15,7 +15,6 @@ from qdebug.analysis.tasks import class_names
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.cutting import load_ends
-from qdebug.comparison.infer import inferred_spec
 from qdebug.comparison.slips import check_pair, check_places
 from qdebug.errors import ModelError, PairingError, UsageError
 from qdebug.graph.describe import describe
@@ -36,9 +35,8 @@ from qdebug.preprocess import (
 )
 from qdebug.preprocess.graph_front import read_front
 from qdebug.preprocess.implied import SpecLike
-from qdebug.preprocess.infer import NORMALIZATION
 from qdebug.run.model import CutInfo, EncodingsInfo, ModelInfo, PreprocessInfo
-from qdebug.vendors.quant_files import QuantRequest
+from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
@@ -125,6 +123,8 @@ def float_side(graph: Graph, given: SpecLike | None, inputs: Sequence[str] = ())
             would be those of a guess.
         InputError: the spec is not understood.
     """
+    from qdebug.preprocess.infer import NORMALIZATION  # here: a comparison with -p infers nothing
+
     chosen, _ = _float_spec((graph, graph), given, graph.metadata, inputs)
     doubt = next((d for d in chosen.doubts if d.startswith(NORMALIZATION)), None)
     if doubt is not None:
@@ -166,6 +166,8 @@ def _float_spec(
     front = read_front(graph.proto, item.name, str(graph.folder))
     chosen = resolve_spec(given, item, metadata, front)
     if given is None and chosen.origin == "assumed" and item.layout:
+        from qdebug.comparison.infer import inferred_spec  # here: with -p nothing is inferred
+
         chosen = inferred_spec(chosen, graphs, (item, inputs[1][picture]), arguments)
     return chosen, picture
 

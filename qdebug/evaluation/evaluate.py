@@ -32,7 +32,7 @@ from qdebug.run.model import Run
 from qdebug.run.store import MemoryWriter, RunWriter
 from qdebug.sharding import Scheduler, run_shards
 from qdebug.sharding.choose import choose_scheduler, threads_each
-from qdebug.vendors.quant_files import is_onnx
+from qdebug.vendors.quant_model import is_onnx
 
 _DECODED = "detection"
 _SCORED_BESIDE = ("detection", "classification")

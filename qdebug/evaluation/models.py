@@ -25,7 +25,7 @@ from qdebug.preprocess import Sample
 from qdebug.preprocess.samples import Contract, RawFormat
 from qdebug.preprocess.samples import Side as SideName
 from qdebug.reading.decoding import Decoding
-from qdebug.vendors.quant_files import is_onnx
+from qdebug.vendors.quant_model import is_onnx
 
 Outputs = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from qdebug.preprocess.differences import Difference, Weight
 from qdebug.preprocess.formatting import format_step
 from qdebug.preprocess.numbers import rounded
-from qdebug.preprocess.recover import Recovery
 from qdebug.preprocess.spec import PreprocessSpec
 from qdebug.preprocess.steps import ARITHMETIC
 from qdebug.run.kinds import KINDS, Kind
 from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus
+
+if TYPE_CHECKING:  # only what was fed is recovered, and most comparisons are given no such file
+    from qdebug.preprocess.recover import Recovery
 
 _BENIGN_DB = 40.0
 _SEVERE_DB = 15.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from qdebug.processors import processors
 from qdebug.sharding.cluster import Cluster
-from qdebug.sharding.local import Processes
 from qdebug.sharding.shards import InProcess, Scheduler
 
 
@@ -17,7 +16,11 @@ def choose_scheduler(workers: int, address: str | None) -> Scheduler:
     """
     if address is not None:
         return Cluster(address)
-    return Processes(workers) if workers > 1 else InProcess()
+    if workers <= 1:
+        return InProcess()
+    from qdebug.sharding.local import Processes  # here, since it loads multiprocessing
+
+    return Processes(workers)
 
 
 def threads_each(threads: int | None, workers: int) -> int:

@@ -160,7 +160,7 @@ class ToolchainEncodings:
         formats: files that are read.
         writers: files that are written, the usual one first.
         rules: its arithmetic.
-        operators: its own operators that stand for quantization in an ONNX graph.
+        operators: its own operators that stand for quantization in an ONNX graph; none is ONNX's.
         expand: replaces those by QuantizeLinear and DequantizeLinear; changes and returns the
             model it is given. Raises ``ModelError`` where an operator's arithmetic is not known.
         graph_title: what an ONNX graph with these operators is, in words.

@@ -1,4 +1,4 @@
-"""Reading what is given as the quant model: an ONNX graph, or a toolchain's file."""
+"""Making the quant model of the file in which a toolchain says how it quantizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from qdebug.encodings.application import Application, apply_encodings
 from qdebug.encodings.model import Encodings
 from qdebug.encodings.placing import NO_TENSOR, Names, Placement
 from qdebug.encodings.source import MISREAD, Source
-from qdebug.errors import EncodingsError, ModelError, UsageError
+from qdebug.errors import EncodingsError, ModelError
 from qdebug.graph.load import file_states, is_foreign, load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.shapes import infer_types
@@ -22,45 +22,13 @@ from qdebug.graph.validity import name_of
 from qdebug.run.model import EncodingsInfo, RestInfo, UnplacedEntry
 from qdebug.vendors import registry
 from qdebug.vendors.encodings import Beside, Format, ToolchainEncodings
+from qdebug.vendors.quant_model import QuantModel, QuantRequest, is_onnx, read_graph
 from qdebug.vendors.vendor import Vendor
 
 LEAST_PLACED = 0.5
 """Share of the entries about tensors that must find their place (by judgement: with fewer, most of
 the twin would be float, and its accuracy nobody's)."""
 CUT_OFF = "it is of what was cut off"
-_ONNX_SUFFIX = ".onnx"
-
-
-@dataclass(frozen=True)
-class QuantRequest:
-    """What says how the network is quantized.
-
-    Attributes:
-        path: the quant model: an ONNX graph or a toolchain's file.
-        form: name of its format; None to recognize it.
-        second: a second table of the toolchain.
-        names: the toolchain's own optimized graph, or another file of it that tells names.
-    """
-
-    path: Path
-    form: str | None = None
-    second: Path | None = None
-    names: Path | None = None
-
-
-@dataclass(frozen=True)
-class QuantModel:
-    """The quant side of a comparison.
-
-    Attributes:
-        graph: the quantized graph, as it was read or as it was made of encodings.
-        info: what was made of a toolchain's file; None for a graph.
-        base: the float graph that encodings were written into; None for a graph.
-    """
-
-    graph: Graph
-    info: EncodingsInfo | None = None
-    base: Graph | None = None
 
 
 @dataclass(frozen=True)
@@ -74,26 +42,15 @@ class Reading:
     source: Source
 
 
-def load_quant(request: QuantRequest, float_graph: Graph, whole: Graph | None = None) -> QuantModel:
-    """Read the quant model, or make it of a toolchain's file.
-
-    Args:
-        request: what was given.
-        float_graph: the float model.
-        whole: that model with what was cut off of it; entries may speak of that.
+def made_of_file(
+    request: QuantRequest, float_graph: Graph, whole: Graph | None = None
+) -> QuantModel:
+    """Make the quant model of a toolchain's file; the arguments as of ``quant.load_quant``.
 
     Raises:
-        ModelError: a graph cannot be read.
+        ModelError: the graph of ``--names`` cannot be read.
         EncodingsError: the file is of no known format, unusable, or of another model.
-        UsageError: an option does not fit the file.
     """
-    if _is_graph(request):
-        for option, value in (("--qtable", request.second), ("--names", request.names)):
-            if value is not None:
-                raise UsageError(
-                    f"{option} goes with a toolchain's table, and {request.path.name} is a graph"
-                )
-        return read_graph(request.path)
     reading = read_file(request, float_graph)
     base = names_graph(request.names) or float_graph
     rules = reading.form.rules or reading.part.rules
@@ -199,55 +156,8 @@ def is_table(path: Path) -> bool:
         return False
 
 
-def _is_graph(request: QuantRequest) -> bool:
-    """Whether the quant model is to be read as an ONNX graph, with its own words on what is wrong.
-
-    ONNX files begin with their IR version, field 1 of the protocol buffer: with byte 8.
-    """
-    path = request.path
-    if request.form is not None:
-        return False
-    unusable = not path.is_file() or path.stat().st_size == 0
-    return unusable or is_onnx(path)
-
-
-def is_onnx(path: Path) -> bool:
-    """Whether a file is to be read as an ONNX graph: by its name, or as it begins."""
-    return path.suffix == _ONNX_SUFFIX or _is_protobuf(path)
-
-
-def _is_protobuf(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return file.read(1) == b"\x08"
-    except OSError:
-        return True
-
-
 def _names_source(names: Path | None) -> Source | None:
     return Source.read(names) if names is not None and not is_onnx(names) else None
-
-
-def read_graph(path: Path) -> QuantModel:
-    """An ONNX graph; one with a toolchain's own quantization operators is expanded."""
-    graph = load_graph(path)
-    ops = {node.op for node in graph.nodes}
-    known: list[tuple[Vendor, ToolchainEncodings]] = registry.loaded("encodings")
-    for vendor, part in known:
-        if part.expand is None or not ops & part.operators:
-            continue
-        expanded = part.expand(graph.proto, graph.folder)
-        made = Graph(expanded, path, graph.sha256, graph.files, is_made=True)
-        made.types = infer_types(made)
-        return QuantModel(made, _expanded_info(path, vendor, part, expanded))
-    return QuantModel(graph)
-
-
-def _expanded_info(
-    path: Path, vendor: Vendor, part: ToolchainEncodings, model: onnx.ModelProto
-) -> EncodingsInfo:
-    pairs = sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
-    return EncodingsInfo(path.name, part.graph_title, vendor.name, pairs, pairs)
 
 
 def _format_of(source: Source, name: str | None) -> tuple[Vendor, ToolchainEncodings, Format]:

@@ -22,7 +22,8 @@ from qdebug.graph.model import Graph
 from qdebug.vendors.encodings import Beside
 from qdebug.vendors.horizon import replay as horizon
 from qdebug.vendors.horizon.calibrated import expand
-from qdebug.vendors.quant_files import QuantRequest, load_quant, read_graph
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest, read_graph
 from qdebug.vendors.tpu_mlir.encodings import RULES, read_cali_table
 from qdebug.vendors.tpu_mlir.lowered import read_lowered
 from qdebug.vendors.tpu_mlir.replay import Step, replay, steps

@@ -24,7 +24,8 @@ from qdebug.vendors.esp_ppq.encodings import read_json
 from qdebug.vendors.ncnn import replay
 from qdebug.vendors.ncnn.table import layers_of, matched
 from qdebug.vendors.ncnn.writing import write_table
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.rknn.cfg import is_cfg
 from qdebug.vendors.rknn.writing import write_cfg
 from tests.support.running import run_tensors

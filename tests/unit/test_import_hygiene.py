@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -21,9 +22,33 @@ _ENGINE = sorted(
 _HEAVY = ("numpy", "onnx", "onnxruntime", "cv2", "PIL", "jinja2", *_SHOWING)
 
 
+_ELSEWHERE = {
+    "ssl": "URLs",
+    "http": "URLs",
+    "asyncio": "the browser",
+    "multiprocessing": "--workers",
+    "qdebug.sharding.local": "--workers",
+    "qdebug.vendors.encodings": "a toolchain's file",
+    "qdebug.vendors.rknn": "a toolchain's file",
+    "qdebug.encodings": "a toolchain's file",
+    "qdebug.board.measure": "--board",
+    "qdebug.dumps": "--board",
+    "qdebug.preprocess.infer": "no -p",
+    "qdebug.preprocess.recover": "--fed",
+    "qdebug.options.tune": "qdebug tune",
+    "qdebug.cure": "qdebug tune, or a ranking",
+}
+"""What takes long to load, and where it is needed: not by a comparison of two graphs."""
+
+
 def _imported(statement: str) -> set[str]:
     """Top-level names of the modules that a statement imports."""
-    code = f"{statement}\nimport sys\nprint(*{{name.split('.')[0] for name in sys.modules}})"
+    return {name.partition(".")[0] for name in _modules(statement)}
+
+
+def _modules(statement: str) -> set[str]:
+    """Names of the modules that are loaded after a statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
@@ -63,6 +88,18 @@ def test_every_package_of_the_engine_is_under_contract() -> None:
 def test_showing_a_run_needs_neither_the_engine_nor_heavy_libraries() -> None:
     found = _imported("import qdebug.reporters.console, qdebug.run.store")
     assert not found & {"onnx", "onnxruntime", "cv2", "matplotlib", "textual"}
+
+
+def test_a_comparison_of_two_graphs_loads_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    samples = ROOT / "sample_models"
+    models = [str(samples / "classifier" / name) for name in ("float.onnx", "int8.onnx")]
+    picture = str(min((samples / "pictures" / "objects").glob("*.jpg")))
+    numbers = "mean 123.675,116.28,103.53 std 58.395,57.12,57.375"
+    spec = f"resize 96x96 cv2 linear | rgb | {numbers} | nchw"
+    words = ["compare", *models, picture, "-p", spec, "-q", "-o", str(tmp_path / "a.qdrun")]
+    found = _modules(f"from qdebug.cli import main\nassert main({words!r}) == 0")
+    assert "qdebug.checks.mixed_range" in found
+    assert not found & set(_ELSEWHERE)
 
 
 def test_help_is_quick() -> None:

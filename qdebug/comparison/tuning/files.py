@@ -25,7 +25,7 @@ from qdebug.run.atomic import write_whole
 from qdebug.vendors import registry
 from qdebug.vendors.advice import BetterRange
 from qdebug.vendors.encodings import Change, Target, ToolchainEncodings, Writer, Written
-from qdebug.vendors.quant_files import is_onnx
+from qdebug.vendors.quant_model import is_onnx
 
 EQUIVALENT = "its outputs are the same to 1 in 10,000, measured on the pictures searched"
 """Of a float model with balanced channels."""

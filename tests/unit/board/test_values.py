@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from qdebug.board import BoardRun, measure
+from qdebug.board import measure
 from qdebug.board.layouts import fit_dump
+from qdebug.board.measure import BoardRun
 from qdebug.board.values import LayerValues
 from qdebug.dumps import Dump, DumpTensor
 from qdebug.graph.pairs import Pair

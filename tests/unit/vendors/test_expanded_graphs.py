@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from qdebug.errors import ModelError
 from qdebug.vendors.ascend import deployed
 from qdebug.vendors.openvino import fake_quantize
-from qdebug.vendors.quant_files import read_graph
+from qdebug.vendors.quant_model import read_graph
 from tests.support.running import run_tensors
 
 Array = npt.NDArray[Any]

@@ -27,7 +27,7 @@ from qdebug.vendors.horizon.encodings import (
     write_run_on_cpu,
 )
 from qdebug.vendors.horizon.replay import replay
-from qdebug.vendors.quant_files import read_graph
+from qdebug.vendors.quant_model import read_graph
 from tests.support.graphs import write_pair
 from tests.support.running import run_tensors
 

@@ -15,7 +15,9 @@ from qdebug.vendors.acuity import encodings as acuity
 from qdebug.vendors.advice import BetterRange, FloatLayer
 from qdebug.vendors.ascend.encodings import write_cfg as write_amct
 from qdebug.vendors.encodings import Beside, Change
-from qdebug.vendors.quant_files import QuantRequest, formats, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_files import formats
+from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.rknn.encodings import read as read_cfg
 from qdebug.vendors.tidl.encodings import read_params
 from qdebug.vendors.tpu_mlir.encodings import read_cali_table

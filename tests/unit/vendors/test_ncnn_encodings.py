@@ -17,7 +17,8 @@ from qdebug.vendors.ncnn.encodings import read_table
 from qdebug.vendors.ncnn.table import is_table, layers_of, matched
 from qdebug.vendors.ncnn.writing import write_table
 from qdebug.vendors.onnxruntime.encodings import is_calibration_cache
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest
 from tests.support.graphs import float_model
 
 

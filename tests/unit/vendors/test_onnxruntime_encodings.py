@@ -35,7 +35,8 @@ from qdebug.vendors.onnxruntime.encodings import (
     read_overrides,
 )
 from qdebug.vendors.onnxruntime.writing import write_script
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest
 from tests.support.graphs import SIDE, write_pair
 
 RANGES = {"images": (0.0, 1.0), "t2": (0.0, 4.0), "t4": (0.0, 3.0), "scores": (-2.0, 3.0)}

@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import grimp
+import onnx
 import pytest
 
 from qdebug import plugins
@@ -84,6 +85,14 @@ def test_names_and_their_order_are_those_users_know() -> None:
     others = {"ort": "onnxruntime", "sophgo": "tpu-mlir", "tpu_mlir": "tpu-mlir"}
     others |= {"rockchip": "rknn", "TRT": "tensorrt"}
     assert {name: known_vendor(name) for name in others} == others
+
+
+def test_no_operator_of_a_toolchain_is_onnx_s() -> None:
+    """A graph of ONNX's operators alone is read without loading any toolchain."""
+    parts = [part for _, part in registry.loaded("encodings")]
+    owned = {operator for part in parts for operator in part.operators}
+    assert owned
+    assert not [operator for operator in owned if onnx.defs.has(operator)]
 
 
 def test_one_name_may_be_a_dialect_of_one_and_the_advice_of_another() -> None:

@@ -14,7 +14,8 @@ from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.vendors.advice import FloatLayer
 from qdebug.vendors.encodings import Beside, Change
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.rknn.cfg import is_cfg, read_cfg
 from qdebug.vendors.rknn.encodings import quantize_weight, read
 from qdebug.vendors.rknn.writing import write_cfg

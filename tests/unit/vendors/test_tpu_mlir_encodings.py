@@ -17,7 +17,8 @@ from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.vendors.advice import BetterRange, FloatLayer
 from qdebug.vendors.encodings import Beside, Change
-from qdebug.vendors.quant_files import QuantRequest, load_quant
+from qdebug.vendors.quant import load_quant
+from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.tpu_mlir.encodings import is_cali_table, read_cali_table, read_qtable
 from qdebug.vendors.tpu_mlir.lowered import is_lowered, read_lowered
 from qdebug.vendors.tpu_mlir.merge import merge_linear
