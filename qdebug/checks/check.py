@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from qdebug.analysis.what_if import Change
 from qdebug.checks.context import CheckContext
 from qdebug.run.kinds import Kind
 from qdebug.run.model import Confidence, Evidence, Finding, FindingStatus
@@ -25,6 +26,8 @@ class Check:
         wanted: whether the check belongs to a run of this kind at all; where it does not, it
             leaves no finding.
         passed: title and text of a pass, where it depends on how much was looked at.
+        ahead: changes whose gain the check will ask for on the first sample, as far as that is
+            known before any check has run: they are run while others look at numbers.
     """
 
     kind: Kind
@@ -32,6 +35,7 @@ class Check:
     applies: Callable[[CheckContext], str | None] = field(default=lambda _context: None)
     wanted: Callable[[CheckContext], bool] = field(default=lambda _context: True)
     passed: Callable[[CheckContext], tuple[str, str]] | None = None
+    ahead: Callable[[CheckContext], Iterable[Change]] = field(default=lambda _context: ())
 
     def found(
         self,

@@ -105,9 +105,7 @@ def _finite(value: float | None) -> float:
 
 def find_sources(context: CheckContext) -> list[Source]:
     """The layers whose quantization costs the outputs most."""
-    what_if = context.what_if
-    usable = [at for at in candidates(context) if what_if is not None and what_if.can_free(at)]
-    tried = _gains(context, usable[:TRIED_SOURCES], 1)
+    tried = _gains(context, context.once(_tried), 1)
     promising = [at for at, gain in tried.items() if gain is not None and gain.db >= WORTH_DB]
     best = sorted(promising, key=lambda at: -getattr(tried[at], "db", 0.0))[:KEPT]
     found = []
@@ -119,10 +117,26 @@ def find_sources(context: CheckContext) -> list[Source]:
     return sorted(found, key=lambda source: -source.gain.db)
 
 
+def _tried(context: CheckContext) -> list[int]:
+    """The layers whose gain is computed on one sample."""
+    what_if = context.what_if
+    usable = [at for at in candidates(context) if what_if is not None and what_if.can_free(at)]
+    return usable[:TRIED_SOURCES]
+
+
+def _ahead(context: CheckContext) -> list[Change]:
+    return _alone(context, context.once(_tried)) if is_doubtful(context) else []
+
+
+def _alone(context: CheckContext, layers: Sequence[int]) -> list[Change]:
+    """Each of some layers in float, one at a time."""
+    return [free(context, [at], weights=True) for at in layers]
+
+
 def _gains(context: CheckContext, layers: Sequence[int], samples: int) -> dict[int, Gain | None]:
-    """Gain of keeping each of some layers in float, one at a time."""
-    changes = [free(context, [at], weights=True) for at in layers]
-    return dict(zip(layers, gains_of(context, changes, samples), strict=True))
+    """Gain of keeping each of some layers in float."""
+    gains = gains_of(context, _alone(context, layers), samples)
+    return dict(zip(layers, gains, strict=True))
 
 
 def _error_source(context: CheckContext) -> Iterator[Finding]:
@@ -264,4 +278,4 @@ def _number(value: float | None) -> float | None:
     return round(value, 1) if value is not None and math.isfinite(value) else None
 
 
-ERROR_SOURCE = Check(KINDS["error-source"], _error_source)
+ERROR_SOURCE = Check(KINDS["error-source"], _error_source, ahead=_ahead)

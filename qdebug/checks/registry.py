@@ -52,6 +52,8 @@ def run_checks(context: CheckContext) -> list[Finding]:
             continue
         kinds[check.kind.slug] = check.kind
         checks.append(check)
+    if context.what_if is not None:
+        context.what_if.begin((change for x in checks for change in x.ahead(context)), count=1)
     for check in checks:
         findings.extend(run_check(check, context))
     guessed = any(guess_of_calibration(finding) for finding in findings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any
 
@@ -45,13 +46,19 @@ class KeptTensors:
         settings: how it is run.
         feeds: its inputs, for each sample.
         budget: bytes that may be kept, of all samples together.
+        aside: samples that are run at once.
     """
 
     def __init__(
-        self, graph: Graph, settings: SessionSettings, feeds: Sequence[Feeds], budget: int
+        self,
+        graph: Graph,
+        settings: SessionSettings,
+        feeds: Sequence[Feeds],
+        budget: int,
+        aside: int = 1,
     ) -> None:
         self.graph, self.settings, self.feeds = graph, settings, feeds
-        self.budget = budget
+        self.budget, self.aside = budget, aside
 
     @cached_property
     def names(self) -> frozenset[str]:
@@ -86,7 +93,8 @@ class KeptTensors:
         for name in sorted(self.names):
             builder.add_output(name)
         session = Session(builder.build(), self.graph, self.settings)
-        return [session.run(feeds) for feeds in self.feeds]
+        with ThreadPoolExecutor(self.aside, "qdebug-what-if") as pool:
+            return list(pool.map(session.run, self.feeds))
 
     def _places(self, types: Mapping[str, TensorType]) -> Iterable[str]:
         """Where a run may begin, the last first: codes rather than the real values beside them."""

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from qdebug.analysis.what_if.changes import Change
 from qdebug.analysis.what_if.computing import FloatLayers
+from qdebug.analysis.what_if.kept import reached_nodes
 from qdebug.graph.model import Graph, Node
 from qdebug.graph.operators import (
     BETWEEN_Q_AND_DQ_IN_PLACE,
@@ -38,6 +39,7 @@ class Replacement:
         new: what they read instead.
         emit: adds the nodes that make ``new``, once ``raw`` is there.
         needs: tensors of the quant graph that these nodes read.
+        switch: model input that decides whether it is made (``switches``).
     """
 
     readings: Sequence[str]
@@ -45,6 +47,7 @@ class Replacement:
     new: str
     emit: Callable[[], None]
     needs: tuple[str, ...] = ()
+    switch: str = ""
 
 
 class Replacements:
@@ -81,6 +84,13 @@ class Replacements:
             return True
         weights = (w.quant_tensor for w in self.weights if w.node in change.weights)
         return any(dequantized(self.quant_graph, tensor) for tensor in weights)
+
+    def reached(self, change: Change) -> int:
+        """Number of nodes that a change which keeps things in float reaches."""
+        read = [self.pairs[at].raw for at in change.free]
+        read += [w.quant_tensor for w in self.weights if w.node in change.weights]
+        graph = self.quant_graph
+        return len(reached_nodes(graph, (name for raw in read for name in dequantized(graph, raw))))
 
     def all(
         self, change: Change, builder: PartBuilder, renames: Mapping[str, str]
@@ -126,7 +136,7 @@ class Replacements:
             needs = self._sources(at)  # it stands behind what the float layer reads
         else:
             needs = () if is_given else (pair.raw,)
-        return Replacement(self.readings(pair), pair.raw, read, emit, needs)
+        return Replacement(self.readings(pair), pair.raw, read, emit, needs, switch_of_tensor(at))
 
     def _float_value(self, at: int, builder: PartBuilder, *, straight: bool) -> Replacement:
         """The float run's value where the layer's result was."""
@@ -167,7 +177,8 @@ class Replacements:
         if value is None:
             return None
         name = builder.constant(f"{PREFIX}what-if/weight/{weight.quant_tensor}", value)
-        return Replacement(readings, weight.quant_tensor, name, _nothing)
+        switch = switch_of_weights(weight.node)
+        return Replacement(readings, weight.quant_tensor, name, _nothing, switch=switch)
 
     def readings(self, pair: Pair) -> list[str]:
         """What stands for a pair's tensor behind its quantizers."""
@@ -278,3 +289,13 @@ def _given_value(at: int) -> str:
 def given_input(at: int) -> str:
     """The model input that takes a pair's float value."""
     return f"{PREFIX}what-if/float/{at}"
+
+
+def switch_of_tensor(at: int) -> str:
+    """The model input that takes a pair's tensor out of quantization."""
+    return f"{PREFIX}what-if/switch/tensor/{at}"
+
+
+def switch_of_weights(node: int) -> str:
+    """The model input that puts a float node's weights in."""
+    return f"{PREFIX}what-if/switch/weights/{node}"

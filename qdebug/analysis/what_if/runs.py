@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import helper
 
+from qdebug.analysis.what_if.building import Building, Opened
 from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part, gain_at
-from qdebug.analysis.what_if.kept import KeptTensors, reached_nodes
-from qdebug.analysis.what_if.replacing import Replacement, Replacements, given_input
+from qdebug.analysis.what_if.kept import KeptTensors
+from qdebug.analysis.what_if.replacing import Replacements, given_input
+from qdebug.analysis.what_if.switches import Switched, together
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for
@@ -24,8 +26,6 @@ from qdebug.errors import QdebugError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pairing
-from qdebug.graph.rewrite import PartBuilder
-from qdebug.graph.walk import walk
 from qdebug.metrics.moments import Moments, include, measure
 from qdebug.quantities import DEFAULT_MEMORY
 
@@ -41,6 +41,14 @@ judgement."""
 
 KEPT_SHARE = 4
 """Of the memory allowed, the part that tensors may take that are kept: one in so many."""
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A change that another thread runs, or will, and on which samples."""
+
+    what: tuple[Change, list[int]]
+    future: Future[Sequence[Alone] | None]
 
 
 class WhatIf:
@@ -70,14 +78,18 @@ class WhatIf:
         references: dict[int, dict[str, Array]] | None = None,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
-        self.pairs, self.weights = pairing.pairs, pairing.weights
+        self.pairing, self.pairs = pairing, pairing.pairs
         self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
         self.replacements = Replacements(graphs, pairing, self._shape)
-        self._forms = {pair.float_tensor: pair.read_form for pair in pairing.pairs}
         self._feeds, self.settings = feeds, settings
+        # The same for a run alone: with another number of threads sums come in another order.
         self._side_by_side, self._shared = side_by_side(settings[1], max_memory)
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Alone | None] = {}
+        self._begun: dict[str, _Begun] = {}
+        self._lanes: list[ThreadPoolExecutor] = []
+        self._switched: list[Switched] = []
+        self._preparing = threading.Lock()
         self.undone = Change()
         self.max_memory = max_memory
         self._references = {} if references is None else references
@@ -90,8 +102,13 @@ class WhatIf:
 
     def forget(self) -> None:
         """Give back the tensors that were kept; later runs make them anew."""
-        for name in ("feeds", "_kept_values", "_reference", "_fetcher", "_float_session"):
+        while self._lanes:
+            self._lanes.pop().shutdown(wait=True, cancel_futures=True)
+        self._begun.clear()
+        self._switched.clear()
+        for name in ("feeds", "_kept_values", "_building", "_reference", "_fetcher"):
             self.__dict__.pop(name, None)
+        self.__dict__.pop("_float_session", None)
         self._references.clear()
 
     @cached_property
@@ -121,14 +138,20 @@ class WhatIf:
         change = change.on_top_of(self.undone)
         numbers = self._unknown(change, count)
         if numbers:
-            self._prepare()
-            self._include(change, numbers, self._tried(change, numbers, self.settings[1]))
+            # Changes side by side have one lane each; the samples of one change share all.
+            busy = any(not begun.future.done() for begun in self._begun.values())
+            aside = self._side_by_side - busy if len(numbers) > 1 else 1
+            self._include(change, numbers, self._tried(change, numbers, aside))
         found = [self._known[change.key, number] for number in range(self._taken(count))]
         alone = tuple(parts for parts in found if parts is not None)
         return _outcome(alone) if len(alone) == len(found) else None
 
     def _unknown(self, change: Change, count: int) -> list[int]:
         """Samples that a change has not been run on yet, of those to be taken."""
+        begun = self._begun.pop(change.key, None)
+        if begun is not None:
+            found = self._tried(*begun.what) if begun.future.cancel() else begun.future.result()
+            self._include(change, begun.what[1], found)
         return [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
 
     def _include(
@@ -147,25 +170,55 @@ class WhatIf:
             changes: what to do otherwise, one by one.
             count: samples to run.
         """
-        made = {
-            c.key: c for c in (x.on_top_of(self.undone) for x in changes if self.is_possible(x))
-        }
-        new = [(c, numbers) for c in made.values() if (numbers := self._unknown(c, count))]
+        asked = [x.on_top_of(self.undone) for x in changes if self.is_possible(x)]
+        self._start(asked, count)
+        # This thread takes part from the other end: what no other has begun with it runs itself.
+        for change in reversed(asked):
+            self._unknown(change, count)
+
+    def begin(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
+        """Start to compute the outcomes of changes that will be asked for; who asks waits for them.
+
+        They share a session as far as that pays, and so do later changes that do part of them.
+
+        Args:
+            changes: what to do otherwise, one by one.
+            count: samples to run.
+        """
+        asked = [x.on_top_of(self.undone) for x in changes if self.is_possible(x)]
+        several = together(asked, self.replacements.reached)
+        if len(several) > 1:
+            self._switched.append(Switched(several))
+        self._start(asked, count)
+
+    def _start(self, changes: Iterable[Change], count: int) -> None:
+        """Let other threads run changes that are not known yet."""
+        made = {change.key: change for change in changes}
+        new = [c for key, c in made.items() if key not in self._begun and self._unknown(c, count)]
         if len(new) < 2 or self._side_by_side < 2:
             return
-        self._prepare()
-        with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
-            found = pool.map(lambda item: self._tried(item[0], item[1], self._shared), new)
-            for (change, numbers), outcomes in zip(new, found, strict=True):
-                self._include(change, numbers, outcomes)
+        if not self._lanes:
+            self._lanes.append(ThreadPoolExecutor(self._side_by_side - 1, "qdebug-what-if"))
+        for change in new:
+            what = change, self._unknown(change, count)
+            self._begun[change.key] = _Begun(what, self._lanes[0].submit(self._tried, *what))
 
     def _prepare(self) -> None:
-        """What every run needs, before several threads ask for it.
+        """What every run needs, whichever thread asks for it first.
 
         What cannot be had is asked for again by the run, which fails then.
         """
-        if {"_kept_values", "_reference"} <= self.__dict__.keys():
-            return
+        with self._preparing:
+            if not {"_kept_values", "_reference"} <= self.__dict__.keys():
+                self._make_ready()
+
+    def get_ready(self) -> None:
+        """Run for what later runs begin at, unless nothing is quantized: then none will come."""
+        if any(pair.quantizer is not None for pair in self.pairs):
+            with self._preparing, contextlib.suppress(QdebugError, KeyError, ValueError):
+                _ = self.feeds, self._axes, self._kept_values
+
+    def _make_ready(self) -> None:
         with contextlib.suppress(QdebugError, KeyError, ValueError):
             _ = self.feeds, self._axes
         with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
@@ -176,11 +229,12 @@ class WhatIf:
         return min(count, len(self.samples))
 
     def _tried(
-        self, change: Change, numbers: Sequence[int], settings: SessionSettings
+        self, change: Change, numbers: Sequence[int], aside: int = 1
     ) -> Sequence[Alone] | None:
         """What a change gives on some samples; None where it cannot be made or run."""
+        self._prepare()
         try:
-            return self._run(change, numbers, settings)
+            return self._run(change, numbers, aside)
         except (QdebugError, KeyError, ValueError):
             return None
 
@@ -220,7 +274,7 @@ class WhatIf:
     @cached_property
     def _reference(self) -> list[dict[str, Array]]:
         return [
-            {n: np.array(v, np.float32) for n, v in self._deployed(number).items()}
+            {n: np.asarray(v, np.float32) for n, v in self._deployed(number).items()}
             for number in self.samples
         ]
 
@@ -267,100 +321,48 @@ class WhatIf:
     def _kept_values(self) -> list[dict[str, Any]]:
         """What is kept of each sample, by quant tensor."""
         feeds = [quant for _, quant in self.feeds]
-        budget = self.max_memory // KEPT_SHARE
-        return KeptTensors(self.quant_graph, self.settings[1], feeds, budget).values
+        budget, aside = self.max_memory // KEPT_SHARE, self._side_by_side
+        return KeptTensors(self.quant_graph, self._shared, feeds, budget, aside).values
 
-    def _run(
-        self, change: Change, numbers: Sequence[int], settings: SessionSettings
-    ) -> Sequence[Alone]:
-        builder = PartBuilder(self.quant_graph)
-        where = self._build(change, builder)
-        model = builder.build()
-        # Changes side by side have one processor each; the samples of one change share all.
-        aside = self._side_by_side if settings is self.settings[1] and len(numbers) > 1 else 1
-        session = Session(model, self.quant_graph, settings) if model.graph.output else None
+    @cached_property
+    def _building(self) -> Building:
+        forms = {pair.float_tensor: pair.read_form for pair in self.pairs}
+        kept = self._kept_values[0]
+        return Building(self.quant_graph, self.replacements, self.outputs, forms, kept)
+
+    def _run(self, change: Change, numbers: Sequence[int], aside: int) -> Sequence[Alone]:
+        shared = next((s for s in self._switched if s.covers(change)), None)
+        opened = shared.opened(self._open) if shared is not None else None
+        opened = opened or self._open(change)
 
         def run(number: int) -> Alone:
-            return self._run_sample(number, change, session, where)
+            return self._run_sample(number, change, opened)
 
         if aside == 1:
             return list(map(run, numbers))
         with ThreadPoolExecutor(aside, "qdebug-what-if") as pool:
             return list(pool.map(run, numbers))
 
-    def _run_sample(
-        self, number: int, change: Change, session: Session | None, where: Mapping[str, str]
-    ) -> Alone:
-        """Error at each output on one sample; ``where`` says which tensor holds it."""
+    def _open(self, change: Change, *, switched: bool = False) -> Opened:
+        model, where = self._building.build(change, switched=switched)
+        is_run = bool(model.graph.output)
+        session = Session(model, self.quant_graph, self._shared) if is_run else None
+        return Opened(session, where, change if switched else None)
+
+    def _run_sample(self, number: int, change: Change, opened: Opened) -> Alone:
+        """Error at each output on one sample."""
         feeds, kept = self.feeds[number], self._kept_values[number]
-        given = self._given(change, feeds[0])
-        found = session.run({**feeds[1], **kept, **given}) if session is not None else {}
+        given = {**self._given(change, feeds[0]), **opened.switches(change)}
+        found: dict[str, Any] = {}
+        if opened.session is not None:
+            found = opened.session.run({**feeds[1], **kept, **given})
         parts = {}
-        for name, tensor in where.items():
+        for name, tensor in opened.where.items():
             f, q = self._reference[number][name], found.get(tensor, kept.get(tensor))
             axis = self._axes.get(name)
             q = np.reshape(np.asarray(q, np.float32), f.shape)
             parts[name] = measure(f, q, axis if f.ndim > 1 else None)
         return parts
-
-    def _build(self, change: Change, builder: PartBuilder) -> dict[str, str]:
-        """Emit what a change reaches; where each compared output is found, in it or kept."""
-        graph = self.quant_graph
-        renames: dict[str, str] = {}
-        replaced = self.replacements.all(change, builder, renames)
-        renames.update({tensor: r.new for r in replaced for tensor in r.readings})
-        reached = reached_nodes(graph, renames)
-        changed = {name for index in reached for name in graph.nodes[index].outputs} | set(renames)
-        kept = {f: q for f, q in self.outputs.items() if self._is_kept(f, q) and q not in changed}
-        open_ones = [q for f, q in self.outputs.items() if f not in kept]
-        wanted = [name for index in reached for name in graph.nodes[index].reads]
-        wanted += [*open_ones, *(name for r in replaced for name in r.needs)]
-        before = self._before([name for name in wanted if name not in changed], builder)
-        due = deque(sorted(((self._due(r), r.emit) for r in replaced), key=lambda item: item[0]))
-        for index in sorted(reached | before):
-            while due and due[0][0] < index:
-                due.popleft()[1]()
-            builder.add_nodes([graph.nodes[index]], renames)
-        for _, emit in due:
-            emit()
-        made = {f: self._output(f, renames, builder) for f in self.outputs if f not in kept}
-        return {**kept, **made}
-
-    def _is_kept(self, float_name: str, quant_name: str) -> bool:
-        form = self._forms.get(float_name)
-        return quant_name in self._kept_values[0] and (form is None or form.perm is None)
-
-    def _due(self, replacement: Replacement) -> int:
-        """Index of the last node that a replacement waits for."""
-        makers = map(self.quant_graph.producer.get, (replacement.raw, *replacement.needs))
-        return max((node.index for node in makers if node is not None), default=-1)
-
-    def _before(self, wanted: Sequence[str], builder: PartBuilder) -> set[int]:
-        """Nodes that unchanged tensors need, back to what is kept, which becomes a model input."""
-        graph, kept = self.quant_graph, self._kept_values[0]
-        found = walk(wanted, lambda name: () if name in kept else graph.sources(name))
-        nodes: set[int] = set()
-        for name in dict.fromkeys([*graph.inputs, *found]):
-            if name in kept:
-                value = kept[name]
-                kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-                builder.add_input(name, kind, [None] * value.ndim)
-            elif name in graph.producer:
-                nodes.add(graph.producer[name].index)
-            elif name in graph.inputs:
-                known = graph.type_of(name)
-                builder.add_input(name, known.elem_type, known.shape)
-        return nodes
-
-    def _output(self, name: str, renames: Mapping[str, str], builder: PartBuilder) -> str:
-        quant_name = self.outputs[name]
-        held = renames.get(quant_name, quant_name)
-        form = self._forms.get(name)
-        if form is not None and form.perm is not None:
-            elem_type = self.quant_graph.type_of(quant_name).elem_type
-            held = builder.decode(held, form, elem_type, f"out/{name}")
-        builder.add_output(held)
-        return held
 
     def _is_comparable(self, float_name: str, quant_name: str) -> bool:
         kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)

@@ -10,7 +10,9 @@ import onnx
 import pytest
 
 from qdebug.analysis.what_if import Change, Part, WhatIf
+from qdebug.analysis.what_if import runs as runs_module
 from qdebug.capture.session import SessionSettings
+from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.rewrite import PartBuilder
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair
@@ -79,10 +81,11 @@ def test_side_by_side_is_one_by_one(pair: LoadedPair, memory: int) -> None:
         assert output_db(together, pair, change) == output_db(alone, pair, change)
 
 
-def test_what_is_kept_changes_no_number(pair: LoadedPair) -> None:
+def test_what_is_kept_changes_no_number(pair: LoadedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that begin at kept tensors against runs of the whole graph: every kind of change."""
-    short, whole = what_if(pair), what_if(pair, max_memory=1)
+    short, whole = what_if(pair), what_if(pair)
     assert short.kept_names
+    monkeypatch.setattr(runs_module, "KEPT_SHARE", 1 << 40)
     assert not whole.kept_names
     free = [at for at in range(len(pair.pairing.pairs)) if short.can_free(at)]
     nodes = [weight.node for weight in pair.pairing.weights]
@@ -127,6 +130,61 @@ def test_what_was_run_ahead_is_not_run_again(
     runs.run_ahead(changes)
     monkeypatch.setattr(runs, "_run", None)
     assert all(runs.outcome(change) is not None for change in changes)
+
+
+def first_layers(runs: WhatIf, pair: LoadedPair, count: int) -> list[Change]:
+    """Early layers in float, one by one, with their weights: each reaches nearly all nodes."""
+    layers = [
+        Change(frozenset({at}), frozenset({maker.index}))
+        for at, p in enumerate(pair.pairing.pairs)
+        if (maker := pair.float_graph.producer.get(p.float_tensor)) is not None
+        and runs.can_free(at)
+    ]
+    return layers[:count]
+
+
+def test_changes_in_one_session_are_those_in_sessions_of_their_own(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the last bit, and any part of what the session can do."""
+    together, alone = what_if(pair), what_if(pair)
+    early = first_layers(alone, pair, 3)
+    (late,) = last_layers(alone, pair, 1)
+    both = early[0].on_top_of(early[2])
+    opened: list[Change] = []
+    real = WhatIf._open
+
+    def counted(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
+        opened.append(change)
+        return real(runs, change, switched=switched)
+
+    monkeypatch.setattr(WhatIf, "_open", counted)
+    together.begin([*early, late], count=1)
+    found = [output_db(together, pair, change) for change in (*early, both, late)]
+    whole = early[0].on_top_of(early[1]).on_top_of(early[2])
+    assert [c.key for c in opened if c != late] == [whole.key]
+    assert [output_db(alone, pair, change) for change in (*early, both, late)] == found
+    assert len(set(found)) == len(found)
+    together.forget()
+
+
+def test_what_cannot_be_opened_with_switches_is_opened_without(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs, alone = what_if(pair), what_if(pair)
+    changes = first_layers(alone, pair, 2)
+    real = WhatIf._open
+
+    def refused(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
+        if switched:
+            raise ModelError("no switches")
+        return real(runs, change)
+
+    monkeypatch.setattr(WhatIf, "_open", refused)
+    runs.begin(changes)
+    for change in changes:
+        assert output_db(runs, pair, change) == output_db(alone, pair, change)
+    runs.forget()
 
 
 def test_the_float_value_in_place_of_a_layer_s_result(pair: LoadedPair) -> None:
