@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -83,18 +84,21 @@ _AS_BAD = 0.999
 
 def _relative_noise(f: Array, q: Array, axis: int | None) -> FloatArray:
     """Squared error over the channel's power, or the power itself where there is no error."""
-    f, q = _finite(f), _finite(q)
-    noise: FloatArray = np.subtract(f, q, out=q)
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        noise: FloatArray = np.asarray(np.subtract(f, q, dtype=np.float64))
     np.square(noise, out=noise)
-    np.square(f, out=f)
-    if not noise.any():
-        return f
+    total = float(noise.sum())
+    if not math.isfinite(total):
+        return _relative_noise(_finite(f), _finite(q), axis)
+    if total == 0:
+        return np.asarray(np.square(f, dtype=np.float64))
     if axis is None:
         return noise
     rest = tuple(at for at in range(f.ndim) if at != axis)
-    power = f.sum(axis=rest, keepdims=True)
+    power = np.square(f, dtype=np.float64).sum(axis=rest, keepdims=True)
     np.divide(noise, power, out=noise, where=power > 0)
-    noise[np.broadcast_to(power <= 0, noise.shape)] = 0.0
+    if (power <= 0).any():
+        noise[np.broadcast_to(power <= 0, noise.shape)] = 0.0
     return noise
 
 

@@ -36,7 +36,7 @@ Observer = Callable[[range, Feeds, Mapping[int, Array], Mapping[int, Array]], No
 """Receives a segment's positions, the float graph's tensors known when it began, and the float
 and local values of its pairs. It must keep none of them."""
 
-PIECE = 64 << 20
+PIECE = 96 << 20
 """Bytes of tensors captured at once, where the cap allows more: the same memory is used again and
 again, and part of it is still in the cache. ``docs/benchmarks.md`` has the times by size."""
 MOST_PAIRS = 512
@@ -55,6 +55,7 @@ class CaptureSettings:
         quant_session: how the quant graph is run.
         max_memory: bytes of captured tensors held at once.
         local: measure local error too.
+        measure: whether there is anything to measure, or only a sink to be fed.
         workers: threads that compute metrics; 0 for one a processor.
     """
 
@@ -62,6 +63,7 @@ class CaptureSettings:
     quant_session: SessionSettings = field(default_factory=SessionSettings)
     max_memory: int = DEFAULT_MEMORY
     local: bool = True
+    measure: bool = True
     workers: int = 0
 
 
@@ -326,10 +328,10 @@ class Capture:
         sink: Sink | None,
     ) -> None:
         f, q = float_values[at], quant_values[at]
-        if self._parts is None:
-            self.stats[at].add(f, q)
-        else:
+        if self._parts is not None:
             self._parts.accumulated[at] = self.stats[at].measured(f, q, keep=True)
+        elif self.settings.measure:
+            self.stats[at].add(f, q)
         if sink is not None:
             sink(at, "float", f)
             sink(at, "quant", q)

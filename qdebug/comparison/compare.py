@@ -123,6 +123,7 @@ class Comparison:
         self.input_findings: tuple[Finding, ...] = ()
         self.fed_picture: npt.NDArray[np.uint8] | None = None
         self.tuning: Tuning | None = None
+        self._fed: tuple[Sample, tuple[Feeds, Feeds]] | None = None
 
     def run(self, samples: Sequence[Sample] | None = None, tuning: Tuning | None = None) -> Run:
         """Compare.
@@ -138,27 +139,29 @@ class Comparison:
         pairing = self._pair(first)
         expansion = expand(self.quant.graph)
         self.notes.extend(expansion.notes)
-        with contextlib.ExitStack() as stack:
-            board = self._open_board(pairing, samples, stack)
-            capture = stack.enter_context(self._capture(pairing, first, len(samples)))
-            self.notes.append(capture.plan.describe())
-            self.progress.note(self.notes[-1])
-            outputs = self._output_runs((pairing, expansion), samples)
-            kept = KeptTensors(self.writer, self.request.keep_tensors)
-            # What is needed after the first runs is made ready while they go on.
-            ahead = stack.enter_context(ThreadPoolExecutor(1, "qdebug-ahead"))
+        # What is needed after the runs is made ready while they go on.
+        with InTurn() as beside, ThreadPoolExecutor(1, "qdebug-ahead") as ahead:
             ahead.submit(built_in_checks)
-            with collector.resumed():
-                if self.is_shared:
-                    self._share_samples(samples, capture, outputs)
-                else:
-                    ahead.submit(outputs.deployed.open)
-                    self._run_samples(samples, capture, outputs, kept, (pairing, board))
-            on_board = board.outcome() if board else None
-            reading = outputs.read(board.outputs() if board else {})
-            outputs.deployed.close()
-        self._note_local(len(samples))
-        layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+            with contextlib.ExitStack() as stack:
+                board = self._open_board(pairing, samples, stack)
+                capture = stack.enter_context(self._capture(pairing, first, len(samples)))
+                self.notes.append(capture.plan.describe())
+                self.progress.note(self.notes[-1])
+                outputs = self._output_runs((pairing, expansion), samples)
+                kept = KeptTensors(self.writer, self.request.keep_tensors)
+                with collector.resumed():
+                    if self.is_shared:
+                        self._share_samples(samples, capture, outputs)
+                    else:
+                        ahead.submit(outputs.deployed.open)
+                        self._run_samples(samples, capture, outputs, kept, (pairing, board), beside)
+                on_board, told = (board.outcome(), board.outputs()) if board else (None, {})
+            what_if = self._what_if(expansion, pairing, outputs, samples)
+            ahead.submit(what_if.get_ready)
+            self._note_local(len(samples))
+            layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+        reading = outputs.read(told)
+        outputs.deployed.close()
         with collector.resumed():
             layers = self._with_sensitivity(layers, pairing, samples)
         if on_board is not None:
@@ -166,12 +169,13 @@ class Comparison:
 
             layers = with_board(layers, on_board, alone=self.alone)
         self.progress.stage("checking")
-        context = self._context((pairing, expansion), capture.stats, layers, outputs, samples)
+        context = self._context((pairing, what_if), capture.stats, layers, outputs)
         context = dataclasses.replace(context, board=on_board, reading=reading)
-        findings = run_checks(context)
-        if context.what_if is not None:
-            context.what_if.forget()
-            release_memory()
+        try:
+            findings = run_checks(context)
+        finally:
+            what_if.forget()
+        release_memory()
         layers = kept.finish(layers, findings, self._recapture(pairing, samples))
         layers = self._with_crops(layers, findings, pairing, samples)
         context = dataclasses.replace(
@@ -272,37 +276,37 @@ class Comparison:
         outputs: OutputRuns,
         kept: KeptTensors,
         paired: tuple[Pairing, Board | None],
+        beside: InTurn,
     ) -> None:
         pairing, board = paired
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
         begun = time.perf_counter()
-        with InTurn() as beside:
-            for number, sample in enumerate(samples):
-                interrupts.check()
-                if number == 1:  # the first sample waits for what is opened and compiled
-                    begun = time.perf_counter()
-                feeds = self._feeds(sample)
-                beside.do(self._describe, number, sample, feeds)
+        for number, sample in enumerate(samples):
+            interrupts.check()
+            if number == 1:  # the first sample waits for what is opened and compiled
+                begun = time.perf_counter()
+            feeds = self._feeds(sample)
+            beside.do(self._describe, number, sample, feeds)
 
-                def sink(at: int, side: str, value: Array) -> None:
-                    outputs.receive(at, side, value)
-                    kept.add(number, at, side, value)  # noqa: B023
-                    if board is not None:
-                        board.receive(at, side, value)
+            def sink(at: int, side: str, value: Array) -> None:
+                outputs.receive(at, side, value)
+                kept.add(number, at, side, value)  # noqa: B023
+                if board is not None:
+                    board.receive(at, side, value)
 
-                if board is not None:
-                    board.begin(number, feeds[0])
-                capture.add_sample(*feeds, sink, local=number in local)
-                if board is not None:
-                    rerun = self._recapture(pairing, [sample], quiet=True)
-                    board.end(capture, self.settings[1], rerun)
-                beside.finish()
-                beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
-                if number == _TIMED and len(samples) >= _MANY:
-                    self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
-                    self.progress.advance(number)
-                self.progress.advance()
+            if board is not None:
+                board.begin(number, feeds[0])
+            capture.add_sample(*feeds, sink, local=number in local)
+            if board is not None:
+                rerun = self._recapture(pairing, [sample], quiet=True)
+                board.end(capture, self.settings[1], rerun)
+            beside.finish()
+            beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
+            if number == _TIMED and len(samples) >= _MANY:
+                self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
+                self.progress.advance(number)
+            self.progress.advance()
 
     def _describe(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> None:
         sides, fed = (self.float, self.quant), self.fed_picture
@@ -361,7 +365,7 @@ class Comparison:
         def run(positions: Sequence[int], receive: Callable[[int, int, str, Array], None]) -> None:
             progress.stage("looking at the layers named", len(samples))
             chosen = [pairing.pairs[at] for at in positions]
-            settings = dataclasses.replace(self._capture_settings(), local=False)
+            settings = dataclasses.replace(self._capture_settings(), local=False, measure=False)
             first = self._feeds(samples[0])
             graphs = self.float.graph, self.quant.graph
             with Capture(*graphs, chosen, first, len(samples), settings) as capture:
@@ -410,22 +414,40 @@ class Comparison:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _feeds(self, sample: Sample) -> tuple[Feeds, Feeds]:
-        return feeds_of(sample, self.float, self.quant)
+        """What both models are fed with; the last sample's is kept, for it is asked for again."""
+        known = self._fed
+        if known is None or known[0] is not sample:
+            known = self._fed = sample, feeds_of(sample, self.float, self.quant)
+        return known[1]
+
+    def _what_if(
+        self, expansion: Expansion, pairing: Pairing, runs: OutputRuns, samples: Sequence[Sample]
+    ) -> WhatIf:
+        """Reruns the quant graph, written as QDQ, with something changed."""
+        return WhatIf(
+            (self.float.graph, expansion.graph),
+            expansion.pairing(pairing),
+            runs.deployed.outputs,
+            lambda number: self._feeds(samples[number]),
+            len(samples),
+            (self.settings[0], self.settings[1]),
+            self.request.max_memory,
+            references=runs.references,
+        )
 
     def _context(
         self,
-        pairs: tuple[Pairing, Expansion],
+        paired: tuple[Pairing, WhatIf],
         stats: Sequence[LayerStats],
         layers: Sequence[Layer],
         runs: OutputRuns,
-        samples: Sequence[Sample],
     ) -> CheckContext:
         """What the checks see: the numbers of the graph as it is, and the graph written as QDQ."""
-        measured, expansion = pairs
-        pairing = expansion.pairing(measured)
+        measured, what_if = paired
+        pairing = what_if.pairing
         return CheckContext(
             float_graph=self.float.graph,
-            quant_graph=expansion.graph,
+            quant_graph=what_if.quant_graph,
             pairing=pairing,
             joined=join_layers(pairing.pairs, stats, layers),
             outputs=make_outputs(
@@ -438,16 +460,7 @@ class Comparison:
             samples=self.infos,
             limits=self.request.limits,
             vendor=self.request.vendor,
-            what_if=WhatIf(
-                (self.float.graph, expansion.graph),
-                pairing,
-                runs.deployed.outputs,
-                lambda number: self._feeds(samples[number]),
-                len(samples),
-                (self.settings[0], self.settings[1]),
-                self.request.max_memory,
-                references=runs.references,
-            ),
+            what_if=what_if,
             task=runs.task.outcome(),
             layer_limits=self.request.layer_limits,
             ceiling=runs.ceiling,
