@@ -44,35 +44,27 @@ class DeployedSample:
     seconds: float
 
 
-class DeployedOutputs:
-    """Runs both models as deployed and compares their outputs.
+class DeployedPair:
+    """The sessions of both models, opened when they are first needed.
 
     Args:
-        float_graph: the reference.
-        quant_graph: its twin.
-        settings: how the two are run (float, quant).
-        outputs: float output name to quant output name.
-        layouts: permutations from the quant model's layout to the float model's, by float output
-            name, of those that differ.
+        graphs: float and quant graph.
+        settings: how the two are run.
     """
 
     def __init__(
-        self,
-        float_graph: Graph,
-        quant_graph: Graph,
-        settings: tuple[SessionSettings, SessionSettings],
-        outputs: Mapping[str, str],
-        layouts: Mapping[str, Layout] | None = None,
+        self, graphs: tuple[Graph, Graph], settings: tuple[SessionSettings, SessionSettings]
     ) -> None:
-        self.outputs, self._layouts = dict(outputs), dict(layouts or {})
-        self._graphs, self._settings = (float_graph, quant_graph), settings
-        self._deployed: dict[str, Moments] = {}
-        self._runtime: dict[str, Moments] = {}
-        self._seconds: list[float] = []
+        self._graphs, self.settings = graphs, settings
 
     @cached_property
-    def _sessions(self) -> tuple[Session, Session]:
-        (f, q), settings = self._graphs, self._settings
+    def sessions(self) -> tuple[Session, Session]:
+        """Of the float and the quant model.
+
+        Raises:
+            ModelError: ONNX Runtime cannot load a model.
+        """
+        (f, q), settings = self._graphs, self.settings
         return Session(f.whole, f, settings[0].deployed), Session(q.whole, q, settings[1].deployed)
 
     def open(self) -> None:
@@ -81,11 +73,38 @@ class DeployedOutputs:
         Raises:
             ModelError: ONNX Runtime cannot load a model.
         """
-        _ = self._sessions
+        _ = self.sessions
+
+    def close(self) -> None:
+        """Release the sessions, and the weights in them."""
+        self.__dict__.pop("sessions", None)
+
+
+class DeployedOutputs:
+    """Runs both models as deployed and compares their outputs.
+
+    Args:
+        pair: float and quant model.
+        outputs: float output name to quant output name.
+        layouts: permutations from the quant model's layout to the float model's, by float output
+            name, of those that differ.
+    """
+
+    def __init__(
+        self,
+        pair: DeployedPair,
+        outputs: Mapping[str, str],
+        layouts: Mapping[str, Layout] | None = None,
+    ) -> None:
+        self.outputs, self._layouts = dict(outputs), dict(layouts or {})
+        self._pair = pair
+        self._deployed: dict[str, Moments] = {}
+        self._runtime: dict[str, Moments] = {}
+        self._seconds: list[float] = []
 
     def close(self) -> None:
         """Release the sessions, and the weights in them; the statistics stay."""
-        self.__dict__.pop("_sessions", None)
+        self._pair.close()
 
     def run(self, feeds: tuple[Mapping[str, Array], Mapping[str, Array]]) -> DeployedSample:
         """Run one sample.
@@ -96,7 +115,7 @@ class DeployedOutputs:
         Raises:
             ModelError: ONNX Runtime cannot load or run a model.
         """
-        sessions = self._sessions
+        sessions = self._pair.sessions
         start = time.perf_counter()
         names = list(dict.fromkeys(self.outputs.values()))
         float_values = sessions[0].run(feeds[0], list(self.outputs))

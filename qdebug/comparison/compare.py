@@ -22,6 +22,7 @@ from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.tasks import Shown, check_task_name
 from qdebug.analysis.what_if import WhatIf
+from qdebug.capture.deployed import DeployedPair
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import release_memory
 from qdebug.capture.stats import LayerStats
@@ -136,27 +137,30 @@ class Comparison:
         samples = samples or samples_of(self.request, (self.float, self.quant))
         first = self._feeds(samples[0])
         self._prove_input(samples[0])
-        pairing = self._pair(first)
-        expansion = expand(self.quant.graph)
-        self.notes.extend(expansion.notes)
-        # What is needed after the runs is made ready while they go on.
+        deployed = DeployedPair((self.float.graph, self.quant.graph), self.settings)
+        # What is needed later is made ready beside what goes on.
         with InTurn() as beside, ThreadPoolExecutor(1, "qdebug-ahead") as ahead:
+            if not self.is_shared:
+                ahead.submit(deployed.open)
+            pairing = self._pair(first)
+            expansion = expand(self.quant.graph)
+            self.notes.extend(expansion.notes)
             ahead.submit(built_in_checks)
             with contextlib.ExitStack() as stack:
                 board = self._open_board(pairing, samples, stack)
                 capture = stack.enter_context(self._capture(pairing, first, len(samples)))
                 self.notes.append(capture.plan.describe())
                 self.progress.note(self.notes[-1])
-                outputs = self._output_runs((pairing, expansion), samples)
+                outputs = self._output_runs((pairing, expansion), samples, deployed)
+                what_if = self._what_if(expansion, pairing, outputs, samples)
                 kept = KeptTensors(self.writer, self.request.keep_tensors)
                 with collector.resumed():
                     if self.is_shared:
                         self._share_samples(samples, capture, outputs)
                     else:
-                        ahead.submit(outputs.deployed.open)
+                        ahead.submit(what_if.open)
                         self._run_samples(samples, capture, outputs, kept, (pairing, board), beside)
                 on_board, told = (board.outcome(), board.outputs()) if board else (None, {})
-            what_if = self._what_if(expansion, pairing, outputs, samples)
             ahead.submit(what_if.get_ready)
             self._note_local(len(samples))
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
@@ -184,11 +188,14 @@ class Comparison:
         return self._finish(context, findings, outputs)
 
     def _output_runs(
-        self, pairs: tuple[Pairing, Expansion], samples: Sequence[Sample]
+        self,
+        pairs: tuple[Pairing, Expansion],
+        samples: Sequence[Sample],
+        deployed: DeployedPair,
     ) -> OutputRuns:
         return OutputRuns(
             (self.float, self.quant),
-            (self.settings[0], self.settings[1]),
+            deployed,
             pairs,
             len(samples),
             self.request.task,
@@ -224,7 +231,7 @@ class Comparison:
 
     def _pair(self, first: tuple[Feeds, Feeds]) -> Pairing:
         self.progress.stage("pairing the graphs")
-        pairing = pair_sides((self.float, self.quant), (self.settings[0], self.settings[1]), first)
+        pairing = pair_sides((self.float, self.quant), self.settings, first)
         self.notes.extend(pairing.notes)
         return pairing
 
@@ -430,7 +437,7 @@ class Comparison:
             runs.deployed.outputs,
             lambda number: self._feeds(samples[number]),
             len(samples),
-            (self.settings[0], self.settings[1]),
+            self.settings,
             self.request.max_memory,
             references=runs.references,
         )

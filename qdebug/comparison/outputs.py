@@ -15,11 +15,11 @@ from qdebug.analysis.tasks import Shown, TaskWatch, prior_constants, shaped_like
 from qdebug.analysis.what_if import SAMPLES
 from qdebug.capture.deployed import (
     DeployedOutputs,
+    DeployedPair,
     DeployedSample,
     deployed_samples,
     laid_out,
 )
-from qdebug.capture.session import SessionSettings
 from qdebug.comparison.sides import Side
 from qdebug.graph.expand import Expansion
 from qdebug.graph.model import Graph
@@ -59,7 +59,7 @@ class OutputRuns:
 
     Args:
         sides: float and quant.
-        settings: how the two are run.
+        deployed: sessions of both models as deployed, opened when they are needed.
         pairs: the graphs' pairing, and the quant graph written as QDQ.
         samples: number of samples to come.
         task: see ``choose_task``.
@@ -71,7 +71,7 @@ class OutputRuns:
     def __init__(
         self,
         sides: tuple[Side, Side],
-        settings: tuple[SessionSettings, SessionSettings],
+        deployed: DeployedPair,
         pairs: tuple[Pairing, Expansion],
         samples: int,
         task: str | None,
@@ -84,11 +84,11 @@ class OutputRuns:
         pairing, expansion = pairs
         names = quant_output_names(graphs[0].outputs, graphs[1].outputs, pairing)
         self._layouts = output_layouts(names, graphs[1], pairing)
-        self.deployed = DeployedOutputs(*graphs, settings, names, self._layouts)
+        self.deployed = DeployedOutputs(deployed, names, self._layouts)
         self.ceiling = None
         if ceiling:
             wide = expansion.graph, expansion.pairing(pairing)
-            self.ceiling = Ceiling(*wide, settings[1], names)
+            self.ceiling = Ceiling(*wide, deployed.settings[1], names)
         size = sides[0].contract.size
         metadata = {**graphs[1].metadata, **graphs[0].metadata}
         self.task = TaskWatch(task, size, metadata, prior_constants(graphs[0]))

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from qdebug.capture.deployed import DeployedPair
 from qdebug.capture.engine import Capture, CaptureSettings, SampleParts
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.outputs import OutputRuns, OutputSample
@@ -89,8 +90,9 @@ class _Runner:
         limits = CaptureSettings(*settings, options.max_memory, bool(options.local))
         self._capture = Capture(*graphs, pairing.pairs, first, work.count, limits)
         pairs = pairing, expand(graphs[1])
+        deployed = DeployedPair(graphs, settings)
         self._outputs = OutputRuns(
-            self._sides, settings, pairs, work.count, "none", options.ceiling
+            self._sides, deployed, pairs, work.count, "none", options.ceiling
         )
 
     def run(self, item: SampleItem) -> SampleResult:

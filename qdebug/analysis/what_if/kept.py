@@ -76,15 +76,18 @@ class KeptTensors:
                 left -= size
         return frozenset(chosen)
 
-    @cached_property
-    def values(self) -> list[dict[str, Any]]:
-        """For each sample, arrays by tensor name.
+    def open(self) -> None:
+        """Open the session before it is needed.
 
         Raises:
-            ModelError: ONNX Runtime cannot run the graph.
+            ModelError: ONNX Runtime cannot load the graph.
         """
+        _ = self._session
+
+    @cached_property
+    def _session(self) -> Session | None:
         if not self.names:
-            return [{} for _ in self.feeds]
+            return None
         builder = PartBuilder(self.graph)
         builder.add_nodes(self.graph.nodes)
         for name in self.graph.inputs:
@@ -92,9 +95,21 @@ class KeptTensors:
             builder.add_input(name, known.elem_type, known.shape)
         for name in sorted(self.names):
             builder.add_output(name)
-        session = Session(builder.build(), self.graph, self.settings)
+        return Session(builder.build(), self.graph, self.settings)
+
+    def values(self) -> list[dict[str, Any]]:
+        """For each sample, arrays by tensor name; the session is closed after.
+
+        Raises:
+            ModelError: ONNX Runtime cannot run the graph.
+        """
+        session = self._session
+        if session is None:
+            return [{} for _ in self.feeds]
         with ThreadPoolExecutor(self.aside, "qdebug-what-if") as pool:
-            return list(pool.map(session.run, self.feeds))
+            found = list(pool.map(session.run, self.feeds))
+        del self._session
+        return found
 
     def _places(self, types: Mapping[str, TensorType]) -> Iterable[str]:
         """Where a run may begin, the last first: codes rather than the real values beside them."""

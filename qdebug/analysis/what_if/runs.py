@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -83,7 +83,8 @@ class WhatIf:
         self.replacements = Replacements(graphs, pairing, self._shape)
         self._feeds, self.settings = feeds, settings
         # The same for a run alone: with another number of threads sums come in another order.
-        self._side_by_side, self._shared = side_by_side(settings[1], max_memory)
+        self._side_by_side, shared = side_by_side(settings[1], max_memory)
+        self._shared = replace(shared, short_lived=True)
         self.samples = range(min(count, SAMPLES))
         self._known: dict[tuple[str, int], Alone | None] = {}
         self._begun: dict[str, _Begun] = {}
@@ -106,7 +107,7 @@ class WhatIf:
             self._lanes.pop().shutdown(wait=True, cancel_futures=True)
         self._begun.clear()
         self._switched.clear()
-        for name in ("feeds", "_kept_values", "_building", "_reference", "_fetcher"):
+        for name in ("feeds", "_kept", "_kept_values", "_building", "_reference", "_fetcher"):
             self.__dict__.pop(name, None)
         self.__dict__.pop("_float_session", None)
         self._references.clear()
@@ -212,11 +213,20 @@ class WhatIf:
             if not {"_kept_values", "_reference"} <= self.__dict__.keys():
                 self._make_ready()
 
-    def get_ready(self) -> None:
-        """Run for what later runs begin at, unless nothing is quantized: then none will come."""
+    def open(self) -> None:
+        """Open what later runs begin with, before it is needed.
+
+        Not where nothing is quantized: then none will come.
+        """
         if any(pair.quantizer is not None for pair in self.pairs):
+            with contextlib.suppress(QdebugError, KeyError, ValueError):
+                self._kept.open()
+
+    def get_ready(self) -> None:
+        """Run what ``open`` has opened."""
+        if "_kept" in self.__dict__:
             with self._preparing, contextlib.suppress(QdebugError, KeyError, ValueError):
-                _ = self.feeds, self._axes, self._kept_values
+                _ = self._axes, self._kept_values
 
     def _make_ready(self) -> None:
         with contextlib.suppress(QdebugError, KeyError, ValueError):
@@ -318,11 +328,15 @@ class WhatIf:
         return frozenset(self._kept_values[0])
 
     @cached_property
-    def _kept_values(self) -> list[dict[str, Any]]:
-        """What is kept of each sample, by quant tensor."""
+    def _kept(self) -> KeptTensors:
         feeds = [quant for _, quant in self.feeds]
         budget, aside = self.max_memory // KEPT_SHARE, self._side_by_side
-        return KeptTensors(self.quant_graph, self._shared, feeds, budget, aside).values
+        return KeptTensors(self.quant_graph, self._shared, feeds, budget, aside)
+
+    @cached_property
+    def _kept_values(self) -> list[dict[str, Any]]:
+        """What is kept of each sample, by quant tensor."""
+        return self._kept.values()
 
     @cached_property
     def _building(self) -> Building:

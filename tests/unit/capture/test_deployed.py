@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from qdebug.capture.deployed import DeployedOutputs, deployed_samples
+from qdebug.capture.deployed import DeployedOutputs, DeployedPair, deployed_samples
 from qdebug.capture.session import Session, SessionSettings
 from tests.support.pairs_of_models import detector
 from tests.support.running import direct_sqnr
@@ -30,9 +30,8 @@ def test_outputs_are_those_of_default_sessions() -> None:
     pair = detector("int8")
     (name,) = pair.float_graph.outputs
     settings = SessionSettings()
-    deployed = DeployedOutputs(
-        pair.float_graph, pair.quant_graph, (settings, settings), {name: name}
-    )
+    sessions = DeployedPair((pair.float_graph, pair.quant_graph), (settings, settings))
+    deployed = DeployedOutputs(sessions, {name: name})
     values: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
     for feeds in pair.feeds:
         declared = Session(pair.quant_graph.path, pair.quant_graph, settings).run(feeds)
