@@ -142,7 +142,9 @@ def defaults_written(editor: Editor, rng: Rng) -> None:
     """Attributes that have their defaults are written out, or left out."""
     for node in editor.graph.node:
         if node.op_type == "Conv":
-            _put(node, dilations=[1, 1], group=int(_get(node, "group", 1)))  # type: ignore[call-overload]
+            ones = [1] * (editor.value(node.input[1]).ndim - 2)
+            group = int(_get(node, "group", 1))  # type: ignore[call-overload]
+            _put(node, dilations=_get(node, "dilations", ones), group=group)
         elif node.op_type == "LeakyRelu" and _get(node, "alpha") == np.float32(0.01):
             _put(node, alpha=None)
         elif node.op_type == "Resize" and _get(node, "mode") == "linear":
