@@ -91,7 +91,7 @@ def quantized(
     constants: dict[str, Array] = {}
     read: dict[str, str] = {}
 
-    def dequantize(codes: str, scale: Array, zero: Array, of: str, **axis: int) -> None:
+    def dequantize(codes: str, scale: Array, zero: Array, of: str, **axis: Any) -> None:
         constants[f"{of}_scale"], constants[f"{of}_zero_point"] = scale, zero
         inputs = [codes, f"{of}_scale", f"{of}_zero_point"]
         read[of] = f"{of}_DequantizeLinear_Output"

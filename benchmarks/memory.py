@@ -1,10 +1,12 @@
 """Peak memory under a cap: plain inference against comparing, capped and uncapped.
 
     python -m benchmarks.memory [--gigabytes 8] [--caps 32MiB,256MiB,2GiB]
+    python -m benchmarks.memory --model yolov5n --images 1,16 [--caps ...]
 
 On the largest real model that is here, and on a network of ``[1, 64, 256, 512]`` activations
 (32 MiB each) as long as it takes, whose twin has slightly other weights. Every figure comes from a
-process of its own. Capped and uncapped runs must give identical numbers.
+process of its own. Capped and uncapped runs must give identical numbers. With ``--model`` that one
+alone, by the cap and the number of pictures: seconds and peak.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ import json, math, sys, time
 import qdebug
 from qdebug.comparison.compare import peak_rss_mib
 start = time.perf_counter()
-run = qdebug.compare(*sys.argv[1:4], max_memory=int(sys.argv[4]), preprocess=sys.argv[5] or None)
+float_model, quant_model, cap, spec, *inputs = sys.argv[1:]
+run = qdebug.compare(
+    float_model, quant_model, inputs, max_memory=int(cap), preprocess=spec or None
+)
 print(json.dumps({
     "seconds": time.perf_counter() - start,
     "peak_mib": peak_rss_mib(),
@@ -49,12 +54,13 @@ import numpy as np, onnxruntime
 from qdebug.comparison.compare import peak_rss_mib
 from qdebug.preprocess import PreprocessSpec, prepare_file
 from pathlib import Path
-path = Path(sys.argv[3])
-x = np.load(path) if path.suffix == ".npy" else prepare_file(
-    path, PreprocessSpec.parse(sys.argv[5])).tensor
-for model in sys.argv[1:3]:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    session.run(None, {session.get_inputs()[0].name: x})
+*models, _, spec = sys.argv[1:5]
+sessions = [onnxruntime.InferenceSession(m, providers=["CPUExecutionProvider"]) for m in models]
+for path in map(Path, sys.argv[5:]):
+    x = np.load(path) if path.suffix == ".npy" else prepare_file(
+        path, PreprocessSpec.parse(spec)).tensor
+    for session in sessions:
+        session.run(None, {session.get_inputs()[0].name: x})
 print(peak_rss_mib())
 """
 
@@ -68,6 +74,8 @@ class Given:
     spec: str
     is_small: bool
     """Whether an uncapped run fits into memory."""
+    more: tuple[Path, ...] = ()
+    """Further inputs."""
 
 
 def network(layers: int, noise: float, shape: tuple[int, int, int, int] = SHAPE) -> onnx.ModelProto:
@@ -109,7 +117,9 @@ def _given(folder: Path, gigabytes: float) -> Iterator[Given]:
 
 
 def _process(script: str, given: Given, cap: int) -> Any:
-    command = [sys.executable, "-c", script, *map(str, given.files), str(cap), given.spec]
+    *models, file = map(str, given.files)
+    inputs = (file, *map(str, given.more))
+    command = [sys.executable, "-c", script, *models, str(cap), given.spec, *inputs]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(done.stderr)
@@ -142,13 +152,37 @@ def _line(given: Given, plain: float, whole: Any, cap: int) -> str:
     )
 
 
+def lines_by_cap(name: str, counts: Sequence[int], caps: Sequence[int]) -> Iterator[str]:
+    """One model's table, line by line; ``name`` is how its name begins."""
+    case = next(c for c in CASES if c.name.startswith(name))
+    yield f"| `--max-memory`, {case.name} | images | seconds | peak MiB | above plain |"
+    yield "|---|---|---|---|---|"
+    for count in counts:
+        first, *more = dict.fromkeys(case.files(count))
+        files = case.float_model, case.quant_model, first
+        given = Given(case.name, files, case.spec, True, tuple(more))
+        plain = float(_process(_PLAIN, given, 0))
+        for cap in caps:
+            found = _process(_SCRIPT, given, cap)
+            peak, mib = found["peak_mib"], cap / 2**20
+            yield (
+                f"| {mib:.0f}MiB | {1 + len(more)} | {found['seconds']:.1f} | {peak:.0f} | "
+                f"{peak - plain:.0f} |"
+            )
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--gigabytes", type=float, default=8.0)
     parser.add_argument("--caps", default="32MiB,64MiB,128MiB,256MiB,1GiB,2GiB")
+    parser.add_argument("--model", help="one model of the benchmarks alone, by the cap")
+    parser.add_argument("--images", default="1,16")
     args = parser.parse_args()
-    for line in lines(args.gigabytes, [parse_size(text) for text in args.caps.split(",")]):
+    caps = [parse_size(text) for text in args.caps.split(",")]
+    counts = [int(text) for text in args.images.split(",")]
+    table = lines_by_cap(args.model, counts, caps) if args.model else lines(args.gigabytes, caps)
+    for line in table:
         print(line, flush=True)
     return 0
 

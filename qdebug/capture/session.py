@@ -281,7 +281,7 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
         options.add_session_config_entry("session.disable_quant_qdq", "1")
     else:
         options.graph_optimization_level = levels.ORT_ENABLE_ALL
-    if any(t.external_data for t in graph.initializers.values()):
+    if graph.external:
         options.add_session_config_entry(_EXTERNAL_FOLDER, str(graph.folder.resolve()))
     if _are_mapped(graph):
         options.add_session_config_entry("session.disable_prepacking", "1")
@@ -293,8 +293,7 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
 
 def _are_mapped(graph: Graph) -> bool:
     """Whether the weights are too many to be copied by each session."""
-    outside = (t for t in graph.initializers.values() if t.external_data)
-    return sum(map(_bytes_as_float, outside)) >= _MAPPED
+    return sum(map(_bytes_as_float, graph.external)) >= _MAPPED
 
 
 def _bytes_as_float(tensor: onnx.TensorProto) -> int:

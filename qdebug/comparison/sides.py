@@ -318,7 +318,7 @@ def model_files(sides: Sequence[Side]) -> list[Path]:
         graph = side.graph
         external = {
             entry.value
-            for tensor in graph.initializers.values()
+            for tensor in graph.external
             for entry in tensor.external_data
             if entry.key == "location"
         }

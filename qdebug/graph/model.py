@@ -138,6 +138,11 @@ class Graph:
         self._constants: dict[str, Array | None] = {}
 
     @cached_property
+    def external(self) -> tuple[onnx.TensorProto, ...]:
+        """Initializers whose values lie in files beside the model's."""
+        return tuple(t for t in self.initializers.values() if t.external_data)
+
+    @cached_property
     def types(self) -> dict[str, TensorType]:
         """Types of the tensors: what the graph declares, until they are set to what is inferred."""
         return initializer_types(self.proto.graph) | declared_types(self.proto.graph)

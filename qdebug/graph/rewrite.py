@@ -23,6 +23,9 @@ _MICROSOFT = "com.microsoft"
 _WIDE = ("uint16", "int16", "uint4", "int4")
 _NP_TYPES = {"uint8": np.uint8, "int8": np.int8, "uint16": np.uint16, "int16": np.int16}
 
+_Added = tuple[onnx.NodeProto, Collection[str]]
+"""A node and every tensor that it depends on: to ask it for them takes as long as to add it."""
+
 
 class PartBuilder:
     """Collects nodes of a graph, and nodes added to them, into a model of their own.
@@ -33,7 +36,7 @@ class PartBuilder:
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self._nodes: list[onnx.NodeProto] = []
+        self._nodes: list[_Added] = []
         self._extra_constants: list[onnx.TensorProto] = []
         self._inputs: list[onnx.ValueInfoProto] = []
         self._outputs: dict[str, None] = {}
@@ -42,11 +45,15 @@ class PartBuilder:
     def add_nodes(self, nodes: Iterable[Node], rename: Mapping[str, str] | None = None) -> None:
         """Add nodes of the graph in execution order; inputs found in ``rename`` are replaced."""
         for node in nodes:
-            self._nodes.append(renamed(node.proto, rename) if rename else node.proto)
+            reads = reads_of(node.proto) if node.outer_inputs else node.reads
+            if rename and any(name in rename for name in reads):
+                self.add_copy(renamed(node.proto, rename))
+            else:
+                self._nodes.append((node.proto, reads))
 
     def add_copy(self, node: onnx.NodeProto) -> None:
         """Add a node that was copied and changed."""
-        self._nodes.append(node)
+        self._nodes.append((node, reads_of(node)))
 
     def add_input(self, name: str, elem_type: int, shape: Sequence[int | str | None] | None) -> str:
         """Add a graph input."""
@@ -66,7 +73,7 @@ class PartBuilder:
             The output's name.
         """
         node = helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attr)
-        self._nodes.append(node)
+        self.add_copy(node)
         return output
 
     def constant(self, name: str, value: Array) -> str:
@@ -165,11 +172,11 @@ class PartBuilder:
         ONNX Runtime would run the others as well, and hold on to what they give. Constants kept in
         external files stay there.
         """
-        nodes = self._needed()
-        read = {name for node in nodes for name in reads_of(node)} | set(self._outputs)
+        needed = self._needed()
+        read = {name for _, reads in needed for name in reads} | set(self._outputs)
         constants = [t for name, t in self.graph.initializers.items() if name in read]
         graph = helper.make_graph(
-            nodes,
+            [node for node, _ in needed],
             "qdebug",
             self._inputs,
             [onnx.ValueInfoProto(name=name) for name in self._outputs],
@@ -179,30 +186,29 @@ class PartBuilder:
         model.ir_version = self.graph.proto.ir_version
         return model
 
-    def _needed(self) -> list[onnx.NodeProto]:
+    def _needed(self) -> list[_Added]:
         wanted, found = set(self._outputs), []
-        for node in reversed(self._nodes):
+        for node, reads in reversed(self._nodes):
             if wanted.intersection(node.output):
-                found.append(node)
-                wanted.update(reads_of(node))
+                found.append((node, reads))
+                wanted.update(reads)
         return self._constants_late(found[::-1])
 
-    def _constants_late(self, nodes: Sequence[onnx.NodeProto]) -> list[onnx.NodeProto]:
+    def _constants_late(self, nodes: Sequence[_Added]) -> list[_Added]:
         """The nodes in an order in which what is computed of constants comes when it is read.
 
         So a session that keeps this order holds one dequantized weight at a time, not all.
         """
         known = {*self.graph.initializers, *(t.name for t in self._extra_constants)}
         waiting: dict[str, int] = {}
-        ordered: list[onnx.NodeProto] = []
-        for at, node in enumerate(nodes):
-            read = reads_of(node)
-            if read and known.issuperset(read) and len(node.output) == 1:
+        ordered: list[_Added] = []
+        for at, (node, reads) in enumerate(nodes):
+            if reads and known.issuperset(reads) and len(node.output) == 1:
                 known.add(node.output[0])
                 waiting[node.output[0]] = at
             else:
-                ordered.extend(nodes[before] for before in _taken(waiting, nodes, read))
-                ordered.append(node)
+                ordered.extend(nodes[before] for before in _taken(waiting, nodes, reads))
+                ordered.append((node, reads))
         return ordered + [nodes[at] for at in waiting.values()]
 
     def _opsets(self) -> list[onnx.OperatorSetIdProto]:
@@ -219,7 +225,9 @@ class PartBuilder:
 
 
 def _taken(
-    waiting: dict[str, int], nodes: Sequence[onnx.NodeProto], tensors: Iterable[str]
+    waiting: dict[str, int],
+    nodes: Sequence[_Added],
+    tensors: Iterable[str],
 ) -> list[int]:
     """Take out of the waiting nodes those that the tensors need; gives them in their order."""
     found: list[int] = []
@@ -228,7 +236,7 @@ def _taken(
         at = waiting.pop(left.pop(), None)
         if at is not None:
             found.append(at)
-            left.extend(reads_of(nodes[at]))
+            left.extend(nodes[at][1])
     return sorted(found)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Change:
     computed: frozenset[int] = frozenset()
     straight: frozenset[int] = frozenset()
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Equal for equal changes."""
         quantizers = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]

@@ -170,7 +170,7 @@ def _with_base(
 def write_model(search: Search, output: Path) -> None:
     """Write the repaired model; a copy of the given one where nothing changes."""
     network, plan = search.proof.network, search.plan
-    if not search.is_as_given or has_external_data(network.quant_graph):
+    if not search.is_as_given or network.quant_graph.external:
         numbers = search.proof.numbers(plan.numbers)
         model = tuned_model(network, search.config(plan), numbers, search.rounded)
         save_model(model, output)
@@ -195,7 +195,7 @@ def write_float(search: Search, output: Path, *, is_balanced: bool) -> list[str]
         return [f"{output.name} is not written: {why}"]
     if not has_biases:
         graph = search.proof.network.float_graph
-        if has_external_data(graph):
+        if graph.external:
             save_model(with_constants(graph, {}), output)
         else:
             write_whole(output, graph.path.read_bytes())
@@ -206,11 +206,6 @@ def write_float(search: Search, output: Path, *, is_balanced: bool) -> list[str]
     if left:
         notes.append(f"{output.name}: the biases of {left} layers are not the float model's own")
     return [*notes, *(twin if is_balanced else ())]
-
-
-def has_external_data(graph: Graph) -> bool:
-    """Whether weights lie in files beside the model."""
-    return any(tensor.external_data for tensor in graph.initializers.values())
 
 
 def save_model(model: onnx.ModelProto, path: Path) -> None:
