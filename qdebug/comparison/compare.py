@@ -24,7 +24,7 @@ from qdebug.analysis.tasks import Shown, check_task_name
 from qdebug.analysis.what_if import WhatIf
 from qdebug.capture.deployed import DeployedPair
 from qdebug.capture.engine import Capture, CaptureSettings
-from qdebug.capture.session import release_memory
+from qdebug.capture.session import release_memory, side_by_side
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import built_in_checks, run_checks
@@ -323,6 +323,8 @@ class Comparison:
         self, outputs: OutputRuns, number: int, found: OutputSample, sample: Sample
     ) -> None:
         outputs.include(number, found, self._shown(sample))
+        if side_by_side(self.settings[1], self.request.max_memory)[0] == 1:
+            outputs.references.clear()  # memory is for one run at a time: gains run for them anew
 
     def _share_samples(
         self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns

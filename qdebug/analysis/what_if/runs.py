@@ -216,9 +216,11 @@ class WhatIf:
     def open(self) -> None:
         """Open what later runs begin with, before it is needed.
 
-        Not where nothing is quantized: then none will come.
+        Not where nothing is quantized: then none will come. Nor where memory is for one run at a
+        time: the samples take it.
         """
-        if any(pair.quantizer is not None for pair in self.pairs):
+        is_quantized = any(pair.quantizer is not None for pair in self.pairs)
+        if is_quantized and self._side_by_side > 1:
             with contextlib.suppress(QdebugError, KeyError, ValueError):
                 self._kept.open()
 
