@@ -45,9 +45,13 @@ class FolderWriter:
             self.destination.parent.mkdir(parents=True, exist_ok=True)
             clear_leftovers(self.destination)
             self._check_destination()
-            self._claim = Claim(self.destination)
+            with held(""):
+                self._claim = Claim(self.destination)
         except OSError as error:
             raise _write_error(self.destination, error) from error
+        except KeyboardInterrupt:  # it has arrived while the claim was made
+            self._release()
+            raise
         return self
 
     def __exit__(
@@ -56,11 +60,14 @@ class FolderWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._release()
+        if isinstance(error, OSError):
+            raise _write_error(self.destination, error) from error
+
+    def _release(self) -> None:
         if self._claim is not None:
             self._claim.release()
             self._claim = None
-        if isinstance(error, OSError):
-            raise _write_error(self.destination, error) from error
 
     @property
     def root(self) -> Path:

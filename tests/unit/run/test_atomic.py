@@ -9,10 +9,13 @@ import sys
 import time
 from pathlib import Path
 
+import filelock
 import pytest
 
+from qdebug import interrupts
 from qdebug.run import atomic
 from qdebug.run.atomic import temporary, write_whole
+from qdebug.run.store import RunWriter
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and locks")
 
@@ -94,3 +97,20 @@ def test_a_temporary_file_that_was_taken_for_abandoned_is_made_again(
     assert (tmp_path / "r.html").read_bytes() == b"ours"
     assert len(seen) > 1
     assert _partials(tmp_path) == []
+
+
+@posix_only
+def test_a_signal_while_a_folder_is_claimed_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It arrives behind the lock and before the folder, of which nobody knows yet."""
+    acquire = filelock.FileLock.acquire
+
+    def interrupted(lock: filelock.FileLock, timeout: float) -> None:
+        acquire(lock, timeout)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", interrupted)
+    with interrupts.caught(), pytest.raises(KeyboardInterrupt), RunWriter(tmp_path / "r.qdrun"):
+        pytest.fail("it went on")
+    assert list(tmp_path.iterdir()) == []
