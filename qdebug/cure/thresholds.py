@@ -15,7 +15,6 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.cure.divergence import LEVELS, divergences
 from qdebug.cure.histogram import GradientHistogram
 
 Array = npt.NDArray[Any]
@@ -151,6 +150,9 @@ _DIVERGENT: MutableMapping[GradientHistogram, tuple[float, ...] | None] = WeakKe
 
 def _least_divergent(histogram: GradientHistogram) -> tuple[float, ...] | None:
     """Thresholds of least divergence, by kind; None where there is too little to divide."""
+    # Compiled with numba, which takes long to import: sensitivity has no use of it.
+    from qdebug.cure.divergence import LEVELS, divergences
+
     if histogram.radius == 0:
         return None
     _, counts = _magnitudes(histogram)

@@ -102,6 +102,10 @@ def test_a_comparison_of_two_graphs_loads_nothing_that_it_does_not_need(tmp_path
     assert not found & set(_ELSEWHERE)
 
 
+def test_sensitivity_waits_for_no_compiler() -> None:
+    assert "numba" not in _imported("import qdebug.comparison.sensitivity")
+
+
 def test_help_is_quick() -> None:
     """150 ms on an idle machine; the best of five, with room for a busy one."""
     code = "from qdebug.cli import main; main(['--help'])"
