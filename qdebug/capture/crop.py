@@ -84,13 +84,11 @@ _AS_BAD = 0.999
 
 def _relative_noise(f: Array, q: Array, axis: int | None) -> FloatArray:
     """Squared error over the channel's power, or the power itself where there is no error."""
-    with np.errstate(invalid="ignore"):  # infinity less infinity
-        noise: FloatArray = np.asarray(np.subtract(f, q, dtype=np.float64))
-    np.square(noise, out=noise)
-    total = float(noise.sum())
-    if not math.isfinite(total):
-        return _relative_noise(_finite(f), _finite(q), axis)
-    if total == 0:
+    noise = _squared_error(f, q)
+    if not math.isfinite(noise.sum()):
+        f, q = _finite(f), _finite(q)
+        noise = _squared_error(f, q)
+    if not noise.any():
         return np.asarray(np.square(f, dtype=np.float64))
     if axis is None:
         return noise
@@ -100,6 +98,12 @@ def _relative_noise(f: Array, q: Array, axis: int | None) -> FloatArray:
     if (power <= 0).any():
         noise[np.broadcast_to(power <= 0, noise.shape)] = 0.0
     return noise
+
+
+def _squared_error(f: Array, q: Array) -> FloatArray:
+    with np.errstate(invalid="ignore"):  # infinity less infinity
+        error: FloatArray = np.asarray(np.subtract(f, q, dtype=np.float64))
+    return np.square(error, out=error)
 
 
 def _finite(value: Array) -> FloatArray:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -56,8 +56,10 @@ class DeployedPair:
         self, graphs: tuple[Graph, Graph], settings: tuple[SessionSettings, SessionSettings]
     ) -> None:
         self._graphs, self.settings = graphs, settings
+        self._opening = threading.Lock()
+        self._opened: tuple[Session, Session] | None = None
 
-    @cached_property
+    @property
     def sessions(self) -> tuple[Session, Session]:
         """Of the float and the quant model.
 
@@ -65,7 +67,13 @@ class DeployedPair:
             ModelError: ONNX Runtime cannot load a model.
         """
         (f, q), settings = self._graphs, self.settings
-        return Session(f.whole, f, settings[0].deployed), Session(q.whole, q, settings[1].deployed)
+        with self._opening:  # another thread may be at it
+            if self._opened is None:
+                self._opened = (
+                    Session(f.whole, f, settings[0].deployed),
+                    Session(q.whole, q, settings[1].deployed),
+                )
+            return self._opened
 
     def open(self) -> None:
         """Open the sessions before they are needed.
@@ -77,7 +85,7 @@ class DeployedPair:
 
     def close(self) -> None:
         """Release the sessions, and the weights in them."""
-        self.__dict__.pop("sessions", None)
+        self._opened = None
 
 
 class DeployedOutputs:

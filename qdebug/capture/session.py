@@ -119,19 +119,20 @@ class Session:
         self, model: onnx.ModelProto | Path, graph: Graph, settings: SessionSettings
     ) -> None:
         self._graph = graph
-        source = str(model) if isinstance(model, Path) else model.SerializeToString()
         options = _options(graph, settings)
-        self._session = self._open(source, options, _providers(settings))
+        self._session = self._open(model, options, _providers(settings))
         self._on_cpu = settings.provider == "cpu"
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
 
-    def _open(self, source: str | bytes, options: Any, providers: list[Any]) -> Any:
+    def _open(self, model: onnx.ModelProto | Path, options: Any, providers: list[Any]) -> Any:
         import onnxruntime
 
         _share_arena()
         left = [_FOLDS_WEIGHTS] if _are_mapped(self._graph) else None
         try:
+            # Protobuf refuses more than 2 GB.
+            source = str(model) if isinstance(model, Path) else model.SerializeToString()
             with working_on(self._graph.path.name):
                 return onnxruntime.InferenceSession(
                     source, options, providers=providers, disabled_optimizers=left

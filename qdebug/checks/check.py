@@ -79,6 +79,18 @@ def run_check(check: Check, context: CheckContext) -> list[Finding]:
     return found
 
 
+def changes_ahead(check: Check, context: CheckContext) -> list[Change]:
+    """What a check will ask for, if it will be run; nothing where it fails to say."""
+    what_if = context.what_if
+    try:
+        if what_if is None or not check.wanted(context) or check.applies(context) is not None:
+            return []
+        return [change for change in check.ahead(context) if what_if.is_possible(change)]
+    except Exception:  # its run says why
+        _LOG.debug("check %s cannot say what it will ask for", check.kind.slug, exc_info=True)
+        return []
+
+
 def _pass(check: Check, context: CheckContext) -> Finding:
     told = (check.kind.passed, "") if check.passed is None else check.passed(context)
     return check.kind.found("pass", *told)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import qdebug.checks
 from qdebug.checks.by_itself import sized
-from qdebug.checks.check import Check, run_check
+from qdebug.checks.check import Check, changes_ahead, run_check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.calibrated import guess_of_calibration, ranges_of_their_own
 from qdebug.checks.hidden import hidden_findings
@@ -53,7 +53,8 @@ def run_checks(context: CheckContext) -> list[Finding]:
         kinds[check.kind.slug] = check.kind
         checks.append(check)
     if context.what_if is not None:
-        context.what_if.begin((change for x in checks for change in x.ahead(context)), count=1)
+        ahead = [change for check in checks for change in changes_ahead(check, context)]
+        context.what_if.begin(ahead, count=1)
     for check in checks:
         findings.extend(run_check(check, context))
     guessed = any(guess_of_calibration(finding) for finding in findings)

@@ -10,7 +10,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,7 @@ from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import built_in_checks, run_checks
 from qdebug.comparison.crops import with_crops
-from qdebug.comparison.in_turn import InTurn
+from qdebug.comparison.in_turn import InTurn, work_ahead
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
@@ -139,7 +138,7 @@ class Comparison:
         self._prove_input(samples[0])
         deployed = DeployedPair((self.float.graph, self.quant.graph), self.settings)
         # What is needed later is made ready beside what goes on.
-        with InTurn() as beside, ThreadPoolExecutor(1, "qdebug-ahead") as ahead:
+        with InTurn() as beside, work_ahead() as ahead:
             if not self.is_shared:
                 ahead.submit(deployed.open)
             pairing = self._pair(first)
@@ -149,8 +148,6 @@ class Comparison:
             with contextlib.ExitStack() as stack:
                 board = self._open_board(pairing, samples, stack)
                 capture = stack.enter_context(self._capture(pairing, first, len(samples)))
-                self.notes.append(capture.plan.describe())
-                self.progress.note(self.notes[-1])
                 outputs = self._output_runs((pairing, expansion), samples, deployed)
                 what_if = self._what_if(expansion, pairing, outputs, samples)
                 kept = KeptTensors(self.writer, self.request.keep_tensors)
@@ -158,7 +155,8 @@ class Comparison:
                     if self.is_shared:
                         self._share_samples(samples, capture, outputs)
                     else:
-                        ahead.submit(what_if.open)
+                        if not self.request.sensitivity:  # that has the memory first
+                            ahead.submit(what_if.open)
                         self._run_samples(samples, capture, outputs, kept, (pairing, board), beside)
                 on_board, told = (board.outcome(), board.outputs()) if board else (None, {})
             ahead.submit(what_if.get_ready)
@@ -262,14 +260,11 @@ class Comparison:
         return stack.enter_context(Board(named, sides, pairing, samples))
 
     def _capture(self, pairing: Pairing, first: tuple[Feeds, Feeds], samples: int) -> Capture:
-        return Capture(
-            self.float.graph,
-            self.quant.graph,
-            pairing.pairs,
-            first,
-            samples,
-            self._capture_settings(),
-        )
+        graphs = self.float.graph, self.quant.graph
+        capture = Capture(*graphs, pairing.pairs, first, samples, self._capture_settings())
+        self.notes.append(capture.plan.describe())
+        self.progress.note(self.notes[-1])
+        return capture
 
     def _capture_settings(self) -> CaptureSettings:
         return CaptureSettings(

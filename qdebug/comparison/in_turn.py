@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import ParamSpec
 
 _P = ParamSpec("_P")
+
+
+@contextlib.contextmanager
+def work_ahead() -> Iterator[ThreadPoolExecutor]:
+    """One thread for what will be needed; after an error what it has not begun is dropped."""
+    pool = ThreadPoolExecutor(1, "qdebug-ahead")
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+    pool.shutdown(wait=True)
 
 
 class InTurn:

@@ -53,10 +53,18 @@ class QuantModel:
     base: Graph | None = None
 
 
+_STANDARD = ("", "ai.onnx", "com.microsoft")
+"""Domains whose operators of ONNX's names are no toolchain's own."""
+
+
 def read_graph(path: Path) -> QuantModel:
     """An ONNX graph; one with a toolchain's own quantization operators is expanded."""
     graph = load_graph(path)
-    foreign = {node.op for node in graph.nodes if not onnx.defs.has(node.op)}
+    foreign = {
+        node.op
+        for node in graph.nodes
+        if node.domain not in _STANDARD or not onnx.defs.has(node.op)
+    }
     if not foreign:  # no toolchain has to be loaded
         return QuantModel(graph)
     known: list[tuple[Vendor, ToolchainEncodings]] = registry.loaded("encodings")

@@ -108,7 +108,7 @@ class KeptTensors:
             return [{} for _ in self.feeds]
         with ThreadPoolExecutor(self.aside, "qdebug-what-if") as pool:
             found = list(pool.map(session.run, self.feeds))
-        del self._session
+        self.__dict__.pop("_session", None)
         return found
 
     def _places(self, types: Mapping[str, TensorType]) -> Iterable[str]:

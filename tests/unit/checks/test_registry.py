@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import qdebug
+from qdebug.analysis.what_if import Change, WhatIf
+from qdebug.checks.check import Check, changes_ahead
 from qdebug.checks.registry import built_in_checks, run_checks
 from qdebug.cli import main
 from qdebug.errors import UsageError
@@ -109,3 +111,26 @@ def test_broken_ones_are_told_and_the_others_run(install: Any) -> None:
     assert findings["acme-quiet"].status == "pass"
     wanted = {check.kind.slug for check in built_in_checks() if check.wanted(context)}
     assert wanted <= set(findings)
+
+
+class _Runs:
+    """Of all changes but the empty one."""
+
+    def is_possible(self, change: Change) -> bool:
+        return bool(change)
+
+
+def test_a_check_that_cannot_say_what_it_will_ask_for_stops_nothing() -> None:
+    def fails(_: object) -> list[Change]:
+        raise IndexError("no such layer")
+
+    one, kind = Change(frozenset({1})), KINDS["error-source"]
+    context = check_context(what_if=cast(WhatIf, _Runs()))
+    asked = [
+        Check(kind, lambda _: (), ahead=lambda _: [one, Change()]),
+        Check(kind, lambda _: (), ahead=fails),
+        Check(kind, lambda _: (), lambda _: "not here", ahead=lambda _: [one]),
+        Check(kind, lambda _: (), wanted=lambda _: False, ahead=fails),
+    ]
+    assert [changes_ahead(check, context) for check in asked] == [[one], [], [], []]
+    assert changes_ahead(asked[0], check_context()) == []
