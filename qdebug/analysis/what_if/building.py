@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import helper
@@ -15,33 +13,13 @@ from onnx import helper
 from qdebug.analysis.what_if.changes import Change
 from qdebug.analysis.what_if.kept import reached_nodes
 from qdebug.analysis.what_if.replacing import Replacement, Replacements
-from qdebug.analysis.what_if.switches import switches, with_switches
-from qdebug.capture.session import Session
+from qdebug.analysis.what_if.switches import with_switches
 from qdebug.graph.model import Graph
 from qdebug.graph.pairs import TensorForm
 from qdebug.graph.rewrite import PartBuilder
 from qdebug.graph.walk import walk
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A session in which a change is made, or may be.
-
-    Attributes:
-        session: to be run; None where all that is compared is known already.
-        where: tensor that holds each compared output, in what the session gives or in what is kept.
-        whole: what its switches can do; None where it has none and the change is made outright.
-    """
-
-    session: Session | None
-    where: Mapping[str, str]
-    whole: Change | None = None
-
-    def switches(self, change: Change) -> dict[str, npt.NDArray[np.bool_]]:
-        """What its switches are fed for a change."""
-        return switches(self.whole, change) if self.whole is not None else {}
 
 
 class Building:

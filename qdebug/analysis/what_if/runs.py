@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.what_if.building import Building, Opened
+from qdebug.analysis.what_if.building import Building
 from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part, gain_at
 from qdebug.analysis.what_if.kept import KeptTensors
 from qdebug.analysis.what_if.replacing import Replacements, given_input
-from qdebug.analysis.what_if.switches import Switched, together
+from qdebug.analysis.what_if.switches import Opened, Switched, together
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for

@@ -8,9 +8,8 @@ input for each layer says which of the two is read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,15 +18,32 @@ from onnx import helper
 
 from qdebug.analysis.what_if.changes import Change
 from qdebug.analysis.what_if.replacing import Replacement, switch_of_tensor, switch_of_weights
+from qdebug.capture.session import Session
 from qdebug.errors import QdebugError
 from qdebug.graph.rewrite import PREFIX, PartBuilder
-
-if TYPE_CHECKING:
-    from qdebug.analysis.what_if.building import Opened
 
 MOST_ALIKE = 0.8
 """Changes share a session if each reaches so much of what any of them reaches: the nodes before a
 late change would be run for nothing. By judgement."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session in which a change is made, or may be.
+
+    Attributes:
+        session: to be run; None where all that is compared is known already.
+        where: tensor that holds each compared output, in what the session gives or in what is kept.
+        whole: what its switches can do; None where it has none and the change is made outright.
+    """
+
+    session: Session | None
+    where: Mapping[str, str]
+    whole: Change | None = None
+
+    def switches(self, change: Change) -> dict[str, npt.NDArray[np.bool_]]:
+        """What its switches are fed for a change."""
+        return switches(self.whole, change) if self.whole is not None else {}
 
 
 class Switched:
