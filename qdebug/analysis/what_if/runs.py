@@ -107,9 +107,9 @@ class WhatIf:
             self._lanes.pop().shutdown(wait=True, cancel_futures=True)
         self._begun.clear()
         self._switched.clear()
-        for name in ("feeds", "_kept", "_kept_values", "_building", "_reference", "_fetcher"):
+        kept = ("feeds", "_kept", "_kept_values", "_building", "_reference")
+        for name in (*kept, "_fetcher", "_float_session"):
             self.__dict__.pop(name, None)
-        self.__dict__.pop("_float_session", None)
         self._references.clear()
 
     @cached_property
@@ -195,14 +195,17 @@ class WhatIf:
     def _start(self, changes: Iterable[Change], count: int) -> None:
         """Let other threads run changes that are not known yet."""
         made = {change.key: change for change in changes}
-        new = [c for key, c in made.items() if key not in self._begun and self._unknown(c, count)]
+        new = [
+            (change, numbers)
+            for key, change in made.items()
+            if key not in self._begun and (numbers := self._unknown(change, count))
+        ]
         if len(new) < 2 or self._side_by_side < 2:
             return
         if not self._lanes:
             self._lanes.append(ThreadPoolExecutor(self._side_by_side - 1, "qdebug-what-if"))
-        for change in new:
-            what = change, self._unknown(change, count)
-            self._begun[change.key] = _Begun(what, self._lanes[0].submit(self._tried, *what))
+        for what in new:
+            self._begun[what[0].key] = _Begun(what, self._lanes[0].submit(self._tried, *what))
 
     def _prepare(self) -> None:
         """What every run needs, whichever thread asks for it first.

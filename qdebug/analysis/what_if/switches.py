@@ -42,8 +42,12 @@ class Opened:
     whole: Change | None = None
 
     def switches(self, change: Change) -> dict[str, npt.NDArray[np.bool_]]:
-        """What its switches are fed for a change."""
-        return switches(self.whole, change) if self.whole is not None else {}
+        """What its switches are fed for a change, by model input."""
+        if self.whole is None:
+            return {}
+        free = {switch_of_tensor(at): at in change.free for at in self.whole.free}
+        weights = {switch_of_weights(node): node in change.weights for node in self.whole.weights}
+        return {name: np.array(is_on) for name, is_on in (free | weights).items()}
 
 
 class Switched:
@@ -96,13 +100,6 @@ def together(changes: Sequence[Change], reached: Callable[[Change], int]) -> lis
     behind = [(change, reached(change)) for change in changes if only_in_float(change)]
     most = max((nodes for _, nodes in behind), default=0)
     return [change for change, nodes in behind if nodes >= MOST_ALIKE * most > 0]
-
-
-def switches(whole: Change, change: Change) -> dict[str, npt.NDArray[np.bool_]]:
-    """What the switches of ``whole`` are fed for a part of it, by model input."""
-    free = {switch_of_tensor(at): at in change.free for at in whole.free}
-    weights = {switch_of_weights(node): node in change.weights for node in whole.weights}
-    return {name: np.array(is_on) for name, is_on in (free | weights).items()}
 
 
 def with_switches(replaced: Sequence[Replacement], builder: PartBuilder) -> list[Replacement]:
