@@ -16,7 +16,7 @@ import onnx
 
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
-from qdebug.capture.session import Session, SessionSettings, release_memory, side_by_side
+from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats, LocalPart, SamplePart
 from qdebug.errors import ModelError
@@ -165,7 +165,7 @@ class Capture:
         self._stages: dict[int, Future[_Stage]] = {}
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="qdebug-sessions")
         self._scratch = Scratch(), Scratch()
-        self._at_once = _at_once(settings)
+        self._at_once, self._side_settings = _sides(settings)
         self._workers = settings.workers or processors()
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="qdebug-metrics")
         self._open_ahead(0)
@@ -448,8 +448,8 @@ class Capture:
             float_part,
             quant_part,
             local,
-            self._open(float_part, self.float_graph, settings.float_session),
-            self._open(quant_part, self.quant_graph, settings.quant_session),
+            self._open(float_part, self.float_graph, self._side_settings[0]),
+            self._open(quant_part, self.quant_graph, self._side_settings[1]),
             self._open(local, self.quant_graph, settings.quant_session) if local else None,
         )
 
@@ -488,14 +488,17 @@ class Capture:
         self._stages.clear()
 
 
-def _at_once(settings: CaptureSettings) -> bool:
-    """Whether both sides run at the same time.
+def _sides(settings: CaptureSettings) -> tuple[bool, list[SessionSettings]]:
+    """Whether memory allows both sides to run at the same time, and how each is run.
 
-    Two runs of small operators use the processors better than one. Each keeps all of its threads:
-    their number decides in which order sums are taken, and with it the last bits.
+    Two runs of small operators, each with its share of the processors, use them better than one
+    after the other with all of them. Each has no more than its share where they run in turn, too:
+    with another number of threads sums come in another order, and the memory allowed would change
+    the last bits.
     """
     sides = settings.float_session, settings.quant_session
-    return all(side_by_side(s, settings.max_memory, len(sides))[0] == len(sides) for s in sides)
+    at_once = all(side_by_side(s, settings.max_memory, len(sides))[0] == len(sides) for s in sides)
+    return at_once, [shared(side, len(sides)) for side in sides]
 
 
 def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[str]:

@@ -99,7 +99,14 @@ def side_by_side(
         return 1, settings
     allowed = settings.threads or processors()
     count = max(1, min(allowed, most, max_memory // _MEMORY_EACH))
-    return count, replace(settings, threads=allowed // count) if count > 1 else settings
+    return count, shared(settings, count) if count > 1 else settings
+
+
+def shared(settings: SessionSettings, count: int) -> SessionSettings:
+    """How each of several runs is run that share the processors."""
+    if settings.provider != "cpu":
+        return settings
+    return replace(settings, threads=-(-(settings.threads or processors()) // count))
 
 
 class Session:

@@ -23,6 +23,7 @@ _LOOPS = machine_code.Loops(
     {
         "add_rows": "ppnnnppn",
         "add_columns": "ppnnppp",
+        "add_tables": "pnnp",
         "clipped": "ppnddp",
         "finite_range": "pnnp",
         "count_in_bins": "pnnddpn",
@@ -84,6 +85,22 @@ def add_columns(f: Array, q: Array, table: Array) -> None:
     sums_at = _address(memory)
     keys_at = sums_at + _SUMS * memory.strides[0]
     _RUN["add_columns"](f_at, q_at, outer, columns, table_at, sums_at, keys_at)
+
+
+def add_tables(tables: Array, table: Array) -> None:
+    """Include tables in one: their sums are added, of the extremes the farthest are taken.
+
+    Args:
+        tables: float64 ``[tables, rows, len(FIELDS)]``, one after the other.
+        table: float64 ``[rows, len(FIELDS)]``, added to.
+
+    Raises:
+        TypeError: An array has another dtype, shape or layout.
+    """
+    count, rows, columns = _shape(tables, 3)
+    tables_at = _begin(tables, (count, rows, _COLUMNS), _FLOAT64)
+    table_at = _begin(table, (rows, columns), _FLOAT64, written=True)
+    _RUN["add_tables"](tables_at, count, rows, table_at)
 
 
 def clipped(f: Array, q: Array, low: float, high: float) -> tuple[float, float]:

@@ -230,6 +230,20 @@ def add_columns(
             _add_extremes(extremes[0, i], high, low, to[i])
 
 
+def add_tables(tables: Address, count: int, rows: int, table: Address) -> None:
+    """As ``kernels.add_tables``."""
+    parts = carray(tables, (count, rows, _COLUMNS), np.float64)
+    to = carray(table, (rows, _COLUMNS), np.float64)
+    for at in range(count):
+        for row in range(rows):
+            for column in range(_COLUMNS + _MAX_E):
+                to[row, column] += parts[at, row, column]
+            for column in range(_COLUMNS + _MAX_E, _COLUMNS + _MIN_F):
+                to[row, column] = max(to[row, column], parts[at, row, column])
+            for column in range(_COLUMNS + _MIN_F, _COLUMNS):
+                to[row, column] = min(to[row, column], parts[at, row, column])
+
+
 def clipped(f: Address, q: Address, size: int, low: float, high: float, found: Address) -> None:
     """As ``kernels.clipped``, which finds the two in ``found``."""
     fs, qs = carray(f, (size,), np.float32), carray(q, (size,), np.float32)

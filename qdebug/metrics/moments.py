@@ -19,7 +19,8 @@ Float64Array = npt.NDArray[np.float64]
 
 _LINE = 128
 """Values that a line of columns should have, for the processor to take many at a time."""
-_SUMS, _LARGEST, _LEAST = slice(0, -5), slice(-5, -2), slice(-2, None)
+_NOTHING = np.array([0.0] * (len(FIELDS) - 4) + [-math.inf] * 2 + [math.inf] * 2)
+"""The row of no values."""
 
 
 class _Column:
@@ -71,11 +72,9 @@ class Moments:
     @classmethod
     def empty(cls, rows: int = 1) -> Moments:
         """The sums over nothing."""
-        table = np.zeros((rows, len(FIELDS)))
-        table[:, _LARGEST], table[:, _LEAST] = -np.inf, np.inf
-        moments = cls(table)
-        moments.max_abs_e[:] = 0
-        return moments
+        table = np.empty((rows, len(FIELDS)))
+        table[:] = _NOTHING
+        return cls(table)
 
     def __getitem__(self, field: str) -> Float64Array:
         """A column by its name: sums that only one metric needs have no attribute."""
@@ -87,14 +86,13 @@ class Moments:
 
     def add(self, other: Moments) -> None:
         """Include the sums over further values, row by row."""
-        here, there = self.table, other.table
-        here[:, _SUMS] += there[:, _SUMS]
-        np.maximum(here[:, _LARGEST], there[:, _LARGEST], out=here[:, _LARGEST])
-        np.minimum(here[:, _LEAST], there[:, _LEAST], out=here[:, _LEAST])
+        from qdebug.metrics import kernels  # compiled when first imported
+
+        kernels.add_tables(other.table[None], self.table)
 
     def total(self) -> Moments:
         """The sums over all rows, as one row."""
-        return Moments(_joined(self.table[:, None])) if len(self) else Moments.empty()
+        return _joined(self.table[:, None])
 
     def rows(self, chosen: Sequence[int]) -> Moments:
         """Of some rows only."""
@@ -139,7 +137,7 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     by_line = shape[0] // lines, lines * shape[1]
     found = Moments.empty(by_line[1])
     kernels.add_columns(f.reshape(by_line), q.reshape(by_line), found.table)
-    return Moments(_joined(found.table.reshape(lines, shape[1], len(FIELDS))))
+    return _joined(found.table.reshape(lines, shape[1], len(FIELDS)))
 
 
 def include(totals: dict[str, Moments], name: str, part: Moments) -> None:
@@ -147,10 +145,10 @@ def include(totals: dict[str, Moments], name: str, part: Moments) -> None:
     totals.setdefault(name, Moments.empty(len(part))).add(part)
 
 
-def _joined(tables: Float64Array) -> Float64Array:
-    """One table of several, stacked along the first axis."""
-    joined = np.empty(tables.shape[1:])
-    np.add.reduce(tables[..., _SUMS], axis=0, out=joined[..., _SUMS])
-    np.maximum.reduce(tables[..., _LARGEST], axis=0, out=joined[..., _LARGEST])
-    np.minimum.reduce(tables[..., _LEAST], axis=0, out=joined[..., _LEAST])
+def _joined(tables: Float64Array) -> Moments:
+    """Sums over what several tables are sums over, stacked along the first axis."""
+    from qdebug.metrics import kernels  # compiled when first imported
+
+    joined = Moments.empty(tables.shape[1])
+    kernels.add_tables(tables, joined.table)
     return joined
