@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ _SOURCE_SPEC = PreprocessSpec.parse("rgb | uint8 | nhwc")
 def png(picture: npt.NDArray[np.uint8]) -> bytes:
     """A PNG of a uint8 ``[height, width, 3]`` RGB picture."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", compress_level=1)  # photos do not get smaller
+    # Of photos runs find as much as a search for repeats, in less time.
+    Image.fromarray(picture).save(buffer, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()
 
 

@@ -136,6 +136,57 @@ def finite(values: Array) -> Array:
     return values if np.isfinite(ends).all() else np.nan_to_num(values)
 
 
+@dataclass(frozen=True)
+class Best:
+    """The best class of every candidate.
+
+    Attributes:
+        scores: float64 ``[candidates]``.
+        classes: int64 ``[candidates]``; of those below ``CONFIDENCE`` it may be -1, not looked for.
+        low: the least score of any class; 0 where none is negative.
+        high: the largest.
+        finite: whether all of them are; those that are not count as ``np.nan_to_num`` has them.
+    """
+
+    scores: npt.NDArray[np.float64]
+    classes: npt.NDArray[np.int64]
+    low: float
+    high: float
+    finite: bool = True
+
+    @classmethod
+    def of(cls, scores: Array) -> Best:
+        """Of scores ``[candidates, classes]``."""
+        known = finite(scores)
+        if not known.size:
+            return cls(np.zeros(len(known)), np.zeros(len(known), np.int64), 0.0, 0.0)
+        classes = known.argmax(axis=1).astype(np.int64)
+        best = known[np.arange(len(known)), classes].astype(np.float64)
+        return cls(best, classes, min(float(known.min()), 0.0), float(best.max()), known is scores)
+
+    @classmethod
+    def of_product(cls, classes: Array, objects: Array) -> Best | None:
+        """Of the product of two float32 arrays, ``[candidates, classes]`` and ``[candidates, 1]``.
+
+        Without the products: two float32 have an exact one in float64, so that of the best class is
+        the best one.
+
+        Returns:
+            None where that does not hold: of values that are negative or not finite.
+        """
+        if classes.dtype != np.float32 or objects.dtype != np.float32 or not classes.size:
+            return None
+        most = classes.max(axis=1)
+        ends = float(classes.min()), float(most.max()), float(objects.min()), float(objects.max())
+        if not np.isfinite(ends).all() or min(ends) < 0:
+            return None
+        best = most * objects[:, 0].astype(np.float64)
+        found = np.full(len(best), -1, np.int64)
+        rows = np.flatnonzero(best >= CONFIDENCE)
+        found[rows] = classes[rows].argmax(axis=1)
+        return cls(best, found, 0.0, float(best.max()))
+
+
 def detections(
     xyxy: Array, scores: Array, *, confidence: float = CONFIDENCE, overlap: float = OVERLAP
 ) -> Boxes:
@@ -147,13 +198,19 @@ def detections(
         confidence: least score.
         overlap: see ``suppress``.
     """
-    scores = finite(scores)
-    classes = scores.argmax(axis=1).astype(np.int64)
-    best = scores[np.arange(len(scores)), classes].astype(np.float64)
-    usable = (best >= confidence) & np.isfinite(xyxy).all(axis=1)
-    rows = np.arange(len(scores), dtype=np.int64)
-    found = Boxes(np.asarray(xyxy, np.float64), best, classes, rows).take(usable)
-    return suppress(found, overlap)
+    return _detected(xyxy, Best.of(scores), confidence, overlap)
+
+
+def detected(xyxy: Array, best: Best, overlap: float = OVERLAP) -> Boxes:
+    """The same of candidates whose best class is known, from ``CONFIDENCE`` on."""
+    return _detected(xyxy, best, CONFIDENCE, overlap)
+
+
+def _detected(xyxy: Array, best: Best, confidence: float, overlap: float) -> Boxes:
+    rows = np.flatnonzero(best.scores >= confidence)
+    rows = rows[np.isfinite(xyxy[rows]).all(axis=1)]
+    corners = np.asarray(xyxy[rows], np.float64)
+    return suppress(Boxes(corners, best.scores[rows], best.classes[rows], rows), overlap)
 
 
 def match(reference: Boxes, test: Boxes, iou: float = MATCH_IOU) -> Matching:

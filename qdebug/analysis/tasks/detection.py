@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from qdebug.analysis.tasks.boxes import CONFIDENCE, Boxes, Matching, detections, finite, match
+from qdebug.analysis.tasks.boxes import CONFIDENCE, Best, Boxes, Matching, detected, match
 from qdebug.analysis.tasks.head import Head
 from qdebug.analysis.tasks.heads import possible_heads
 from qdebug.analysis.tasks.task import (
@@ -25,6 +27,8 @@ from qdebug.analysis.tasks.task import (
 from qdebug.run.model import Limit
 from qdebug.vocabulary.numbers import percent
 
+Array = npt.NDArray[Any]
+
 LIMITS = TaskLimits("f1", 0.9, 0.5, (Limit("task.score_change", 0.2, "max"),))
 """Scores that move by 0.2 on average cross any threshold that a user may have set; by judgement.
 The zoo's sound int8 detectors stay below 0.06."""
@@ -39,14 +43,20 @@ _SOUND, _UNSOUND = 0.9, 0.5
 judgement; the zoo's detectors have 0.99 and more, numbers that are no boxes a quarter."""
 
 
+_LAST = 4
+"""Outputs whose candidates are known: both models', and those with one replaced."""
+
+
 def recognize(facts: OutputFacts) -> Task | None:
     """A task for a detector's outputs, None for others."""
     heads = list(possible_heads(facts))
-    fitting = (h for h in heads if _Behaves(h, facts.input_size)(facts.outputs).speaks is not False)
+    size = facts.input_size
+    fitting = (h for h in heads if _Behaves(_Seen(h), size)(facts.outputs).speaks is not False)
     head = next(fitting, heads[0] if heads and facts.declared else None)
     if head is None:
         return None
-    judge = _Judge(head, facts.metadata)
+    seen = _Seen(head)
+    judge = _Judge(seen, facts.metadata)
     return Task(
         "detection",
         head.form,
@@ -56,7 +66,7 @@ def recognize(facts: OutputFacts) -> Task | None:
         LIMITS,
         "decisions",
         reads=head.reads,
-        behaves=_Behaves(head, facts.input_size),
+        behaves=_Behaves(seen, size),
         assumed=head.assumed,
         any_length=head.any_length,
         read=lambda outputs: Read(*head.decode(outputs), head.overlap < 1),
@@ -80,20 +90,47 @@ class Read:
     suppress: bool
 
 
+class _Seen:
+    """Reads the candidates of a sample's outputs; of the last ones it knows what it has read.
+
+    Several questions are asked of the same outputs one after the other. What is kept of these is
+    small; they themselves are not.
+    """
+
+    def __init__(self, head: Head) -> None:
+        self.head = head
+        self._last: list[tuple[list[weakref.ref[Array]], tuple[Array, Best]]] = []
+
+    def candidates(self, outputs: Outputs) -> tuple[Array, Best]:
+        """Corners ``[n, 4]`` in pixels of the input, and the best class of each."""
+        read = [outputs[name] for name in self.head.reads]
+        for at, (known, found) in enumerate(self._last):
+            if known and all(ref() is value for ref, value in zip(known, read, strict=True)):
+                self._last.append(self._last.pop(at))
+                return found
+        parts = self.head.parts(outputs)
+        found = parts.corners, parts.best()
+        self._last.append(([weakref.ref(value) for value in read], found))
+        del self._last[:-_LAST]
+        return found
+
+
 @dataclass(frozen=True)
 class _Behaves:
     """Whether the confident candidates are boxes inside the picture, and few of all."""
 
-    head: Head
+    seen: _Seen
     size: tuple[int, int] | None
 
+    @property
+    def head(self) -> Head:
+        return self.seen.head
+
     def __call__(self, outputs: Outputs) -> Behaviour:
-        corners, scores = self.head.decode(outputs)
-        scores = finite(scores)
-        if scores.size and not -0.1 <= float(scores.min()) <= float(scores.max()) <= 1.1:
+        corners, best = self.seen.candidates(outputs)
+        if not -0.1 <= best.low <= best.high <= 1.1:
             return Behaviour(False, "scores outside 0..1")
-        best = scores.max(axis=1, initial=0.0)
-        confident = best >= CONFIDENCE
+        confident = best.scores >= CONFIDENCE
         if not confident.any():
             return Behaviour(None, f"no score of the float model reaches {CONFIDENCE:g}")
         share_confident = float(confident.mean())
@@ -120,8 +157,12 @@ class _Behaves:
 
 @dataclass(frozen=True)
 class _Judge:
-    head: Head
+    seen: _Seen
     metadata: Mapping[str, str]
+
+    @property
+    def head(self) -> Head:
+        return self.seen.head
 
     def __call__(self, reference: Outputs, test: Outputs) -> Effect:
         sides = self._boxes(reference), self._boxes(test)
@@ -157,8 +198,7 @@ class _Judge:
 
     def parts(self, reference: Outputs, test: Outputs) -> list[OutputPart]:
         """Scores and boxes, which one tensor may hold side by side, apart from each other."""
-        (corners, scores), (test_corners, test_scores) = map(self.head.decode, (reference, test))
-        best, test_best = (np.max(v, axis=1, initial=0.0) for v in (scores, test_scores))
+        (corners, best), (test_corners, test_best) = map(self._best_scores, (reference, test))
         limit = {"confidence": CONFIDENCE}
         title = "Best score of every candidate"
         parts = [OutputPart(title, best, test_best, (0.0, 1.0), limit)]
@@ -181,9 +221,15 @@ class _Judge:
         distance = np.linalg.norm(np.nan_to_num(ends[1] - ends[0], nan=1e9), axis=-1)
         return np.asarray(distance.mean(axis=1) / side)
 
+    def _best_scores(self, outputs: Outputs) -> tuple[Array, Array]:
+        """Corners, and the best score of each; NaN where a class has that."""
+        corners, best = self.seen.candidates(outputs)
+        found = best.scores if best.finite else self.head.decode(outputs)[1].max(axis=1)
+        return corners, np.maximum(found, 0.0)
+
     def _boxes(self, outputs: Outputs) -> Boxes:
-        corners, scores = self.head.decode(outputs)
-        return detections(corners, scores, overlap=self.head.overlap)
+        corners, best = self.seen.candidates(outputs)
+        return detected(corners, best, self.head.overlap)
 
     @staticmethod
     def _score_change(sides: tuple[Boxes, Boxes], found: Matching) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.tasks.boxes import OVERLAP
+from qdebug.analysis.tasks.boxes import OVERLAP, Best
 from qdebug.analysis.tasks.grids import sigmoid, softmax
 from qdebug.analysis.tasks.task import Outputs
 
@@ -86,6 +86,15 @@ class Parts:
         classes = self.classes if is_plain else self.probabilities()  # no copy of what is large
         product = np.multiply(classes, objects, dtype=np.float64)
         return np.sqrt(np.clip(product, 0, None)) if self.mean else product
+
+    def best(self) -> Best:
+        """The best class of every candidate, by ``scores``."""
+        is_product = self.activation == "none" and self.background is None and not self.mean
+        if is_product and self.objectness is not None:
+            found = Best.of_product(self.classes, self.objectness)
+            if found is not None:
+                return found
+        return Best.of(self.scores())
 
     def take(self, rows: Array) -> Parts:
         """Some of the candidates."""

@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
+import pytest
 
 from qdebug.analysis.tasks.boxes import (
+    CONFIDENCE,
+    Best,
     Boxes,
     detections,
     finite,
@@ -68,6 +73,59 @@ def test_candidates_without_a_finite_box_are_no_detections() -> None:
     found = detections(corners, scores)
     assert found.classes.tolist() == [0]
     assert found.scores.tolist() == [0.9]
+
+
+def drawn(kind: str) -> tuple[Any, Any]:
+    """Class scores and objectness of YOLO's kind, float32."""
+    rng = np.random.default_rng(7)
+    classes: Any = rng.uniform(0, 1, (500, 9)).astype(np.float32) ** 4
+    objects: Any = rng.uniform(0, 1, (500, 1)).astype(np.float32) ** 9
+    if kind == "codes":  # few values: many classes of one candidate are equal
+        classes, objects = np.round(classes * 8) / 8, np.round(objects * 8) / 8
+    elif kind == "tiny":
+        classes, objects = classes * np.float32(1e-38), objects * np.float32(1e-38)
+    elif kind == "negative classes":
+        classes = classes - np.float32(0.5)
+    elif kind == "negative objects":
+        objects = objects - np.float32(0.01)
+    elif kind == "not finite":
+        classes[3, 4], objects[7] = np.nan, np.inf
+    return classes.astype(np.float32), objects.astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_direct"),
+    [
+        ("any", True),
+        ("codes", True),
+        ("tiny", True),
+        ("negative classes", False),
+        ("negative objects", False),
+        ("not finite", False),
+    ],
+)
+def test_the_best_class_of_a_product_needs_no_products(kind: str, is_direct: bool) -> None:
+    classes, objects = drawn(kind)
+    found = Best.of_product(classes, objects)
+    assert (found is not None) == is_direct
+    if found is not None:
+        known = Best.of(np.multiply(classes, objects, dtype=np.float64))
+        some = known.scores >= CONFIDENCE
+        assert some.any() or kind == "tiny"
+        np.testing.assert_array_equal(found.scores, known.scores)
+        np.testing.assert_array_equal(found.classes[some], known.classes[some])
+        assert (found.low, found.high, found.finite) == (known.low, known.high, known.finite)
+
+
+def test_scores_that_are_not_finite_are_said_to_be() -> None:
+    scores = np.array([[0.1, np.nan], [0.3, 0.2], [-np.inf, 0.4]])
+    best = Best.of(scores)
+    assert not best.finite
+    assert best.scores.tolist() == [0.1, 0.3, 0.4]
+
+
+def test_candidates_without_classes_score_nothing() -> None:
+    assert Best.of(np.zeros((3, 0))).scores.tolist() == [0, 0, 0]
 
 
 def test_detections_are_those_of_the_sample_models_own_reader() -> None:

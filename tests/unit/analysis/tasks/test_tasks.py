@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from qdebug.analysis.tasks import Shown, TaskWatch, check_task_name
+from qdebug.analysis.tasks.head import Parts
 from qdebug.analysis.tasks.recognize import choose_task
 from qdebug.analysis.tasks.task import OutputFacts
 from qdebug.analysis.tasks.text import distance
@@ -292,3 +293,30 @@ class TestWatch:
         assert sum(scores["series"]["float"][16:]) == 8 * 2
         assert corners["series"]["float"] == corners["series"]["quant"]
         assert corners["edges"][-1] > 1
+
+
+def test_candidates_of_the_same_outputs_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And of others, which may come to lie where those were, anew."""
+    read: list[Parts] = []
+    best = Parts.best
+
+    def counted(parts: Parts) -> Any:
+        read.append(parts)
+        return best(parts)
+
+    def found() -> dict[str, Array]:
+        return {name: np.asarray(v, np.float32) for name, v in v8().items()}
+
+    task = choose_task("auto", OutputFacts(found(), SIZE, {}))
+    assert task is not None and task.behaves is not None
+    monkeypatch.setattr(Parts, "best", counted)
+    first, silent = found(), found()
+    silent["output0"][0, 4:] = 0
+    lost = task.judge(first, silent).facts["lost"]
+    assert lost == task.judge(first, dict(silent)).facts["lost"] != 0
+    assert task.behaves(first).speaks
+    assert len(read) == 2
+    del silent
+    for _ in range(6):
+        assert task.judge(first, found()).facts["lost"] == 0
+    assert len(read) == 8
