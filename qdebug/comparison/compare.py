@@ -290,6 +290,8 @@ class Comparison:
                 begun = time.perf_counter()
             feeds = self._feeds(sample)
             beside.do(self._describe, number, sample, feeds)
+            if board is None and number + 1 < len(samples):  # a board asks for these once more
+                beside.do(self._feeds, samples[number + 1])
 
             def sink(at: int, side: str, value: Array) -> None:
                 outputs.receive(at, side, value)
