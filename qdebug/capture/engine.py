@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -14,11 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
+from qdebug.capture.measuring import KEPT_FROM, Measuring, SampleParts, Sink
 from qdebug.capture.parts import Part, Tap, local_part, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
-from qdebug.capture.stats import LayerStats, LocalPart, SamplePart
+from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
@@ -29,8 +29,6 @@ from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
-Sink = Callable[[int, str, Array], None]
-"""Receives the position of a pair, ``float`` or ``quant``, and the value; it must not keep it."""
 
 Observer = Callable[[range, Feeds, Mapping[int, Array], Mapping[int, Array]], None]
 """Receives a segment's positions, the float graph's tensors known when it began, and the float
@@ -84,14 +82,6 @@ class Scratch:
             found[name] = self._memory[start : start + _elements(shape)].reshape(shape)
             start += sizes[name]
         return found
-
-
-@dataclass
-class SampleParts:
-    """What one sample gives, by position of the pair; travels between processes."""
-
-    accumulated: dict[int, SamplePart] = field(default_factory=dict)
-    local: dict[int, LocalPart] = field(default_factory=dict)
 
 
 @dataclass
@@ -161,13 +151,16 @@ class Capture:
         if segments is not None:
             self.plan = replace(self.plan, segments=tuple(segments))
         self._observer = observer
-        self._parts: SampleParts | None = None
         self._stages: dict[int, Future[_Stage]] = {}
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="qdebug-sessions")
         self._scratch = Scratch(), Scratch()
         self._at_once, self._side_settings = _sides(settings)
-        self._workers = settings.workers or processors()
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="qdebug-metrics")
+        workers = settings.workers or processors()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
+        keep = samples >= KEPT_FROM
+        self._measuring = Measuring(
+            self.stats, self._pool, workers, measure=settings.measure, keep=keep
+        )
         self._open_ahead(0)
         # Compiled on a machine's first run: meanwhile the sessions are opened.
         self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
@@ -208,7 +201,7 @@ class Capture:
             ModelError: a run failed.
         """
         self._adapt_to(float_feeds, quant_feeds)
-        self._parts = parts
+        self._measuring.parts = parts
         carried: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         held: dict[int, Array] = {}
         for number in range(len(self.plan.segments)):
@@ -223,6 +216,7 @@ class Capture:
                 for at in held.keys() & set(stage.positions):
                     held[at] = held[at].copy()  # its scratch memory is about to be reused
             self._release(stage, carried, held)
+        self._measuring.settle()
 
     def _run_sides(
         self,
@@ -246,7 +240,7 @@ class Capture:
         else:
             float_values = self._run_part(*sides[0], carried[0])
             quant_values = self._run_part(*sides[1], carried[1])
-        self._each(stage.positions, self._measure, float_values, quant_values, sink)
+        self._measuring.pairs(stage.positions, float_values, quant_values, sink)
         return float_values
 
     def _run_local(
@@ -260,7 +254,7 @@ class Capture:
         """Measure the local error of a segment, fed with the float values that are known."""
         inputs = {n: known[at] for n, at in part.float_inputs.items() if at in known}
         local_values = self._run_part(stage, part, stage.local_session, {**feeds, **inputs}, 1, {})
-        self._each(list(local_values), self._measure_local, known, local_values)
+        self._measuring.local(list(local_values), known, local_values)
         if self._observer is not None:
             here = {at: known[at] for at in stage.positions if at in known}
             self._observer(stage.positions, reached, here, local_values)
@@ -302,55 +296,9 @@ class Capture:
             stage.unsized |= {n for n, s in shapes.items() if found[n].shape != s}
             return found
 
-    def _each(
-        self, positions: Sequence[int] | range, work: Callable[..., None], *arguments: Any
-    ) -> None:
-        """Do work for every position, on all threads; largest tensors first."""
-        left = deque(sorted(positions, key=lambda at: -_elements(self.shapes.get(at, ()))))
-
-        def work_on() -> None:
-            while left:
-                try:
-                    at = left.popleft()
-                except IndexError:  # another thread took the last one
-                    return
-                work(at, *arguments)
-
-        # One task a thread: a task for every small tensor would cost more than its metrics.
-        for future in [self._pool.submit(work_on) for _ in range(self._workers)]:
-            future.result()
-
-    def _measure(
-        self,
-        at: int,
-        float_values: Mapping[int, Array],
-        quant_values: Mapping[int, Array],
-        sink: Sink | None,
-    ) -> None:
-        f, q = float_values[at], quant_values[at]
-        if self._parts is not None:
-            self._parts.accumulated[at] = self.stats[at].measured(f, q, keep=True)
-        elif self.settings.measure:
-            self.stats[at].add(f, q)
-        if sink is not None:
-            sink(at, "float", f)
-            sink(at, "quant", q)
-
-    def _measure_local(
-        self, at: int, float_values: Mapping[int, Array], local_values: Mapping[int, Array]
-    ) -> None:
-        f, q = float_values[at], local_values[at]
-        if self._parts is None:
-            self.stats[at].add_local(f, q)
-        else:
-            self._parts.local[at] = self.stats[at].measured_local(f, q)
-
     def include(self, parts: SampleParts) -> None:
         """Include what another process measured; samples come in their order."""
-        for at in sorted(parts.accumulated):
-            self.stats[at].include(parts.accumulated[at])
-        for at in sorted(parts.local):
-            self.stats[at].include_local(parts.local[at])
+        self._measuring.include(parts)
 
     def _release(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from qdebug.graph.pairs import Quantizer
 from qdebug.metrics.histogram import PairHistogram, strided_sample
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, measure_all
 
 Array = npt.NDArray[Any]
 
@@ -108,6 +109,25 @@ class LocalPart:
     mismatch: str | None = None
 
 
+@dataclass(frozen=True)
+class Fitted:
+    """The two sides of one sample's pair in one shape, where they can be compared.
+
+    Attributes:
+        float_value: float32.
+        quant_value: float32.
+        channel_axis: of both, if any.
+        lengths: of the two sides, where only their common part is.
+        mismatch: why the two cannot be compared.
+    """
+
+    float_value: Array
+    quant_value: Array
+    channel_axis: int | None = None
+    lengths: tuple[int, int] | None = None
+    mismatch: str | None = None
+
+
 class LayerStats:
     """Accumulates one pair over all samples.
 
@@ -145,33 +165,30 @@ class LayerStats:
 
     def add(self, float_value: Array, quant_value: Array) -> None:
         """Include one sample's accumulated pair, both float32."""
-        self.include(self.measured(float_value, quant_value))
+        self.include(measured([(self, float_value, quant_value)])[0])
 
     def add_local(self, float_value: Array, quant_value: Array) -> None:
         """Include one sample's output of the quant layer fed with float inputs.
 
         The same sample's accumulated pair has been added before.
         """
-        self.include_local(self.measured_local(float_value, quant_value))
+        self.include_local(measured_local([(self, float_value, quant_value)])[0])
 
-    def measured(self, float_value: Array, quant_value: Array, *, keep: bool = False) -> SamplePart:
-        """What one sample's accumulated pair gives, both float32.
+    def part_of(self, fitted: Fitted, moments: Moments, *, keep: bool) -> SamplePart:
+        """What one sample's accumulated pair gives, by its moments.
 
         Args:
-            float_value: of the float run.
-            quant_value: of the quant run.
+            fitted: the pair.
+            moments: of it.
             keep: let the part outlive the two arrays.
         """
-        f, q, lengths, mismatch = self._fitted(float_value, quant_value)
-        if mismatch is not None:
-            return SamplePart(float_value.shape, mismatch=mismatch)
-        moments = measure(f, q, self._axis_for(f))
+        f, q = fitted.float_value, fitted.quant_value
         clipped = int(self._clipped(f, q, moments)[0])
         values = None
         if f.size:
             sampled = strided_sample(f, self._values), strided_sample(q, self._values)
             values = (sampled[0].copy(), sampled[1].copy()) if keep else sampled
-        return SamplePart(f.shape, moments, clipped, values, lengths=lengths)
+        return SamplePart(f.shape, moments, clipped, values, lengths=fitted.lengths)
 
     def include(self, part: SamplePart) -> None:
         """Include what one sample gave; samples come in their order, whoever measured them."""
@@ -196,13 +213,10 @@ class LayerStats:
             if self.range is not None:
                 self.codes |= self.range.code_bits(q)
 
-    def measured_local(self, float_value: Array, quant_value: Array) -> LocalPart:
+    def local_part_of(self, fitted: Fitted, moments: Moments) -> LocalPart:
         """What one sample's output of the quant layer gives that was fed with float inputs."""
-        f, q, _, mismatch = self._fitted(float_value, quant_value)
-        if mismatch is not None:
-            return LocalPart(None, mismatch=mismatch)
-        moments = measure(f, q)
-        return LocalPart(moments, self._clipped(f, q, moments)[1])
+        clipped = self._clipped(fitted.float_value, fitted.quant_value, moments)
+        return LocalPart(moments, clipped[1])
 
     def include_local(self, part: LocalPart) -> None:
         """Include what one sample gave; its accumulated part has been included before."""
@@ -215,29 +229,23 @@ class LayerStats:
             self.local.add(part.moments)
         self.local_clipped_ee += part.clipped_ee
 
-    def _fitted(
-        self, float_value: Array, quant_value: Array
-    ) -> tuple[Array, Array, tuple[int, int] | None, str | None]:
-        """Both in one shape, where only unit dimensions or one length differ.
-
-        Returns:
-            The two, their lengths where only a common part is left, and why they cannot be
-            compared.
-        """
+    def fitted(self, float_value: Array, quant_value: Array) -> Fitted:
+        """Both in one shape, where only unit dimensions or one length differ."""
         shapes = float_value.shape, quant_value.shape
+        axis = self._axis_for(float_value)
         if shapes[0] == shapes[1]:
-            return float_value, quant_value, None, None
+            return Fitted(float_value, quant_value, axis)
         squeezed = [tuple(d for d in shape if d != 1) for shape in shapes]
         if squeezed[0] == squeezed[1]:
-            return float_value, quant_value.reshape(shapes[0]), None, None
-        axis = _differing_axis(*shapes) if self._prefix else None
-        if axis is None:
+            return Fitted(float_value, quant_value.reshape(shapes[0]), axis)
+        along = _differing_axis(*shapes) if self._prefix else None
+        if along is None:
             reason = f"shapes differ: {list(shapes[0])} and {list(shapes[1])}"
-            return float_value, quant_value, None, reason
-        lengths = shapes[0][axis], shapes[1][axis]
-        common = (*(slice(None),) * axis, slice(min(lengths)))
+            return Fitted(float_value, quant_value, mismatch=reason)
+        lengths = shapes[0][along], shapes[1][along]
+        common = (*(slice(None),) * along, slice(min(lengths)))
         f, q = (np.ascontiguousarray(value[common]) for value in (float_value, quant_value))
-        return f, q, lengths, None
+        return Fitted(f, q, axis, lengths)
 
     def _axis_for(self, value: Array) -> int | None:
         return self._axis if self._axis is not None and self._axis < value.ndim else None
@@ -250,6 +258,53 @@ class LayerStats:
         if self.range is None or not self.range.is_left_by(*extremes):
             return 0, 0
         return self.range.clipped(float_value, quant_value)
+
+
+Measured = tuple[LayerStats, Array, Array]
+"""A pair's statistics, and its float and its quant value of one sample, both float32."""
+
+
+def measured(pairs: Sequence[Measured], *, keep: bool = False) -> list[SamplePart]:
+    """What one sample's accumulated pairs give.
+
+    Args:
+        pairs: of different layers.
+        keep: let the parts outlive the arrays.
+    """
+    return [
+        SamplePart(fitted.float_value.shape, mismatch=fitted.mismatch)
+        if moments is None
+        else stats.part_of(fitted, moments, keep=keep)
+        for stats, fitted, moments in _moments(pairs, by_channel=True)
+    ]
+
+
+def measured_local(pairs: Sequence[Measured]) -> list[LocalPart]:
+    """What one sample's outputs of quant layers give that were fed with float inputs."""
+    return [
+        LocalPart(None, mismatch=fitted.mismatch)
+        if moments is None
+        else stats.local_part_of(fitted, moments)
+        for stats, fitted, moments in _moments(pairs, by_channel=False)
+    ]
+
+
+def _moments(
+    pairs: Sequence[Measured], *, by_channel: bool
+) -> Iterator[tuple[LayerStats, Fitted, Moments | None]]:
+    """Each pair in one shape, and its moments; None where it cannot be compared."""
+    fitted = [stats.fitted(f, q) for stats, f, q in pairs]
+    found = iter(
+        measure_all(
+            [
+                (x.float_value, x.quant_value, x.channel_axis if by_channel else None)
+                for x in fitted
+                if x.mismatch is None
+            ]
+        )
+    )
+    for (stats, _, _), pair in zip(pairs, fitted, strict=True):
+        yield stats, pair, next(found) if pair.mismatch is None else None
 
 
 def _differing_axis(first: tuple[int, ...], second: tuple[int, ...]) -> int | None:

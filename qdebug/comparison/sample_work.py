@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from qdebug.capture.deployed import DeployedPair
-from qdebug.capture.engine import Capture, CaptureSettings, SampleParts
+from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.measuring import SampleParts
 from qdebug.capture.session import SessionSettings
 from qdebug.comparison.outputs import OutputRuns, OutputSample
 from qdebug.comparison.sides import Side, feeds_of, load_sides, model_files, pair_sides, settled

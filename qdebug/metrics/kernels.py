@@ -8,6 +8,7 @@ arrays are handed to them. One that does not fit is refused: behind an address n
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,7 @@ Array = npt.NDArray[Any]
 _LOOPS = machine_code.Loops(
     "qdebug.metrics.loops",
     {
-        "add_rows": "ppnnnppn",
-        "add_columns": "ppnnppp",
+        "add_pairs": "pnpnpp",
         "add_tables": "pnnp",
         "clipped": "ppnddp",
         "finite_range": "pnnp",
@@ -30,7 +30,7 @@ _LOOPS = machine_code.Loops(
         "add_weighted": "ppndpnp",
         "mark_codes": "pnnddpn",
     },
-    made_of=("qdebug.metrics.tuples", "qdebug.metrics.metric"),
+    made_of=("qdebug.metrics.addresses", "qdebug.metrics.tuples", "qdebug.metrics.metric"),
 )
 _RUN = machine_code.load(_LOOPS)
 
@@ -41,7 +41,7 @@ _COLUMNS, _SUMS = len(FIELDS), len(Sums._fields)
 _BLOCK = 2048
 """Values read from memory once, and then from the first cache."""
 _KEYS = 3
-"""Columns of float64 that hold what ``loops.add_columns`` has as six of 32 bits."""
+"""Columns of float64 that hold what the loops have as six of 32 bits, where columns are summed."""
 
 _Pair = ctypes.c_double * 2
 _POINTER = object.__basicsize__
@@ -49,42 +49,30 @@ _POINTER = object.__basicsize__
 with. It is part of NumPy's binary interface; ``array.ctypes.data`` takes six times as long."""
 
 
-def add_rows(f: Array, q: Array, table: Array) -> None:
-    """Include a tensor's values in its rows.
+def add_pairs(pairs: Sequence[tuple[Array, Array, Array]]) -> None:
+    """Include the values of several tensors in a table each.
 
     Args:
-        f: float32 ``[outer, rows, inner]``.
-        q: the same shape.
-        table: float64 ``[rows, len(FIELDS)]``, added to.
+        pairs: float32 ``[outer, rows, inner]``, the same of the other side, and float64 ``[rows,
+            len(FIELDS)]``, added to.
 
     Raises:
         TypeError: An array has another dtype, shape or layout.
     """
-    outer, rows, inner = _shape(f, 3)
-    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
-    table_at = _begin(table, (rows, _COLUMNS), _FLOAT64, written=True)
+    jobs = np.array([_job(*pair) for pair in pairs], np.int64).reshape(-1, 6)
     errors = np.empty(_BLOCK, _FLOAT32)
-    _RUN["add_rows"](f_at, q_at, outer, rows, inner, table_at, _address(errors), _BLOCK)
-
-
-def add_columns(f: Array, q: Array, table: Array) -> None:
-    """Include a tensor's values in its columns, which lie side by side in memory.
-
-    Args:
-        f: float32 ``[outer, columns]``.
-        q: the same shape.
-        table: float64 ``[columns, len(FIELDS)]``, added to.
-
-    Raises:
-        TypeError: An array has another dtype, shape or layout.
-    """
-    outer, columns = _shape(f, 2)
-    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
-    table_at = _begin(table, (columns, _COLUMNS), _FLOAT64, written=True)
+    columns = int(jobs[jobs[:, 5] == 1, 4].max(initial=0))
     memory = np.empty((_SUMS + _KEYS, columns))
     sums_at = _address(memory)
     keys_at = sums_at + _SUMS * memory.strides[0]
-    _RUN["add_columns"](f_at, q_at, outer, columns, table_at, sums_at, keys_at)
+    _RUN["add_pairs"](_address(jobs), len(jobs), _address(errors), _BLOCK, sums_at, keys_at)
+
+
+def _job(f: Array, q: Array, table: Array) -> tuple[int, ...]:
+    outer, rows, inner = _shape(f, 3)
+    table_at = _begin(table, (rows, _COLUMNS), _FLOAT64, written=True)
+    f_at, q_at = _begin(f, f.shape, _FLOAT32), _begin(q, f.shape, _FLOAT32)
+    return f_at, q_at, table_at, outer, rows, inner
 
 
 def add_tables(tables: Array, table: Array) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from numba import carray  # type: ignore[attr-defined, unused-ignore]
 from numba.extending import register_jitable
 
+from qdebug.metrics.addresses import behind
 from qdebug.metrics.metric import FIELDS, Sums, terms
 from qdebug.metrics.tuples import add_to_column, plus
 
@@ -155,7 +156,8 @@ def _add_block(f: Array, q: Array, e: Array, row: Array) -> None:
     _add_extremes(largest, (high_f, high_q), (low_f, low_q), row)
 
 
-def add_rows(
+@_part
+def _add_rows(
     f: Address,
     q: Address,
     outer: int,
@@ -165,7 +167,7 @@ def add_rows(
     errors: Address,
     block: int,
 ) -> None:
-    """As ``kernels.add_rows``; ``errors`` is memory for float32 ``[block]``."""
+    """Include values ``[outer, rows, inner]``; ``errors`` is memory for float32 ``[block]``."""
     fs = carray(f, (outer, rows, inner), np.float32)
     qs = carray(q, (outer, rows, inner), np.float32)
     to = carray(table, (rows, _COLUMNS), np.float64)
@@ -198,10 +200,11 @@ def _add_line(f: Array, q: Array, e: Array, sums: Array, keys: Array) -> None:
         keys[2, i], keys[4, i] = max(keys[2, i], key), min(keys[4, i], key)
 
 
-def add_columns(
+@_part
+def _add_columns(
     f: Address, q: Address, outer: int, columns: int, table: Address, sums: Address, keys: Address
 ) -> None:
-    """As ``kernels.add_columns``.
+    """Include values ``[outer, columns]``, the columns being what is summed apart.
 
     ``sums`` is memory for float64 ``[sums, columns]``, ``keys`` for int32 ``[6, columns]``.
     """
@@ -228,6 +231,24 @@ def add_columns(
             for at in range(_SUMS):
                 to[i, _FIRST + at] += by_column[at, i]
             _add_extremes(extremes[0, i], high, low, to[i])
+
+
+def add_pairs(
+    jobs: Address, count: int, errors: Address, block: int, sums: Address, keys: Address
+) -> None:
+    """As ``kernels.add_pairs``, to which ``jobs`` is int64 ``[count, 6]``.
+
+    A job is where the values, those of the other side and the table begin, and three lengths. The
+    rest is memory for the longest.
+    """
+    todo = carray(jobs, (count, 6), np.int64)
+    for at in range(count):
+        f, q, table = behind(todo[at, 0]), behind(todo[at, 1]), behind(todo[at, 2])
+        outer, rows, inner = todo[at, 3], todo[at, 4], todo[at, 5]
+        if inner == 1:
+            _add_columns(f, q, outer, rows, table, sums, keys)
+        else:
+            _add_rows(f, q, outer, rows, inner, table, errors, block)
 
 
 def add_tables(tables: Address, count: int, rows: int, table: Address) -> None:

@@ -92,7 +92,11 @@ class Moments:
 
     def total(self) -> Moments:
         """The sums over all rows, as one row."""
-        return _joined(self.table[:, None])
+        from qdebug.metrics import kernels  # compiled when first imported
+
+        total = Moments.empty()
+        kernels.add_tables(self.table[:, None], total.table)
+        return total
 
     def rows(self, chosen: Sequence[int]) -> Moments:
         """Of some rows only."""
@@ -120,24 +124,40 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     Returns:
         Moments with ``shape[channel_axis]`` rows, or one.
     """
+    return measure_all([(reference, test, channel_axis)])[0]
+
+
+def measure_all(pairs: Sequence[tuple[Array, Array, int | None]]) -> list[Moments]:
+    """Moments of several pairs of tensors, which other Python threads need not wait for.
+
+    Args:
+        pairs: arguments of ``measure``.
+    """
     from qdebug.metrics import kernels  # compiled when first imported
 
-    f, q = (np.ascontiguousarray(value, np.float32) for value in (reference, test))
-    if channel_axis is None or reference.ndim == 0:
-        shape = (1, 1, f.size)
-    else:
-        before, after = reference.shape[:channel_axis], reference.shape[channel_axis + 1 :]
-        shape = (math.prod(before), reference.shape[channel_axis], math.prod(after))
-    if shape[2] != 1:
-        found = Moments.empty(shape[1])
-        kernels.add_rows(f.reshape(shape), q.reshape(shape), found.table)
-        return found
-    # Lines of a few values are taken several at once, as one line.
-    lines = math.gcd(shape[0], max(1, _LINE // max(shape[1], 1))) or 1
-    by_line = shape[0] // lines, lines * shape[1]
-    found = Moments.empty(by_line[1])
-    kernels.add_columns(f.reshape(by_line), q.reshape(by_line), found.table)
-    return _joined(found.table.reshape(lines, shape[1], len(FIELDS)))
+    jobs, lines = [], []
+    for reference, test, axis in pairs:
+        shape = _rows_of(reference.shape, axis)
+        together = _lines(shape)
+        laid = shape[0] // together, together * shape[1], shape[2]
+        f, q = (np.ascontiguousarray(v, np.float32).reshape(laid) for v in (reference, test))
+        jobs.append((f, q, Moments.empty(laid[1]).table))
+        lines.append(together)
+    kernels.add_pairs(jobs)
+    return [_joined(job[2], count) for job, count in zip(jobs, lines, strict=True)]
+
+
+def _rows_of(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
+    """A shape as what lies outside of the rows, the rows, and what lies in each."""
+    if axis is None or not shape:
+        return 1, 1, math.prod(shape)
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
+def _lines(shape: tuple[int, int, int]) -> int:
+    """How many lines are taken as one, where the rows lie side by side: those of a few values."""
+    outer, rows, inner = shape
+    return 1 if inner != 1 else math.gcd(outer, max(1, _LINE // max(rows, 1))) or 1
 
 
 def include(totals: dict[str, Moments], name: str, part: Moments) -> None:
@@ -145,10 +165,12 @@ def include(totals: dict[str, Moments], name: str, part: Moments) -> None:
     totals.setdefault(name, Moments.empty(len(part))).add(part)
 
 
-def _joined(tables: Float64Array) -> Moments:
-    """Sums over what several tables are sums over, stacked along the first axis."""
+def _joined(table: Float64Array, count: int) -> Moments:
+    """Sums over what each of some parts of a table, one after the other, is a sum over."""
     from qdebug.metrics import kernels  # compiled when first imported
 
-    joined = Moments.empty(tables.shape[1])
-    kernels.add_tables(tables, joined.table)
+    if count == 1:
+        return Moments(table)
+    joined = Moments.empty(len(table) // count)
+    kernels.add_tables(table.reshape(count, len(joined), len(FIELDS)), joined.table)
     return joined

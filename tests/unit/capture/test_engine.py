@@ -86,6 +86,25 @@ def test_the_memory_cap_changes_no_number(twin: str, monkeypatch: pytest.MonkeyP
                 np.testing.assert_array_equal(one.ff, other.ff)
 
 
+@pytest.mark.parametrize("pictures", [2, 6])
+def test_what_is_included_beside_the_next_segment_is_the_same(
+    pictures: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = detector("int8_naive", pictures=pictures)
+    monkeypatch.setattr(engine, "PIECE", 8 << 20)
+    found = []
+    for least in (1, 100):
+        monkeypatch.setattr(engine, "KEPT_FROM", least)
+        found.append(capture(pair))
+    assert len(found[0].plan.segments) > 2
+    for one, other in zip(*(c.stats for c in found), strict=True):
+        assert one.accumulated is not None and other.accumulated is not None
+        np.testing.assert_array_equal(one.accumulated.table, other.accumulated.table)
+        np.testing.assert_array_equal(one.histogram.quant, other.histogram.quant)
+        np.testing.assert_array_equal(one.codes, other.codes)
+        assert len(one.per_sample) == len(other.per_sample) == pictures
+
+
 def test_cutting_anywhere_gives_the_same_values() -> None:
     pair = detector("int8_naive")
     count = len(pair.pairing.pairs)

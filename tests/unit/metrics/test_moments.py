@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qdebug.metrics.metric import FIELDS
-from qdebug.metrics.moments import Moments, measure
+from qdebug.metrics.moments import Moments, measure, measure_all
 
 Array = npt.NDArray[Any]
 
@@ -73,6 +73,23 @@ def test_any_shape_axis_and_magnitude(dims: list[int], axis: int, scale: float) 
     e = q.astype(np.float64) - f
     assert moments.total().ee[0] == pytest.approx((e**2).sum(), rel=1e-5)
     assert moments.n.sum() == f.size
+
+
+def test_several_pairs_are_measured_as_each_alone() -> None:
+    """Rows inside of a tensor, rows side by side in lines of any length, none, and of no value."""
+    cases: list[tuple[tuple[int, ...], int | None]] = [
+        ((2, 6, 11, 13), 1),
+        ((1, 300, 85), 2),
+        ((40, 3), 1),
+        ((5000,), None),
+        ((1, 7, 1, 1), 1),
+        ((3, 0, 2), 1),
+        ((), None),
+    ]
+    pairs = [(*pair(shape, seed=at), axis) for at, (shape, axis) in enumerate(cases)]
+    for one, found in zip(pairs, measure_all(pairs), strict=True):
+        assert np.array_equal(measure(*one).table, found.table)
+    assert measure_all([]) == []
 
 
 def test_channels_add_up_to_the_whole() -> None:
