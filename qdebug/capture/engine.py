@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,13 +16,14 @@ import onnx
 
 from qdebug.capture.measuring import KEPT_FROM, Measuring, SampleParts, Sink
 from qdebug.capture.parts import Part, Tap, local_part, side_part
-from qdebug.capture.plan import Plan, Schedule, carried_bytes, plan_segments, schedule
+from qdebug.capture.plan import Plan, Schedule, carried_bytes, halves, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
+from qdebug.graph.multiplications import multiplications
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.walk import walk
 from qdebug.processors import processors
@@ -40,6 +42,9 @@ again, and part of it is still in the cache. ``docs/benchmarks.md`` has the time
 MOST_PAIRS = 512
 """Pairs captured at once: opening a session takes time with the square of its outputs. Of 2,535
 layers the first sample takes half as long as in one piece, and as long as in pieces of 256."""
+_PASSES = 20
+"""Multiplications of a Conv that take as long as all that is done with one element of a layer: of
+YOLOv5n 2.2e9 take 57 ms, and quantizing and the like of its 6e7 elements 30 ms."""
 _FLOAT_BYTES = 4
 _ALIGNMENT = 64 // _FLOAT_BYTES
 
@@ -84,19 +89,28 @@ class Scratch:
         return found
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A part of a graph and what runs it; None where there is nothing to run."""
+
+    part: Part
+    session: Session | None
+
+
 @dataclass
 class _Stage:
-    """One segment: the parts of both graphs and the local one, with their sessions."""
+    """One segment: a part of each graph, and those that give the local values."""
 
     positions: range
-    float_part: Part
-    quant_part: Part
-    local: Part | None
-    float_session: Session | None
-    quant_session: Session | None
-    local_session: Session | None
+    float_side: _Opened
+    quant_side: _Opened
+    local: tuple[_Opened, ...] = ()
     unsized: set[str] = field(default_factory=set)
     """Outputs whose inferred shape turned out wrong; ONNX Runtime allocates them."""
+
+
+_Run = tuple[_Opened, Mapping[str, Any], Mapping[str, Array]]
+"""What is run, what it is fed with, and memory for outputs."""
 
 
 class Capture:
@@ -210,9 +224,9 @@ class Capture:
             if self.settings.local and local:
                 later = self._needed_later(stage)
                 held.update({at: values[at] for at in later if at in values})
-                if stage.local is not None:
+                if stage.local:
                     reached = {**float_feeds, **carried[0]}
-                    self._run_local(stage, stage.local, {**held, **values}, quant_feeds, reached)
+                    self._run_local(stage, {**held, **values}, quant_feeds, reached)
                 for at in held.keys() & set(stage.positions):
                     held[at] = held[at].copy()  # its scratch memory is about to be reused
             self._release(stage, carried, held)
@@ -226,75 +240,75 @@ class Capture:
         sink: Sink | None,
     ) -> dict[int, Array]:
         """Measure the accumulated error of a segment; the float values of its pairs."""
-        sides = (
-            (stage, stage.float_part, stage.float_session, {**feeds[0], **carried[0]}, 0),
-            (stage, stage.quant_part, stage.quant_session, {**feeds[1], **carried[1]}, 1),
+        sides = stage.float_side, stage.quant_side
+        runs = [
+            (opened, {**fed, **kept}, self._scratch[at].buffers(self._tapped(stage, [opened])))
+            for at, (opened, fed, kept) in enumerate(zip(sides, feeds, carried, strict=True))
+        ]
+        found = self._run_all(stage, runs)
+        for opened, values, kept in zip(sides, found, carried, strict=True):
+            kept.update({name: values[name] for name in opened.part.carries})
+        float_values, quant_values = (
+            _of_pairs(opened.part, run[1], values)
+            for opened, run, values in zip(sides, runs, found, strict=True)
         )
-        if self._at_once:
-            other = self._pool.submit(self._run_part, *sides[1], carried[1])
-            try:
-                float_values = self._run_part(*sides[0], carried[0])
-            finally:
-                wait([other])  # it writes to memory that the next run gets
-            quant_values = other.result()
-        else:
-            float_values = self._run_part(*sides[0], carried[0])
-            quant_values = self._run_part(*sides[1], carried[1])
         self._measuring.pairs(stage.positions, float_values, quant_values, sink)
         return float_values
 
     def _run_local(
-        self,
-        stage: _Stage,
-        part: Part,
-        known: Mapping[int, Array],
-        feeds: Feeds,
-        reached: Feeds,
+        self, stage: _Stage, known: Mapping[int, Array], feeds: Feeds, reached: Feeds
     ) -> None:
         """Measure the local error of a segment, fed with the float values that are known."""
-        inputs = {n: known[at] for n, at in part.float_inputs.items() if at in known}
-        local_values = self._run_part(stage, part, stage.local_session, {**feeds, **inputs}, 1, {})
+        buffers = self._scratch[1].buffers(self._tapped(stage, stage.local))
+        runs = []
+        for opened in stage.local:
+            inputs = {n: known[at] for n, at in opened.part.float_inputs.items() if at in known}
+            runs.append((opened, {**feeds, **inputs}, buffers))
+        found = self._run_all(stage, runs)
+        local_values: dict[int, Array] = {}
+        for (opened, fed, _), values in zip(runs, found, strict=True):
+            local_values.update(_of_pairs(opened.part, fed, values))
         self._measuring.local(list(local_values), known, local_values)
         if self._observer is not None:
             here = {at: known[at] for at in stage.positions if at in known}
             self._observer(stage.positions, reached, here, local_values)
 
-    def _run_part(
-        self,
-        stage: _Stage,
-        part: Part,
-        session: Session | None,
-        feeds: Mapping[str, Any],
-        scratch: int,
-        carried: dict[str, Any],
-    ) -> dict[int, Array]:
-        """Values of a part's taps by pair position; what is carried goes into ``carried``."""
-        found: dict[str, Any] = {}
-        if session is not None:
-            found = self._run_session(stage, part, session, feeds, scratch)
-        values = {at: found[name] for at, name in part.taps.items()}
-        values.update({at: _as_float32(feeds[name]) for at, name in part.direct.items()})
-        carried.update({name: found[name] for name in part.carries})
-        return values
-
-    def _run_session(
-        self, stage: _Stage, part: Part, session: Session, feeds: Mapping[str, Any], scratch: int
-    ) -> dict[str, Any]:
-        shapes = {
-            name: self.shapes[at]
-            for at, name in part.taps.items()
-            if at in self.shapes and name not in stage.unsized and name not in part.carries
-        }
+    def _run_all(self, stage: _Stage, runs: Sequence[_Run]) -> list[dict[str, Any]]:
+        """Run what is independent, at the same time if memory allows; outputs by their names."""
+        first, *others = runs
+        if not self._at_once:
+            return [self._run(stage, run) for run in runs]
+        beside = [self._pool.submit(self._run, stage, run) for run in others]
         try:
-            return session.run(feeds, buffers=self._scratch[scratch].buffers(shapes))
+            found = [self._run(stage, first)]
+        finally:
+            wait(beside)  # they write to memory that the next runs get
+        return found + [future.result() for future in beside]
+
+    def _run(self, stage: _Stage, run: _Run) -> dict[str, Any]:
+        opened, feeds, buffers = run
+        if opened.session is None:
+            return {}
+        try:
+            return opened.session.run(feeds, buffers=buffers)
         except ModelError:
-            if not shapes:
+            if not buffers:
                 raise
             # An inferred shape may be wrong where the true one depends on values: let ONNX
             # Runtime allocate. A real failure raises again.
-            found = session.run(feeds)
-            stage.unsized |= {n for n, s in shapes.items() if found[n].shape != s}
+            found = opened.session.run(feeds)
+            given = {n: buffer.shape for n, buffer in buffers.items() if n in found}
+            stage.unsized |= {n for n, shape in given.items() if found[n].shape != shape}
             return found
+
+    def _tapped(self, stage: _Stage, runs: Iterable[_Opened]) -> dict[str, tuple[int, ...]]:
+        """Shapes of the tapped outputs that are written to memory of their own."""
+        return {
+            name: self.shapes[at]
+            for opened in runs
+            for at, name in opened.part.taps.items()
+            if at in self.shapes and name not in stage.unsized and name not in opened.part.carries
+        }
 
     def include(self, parts: SampleParts) -> None:
         """Include what another process measured; samples come in their order."""
@@ -385,28 +399,37 @@ class Capture:
         quant_part = side_part(
             self.quant_graph, self.quant_types, self._quant_plan, positions, self._quant_taps[part]
         )
-        local = None
-        if self.settings.local:
-            local = local_part(
-                self.quant_graph, self.quant_types, self.pairs, self.local_shapes(), positions
-            )
-        settings = self.settings
         return _Stage(
             positions,
-            float_part,
-            quant_part,
-            local,
             self._open(float_part, self.float_graph, self._side_settings[0]),
             self._open(quant_part, self.quant_graph, self._side_settings[1]),
-            self._open(local, self.quant_graph, settings.quant_session) if local else None,
+            tuple(self._open_local(positions)) if self.settings.local else (),
         )
 
-    def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> Session | None:
+    def _open_local(self, positions: range) -> Iterator[_Opened]:
+        """What gives the local values of a segment, in as many parts as are run at once."""
+        shapes = self.local_shapes()
+        for some in halves(positions, self._local_costs) if self._at_once else (positions,):
+            part = local_part(self.quant_graph, self.quant_types, self.pairs, shapes, some)
+            if part is not None:
+                yield self._open(part, self.quant_graph, self._side_settings[1])
+
+    @functools.cached_property
+    def _local_costs(self) -> list[float]:
+        """What each layer costs, in multiplications."""
+        shapes = {n: k.fixed_shape for n, k in self.quant_types.items() if k.fixed_shape}
+        costs = [float(_PASSES) * _elements(self.shapes.get(at, ())) for at in range(len(self.pairs))]
+        for node, macs in multiplications(self.quant_graph, shapes).items():
+            if node in self._quant_plan.position:
+                costs[self._quant_plan.position[node]] += macs
+        return costs
+
+    def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> _Opened:
         if not part.model.graph.output:
-            return None
+            return _Opened(part, None)
         session = Session(part.model, graph, settings)
         part.model.Clear()  # the session has its own copy of the weights
-        return session
+        return _Opened(part, session)
 
     def _pair_shapes(self) -> dict[int, tuple[int, ...]]:
         found = {}
@@ -434,6 +457,13 @@ class Capture:
         self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
         self._stages.clear()
+        self.__dict__.pop("_local_costs", None)
+
+
+def _of_pairs(part: Part, feeds: Mapping[str, Any], found: Mapping[str, Any]) -> dict[int, Array]:
+    """Values of a part's taps by position of the pair."""
+    values = {at: found[name] for at, name in part.taps.items()}
+    return values | {at: _as_float32(feeds[name]) for at, name in part.direct.items()}
 
 
 def _sides(settings: CaptureSettings) -> tuple[bool, list[SessionSettings]]:

@@ -62,6 +62,21 @@ def plan_segments(
     return Plan(tuple(segments), peak, cap)
 
 
+def halves(positions: range, costs: Sequence[float]) -> tuple[range, ...]:
+    """Two runs of positions that cost about the same, or one where there is nothing to cut.
+
+    Args:
+        positions: one after the other.
+        costs: of every position.
+    """
+    left, whole = 0.0, sum(costs[at] for at in positions)
+    for at in positions[:-1]:
+        left += costs[at]
+        if left + costs[at + 1] / 2 >= whole / 2:
+            return range(positions.start, at + 1), range(at + 1, positions.stop)
+    return (positions,)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """When each node of one graph is first needed, for targets in a given order.

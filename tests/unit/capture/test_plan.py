@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from qdebug.capture.plan import plan_segments
+from qdebug.capture.plan import halves, plan_segments
 
 
 def test_everything_fits_into_one_segment() -> None:
@@ -38,3 +39,23 @@ def test_a_segment_has_no_more_pairs_than_it_may() -> None:
 
 def test_no_pairs() -> None:
     assert plan_segments([], [0], cap=1).segments == (range(0),)
+
+
+def test_halves_cost_about_the_same() -> None:
+    assert halves(range(4, 8), [9.0] * 4 + [1.0, 1.0, 1.0, 1.0]) == (range(4, 6), range(6, 8))
+    assert halves(range(4), [8.0, 1.0, 1.0, 1.0]) == (range(1), range(1, 4))
+    assert halves(range(4), [1.0, 1.0, 1.0, 8.0]) == (range(3), range(3, 4))
+    assert halves(range(3), [0.0, 0.0, 0.0]) == (range(1), range(1, 3))
+    assert halves(range(7, 8), [1.0] * 8) == (range(7, 8),)
+    assert halves(range(0), []) == (range(0),)
+
+
+def test_no_other_cut_is_nearer_to_the_middle() -> None:
+    rng = np.random.default_rng(0)
+    for count in (2, 3, 9, 40):
+        costs = rng.uniform(0, 1, count) ** 4
+        apart = [abs(costs[:cut].sum() - costs[cut:].sum()) for cut in range(1, count)]
+        first, second = halves(range(count), costs.tolist())
+        assert (first.start, second.stop) == (0, count)
+        assert first.stop == second.start
+        assert apart[first.stop - 1] == pytest.approx(min(apart))
