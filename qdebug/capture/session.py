@@ -280,10 +280,10 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     options.log_severity_level = 4
     options.add_session_config_entry("session.use_env_allocators", "1")
     options.intra_op_num_threads = settings.threads or fewer_processors()
+    # Threads that spin between operators and runs take the processor from what goes on beside.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     levels = onnxruntime.GraphOptimizationLevel
     if settings.declared:
-        # Threads that spin between runs would take the processor from the metrics.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         level = levels.ORT_ENABLE_ALL if settings.reordered else levels.ORT_ENABLE_BASIC
         options.graph_optimization_level = levels.ORT_DISABLE_ALL if settings.short_lived else level
         options.add_session_config_entry("session.disable_quant_qdq", "1")
