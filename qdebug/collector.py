@@ -27,16 +27,28 @@ def paused(*, keep: bool = False) -> Iterator[None]:
             gc.freeze()
     finally:
         if was_on:
-            gc.enable()
+            _go_on()
 
 
 @contextlib.contextmanager
 def resumed() -> Iterator[None]:
     """With collections, inside ``paused``: for what goes on for long and leaves garbage."""
     was_on = gc.isenabled()
-    gc.enable()
+    _go_on()
     try:
         yield
     finally:
         if not was_on:
             gc.disable()
+
+
+def _go_on() -> None:
+    """Let collections go on; what there is counts as old.
+
+    The next collection of the young would visit all that was made without collections. Where the
+    program itself has frozen objects that is left as it is: they would be thawed with the others.
+    """
+    if not gc.isenabled() and not gc.get_freeze_count():
+        gc.freeze()
+        gc.unfreeze()  # to the oldest generation, without a visit
+    gc.enable()

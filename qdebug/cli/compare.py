@@ -63,7 +63,8 @@ class CompareCommand:
             destination = _destination(args)
             _check_requests(args)
             import qdebug.comparison  # noqa: F401
-        run = _compare(args, config, destination)
+        with collector.paused(keep=True):  # the run is told of to the end
+            run = _compare(args, config, destination)
         _hand_over(run, args, destination)
         return exit_code(run, GateOptions(**settled(GateOptions, args, config)).fail_on)
 

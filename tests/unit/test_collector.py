@@ -56,6 +56,24 @@ def test_what_is_kept_is_visited_no_more_before_collections_go_on() -> None:
         gc.callbacks.pop()
 
 
+def test_what_was_made_inside_is_old_afterwards() -> None:
+    gc.unfreeze()
+    gc.collect()
+    with collector.paused():
+        kept = [[number] for number in range(10_000)]
+    young = {id(item) for generation in (0, 1) for item in gc.get_objects(generation)}
+    assert gc.get_freeze_count() == 0
+    assert not young.intersection(map(id, kept))
+
+
+def test_what_a_program_has_frozen_stays_so() -> None:
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with collector.paused():
+        pass
+    assert gc.get_freeze_count() == frozen
+
+
 def test_collections_go_on_inside_for_as_long_as_they_are_resumed() -> None:
     with collector.paused():
         with collector.resumed():
