@@ -26,8 +26,9 @@ class Check:
         wanted: whether the check belongs to a run of this kind at all; where it does not, it
             leaves no finding.
         passed: title and text of a pass, where it depends on how much was looked at.
-        ahead: changes whose gain the check will ask for on the first sample, as far as that is
-            known before any check has run: they are run while others look at numbers.
+        ahead: changes whose gain the check will ask for, as far as that is known before any check
+            has run: they are run while others look at numbers.
+        ahead_samples: how many of the first samples it will ask for them on.
     """
 
     kind: Kind
@@ -36,6 +37,7 @@ class Check:
     wanted: Callable[[CheckContext], bool] = field(default=lambda _context: True)
     passed: Callable[[CheckContext], tuple[str, str]] | None = None
     ahead: Callable[[CheckContext], Iterable[Change]] = field(default=lambda _context: ())
+    ahead_samples: int = 1
 
     def found(
         self,

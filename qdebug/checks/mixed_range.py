@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from qdebug.analysis.what_if import Change, Gain, Part
+from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.codes import FEW_CODES, UNLIKE_TIMES
@@ -150,16 +150,24 @@ def _part(context: CheckContext, at: int, step: float) -> MixedPart | None:
 
 
 def _run(context: CheckContext) -> Iterator[Finding]:
-    for group in _groups(find_mixtures(context)):
+    if context.what_if is not None:
+        context.what_if.run_ahead(_changes(context))
+    for group in context.once(_groups):
         finding = _finding(context, group)
         if finding is not None:
             yield finding
 
 
-def _groups(mixtures: Sequence[Mixture]) -> list[list[Mixture]]:
+def _changes(context: CheckContext) -> list[Change]:
+    """All cuts whose gain is asked for."""
+    groups = context.once(_groups)
+    return [free(context, cut) for group in groups for cut in _cuts(context, group)]
+
+
+def _groups(context: CheckContext) -> list[list[Mixture]]:
     """Mixtures that end up in one tensor belong together."""
     groups: list[list[Mixture]] = []
-    for mixture in mixtures:
+    for mixture in find_mixtures(context):
         for group in groups:
             if any(set(mixture.carriers) & set(other.carriers) for other in group):
                 group.append(mixture)
@@ -243,19 +251,24 @@ def _without_gain(
 def _best_cut(
     context: CheckContext, group: Sequence[Mixture], parts: Sequence[Part]
 ) -> tuple[list[int], Gain | None]:
-    """The layers to keep in float: what mixes and moves, or everything after the last weight."""
-    short = sorted({at for mixture in group for at in mixture.carriers})
+    """The layers to keep in float, and what that wins."""
+    short, *longer_ones = _cuts(context, group)
     gain = gain_of(context, free(context, short), parts)
-    if gain is None:
-        return short, None
-    tail = sorted({*short, *_tail(context, short)})
-    if set(tail) == set(short):
+    if gain is None or not longer_ones:
         return short, gain
+    (tail,) = longer_ones
     change = free(context, tail)
     longer = gain_of(context, change, parts)
     if longer is None or not _is_worth_it(context, free(context, short), change, parts):
         return short, gain
     return tail, longer
+
+
+def _cuts(context: CheckContext, group: Sequence[Mixture]) -> list[list[int]]:
+    """What mixes and moves; and, if that is more, everything after the last weight."""
+    short = {at for mixture in group for at in mixture.carriers}
+    tail = short | _tail(context, sorted(short))
+    return [sorted(short)] if tail == short else [sorted(short), sorted(tail)]
 
 
 def _is_worth_it(
@@ -351,4 +364,4 @@ def _evidence(
     ]
 
 
-CHECK = Check(KINDS["mixed-range"], _run)
+CHECK = Check(KINDS["mixed-range"], _run, ahead=_changes, ahead_samples=SAMPLES)

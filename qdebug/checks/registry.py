@@ -53,8 +53,8 @@ def run_checks(context: CheckContext) -> list[Finding]:
         kinds[check.kind.slug] = check.kind
         checks.append(check)
     if context.what_if is not None:
-        ahead = [change for check in checks for change in changes_ahead(check, context)]
-        context.what_if.begin(ahead, count=1)
+        for check in checks:
+            context.what_if.begin(changes_ahead(check, context), check.ahead_samples)
     for check in checks:
         findings.extend(run_check(check, context))
     guessed = any(guess_of_calibration(finding) for finding in findings)

@@ -180,16 +180,14 @@ class WhatIf:
     def begin(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
         """Start to compute the outcomes of changes that will be asked for; who asks waits for them.
 
-        They share a session as far as that pays, and so do later changes that do part of them.
+        They share sessions as far as that pays, and so do later changes that do part of them.
 
         Args:
             changes: what to do otherwise, one by one.
             count: samples to run.
         """
         asked = [x.on_top_of(self.undone) for x in changes if self.is_possible(x)]
-        several = together(asked, self.replacements.reached)
-        if len(several) > 1:
-            self._switched.append(Switched(several))
+        self._switched += map(Switched, together(asked, self.replacements.reached))
         self._start(asked, count)
 
     def _start(self, changes: Iterable[Change], count: int) -> None:

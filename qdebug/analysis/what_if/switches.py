@@ -8,7 +8,7 @@ input for each layer says which of the two is read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,16 +90,20 @@ def only_in_float(change: Change) -> bool:
     return bool(change) and change == Change(change.free, change.weights)
 
 
-def together(changes: Sequence[Change], reached: Callable[[Change], int]) -> list[Change]:
-    """Those of some changes that may well share a session.
+def together(changes: Sequence[Change], reached: Callable[[Change], int]) -> Iterator[list[Change]]:
+    """Those of some changes that may well share a session, several at a time.
 
     Args:
         changes: what may be done, one by one.
         reached: number of nodes that a change reaches.
     """
-    behind = [(change, reached(change)) for change in changes if only_in_float(change)]
-    most = max((nodes for _, nodes in behind), default=0)
-    return [change for change, nodes in behind if nodes >= MOST_ALIKE * most > 0]
+    left = [(change, reached(change)) for change in changes if only_in_float(change)]
+    while left:
+        least = MOST_ALIKE * max(nodes for _, nodes in left)
+        alike = [change for change, nodes in left if nodes >= least]
+        left = [(change, nodes) for change, nodes in left if nodes < least]
+        if len(alike) > 1 and least > 0:
+            yield alike
 
 
 def with_switches(replaced: Sequence[Replacement], builder: PartBuilder) -> list[Replacement]:

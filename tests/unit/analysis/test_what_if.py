@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,35 @@ def test_changes_in_one_session_are_those_in_sessions_of_their_own(
     whole = early[0].on_top_of(early[1]).on_top_of(early[2])
     assert [c.key for c in opened if c != late] == [whole.key]
     assert [output_db(alone, pair, change) for change in (*early, both, late)] == found
+    assert len(set(found)) == len(found)
+    together.forget()
+
+
+def test_changes_that_reach_alike_share_sessions_of_their_own(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Early ones with early ones, late ones with late ones; to the last bit as run alone."""
+    together, alone = what_if(pair), what_if(pair)
+    reached = alone.replacements.reached
+    early = first_layers(alone, pair, 2)
+    late = next(
+        both
+        for both in pairwise(last_layers(alone, pair, 80))
+        if reached(early[0]) / 2 > reached(both[0]) and reached(both[1]) > reached(both[0]) * 0.9
+    )
+    changes = [early[0], late[0], early[1], late[1]]
+    opened: list[str] = []
+    real = WhatIf._open
+
+    def counted(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
+        opened.append(change.key)
+        return real(runs, change, switched=switched)
+
+    monkeypatch.setattr(WhatIf, "_open", counted)
+    together.begin(changes)
+    found = [output_db(together, pair, change) for change in changes]
+    assert sorted(opened) == sorted(a.on_top_of(b).key for a, b in (early, late))
+    assert [output_db(alone, pair, change) for change in changes] == found
     assert len(set(found)) == len(found)
     together.forget()
 
