@@ -85,10 +85,23 @@ def _zero_state(total: Moments, peak: float, step: float | None) -> tuple[State,
     return "ok", None
 
 
-def worst_channels(moments: Moments, count: int) -> tuple[WorstChannel, ...]:
-    """The channels of lowest SQNR, worst first, without those that are zero in both runs."""
-    values = sqnr_db(moments)
-    values = np.where((moments.nonfinite_f + moments.nonfinite_q) > 0, -np.inf, values)
-    order = np.argsort(values, kind="stable")[:count]
-    alive = (index for index in order if moments.ff[index] > 0 or moments.ee[index] > 0)
-    return tuple(WorstChannel(int(index), float(values[index])) for index in alive)
+def worst_channels(many: Sequence[Moments], count: int) -> list[tuple[WorstChannel, ...]]:
+    """The channels of lowest SQNR, worst first, without those that are zero in both runs.
+
+    Args:
+        many: moments of each of several tensors, a row a channel.
+        count: channels of a tensor at most.
+    """
+    if not many:
+        return []
+    every = Moments(np.concatenate([moments.table for moments in many]))
+    values = np.where((every.nonfinite_f + every.nonfinite_q) > 0, -np.inf, sqnr_db(every))
+    alive = (every.ff > 0) | (every.ee > 0)
+    found, start = [], 0
+    for moments in many:
+        here = values[start : start + len(moments)]
+        order = np.argsort(here, kind="stable")[:count]
+        kept = order[alive[start + order]].tolist()
+        found.append(tuple(map(WorstChannel, kept, here[kept].tolist())))
+        start += len(moments)
+    return found

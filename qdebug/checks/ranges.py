@@ -112,8 +112,10 @@ def _unfit(context: CheckContext, at: int) -> Unfit | None:
         return None
     values = Distribution.of_histogram(stats.histogram, low, high)
     now = predicted_sqnr(values, limits.low, limits.high, limits.codes)
+    if now > GOOD_DB:
+        return None
     choices = thresholds(values, limits.codes, symmetric=limits.is_symmetric)
-    if now > GOOD_DB or not choices:
+    if not choices:
         return None
     best = max(choices, key=lambda choice: choice.sqnr_db)
     if best.sqnr_db < now + UNFIT_DB:

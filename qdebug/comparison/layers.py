@@ -12,7 +12,6 @@ from qdebug.capture.state import (
     SILENT_SHARE,
     all_error_metrics,
     classify,
-    error_metrics,
     local_error,
     worst_channels,
 )
@@ -32,9 +31,11 @@ from qdebug.run.model import (
     SampleInfo,
     TensorRange,
     WeightError,
+    WorstChannel,
 )
 
 KEPT_CHANNELS = 16
+_NO_ROWS = Moments.empty(0).table
 INPUT = "Input"
 """Operator name of the layers that stand for the models' inputs."""
 
@@ -51,13 +52,13 @@ def make_layers(
     for at, sources in enumerate(upstream):
         for source in sources:
             downstream.setdefault(source, []).append(at)
-    weights = {pair.node: pair for pair in pairing.weights if pair.role == "weight"}
+    weights = _weight_errors(pairing.weights)
     accumulated = _metrics_of([stat.accumulated for stat in stats])
     local = _metrics_of([stat.local for stat in stats])
+    worst = _worst_channels([stat.accumulated for stat in stats], KEPT_CHANNELS)
     layers = []
     for at, (pair, stat) in enumerate(zip(pairing.pairs, stats, strict=True)):
         node = float_graph.producer.get(pair.float_tensor)
-        weight = weights.get(node.index) if node is not None else None
         layers.append(
             Layer(
                 index=at,
@@ -68,12 +69,12 @@ def make_layers(
                 shape=stat.shape,
                 paired_by=pair.paired_by,
                 quant=_quant_info(pair.quantizer),
-                weight=_weight_error(weight) if weight is not None else None,
+                weight=weights.get(node.index) if node is not None else None,
                 inputs=tuple(upstream[at]),
                 outputs=tuple(downstream.get(at, ())),
                 accumulated=accumulated[at],
                 local=_local(stat, local[at]),
-                **_numbers(stat, samples),  # type: ignore[arg-type]
+                **_numbers(stat, samples, worst[at]),  # type: ignore[arg-type]
             )
         )
     return layers
@@ -85,13 +86,22 @@ def _metrics_of(many: Sequence[Moments | None]) -> list[ErrorMetrics | None]:
     return [None if moments is None else next(found) for moments in many]
 
 
+def _worst_channels(many: Sequence[Moments | None], count: int) -> list[tuple[WorstChannel, ...]]:
+    """The worst channels of many tensors, in one go; none where there are no channels."""
+    chosen = [moments for moments in many if moments is not None and len(moments) > 1]
+    found = iter(worst_channels(chosen, count))
+    return [next(found) if moments is not None and len(moments) > 1 else () for moments in many]
+
+
 def _local(stat: LayerStats, metrics: ErrorMetrics | None) -> LocalError | None:
     if stat.accumulated is None or stat.local is None or metrics is None:
         return None
     return local_error(stat.local, stat.local_clipped_ee, metrics)
 
 
-def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, object]:
+def _numbers(
+    stat: LayerStats, samples: Sequence[SampleInfo], channels: tuple[WorstChannel, ...]
+) -> dict[str, object]:
     """The measured fields of a layer that are no metrics."""
     moments = stat.accumulated
     if moments is None:
@@ -102,7 +112,6 @@ def _numbers(stat: LayerStats, samples: Sequence[SampleInfo]) -> dict[str, objec
     total = moments.total()
     state, reason_or_none = classify(moments, stat.range.step if stat.range else None)
     by_sample = _by_sample(stat.per_sample)
-    channels = worst_channels(moments, KEPT_CHANNELS) if len(moments) > 1 else ()
     return {
         "sensitivity": None,
         "clipped": stat.clipped / max(float(total.n[0]), 1) if stat.range else None,
@@ -180,28 +189,20 @@ def make_outputs(
 def make_arrays(stats: Sequence[LayerStats]) -> RunArrays:
     """Histograms and per-channel numbers of all layers."""
     filled = [(i, s.histogram) for i, s in enumerate(stats) if s.histogram.width > 0]
-    channels = [_channel_numbers(stat.accumulated) for stat in stats]
-    offsets = np.cumsum([0, *(len(sqnr) for sqnr, _ in channels)])
-    stacked = [
-        np.concatenate([np.zeros(0, np.float32), *part]) for part in zip(*channels, strict=True)
-    ]
+    known = [stat.accumulated for stat in stats]
+    channels = [m.table if m is not None and len(m) > 1 else _NO_ROWS for m in known]
+    every = Moments(np.concatenate([_NO_ROWS, *channels]))
+    absmax = np.maximum(np.abs(every.min_f), np.abs(every.max_f))
     ranges = np.array([h.range for _, h in filled], np.float64).reshape(-1, 2)
     return RunArrays(
         hist_layers=np.array([i for i, _ in filled], np.int32),
         hist_range=ranges,
         hist_float=np.array([h.float for _, h in filled], np.uint32).reshape(-1, BINS),
         hist_quant=np.array([h.quant for _, h in filled], np.uint32).reshape(-1, BINS),
-        channel_offsets=offsets.astype(np.int64),
-        channel_sqnr_db=stacked[0] if stacked else np.zeros(0, np.float32),
-        channel_absmax=stacked[1] if stacked else np.zeros(0, np.float32),
+        channel_offsets=np.cumsum([0, *map(len, channels)]).astype(np.int64),
+        channel_sqnr_db=sqnr_db(every).astype(np.float32),
+        channel_absmax=absmax.astype(np.float32),
     )
-
-
-def _channel_numbers(moments: Moments | None) -> tuple[np.ndarray, np.ndarray]:
-    if moments is None or len(moments) < 2:
-        return np.zeros(0, np.float32), np.zeros(0, np.float32)
-    absmax = np.maximum(np.abs(moments.min_f), np.abs(moments.max_f))
-    return sqnr_db(moments).astype(np.float32), absmax.astype(np.float32)
 
 
 def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
@@ -224,22 +225,30 @@ def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
     )
 
 
-def _weight_error(pair: WeightPair) -> WeightError:
+def _weight_errors(pairs: Sequence[WeightPair]) -> dict[int, WeightError]:
+    """The error of each weight, by index of the float node that reads it."""
+    pairs = [pair for pair in pairs if pair.role == "weight"]
+    many = [_weight_moments(pair) for pair in pairs]
+    metrics, worst = all_error_metrics(many), _worst_channels(many, 1)
+    return {
+        pair.node: WeightError(
+            tensor=pair.float_tensor,
+            quant_tensor=pair.quant_tensor,
+            shape=np.shape(pair.reference),
+            dtype=pair.quantizer.dtype if pair.quantizer else "float32",
+            per_channel=pair.quantizer is not None and pair.quantizer.scale.size > 1,
+            sqnr_db=found.sqnr_db,
+            cosine=found.cosine,
+            worst_channel=channels[0] if channels else None,
+        )
+        for pair, found, channels in zip(pairs, metrics, worst, strict=True)
+    }
+
+
+def _weight_moments(pair: WeightPair) -> Moments:
     reference = np.ascontiguousarray(pair.reference, np.float32)
     test = np.ascontiguousarray(pair.quant_value, np.float32)
-    moments = measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
-    metrics = error_metrics(moments)
-    worst = worst_channels(moments, 1) if len(moments) > 1 else ()
-    return WeightError(
-        tensor=pair.float_tensor,
-        quant_tensor=pair.quant_tensor,
-        shape=reference.shape,
-        dtype=pair.quantizer.dtype if pair.quantizer else "float32",
-        per_channel=pair.quantizer is not None and pair.quantizer.scale.size > 1,
-        sqnr_db=metrics.sqnr_db,
-        cosine=metrics.cosine,
-        worst_channel=worst[0] if worst else None,
-    )
+    return measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
 
 
 def _range(low: np.ndarray, high: np.ndarray) -> TensorRange | None:

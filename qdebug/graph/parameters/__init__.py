@@ -68,8 +68,6 @@ def differences(left: Site, right: Site) -> list[Difference]:
         left: float node.
         right: quant node.
     """
-    if is_written_alike(left, right):
-        return []
     a, b = meaning(left), meaning(right)
     if a.kind != b.kind:
         if frozenset((a.kind, b.kind)) in _ONE_OPERATOR_OF_SEVERAL:
@@ -77,7 +75,9 @@ def differences(left: Site, right: Site) -> list[Difference]:
         return [Difference("operator", left.node.op, right.node.op)]
     names = dict.fromkeys([*a.parameters, *b.parameters])
     pairs = [(name, a.parameters.get(name), b.parameters.get(name)) for name in names]
-    return [Difference(n, told(x), told(y)) for n, x, y in pairs if not same(x, y)]
+    found = [Difference(n, told(x), told(y)) for n, x, y in pairs if not same(x, y)]
+    # Asked last: it looks at the values of weights.
+    return [] if found and is_written_alike(left, right) else found
 
 
 def is_written_alike(left: Site, right: Site) -> bool:

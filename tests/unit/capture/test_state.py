@@ -44,7 +44,9 @@ def test_worst_channels_come_first_and_dead_ones_are_left_out() -> None:
     q[0, 1] += 0.5
     q[0, 2] += 0.1
     f[0, 3] = q[0, 3] = 0
-    found = worst_channels(measure(f, q, 1), 3)
+    dead = np.zeros((1, 2, 5), np.float32)
+    found, none = worst_channels([measure(f, q, 1), measure(dead, dead, 1)], 3)
+    assert none == ()
     assert [channel.index for channel in found] == [1, 2, 0]
     assert found[0].sqnr_db == pytest.approx(10 * np.log10(1 / 0.25), abs=1e-4)
 
@@ -53,7 +55,9 @@ def test_a_channel_with_nan_is_the_worst() -> None:
     f = np.ones((1, 3, 4), np.float32)
     q = f + np.float32(0.1)
     q[0, 2, 0] = np.nan
-    assert worst_channels(measure(f, q, 1), 1)[0].index == 2
+    ((found,),) = worst_channels([measure(f, q, 1)], 1)
+    assert found.index == 2
+    assert worst_channels([], 1) == []
 
 
 def test_clipping_and_rounding_add_up_to_the_local_mse() -> None:
