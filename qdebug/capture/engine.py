@@ -39,9 +39,10 @@ and local values of its pairs. It must keep none of them."""
 PIECE = 96 << 20
 """Bytes of tensors captured at once, where the cap allows more: the same memory is used again and
 again, and part of it is still in the cache. ``docs/benchmarks.md`` has the times by size."""
-MOST_PAIRS = 512
-"""Pairs captured at once: opening a session takes time with the square of its outputs. Of 2,535
-layers the first sample takes half as long as in one piece, and as long as in pieces of 256."""
+MOST_PAIRS = 256
+"""Pairs captured at once: opening a session takes time with the square of its outputs. Of 5,069
+layers all sessions take 1.6 seconds of processor time, as many as in pieces of 128, in pieces of
+512 2.0 and of 1,024 3.0."""
 _PASSES = 20
 """Multiplications of a Conv that take as long as all that is done with one element of a layer: of
 YOLOv5n 2.2e9 take 57 ms, and quantizing and the like of its 6e7 elements 30 ms."""
@@ -148,6 +149,8 @@ class Capture:
         self.quant_types = types_for(quant_graph, feeds[1], settings.quant_session)
         self._signature = _signature(feeds)
         self.shapes = self._pair_shapes()
+        self.local_shapes = self._fitting_shapes()
+        """Of the pairs whose float value can stand in for the quant one."""
         axes = channel_axes(float_graph, self.float_types)
         ends = set(float_graph.outputs)
         self.stats = [
@@ -200,6 +203,7 @@ class Capture:
         sink: Sink | None = None,
         *,
         local: bool = True,
+        last: bool = False,
         parts: SampleParts | None = None,
     ) -> None:
         """Run one sample through both graphs and include it in the statistics.
@@ -209,6 +213,7 @@ class Capture:
             quant_feeds: inputs of the quant graph.
             sink: receives every captured value.
             local: measure local error on this sample too, where the settings ask for any.
+            last: none comes after it: each segment's sessions are closed as soon as they have run.
             parts: filled with what the sample gives, in place of the statistics.
 
         Raises:
@@ -230,6 +235,8 @@ class Capture:
                 for at in held.keys() & set(stage.positions):
                     held[at] = held[at].copy()  # its scratch memory is about to be reused
             self._release(stage, carried, held)
+            if last:
+                del self._stages[number]
         self._measuring.settle()
 
     def _run_sides(
@@ -408,7 +415,7 @@ class Capture:
 
     def _open_local(self, positions: range) -> Iterator[_Opened]:
         """What gives the local values of a segment, in as many parts as are run at once."""
-        shapes = self.local_shapes()
+        shapes = self.local_shapes
         for some in halves(positions, self._local_costs) if self._at_once else (positions,):
             part = local_part(self.quant_graph, self.quant_types, self.pairs, shapes, some)
             if part is not None:
@@ -418,7 +425,9 @@ class Capture:
     def _local_costs(self) -> list[float]:
         """What each layer costs, in multiplications."""
         shapes = {n: k.fixed_shape for n, k in self.quant_types.items() if k.fixed_shape}
-        costs = [float(_PASSES) * _elements(self.shapes.get(at, ())) for at in range(len(self.pairs))]
+        costs = [
+            float(_PASSES) * _elements(self.shapes.get(at, ())) for at in range(len(self.pairs))
+        ]
         for node, macs in multiplications(self.quant_graph, shapes).items():
             if node in self._quant_plan.position:
                 costs[self._quant_plan.position[node]] += macs
@@ -439,8 +448,7 @@ class Capture:
                 found[at] = known.fixed_shape
         return found
 
-    def local_shapes(self) -> dict[int, tuple[int, ...]]:
-        """Shapes of the pairs whose float value can stand in for the quant one."""
+    def _fitting_shapes(self) -> dict[int, tuple[int, ...]]:
         return {
             at: shape
             for at, shape in self.shapes.items()
@@ -456,6 +464,7 @@ class Capture:
         self.float_types = types_for(self.float_graph, float_feeds, self.settings.float_session)
         self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
+        self.local_shapes = self._fitting_shapes()
         self._stages.clear()
         self.__dict__.pop("_local_costs", None)
 

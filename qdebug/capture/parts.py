@@ -66,7 +66,7 @@ def side_part(
         segment: pair positions of the segment.
         taps: the tensors to measure in it.
     """
-    chosen = {i for i, position in plan.position.items() if position in segment}
+    chosen = {index for at in segment for index in plan.nodes.get(at, ())}
     wanted = [tap.tensor for tap in taps]
     nodes = _with_constants(graph, chosen, plan.constant, wanted)
     builder = PartBuilder(graph)
@@ -143,7 +143,8 @@ class _LocalPart:
     def build(self, measured: Sequence[int]) -> Part:
         nodes = self._layer_nodes(measured)
         reads = {name for node in nodes for name in node.reads}
-        fed = {raw: self._float_input(raw) for raw in self.sources if raw in reads}
+        sources = sorted(reads & self.sources.keys(), key=self.sources.__getitem__)
+        fed = {raw: self._float_input(raw) for raw in sources}
         self.builder.add_nodes(nodes, fed)
         for at in measured:
             self.part.taps[at] = self._measured_output(at)
@@ -217,14 +218,14 @@ def _index(graph: Graph, tensor: str) -> int:
 
 def _read_later(graph: Graph, plan: Schedule, segment: range, made: set[str]) -> list[str]:
     """Tensors made in this segment that nodes of later segments read."""
-    later = {
-        name
-        for index, position in plan.position.items()
-        if position >= segment.stop
-        for name in graph.nodes[index].reads
-    }
-    constant = {name for i in plan.constant for name in graph.nodes[i].outputs}
-    return sorted((later & made) - constant)
+
+    def is_carried(name: str) -> bool:
+        if _index(graph, name) in plan.constant:
+            return False
+        readers = graph.readers.get(name, ())
+        return any(plan.position.get(node.index, -1) >= segment.stop for node in readers)
+
+    return sorted(filter(is_carried, made))
 
 
 def _add_missing_inputs(
@@ -236,9 +237,9 @@ def _add_missing_inputs(
     given: Iterable[str] = (),
 ) -> None:
     """Make an input of every tensor that the nodes read and nobody in the part makes."""
-    made = {name for node in nodes for name in node.outputs} | set(graph.initializers) | set(given)
+    made = {name for node in nodes for name in node.outputs} | set(given)
     reads = dict.fromkeys([*(name for node in nodes for name in node.reads), *wanted])
     for name in reads:
-        if name not in made:
+        if name not in made and name not in graph.initializers:
             known = types.get(name, graph.type_of(name))
             builder.add_input(name, known.elem_type or _FLOAT, known.fixed_shape)

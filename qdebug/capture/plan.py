@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from qdebug.graph.model import Graph
 from qdebug.graph.rewrite import constants_of
@@ -89,6 +90,14 @@ class Schedule:
 
     position: dict[int, int]
     constant: frozenset[int]
+
+    @cached_property
+    def nodes(self) -> dict[int, list[int]]:
+        """Indices of the nodes that are first needed at each position."""
+        found: dict[int, list[int]] = {}
+        for index, at in self.position.items():
+            found.setdefault(at, []).append(index)
+        return found
 
 
 def schedule(graph: Graph, targets: Sequence[Iterable[str]]) -> Schedule:

@@ -161,7 +161,7 @@ class _Extraction:
         return found
 
     def _write_parts(self, capture: Capture, at: int, context: int) -> Parts:
-        cut = cut_around(self.graphs, capture.pairs, capture.local_shapes(), at, context)
+        cut = cut_around(self.graphs, capture.pairs, capture.local_shapes, at, context)
         types = capture.float_types, capture.quant_types
         parts = build_parts(self.graphs, types, capture.pairs, cut, self._shared_inputs())
         _save(parts.float_model, self.writer.path(FLOAT_PART))

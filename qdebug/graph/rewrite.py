@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -23,8 +23,19 @@ _MICROSOFT = "com.microsoft"
 _WIDE = ("uint16", "int16", "uint4", "int4")
 _NP_TYPES = {"uint8": np.uint8, "int8": np.int8, "uint16": np.uint16, "int16": np.int16}
 
-_Added = tuple[onnx.NodeProto, Collection[str]]
-"""A node and every tensor that it depends on: to ask it for them takes as long as to add it."""
+
+class _Added(NamedTuple):
+    """A node with what it reads and makes: to ask it for that takes as long as to add it.
+
+    Attributes:
+        node: to be added.
+        reads: every tensor that it depends on.
+        makes: its outputs; empty for one that is absent.
+    """
+
+    node: onnx.NodeProto
+    reads: Collection[str]
+    makes: Collection[str]
 
 
 class PartBuilder:
@@ -49,11 +60,11 @@ class PartBuilder:
             if rename and any(name in rename for name in reads):
                 self.add_copy(renamed(node.proto, rename))
             else:
-                self._nodes.append((node.proto, reads))
+                self._nodes.append(_Added(node.proto, reads, node.outputs))
 
     def add_copy(self, node: onnx.NodeProto) -> None:
         """Add a node that was copied and changed."""
-        self._nodes.append((node, reads_of(node)))
+        self._nodes.append(_Added(node, reads_of(node), tuple(node.output)))
 
     def add_input(self, name: str, elem_type: int, shape: Sequence[int | str | None] | None) -> str:
         """Add a graph input."""
@@ -173,10 +184,11 @@ class PartBuilder:
         external files stay there.
         """
         needed = self._needed()
-        read = {name for _, reads in needed for name in reads} | set(self._outputs)
-        constants = [t for name, t in self.graph.initializers.items() if name in read]
+        known = self.graph.initializers
+        read = dict.fromkeys(name for added in needed for name in added.reads) | self._outputs
+        constants = [known[name] for name in read if name in known]
         graph = helper.make_graph(
-            [node for node, _ in needed],
+            [added.node for added in needed],
             "qdebug",
             self._inputs,
             [onnx.ValueInfoProto(name=name) for name in self._outputs],
@@ -188,10 +200,10 @@ class PartBuilder:
 
     def _needed(self) -> list[_Added]:
         wanted, found = set(self._outputs), []
-        for node, reads in reversed(self._nodes):
-            if wanted.intersection(node.output):
-                found.append((node, reads))
-                wanted.update(reads)
+        for added in reversed(self._nodes):
+            if not wanted.isdisjoint(added.makes):
+                found.append(added)
+                wanted.update(added.reads)
         return self._constants_late(found[::-1])
 
     def _constants_late(self, nodes: Sequence[_Added]) -> list[_Added]:
@@ -199,16 +211,18 @@ class PartBuilder:
 
         So a session that keeps this order holds one dequantized weight at a time, not all.
         """
-        known = {*self.graph.initializers, *(t.name for t in self._extra_constants)}
+        given, known = self.graph.initializers, {tensor.name for tensor in self._extra_constants}
         waiting: dict[str, int] = {}
         ordered: list[_Added] = []
-        for at, (node, reads) in enumerate(nodes):
-            if reads and known.issuperset(reads) and len(node.output) == 1:
-                known.add(node.output[0])
-                waiting[node.output[0]] = at
+        for at, added in enumerate(nodes):
+            is_constant = all(name in given or name in known for name in added.reads)
+            if added.reads and is_constant and len(added.makes) == 1:
+                (made,) = added.makes
+                known.add(made)
+                waiting[made] = at
             else:
-                ordered.extend(nodes[before] for before in _taken(waiting, nodes, reads))
-                ordered.append((node, reads))
+                ordered.extend(nodes[before] for before in _taken(waiting, nodes, added.reads))
+                ordered.append(added)
         return ordered + [nodes[at] for at in waiting.values()]
 
     def _opsets(self) -> list[onnx.OperatorSetIdProto]:
@@ -236,7 +250,7 @@ def _taken(
         at = waiting.pop(left.pop(), None)
         if at is not None:
             found.append(at)
-            left.extend(nodes[at][1])
+            left.extend(nodes[at].reads)
     return sorted(found)
 
 

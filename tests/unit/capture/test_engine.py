@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from qdebug.capture import engine
 from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.measuring import SampleParts
+from qdebug.capture.session import Session
 from qdebug.metrics.metric import cosine, sqnr_db
 from tests.support.pairs_of_models import LoadedPair, detector
 from tests.support.running import direct_cosine, direct_sqnr, run_tensors
@@ -225,3 +228,38 @@ def test_no_value_is_read_from_memory_that_the_next_run_gets(
             a, b = getattr(one, kind), getattr(other, kind)
             assert (a is None) == (b is None)
             assert a is None or a.table.tobytes() == b.table.tobytes()
+
+
+def test_the_last_sample_s_sessions_are_closed_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what comes nevertheless has the same numbers."""
+    monkeypatch.setattr(engine, "MOST_PAIRS", 50)
+    pair = detector("int8_naive")
+    opened: weakref.WeakSet[Session] = weakref.WeakSet()
+    most: list[int] = []
+    real = Capture._open
+
+    def counted(*given: Any) -> Any:
+        found = real(*given)
+        if found.session is not None:
+            opened.add(found.session)
+            most.append(len(opened))
+        return found
+
+    monkeypatch.setattr(Capture, "_open", counted)
+    (feeds,) = pair.feeds
+    parts = SampleParts(), SampleParts()
+    graphs = pair.float_graph, pair.quant_graph
+    with Capture(*graphs, pair.pairing.pairs, (feeds, feeds), 2, CaptureSettings()) as found:
+        assert len(found.plan.segments) > 4
+        found.add_sample(feeds, feeds, parts=parts[0], last=True)
+        assert not opened
+        assert max(most) <= 3 * 4  # a segment, the next one, and one that is being opened
+        found.add_sample(feeds, feeds, parts=parts[1])
+        assert opened
+    for at, part in parts[0].accumulated.items():
+        again = parts[1].accumulated[at]
+        assert part.moments is not None
+        assert again.moments is not None
+        np.testing.assert_array_equal(part.moments.table, again.moments.table)
