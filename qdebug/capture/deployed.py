@@ -56,36 +56,33 @@ class DeployedPair:
         self, graphs: tuple[Graph, Graph], settings: tuple[SessionSettings, SessionSettings]
     ) -> None:
         self._graphs, self.settings = graphs, settings
-        self._opening = threading.Lock()
-        self._opened: tuple[Session, Session] | None = None
+        self._opening = threading.Lock(), threading.Lock()
+        self._opened: list[Session | None] = [None, None]
 
     @property
-    def sessions(self) -> tuple[Session, Session]:
-        """Of the float and the quant model.
+    def is_open(self) -> bool:
+        """Whether both sessions are there."""
+        return None not in self._opened
+
+    def open(self, side: int) -> Session:
+        """The session of one model.
+
+        Args:
+            side: 0 for the float model, 1 for the quant model.
 
         Raises:
-            ModelError: ONNX Runtime cannot load a model.
+            ModelError: ONNX Runtime cannot load the model.
         """
-        (f, q), settings = self._graphs, self.settings
-        with self._opening:  # another thread may be at it
-            if self._opened is None:
-                self._opened = (
-                    Session(f.whole, f, settings[0].deployed),
-                    Session(q.whole, q, settings[1].deployed),
-                )
-            return self._opened
-
-    def open(self) -> None:
-        """Open the sessions before they are needed.
-
-        Raises:
-            ModelError: ONNX Runtime cannot load a model.
-        """
-        _ = self.sessions
+        graph, settings = self._graphs[side], self.settings[side].deployed
+        with self._opening[side]:  # another thread may be at it
+            session = self._opened[side]
+            if session is None:
+                session = self._opened[side] = Session(graph.whole, graph, settings)
+            return session
 
     def close(self) -> None:
         """Release the sessions, and the weights in them."""
-        self._opened = None
+        self._opened = [None, None]
 
 
 class DeployedOutputs:
@@ -110,6 +107,11 @@ class DeployedOutputs:
         self._runtime: dict[str, Moments] = {}
         self._seconds: list[float] = []
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a sample can be run without waiting for sessions."""
+        return self._pair.is_open
+
     def close(self) -> None:
         """Release the sessions, and the weights in them; the statistics stay."""
         self._pair.close()
@@ -123,7 +125,7 @@ class DeployedOutputs:
         Raises:
             ModelError: ONNX Runtime cannot load or run a model.
         """
-        sessions = self._pair.sessions
+        sessions = self._pair.open(0), self._pair.open(1)
         start = time.perf_counter()
         names = list(dict.fromkeys(self.outputs.values()))
         float_values = sessions[0].run(feeds[0], list(self.outputs))

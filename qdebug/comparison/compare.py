@@ -138,9 +138,10 @@ class Comparison:
         self._prove_input(samples[0])
         deployed = DeployedPair((self.float.graph, self.quant.graph), self.settings)
         # What is needed later is made ready beside what goes on.
-        with InTurn() as beside, work_ahead() as ahead:
+        with InTurn() as beside, work_ahead() as ahead, work_ahead() as deploying:
             if not self.is_shared:
-                ahead.submit(deployed.open)
+                deploying.submit(deployed.open, 1)
+                ahead.submit(deployed.open, 0)
             pairing = self._pair(first)
             expansion = expand(self.quant.graph)
             self.notes.extend(expansion.notes)
@@ -151,21 +152,20 @@ class Comparison:
                 outputs = self._output_runs((pairing, expansion), samples, deployed)
                 what_if = self._what_if(expansion, pairing, outputs, samples)
                 kept = KeptTensors(self.writer, self.request.keep_tensors)
-                with collector.resumed():
-                    if self.is_shared:
-                        self._share_samples(samples, capture, outputs)
-                    else:
-                        if not self.request.sensitivity:  # that has the memory first
-                            ahead.submit(what_if.open)
-                        self._run_samples(samples, capture, outputs, kept, (pairing, board), beside)
+                if not (self.is_shared or self.request.sensitivity):  # that has the memory first
+                    ahead.submit(what_if.open)
+                to_feed = outputs, kept, board
+                answered = self._run_samples(samples, pairing, capture, to_feed, beside, stack)
                 on_board, told = (board.outcome(), board.outputs()) if board else (None, {})
             ahead.submit(what_if.get_ready)
             self._note_local(len(samples))
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
+            for number in range(answered, len(samples)):
+                left = samples[number]
+                self._take_answers(number, left, self._feeds(left), outputs, beside)
         reading = outputs.read(told)
         outputs.deployed.close()
-        with collector.resumed():
-            layers = self._with_sensitivity(layers, pairing, samples)
+        layers = self._with_sensitivity(layers, pairing, samples)
         if on_board is not None:
             from qdebug.comparison.board import with_board
 
@@ -274,20 +274,30 @@ class Comparison:
     def _run_samples(
         self,
         samples: Sequence[Sample],
+        pairing: Pairing,
         capture: Capture,
-        outputs: OutputRuns,
-        kept: KeptTensors,
-        paired: tuple[Pairing, Board | None],
+        to_feed: tuple[OutputRuns, KeptTensors, Board | None],
         beside: InTurn,
-    ) -> None:
-        pairing, board = paired
+        stack: contextlib.ExitStack,
+    ) -> int:
+        """Run both models on the samples.
+
+        Returns:
+            How many samples' answers are taken: the last one's are left for later where the
+            sessions for them are still being opened, which takes seconds with thousands of layers.
+        """
+        outputs, kept, board = to_feed
+        if self.is_shared:
+            stack.enter_context(collector.resumed())
+            return self._share_samples(samples, capture, outputs)
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
-        begun = time.perf_counter()
+        begun, answered = time.perf_counter(), 0
         for number, sample in enumerate(samples):
             interrupts.check()
-            if number == 1:  # the first sample waits for what is opened and compiled
+            if number == 1:  # what the first one waits for is opened and compiled, and stays
                 begun = time.perf_counter()
+                stack.enter_context(collector.resumed())
             feeds = self._feeds(sample)
             beside.do(self._describe, number, sample, feeds)
             if board is None and number + 1 < len(samples):  # a board asks for these once more
@@ -301,16 +311,30 @@ class Comparison:
 
             if board is not None:
                 board.begin(number, feeds[0])
-            capture.add_sample(*feeds, sink, local=number in local)
+            is_last = number + 1 == len(samples)
+            capture.add_sample(*feeds, sink, local=number in local, last=is_last)
             if board is not None:
                 rerun = self._recapture(pairing, [sample], quiet=True)
                 board.end(capture, self.settings[1], rerun)
             beside.finish()
-            beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
+            if not is_last or outputs.deployed.is_ready:
+                self._take_answers(number, sample, feeds, outputs, beside)
+                answered += 1
             if number == _TIMED and len(samples) >= _MANY:
                 self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
                 self.progress.advance(number)
             self.progress.advance()
+        return answered
+
+    def _take_answers(
+        self,
+        number: int,
+        sample: Sample,
+        feeds: tuple[Feeds, Feeds],
+        outputs: OutputRuns,
+        beside: InTurn,
+    ) -> None:
+        beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
 
     def _describe(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> None:
         sides, fed = (self.float, self.quant), self.fed_picture
@@ -325,7 +349,7 @@ class Comparison:
 
     def _share_samples(
         self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns
-    ) -> None:
+    ) -> int:
         """Let other processes run the samples; what they measured is included in order."""
         self.progress.stage("running both models", len(samples))
         local = self._local_samples(len(samples))
@@ -337,6 +361,7 @@ class Comparison:
             capture.include(result.layers)
             self._include(outputs, number, result.outputs, sample)
             self.progress.advance()
+        return len(samples)
 
     def _shown(self, sample: Sample) -> Shown:
         """The sample that was included last, as its boxes are drawn."""
@@ -394,7 +419,7 @@ class Comparison:
 
         exact = self.request.sensitivity == "exact"
         place = _journal_file(self.request.output) if exact else None
-        with Journal(place, self._fingerprint()) as journal:
+        with Journal(place, self._fingerprint()) as journal, collector.resumed():
             if journal.done:
                 done = len(journal.done)
                 self.progress.note(f"sensitivity: {done} measurements taken up again")

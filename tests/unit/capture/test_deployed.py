@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -52,6 +55,29 @@ def test_outputs_are_those_of_default_sessions() -> None:
     assert metrics.sqnr_db == pytest.approx(direct_sqnr(*joined), abs=0.01)
     assert runtime.sqnr_db > metrics.sqnr_db
     assert deployed.seconds_per_sample > 0
+
+
+def test_each_session_is_opened_once_whoever_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = detector("int8")
+    opened: list[object] = []
+    real = Session.__init__
+
+    def counted(session: Session, *given: Any) -> None:
+        opened.append(given[1])
+        real(session, *given)
+
+    monkeypatch.setattr(Session, "__init__", counted)
+    graphs, settings = (pair.float_graph, pair.quant_graph), SessionSettings()
+    sessions = DeployedPair(graphs, (settings, settings))
+    deployed = DeployedOutputs(sessions, dict.fromkeys(graphs[0].outputs, graphs[1].outputs[0]))
+    assert not deployed.is_ready
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(sessions.open, (0, 1, 1, 0)))
+    assert deployed.is_ready
+    assert found[0] is found[3] and found[1] is found[2]
+    assert sorted(map(graphs.index, opened)) == [0, 1]
+    deployed.close()
+    assert not deployed.is_ready
 
 
 def test_a_released_session_runs_again() -> None:

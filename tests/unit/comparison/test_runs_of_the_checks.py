@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,9 @@ import pytest
 
 import qdebug
 from qdebug.analysis.operators import OperatorTest
-from qdebug.analysis.what_if import WhatIf
+from qdebug.analysis.what_if import SAMPLES, Change, WhatIf
+from qdebug.capture.deployed import DeployedOutputs
+from qdebug.run.model import Timing
 
 ROOT = Path(__file__).resolve().parents[3] / "sample_models"
 SPEC = "letterbox 320 pad 114 | rgb | /255 | nchw"
@@ -46,3 +50,38 @@ def test_the_checks_run_few_graphs(
     assert counts["_run"] == 0  # every layer is the float one by its nodes
     assert 0 < counts["_tried"] <= 14
     assert 0 < counts["_run_sample"] <= runs
+
+
+def test_cuts_of_mixed_ranges_are_begun_before_the_first_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun: list[tuple[str, int]] = []
+    real = WhatIf.begin
+
+    def noted(runs: WhatIf, changes: Iterable[Change], count: int = SAMPLES) -> None:
+        changes = list(changes)
+        begun.extend((change.key, count) for change in changes)
+        real(runs, changes, count)
+
+    monkeypatch.setattr(WhatIf, "begin", noted)
+    files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:1]
+    models = ROOT / "detector" / "float.onnx", ROOT / "detector" / "int8_naive.onnx"
+    run = qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
+    (found,) = [f for f in run.findings if f.slug == "mixed-range"]
+    assert found.status == "fail"
+    assert (Change(frozenset(found.layers)).key, SAMPLES) in begun
+
+
+def test_answers_that_wait_for_their_sessions_are_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The last sample's are taken after the layers are made."""
+    files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:2]
+    models = ROOT / "detector" / "float.onnx", ROOT / "detector" / "int8_naive.onnx"
+    runs = []
+    for ready in (True, False):
+        monkeypatch.setattr(DeployedOutputs, "is_ready", ready)
+        run = qdebug.compare(*models, list(map(str, files)), preprocess=SPEC)
+        runs.append(replace(run, timing=Timing(0.0, 0.0, 0.0)))
+    assert runs[0].outputs[0].deployed is not None
+    assert repr(runs[0]) == repr(runs[1])
