@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 
 CHUNK = 64
 """Tensors fetched in one run: bounds what is held at once."""
+CALLS = 2
+"""Calls whose sessions are kept, for further samples: by judgement, as many as go on at once."""
 
 
 class Fetcher:
@@ -24,12 +26,13 @@ class Fetcher:
     Args:
         graph: the graph.
         settings: how to run it.
+        at_once: tensors fetched in one run. Each run takes a session with all nodes that its
+            tensors need.
     """
 
-    def __init__(self, graph: Graph, settings: SessionSettings) -> None:
-        self.graph = graph
-        self.settings = settings
-        self._sessions: dict[tuple[str, ...], Session] = {}
+    def __init__(self, graph: Graph, settings: SessionSettings, at_once: int = CHUNK) -> None:
+        self.graph, self.settings, self.at_once = graph, settings, at_once
+        self._sessions: dict[tuple[str, ...], dict[tuple[str, ...], Session]] = {}
 
     def values(self, tensors: Sequence[str], feeds: Mapping[str, Array]) -> dict[str, Array]:
         """Arrays by tensor name, in the graph's own form; copies that the caller may keep.
@@ -46,25 +49,31 @@ class Fetcher:
                 found[name] = np.asarray(feeds[name])
             elif name in self.graph.producer:
                 computed.append(name)
-        for chunk in _chunks(computed):
-            values = self._session(tuple(chunk)).run(feeds)
+        sessions = self._sessions_of(tuple(computed))
+        for start in range(0, len(computed), self.at_once):
+            chunk = tuple(computed[start : start + self.at_once])
+            if chunk not in sessions:
+                sessions[chunk] = self._open(chunk)
+            values = sessions[chunk].run(feeds)
             found.update({n: v.copy() for n, v in values.items() if isinstance(v, np.ndarray)})
         return found
 
-    def _session(self, tensors: tuple[str, ...]) -> Session:
-        if tensors not in self._sessions:
-            builder = PartBuilder(self.graph)
-            needed = self.graph.ancestors(tensors)
-            builder.add_nodes(self.graph.nodes[index] for index in sorted(needed))
-            for name in self.graph.inputs:
-                known = self.graph.type_of(name)
-                builder.add_input(name, known.elem_type, known.shape)
-            for name in tensors:
-                builder.add_output(name)
-            self._sessions[tensors] = Session(builder.build(), self.graph, self.settings)
-        return self._sessions[tensors]
+    def _sessions_of(self, tensors: tuple[str, ...]) -> dict[tuple[str, ...], Session]:
+        """Those of one call; those of the oldest call are given up for it."""
+        found = self._sessions.get(tensors)
+        if found is None:
+            for oldest in list(self._sessions)[: 1 - CALLS]:
+                self._sessions.pop(oldest, None)
+            found = self._sessions[tensors] = {}
+        return found
 
-
-def _chunks(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), CHUNK):
-        yield names[start : start + CHUNK]
+    def _open(self, tensors: tuple[str, ...]) -> Session:
+        builder = PartBuilder(self.graph)
+        needed = self.graph.ancestors(tensors)
+        builder.add_nodes(self.graph.nodes[index] for index in sorted(needed))
+        for name in self.graph.inputs:
+            known = self.graph.type_of(name)
+            builder.add_input(name, known.elem_type, known.shape)
+        for name in tensors:
+            builder.add_output(name)
+        return Session(builder.build(), self.graph, self.settings)

@@ -41,6 +41,9 @@ from qdebug.vendors.reference import resolve_spec
 
 Array = npt.NDArray[Any]
 Feeds = dict[str, Array]
+PROBED = 256
+"""Tensors that pairing by values fetches in one run: it bounds itself how many values are held, and
+opening a session takes time with the square of its outputs."""
 PairOptions = CompareOptions | ExtractOptions
 """Options that name two models and what both run on."""
 
@@ -241,7 +244,7 @@ def pair_sides(
         ModelError: ONNX Runtime cannot run one of the models.
     """
     graphs = sides[0].graph, sides[1].graph
-    fetchers = Fetcher(graphs[0], settings[0]), Fetcher(graphs[1], settings[1])
+    fetchers = [Fetcher(*side, PROBED) for side in zip(graphs, settings, strict=True)]
 
     def probe(side: Literal["float", "quant"], tensors: Sequence[str]) -> Mapping[str, Array]:
         number = 0 if side == "float" else 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -112,35 +112,71 @@ class ValueJudge:
     def _table(self, group: Candidates, samples: Mapping[Value, Array]) -> Sample:
         """Likeness of every left value with every right one; -1 where not comparable."""
         table = np.full((len(group.lefts), len(group.rights)), -1.0)
+        known: dict[tuple[Value, Perm | None], _Points] = {}
         for i, left in enumerate(group.lefts):
             for j, right in enumerate(group.rights):
                 if left in samples and right in samples:
-                    table[i, j] = self._agreement(left, right, samples)
+                    table[i, j] = self._agreement(left, right, samples, known)
         return table
 
-    def _agreement(self, left: Value, right: Value, samples: Mapping[Value, Array]) -> float:
+    def _agreement(
+        self,
+        left: Value,
+        right: Value,
+        samples: Mapping[Value, Array],
+        known: dict[tuple[Value, Perm | None], _Points],
+    ) -> float:
         a, b = samples[left], samples[right]
         if a.size != b.size or a.size < 2:
             return -1.0
         found, perm = self.layouts.find(a.shape, b.shape, None)
-        if found and perm is not None:
-            b = b.transpose(perm)
-        step = max(1, a.size // _POINTS) | 1  # odd: does not fall in step with even sizes
-        likeness = _likeness(a.reshape(-1)[::step], b.reshape(-1)[::step])
-        if likeness >= _CLEAR and a.shape == b.shape and _scaled_by_channel(a, b):
-            return _OTHER
+        if not found:
+            perm = None
+        if (left, None) not in known:
+            known[left, None] = _Points.of(a)
+        if (right, perm) not in known:
+            known[right, perm] = _Points.of(b if perm is None else b.transpose(perm))
+        likeness = _likeness(known[left, None], known[right, perm])
+        if likeness >= _CLEAR:
+            b = b if perm is None else b.transpose(perm)
+            if a.shape == b.shape and _scaled_by_channel(a, b):
+                return _OTHER
         return likeness
 
 
-def _likeness(left: Array, right: Array) -> float:
+class _Points(NamedTuple):
+    """Some values of a tensor, spread over it, and what comparing them takes; float64.
+
+    Attributes:
+        values: as they are.
+        centred: without their mean.
+        norm: of these.
+    """
+
+    values: Sample
+    centred: Sample
+    norm: float
+
+    @classmethod
+    def of(cls, tensor: Array) -> _Points:
+        """Of a tensor."""
+        step = max(1, tensor.size // _POINTS) | 1  # odd: does not fall in step with even sizes
+        values = tensor.reshape(-1)[::step].astype(np.float64)
+        centred = values - values.mean()
+        return cls(values, centred, float(np.linalg.norm(centred)))
+
+
+def _likeness(left: _Points, right: _Points) -> float:
     """Centred cosine, less than clear where gain or offset differ: those make another value."""
-    a, b = left.astype(np.float64), right.astype(np.float64)
-    far = bool(np.linalg.norm(a - b) > _TOO_FAR * np.linalg.norm(a))
-    a, b = a - a.mean(), b - b.mean()
-    norm = float(np.linalg.norm(a) * np.linalg.norm(b))
+    norm = left.norm * right.norm
     if not np.isfinite(norm) or norm == 0:
         return -1.0
-    return min(float(a @ b) / norm, _OTHER if far else 1.0)
+    cosine = float(left.centred @ right.centred) / norm
+    if cosine <= _OTHER:
+        return cosine
+    a, b = left.values, right.values
+    far = bool(np.linalg.norm(a - b) > _TOO_FAR * np.linalg.norm(a))
+    return min(cosine, _OTHER if far else 1.0)
 
 
 def _scaled_by_channel(left: Array, right: Array) -> bool:
