@@ -15,7 +15,7 @@ import numpy.typing as npt
 import onnx
 
 from qdebug.capture.measuring import KEPT_FROM, Measuring, SampleParts, Sink
-from qdebug.capture.parts import Part, Tap, local_part, side_part
+from qdebug.capture.parts import Part, Tap, local_part, local_shapes, side_part
 from qdebug.capture.plan import Plan, Schedule, carried_bytes, halves, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
@@ -149,7 +149,7 @@ class Capture:
         self.quant_types = types_for(quant_graph, feeds[1], settings.quant_session)
         self._signature = _signature(feeds)
         self.shapes = self._pair_shapes()
-        self.local_shapes = self._fitting_shapes()
+        self.local_shapes = local_shapes(self.pairs, self.float_types, self.quant_types)
         """Of the pairs whose float value can stand in for the quant one."""
         axes = channel_axes(float_graph, self.float_types)
         ends = set(float_graph.outputs)
@@ -448,13 +448,6 @@ class Capture:
                 found[at] = known.fixed_shape
         return found
 
-    def _fitting_shapes(self) -> dict[int, tuple[int, ...]]:
-        return {
-            at: shape
-            for at, shape in self.shapes.items()
-            if _fits(shape, self.pairs[at], self.quant_types.get(self.pairs[at].read))
-        }
-
     def _adapt_to(self, float_feeds: Feeds, quant_feeds: Feeds) -> None:
         """Learn the tensors' shapes anew where this sample's inputs have other ones."""
         signature = _signature((float_feeds, quant_feeds))
@@ -464,7 +457,7 @@ class Capture:
         self.float_types = types_for(self.float_graph, float_feeds, self.settings.float_session)
         self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
-        self.local_shapes = self._fitting_shapes()
+        self.local_shapes = local_shapes(self.pairs, self.float_types, self.quant_types)
         self._stages.clear()
         self.__dict__.pop("_local_costs", None)
 
@@ -495,15 +488,6 @@ def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[s
         return () if tensor in source else graph.sources(tensor)
 
     return (tensor for tensor in walk(graph.sources(pair.raw), before) if tensor in source)
-
-
-def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> bool:
-    if quant_type is None or quant_type.fixed_shape is None or pair.read_form.shape is not None:
-        return quant_type is not None
-    found = quant_type.fixed_shape
-    if pair.read_form.perm is not None:
-        found = tuple(found[axis] for axis in pair.read_form.perm)
-    return found == shape
 
 
 def _last_use(graph: Graph, plan: Schedule, tensor: str) -> int:

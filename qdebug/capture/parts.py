@@ -124,6 +124,35 @@ def local_part(
     return _LocalPart(graph, types, pairs, shapes, sources).build(measured)
 
 
+def local_shapes(
+    pairs: Sequence[Pair],
+    float_types: Mapping[str, TensorType],
+    quant_types: Mapping[str, TensorType],
+) -> dict[int, tuple[int, ...]]:
+    """Shapes, by position, of the pairs whose float value can stand in for the quant one.
+
+    Args:
+        pairs: all pairs, by position.
+        float_types: of the float graph's tensors.
+        quant_types: of the quant graph's.
+    """
+    found = {}
+    for at, pair in enumerate(pairs):
+        shape = float_types.get(pair.float_tensor, TensorType(0, None)).fixed_shape
+        if shape is not None and _fits(shape, pair, quant_types.get(pair.read)):
+            found[at] = shape
+    return found
+
+
+def _fits(shape: tuple[int, ...], pair: Pair, quant_type: TensorType | None) -> bool:
+    if quant_type is None or quant_type.fixed_shape is None or pair.read_form.shape is not None:
+        return quant_type is not None
+    found = quant_type.fixed_shape
+    if pair.read_form.perm is not None:
+        found = tuple(found[axis] for axis in pair.read_form.perm)
+    return found == shape
+
+
 class _LocalPart:
     """Builds one local part; see ``local_part``."""
 

@@ -35,10 +35,11 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
 }
 """Execution providers by the name that ``--provider`` takes."""
-_NOT_IN_NUMPY = frozenset(
+NOT_IN_NUMPY = frozenset(
     getattr(onnx.TensorProto, name)
     for name in ("BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ", "FLOAT8E5M2", "FLOAT8E5M2FNUZ")
 )
+"""Types of tensors that a run returns as ONNX Runtime's own values."""
 _EXTERNAL_FOLDER = "session.model_external_initializers_file_folder_path"
 _MAPPED = 64 << 20
 """Bytes of external weights, as float32, from which on sessions read them where they are, in the
@@ -268,7 +269,7 @@ def _as_value(onnxruntime: Any, array: Any) -> Any:
 
 def _as_array(value: onnxruntime.OrtValue) -> Any:
     """A view of a tensor; types that numpy lacks, and sequences, stay ONNX Runtime's values."""
-    if not value.is_tensor() or value.element_type() in _NOT_IN_NUMPY:
+    if not value.is_tensor() or value.element_type() in NOT_IN_NUMPY:
         return value
     return value.numpy()
 
@@ -283,12 +284,11 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
     # Threads that spin between operators and runs take the processor from what goes on beside.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     levels = onnxruntime.GraphOptimizationLevel
+    level = levels.ORT_ENABLE_ALL
     if settings.declared:
-        level = levels.ORT_ENABLE_ALL if settings.reordered else levels.ORT_ENABLE_BASIC
-        options.graph_optimization_level = levels.ORT_DISABLE_ALL if settings.short_lived else level
+        level = level if settings.reordered else levels.ORT_ENABLE_BASIC
         options.add_session_config_entry("session.disable_quant_qdq", "1")
-    else:
-        options.graph_optimization_level = levels.ORT_ENABLE_ALL
+    options.graph_optimization_level = levels.ORT_DISABLE_ALL if settings.short_lived else level
     if graph.external:
         options.add_session_config_entry(_EXTERNAL_FOLDER, str(graph.folder.resolve()))
     if _are_mapped(graph):

@@ -133,8 +133,7 @@ def contribution_of(
     feeds, weights = sample
     found: dict[Group, GradientHistogram] = {}
 
-    def receive(tensor: str, values: Array | None, gradient: Array) -> None:
-        assert values is not None
+    def receive(tensor: str, values: Array, gradient: Array) -> None:
         for group in groups[tensor]:
             found.setdefault(group, GradientHistogram()).add(values, gradient)
 

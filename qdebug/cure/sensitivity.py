@@ -3,26 +3,33 @@
 What quantizing one layer alone does to the outputs is known after one run for each layer
 (``analysis.sensitivity``). Here it is predicted from two things that few runs give for all layers
 together: the error e that each layer makes by itself, fed with float inputs (the local pass), and
-the gradient g of the outputs there. For a cotangent of random signs, the mean of ``(g . e)^2`` is
-the noise power that e makes at the output, to first order.
+the gradient g of the outputs there; what e makes at the output follows from these two
+(``cure.noise_power``). Both come from one walk over each sample: the reverse pass hands over the
+float values of a stretch of the network and the gradients there, the quant layers of that stretch
+are fed with the values, and nothing is held beyond it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from qdebug import interrupts
-from qdebug.capture.engine import Capture, CaptureSettings
+from qdebug.capture.engine import CaptureSettings
 from qdebug.capture.fetch import Fetcher
+from qdebug.capture.session import release_memory
+from qdebug.capture.shapes import types_for
 from qdebug.cure.contributions import random_signs
-from qdebug.cure.runs import ReverseRuns
-from qdebug.graph.model import Graph
+from qdebug.cure.local_errors import LocalErrors
+from qdebug.cure.noise_power import Products, Sums
+from qdebug.cure.runs import FEW, Reached, ReverseRuns
+from qdebug.graph.channels import channel_axes
+from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pair
 from qdebug.metrics.sqnr import level_db
 from qdebug.progress import Progress, Silent
@@ -35,19 +42,18 @@ SAMPLES = 16
 """Samples that the prediction is made on; the prototype's order of layers did not change beyond 8
 of them."""
 PROBES = 2
-"""Runs of the reverse pass for a sample, at most, where each output has one of them: a run costs 6
-to 11 plain inferences and what the layers make by themselves 6 more, so that a ranking of all
-layers costs 25."""
+"""Runs of the reverse pass for a sample, at most, where each output has one of them: a run costs 3
+to 7 plain inferences, and what the layers make by themselves 3 to 4 more."""
 ENOUGH = 4
-"""Runs of the reverse pass for each output that are enough: as many draws of a sum that is right in
-the mean. By judgement."""
+"""Runs of the reverse pass for each output that are enough: with twice or four times as many the
+order hardly changes, with half as many it gets worse (docs/benchmarks.md)."""
 GROUPS = SAMPLES * PROBES
 """Outputs that have runs of their own, at most: no network costs more of them than the samples of a
 small one do. Of more outputs, neighbours share their runs."""
+HELD = 128 << 20
+"""Bytes of tensors held at once, where more is allowed: as fast as twice as many, and 50 to 150 MiB
+less are taken (YOLOv5n, text detector)."""
 _FLOAT = 1  # of onnx.TensorProto
-_HELD_BYTES = 2
-"""Of an error that is held: half precision, as a share of the largest. What that rounds is a
-thousandth of it; the alternative is to run everything again for what did not fit."""
 
 
 @dataclass(frozen=True)
@@ -69,37 +75,6 @@ class Predicted:
     runs: int
     outputs: int = 0
     groups: int = 0
-
-
-@dataclass
-class _Power:
-    """Noise of one layer at one output, over the runs."""
-
-    correlated: float = 0.0
-    """Sum of ``(g . e)^2``: right in the mean, and scattered by as much as it is large."""
-    independent: float = 0.0
-    """Sum of ``g^2 . e^2``: hardly scattered, and right where errors are independent."""
-    square: float = 0.0
-    """Sum of the squares of these, run by run."""
-
-    def add(self, gradient: Array, error: Array) -> None:
-        terms = np.multiply(gradient.reshape(-1), error.reshape(-1), dtype=np.float64)
-        independent = float(np.dot(terms, terms))
-        self.correlated += float(terms.sum()) ** 2
-        self.independent += independent
-        self.square += independent**2
-
-    @property
-    def noise(self) -> float:
-        """The steady sum, unless the other one contradicts it.
-
-        If errors are independent, ``g . e`` is a sum of many small terms with random signs, normal
-        with variance s; its square has the mean s and the variance 2 s^2. Beyond two standard
-        deviations of the sum they are not independent: a weight's error is the same everywhere.
-        """
-        scatter = math.sqrt(2 * self.square)
-        related = abs(self.correlated - self.independent) > 2 * scatter
-        return self.correlated if related else self.independent
 
 
 def predict_sensitivity(
@@ -124,9 +99,10 @@ def predict_sensitivity(
     """
     if not any(graphs[0].type_of(o).elem_type in (_FLOAT, 0) for o in graphs[0].outputs):
         return Predicted({}, {}, 0, 0)
-    work = _Work(graphs, pairs, len(_taken(samples)), settings, progress or Silent())
+    taken = _taken(samples)
+    work = _Work(graphs, pairs, len(taken), settings, progress or Silent())
     try:
-        for number, sample in enumerate(_taken(samples)):
+        for number, sample in enumerate(taken):
             interrupts.check()
             work.add_sample(number, *sample())
         return work.result()
@@ -164,26 +140,6 @@ def _taken(samples: Sequence[Any]) -> list[Any]:
     return [samples[int(at)] for at in np.linspace(0, len(samples) - 1, count)]
 
 
-@dataclass(frozen=True)
-class _Held:
-    """The error of a layer while it waits for its gradients."""
-
-    shares: npt.NDArray[np.float16]
-    peak: float
-
-    @classmethod
-    def of(cls, error: Array) -> _Held:
-        """Hold an error, float32."""
-        peak = float(np.abs(error).max(initial=0.0))
-        whole = peak if 0 < peak < math.inf else 1.0
-        return cls(np.asarray(error / whole, np.float16), peak)
-
-    @property
-    def value(self) -> Array:
-        """The error, float32."""
-        return np.asarray(self.shares.astype(np.float32) * np.float32(self.peak))
-
-
 @dataclass
 class _Work:
     graphs: tuple[Graph, Graph]
@@ -191,13 +147,12 @@ class _Work:
     samples: int
     settings: CaptureSettings
     progress: Progress
-    power: dict[tuple[int, int], _Power] = field(default_factory=dict)
+    power: dict[tuple[int, int], Sums] = field(default_factory=dict)
     """By position of the pair and number of the group."""
     signal: dict[str, float] = field(default_factory=dict)
     runs: int = 0
 
     def __post_init__(self) -> None:
-        self.settings = replace(self.settings, local=True)
         graph = self.graphs[0]
         self.outputs = [o for o in graph.outputs if graph.type_of(o).elem_type in (_FLOAT, 0)]
         self.groups = _grouped(self.outputs)
@@ -205,41 +160,71 @@ class _Work:
         self.scale = dict.fromkeys(self.outputs, 1.0)
         self._number = {name: at for at, name in enumerate(self.outputs)}
         self.chosen = [at for at, pair in enumerate(self.pairs) if self._is_layer(pair)]
-        self.capture: Capture | None = None
+        self.probes = probes_of(self.samples, len(self.outputs))
+        sessions = self.settings.float_session, self.settings.quant_session
+        self.local = LocalErrors(self.graphs, self.pairs, self.chosen, sessions, self.samples)
         self.reverse = ReverseRuns(
             graph,
             [self.pairs[at].float_tensor for at in self.chosen],
             self.outputs,
-            self.settings.float_session,
-            max_memory=self.settings.max_memory // 2,
-            values=False,
+            sessions[0],
+            max_memory=min(self.settings.max_memory, HELD),
+            beside=self.local.reads,
+            few=self.samples * self.probes <= FEW,
         )
-        self.probes = probes_of(self.samples, len(self.outputs))
-        self.errors: dict[int, _Held | None] = {}
+        self.products, self.axes = Products(), dict[str, int]()
         self.progress.stage("sensitivity", self.samples)
 
     def add_sample(self, number: int, float_feeds: Feeds, quant_feeds: Feeds) -> None:
-        if self.capture is None:
-            self.capture = Capture(
-                *self.graphs,
-                self.pairs,
-                (float_feeds, quant_feeds),
-                self.samples,
-                self.settings,
-                observer=self._observe,
-            )
+        self.local.adapt_to(float_feeds, quant_feeds)
+        if number == 0:
             self._weigh(float_feeds)
-        for turn, portion in enumerate(self._portions()):
-            self.errors = dict.fromkeys(portion)
-            self.capture.add_sample(float_feeds, quant_feeds)
-            for probe in range(self.probes):
-                self._probe(number, probe, float_feeds, is_first=turn == 0)
-        self.errors = {}
+            self.axes = channel_axes(self.graphs[0], self._types(float_feeds))
+        turns = [(number * self.probes + p) % len(self.groups) for p in range(self.probes)]
+        errors: dict[int, Array] = {}
+
+        def visit(reached: Reached) -> None:
+            nonlocal errors
+            if reached.probe == 0:
+                errors = {}  # what was held goes before more is made
+                errors = self.local.errors(reached.made, reached.values, quant_feeds)
+                self._add_signal(turns, reached.shown)
+            for at, error in errors.items():
+                gradient = reached.gradients.get(self.pairs[at].float_tensor)
+                if gradient is not None:
+                    axis = self.axes.get(self.pairs[at].float_tensor)
+                    power = self.power.setdefault((at, turns[reached.probe]), Sums())
+                    power.add(self.products.sums(gradient, error, axis))
+
+        cotangents = [
+            self._signs(turn, np.random.default_rng([number, probe]), float_feeds)
+            for probe, turn in enumerate(turns)
+        ]
+        self.reverse.walk(float_feeds, cotangents, visit)
+        self.runs += len(turns)
         self.progress.advance()
 
     def close(self) -> None:
-        if self.capture is not None:
-            self.capture.close()
+        self.reverse.close()
+        self.local.close()
+        release_memory()
+
+    def _signs(self, turn: int, rng: np.random.Generator, feeds: Feeds) -> dict[str, Array]:
+        types = self._types(feeds)
+        return {
+            name: np.float32(self.scale[name]) * random_signs(types[name].fixed_shape or (), rng)
+            for name in self.groups[turn]
+        }
+
+    def _types(self, feeds: Feeds) -> dict[str, TensorType]:
+        return types_for(self.graphs[0], feeds, self.settings.float_session)
+
+    def _add_signal(self, turns: Sequence[int], shown: Mapping[str, Array]) -> None:
+        """The power of outputs, once for each run that asks about them."""
+        for turn in turns:
+            for name in [n for n in self.groups[turn] if n in shown]:
+                signal = self.scale[name] * shown[name].astype(np.float64)
+                self.signal[name] = self.signal.get(name, 0.0) + float(np.square(signal).sum())
 
     def result(self) -> Predicted:
         why = self.reverse.unreached
@@ -266,57 +251,6 @@ class _Work:
             if 0 < power < math.inf:
                 self.scale[name] = 1 / math.sqrt(power)
 
-    def _portions(self) -> Iterator[list[int]]:
-        """Layers whose errors take half of the memory allowed."""
-        allowed = self.settings.max_memory / 2 / _HELD_BYTES
-        portion: list[int] = []
-        used = 0.0
-        for at in self.chosen:
-            size = float(np.prod(self._shape(self.pairs[at].float_tensor)))
-            if portion and used + size > allowed:
-                yield portion
-                portion, used = [], 0.0
-            portion.append(at)
-            used += size
-        yield portion
-
-    def _observe(
-        self,
-        positions: range,
-        _reached: Feeds,
-        float_values: Mapping[int, Array],
-        local_values: Mapping[int, Array],
-    ) -> None:
-        for at in positions:
-            if at in self.errors and at in local_values:
-                self.errors[at] = _Held.of(local_values[at] - float_values[at])
-
-    def _probe(self, number: int, probe: int, feeds: Feeds, *, is_first: bool) -> None:
-        """One run of the reverse pass, from one group, over the layers whose errors are held."""
-        turn = (number * self.probes + probe) % len(self.groups)
-        rng = np.random.default_rng([number, probe])
-        signs = {
-            name: np.float32(self.scale[name]) * random_signs(self._shape(name), rng)
-            for name in self.groups[turn]
-        }
-        layers: dict[str, list[int]] = {}
-        for at, error in self.errors.items():
-            if error is not None:
-                layers.setdefault(self.pairs[at].float_tensor, []).append(at)
-
-        def receive(tensor: str, _: Array | None, gradient: Array) -> None:
-            for at in layers[tensor]:
-                power = self.power.setdefault((at, turn), _Power())
-                error = self.errors[at]
-                if error is not None and error.peak != 0:
-                    power.add(gradient, error.value)
-
-        shown = self.reverse.run(feeds, signs, receive, layers)
-        self.runs += 1
-        for name in self.groups[turn] if is_first else ():
-            signal = self.scale[name] * shown[name].astype(np.float64)
-            self.signal[name] = self.signal.get(name, 0.0) + float(np.square(signal).sum())
-
     def _sensitivity(self, at: int) -> Sensitivity | None:
         """What is known of one layer; None where no run was asked about it."""
         by_output: dict[str, float] = {}
@@ -326,7 +260,7 @@ class _Work:
                 continue
             reached = self._reached(at, group)
             noise = self.power[at, turn].noise
-            signal = sum(self.signal[name] for name in reached or group)
+            signal = sum(self.signal.get(name, 0.0) for name in reached or group)
             for name in group:
                 ratio[name] = signal, noise if name in reached else 0.0
                 by_output[name] = level_db(*ratio[name])
@@ -345,11 +279,6 @@ class _Work:
         """Outputs of a group that a layer's tensor reaches: its noise lies there alone."""
         behind = self.behind.get(self.pairs[at].float_tensor, 0)
         return [name for name in group if behind >> self._number[name] & 1]
-
-    def _shape(self, tensor: str) -> tuple[int, ...]:
-        assert self.capture is not None
-        known = self.capture.float_types.get(tensor)
-        return (known.fixed_shape if known is not None else None) or ()
 
     def _is_layer(self, pair: Pair) -> bool:
         graph, tensor = self.graphs[0], pair.float_tensor
