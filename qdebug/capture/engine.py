@@ -16,7 +16,7 @@ import onnx
 
 from qdebug.capture.measuring import KEPT_FROM, Measuring, SampleParts, Sink
 from qdebug.capture.parts import Part, Tap, local_part, local_shapes, side_part
-from qdebug.capture.plan import Plan, Schedule, carried_bytes, halves, plan_segments, schedule
+from qdebug.capture.plan import Plan, carried_bytes, halves, plan_segments, schedule
 from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.capture.stats import LayerStats
@@ -331,7 +331,7 @@ class Capture:
         after = stage.positions.stop
         sides = ((self._float_plan, self.float_graph), (self._quant_plan, self.quant_graph))
         for values, (plan, graph) in zip(carried, sides, strict=True):
-            for name in [n for n in values if _last_use(graph, plan, n) < after]:
+            for name in [n for n in values if plan.last_use(graph, n) < after]:
                 del values[name]
         for at in [at for at in held if self._local_reads.get(at, -1) < after]:
             del held[at]
@@ -488,11 +488,6 @@ def _upstream(graph: Graph, pair: Pair, source: Mapping[str, int]) -> Iterator[s
         return () if tensor in source else graph.sources(tensor)
 
     return (tensor for tensor in walk(graph.sources(pair.raw), before) if tensor in source)
-
-
-def _last_use(graph: Graph, plan: Schedule, tensor: str) -> int:
-    users = graph.readers.get(tensor, ())
-    return max((plan.position.get(user.index, -1) for user in users), default=-1)
 
 
 def _signature(feeds: tuple[Feeds, Feeds]) -> tuple[tuple[str, tuple[int, ...]], ...]:

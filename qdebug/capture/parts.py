@@ -246,13 +246,11 @@ def _index(graph: Graph, tensor: str) -> int:
 
 
 def _read_later(graph: Graph, plan: Schedule, segment: range, made: set[str]) -> list[str]:
-    """Tensors made in this segment that nodes of later segments read."""
+    """Tensors made in this segment that later ones read or measure."""
 
     def is_carried(name: str) -> bool:
-        if _index(graph, name) in plan.constant:
-            return False
-        readers = graph.readers.get(name, ())
-        return any(plan.position.get(node.index, -1) >= segment.stop for node in readers)
+        is_constant = _index(graph, name) in plan.constant
+        return not is_constant and plan.last_use(graph, name) >= segment.stop
 
     return sorted(filter(is_carried, made))
 

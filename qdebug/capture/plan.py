@@ -86,10 +86,18 @@ class Schedule:
         position: node index to the position of the first target that needs it. Nodes that no
             target needs, and those that depend on no input, are not in it.
         constant: indices of nodes that depend on no input; each part that needs one repeats it.
+        taken: target to the last position it is a target of.
     """
 
     position: dict[int, int]
     constant: frozenset[int]
+    taken: dict[str, int]
+
+    def last_use(self, graph: Graph, tensor: str) -> int:
+        """The last position at which a tensor of the graph is read or a target; -1 without any."""
+        readers = graph.readers.get(tensor, ())
+        uses = (self.position.get(node.index, -1) for node in readers)
+        return max(self.taken.get(tensor, -1), max(uses, default=-1))
 
     @cached_property
     def nodes(self) -> dict[int, list[int]]:
@@ -118,7 +126,8 @@ def schedule(graph: Graph, targets: Sequence[Iterable[str]]) -> Schedule:
         new = _unscheduled(graph, tensors, done)
         position.update(dict.fromkeys(new, at))
         done |= new
-    return Schedule(position, constant)
+    taken = {tensor: at for at, tensors in enumerate(targets) for tensor in tensors}
+    return Schedule(position, constant, taken)
 
 
 def _unscheduled(graph: Graph, tensors: Iterable[str], done: set[int]) -> set[int]:
@@ -155,8 +164,7 @@ def carried_bytes(
         born = plan.position.get(node.index)
         if born is None:
             continue
-        uses = [plan.position.get(user.index, -1) for user in graph.readers.get(name, ())]
-        last = max([*uses, (readers or {}).get(name, -1)])
+        last = max(plan.last_use(graph, name), (readers or {}).get(name, -1))
         if last > born:
             change[born + 1] += sizes.get(name, 0)
             change[last + 1] -= sizes.get(name, 0)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import weakref
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnx.parser
 import pytest
 
+import qdebug
 from qdebug.capture import engine
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.measuring import SampleParts
@@ -106,6 +109,38 @@ def test_what_is_included_beside_the_next_segment_is_the_same(
         np.testing.assert_array_equal(one.histogram.quant, other.histogram.quant)
         np.testing.assert_array_equal(one.codes, other.codes)
         assert len(one.per_sample) == len(other.per_sample) == pictures
+
+
+SPLIT = """<ir_version: 8, opset_import: ["": 17]>
+split (float[1, 4, 3, 3] x) => (float[1, 2, 3, 3] c, float[1, 2, 3, 3] b) {
+    a, b = Split<axis: int = 1>(x)
+    c = Relu(a)
+}"""
+"""Its second output is read by nobody and stands behind the first among the pairs."""
+SPLIT_TWIN = """<ir_version: 8, opset_import: ["": 17]>
+twin (float[1, 4, 3, 3] x) => (float[1, 2, 3, 3] c, float[1, 2, 3, 3] b)
+<float step = {0.1}, uint8 zero = {128}> {
+    codes = QuantizeLinear(x, step, zero)
+    real = DequantizeLinear(codes, step, zero)
+    a, b = Split<axis: int = 1>(real)
+    c = Relu(a)
+}"""
+
+
+def test_an_output_that_nobody_reads_is_measured_in_a_later_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_PAIRS", 1)
+    for name, text in (("float", SPLIT), ("quant", SPLIT_TWIN)):
+        onnx.save(onnx.parser.parse_model(text), tmp_path / f"{name}.onnx")
+    x = np.random.default_rng(0).normal(0, 1, (1, 4, 3, 3)).astype(np.float32)
+    np.save(tmp_path / "x.npy", x)
+    paths = tmp_path / "float.onnx", tmp_path / "quant.onnx"
+    run = qdebug.compare(*paths, [tmp_path / "x.npy"], task="none")
+    (layer,) = (layer for layer in run.layers if layer.float_tensor == "b")
+    q = np.clip(np.rint(x / np.float32(0.1)), -128, 127) * 0.1
+    assert layer.accumulated is not None
+    assert layer.accumulated.sqnr_db == pytest.approx(direct_sqnr(x[:, 2:], q[:, 2:]), abs=0.01)
 
 
 def test_cutting_anywhere_gives_the_same_values() -> None:
