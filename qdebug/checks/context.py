@@ -139,6 +139,8 @@ class CheckContext:
     def cured_by(self, finding: Finding, change: Change) -> Finding:
         """The finding, with a note of what undoes it and wins its gain (``cure_of``)."""
         self._cures.append((finding, change))
+        if self.what_if is not None and finding.status in ("fail", "warn"):
+            self.what_if.expect(change)
         return finding
 
     def cure_of(self, finding: Finding) -> Change | None:

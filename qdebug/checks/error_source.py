@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,10 @@ from qdebug.vendors.advice import keep_in_float
 
 TRIED_SOURCES = 6
 """Layers whose gain is computed: it bounds what the check costs."""
+SPREAD_SAMPLES = 2
+"""Samples that a remark's two numbers are computed on, what all activations and what all weights
+cost: each takes a run of the whole network a sample. By judgement: rounding all over a network
+costs one picture much what it costs another, and the remark rests on which of the two is larger."""
 KEPT = 3
 """Sources that are reported: what can be read."""
 SHOWN = 5
@@ -106,11 +110,11 @@ def _finite(value: float | None) -> float:
 def find_sources(context: CheckContext) -> list[Source]:
     """The layers whose quantization costs the outputs most."""
     tried = _gains(context, context.once(_tried), 1)
-    promising = [at for at, gain in tried.items() if gain is not None and gain.db >= WORTH_DB]
+    promising = [at for at, gain in tried.items() if gain is not None and _is_worth_it(gain)]
     best = sorted(promising, key=lambda at: -getattr(tried[at], "db", 0.0))[:KEPT]
     found = []
-    for at, gain in _gains(context, best, SAMPLES).items():
-        if gain is not None and gain.db >= WORTH_DB:
+    for at, gain in _gains(context, best, SAMPLES, _is_worth_it).items():
+        if gain is not None and _is_worth_it(gain):
             reached = downstream(context.layers, [at]) - {at}
             victims = tuple(i for i in sorted(reached) if context.layers[i].role == "victim")
             found.append(Source(at, gain, victims))
@@ -133,9 +137,18 @@ def _alone(context: CheckContext, layers: Sequence[int]) -> list[Change]:
     return [free(context, [at], weights=True) for at in layers]
 
 
-def _gains(context: CheckContext, layers: Sequence[int], samples: int) -> dict[int, Gain | None]:
+def _is_worth_it(gain: Gain) -> bool:
+    return gain.db >= WORTH_DB
+
+
+def _gains(
+    context: CheckContext,
+    layers: Sequence[int],
+    samples: int,
+    matters: Callable[[Gain], bool] | None = None,
+) -> dict[int, Gain | None]:
     """Gain of keeping each of some layers in float."""
-    gains = gains_of(context, _alone(context, layers), samples)
+    gains = gains_of(context, _alone(context, layers), samples, matters)
     return dict(zip(layers, gains, strict=True))
 
 
@@ -252,7 +265,7 @@ def _gains_of_kinds(context: CheckContext) -> dict[str, Gain]:
         "activation": free(context, range(len(context.layers))),
         "weight": Change(weights=nodes),
     }
-    gains = zip(changes, gains_of(context, list(changes.values())), strict=True)
+    gains = zip(changes, gains_of(context, list(changes.values()), SPREAD_SAMPLES), strict=True)
     return {kind: gain for kind, gain in gains if gain is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,15 @@ import numpy.typing as npt
 from qdebug.analysis.what_if import Change, Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext, JoinedLayer
-from qdebug.checks.facts.effect import free, gain_of, gains_of, is_doubtful, rounded, status_of
+from qdebug.checks.facts.effect import (
+    free,
+    gain_of,
+    gains_of,
+    is_bad,
+    is_doubtful,
+    rounded,
+    status_of,
+)
 from qdebug.checks.facts.evidence import float_layers, gain_evidence, name_channels
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import weight_rows
@@ -150,10 +159,12 @@ def _cures(context: CheckContext, outliers: Sequence[Outlier]) -> list[tuple[Cha
     """
     alone = [free(context, [item.at]) for item in outliers]
     both = [free(context, [item.at], weights=True) for item in outliers]
-    gains = gains_of(context, [*alone, *both])
+    gains = gains_of(context, [*alone, *both], matters=partial(is_bad, context))
     found = []
     for i, change in enumerate(alone):
         one, two = gains[i], gains[len(alone) + i]
+        if (one is None) != (two is None):
+            one, two = one or gain_of(context, change), two or gain_of(context, both[i])
         together = two is not None and (one is None or two.db >= one.db + WORTH_DB)
         found.append((both[i], two) if together else (change, one))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from qdebug.checks.facts.effect import (
     free,
     gain_of,
     gains_of,
+    is_bad,
     is_doubtful,
     rounded,
     slip_status,
@@ -161,8 +163,9 @@ def _report(
     """The finding of ranges of one kind; whatever they cost, no more than a remark if so said."""
     tried = unfit[:CHANGED]
     gain = None
-    if tried and is_doubtful(context, FINE_DB):
-        gain = gain_of(context, _better(context, tried))
+    if tried and not remark and is_doubtful(context, FINE_DB):
+        better = _better(context, tried)
+        gain = gain_of(context, better, matters=partial(is_bad, context))
     status = "info" if remark else _status(context, tried, gain)
     if status == "info":
         # what no calibration throws away is a slip, also where the output has enough left

@@ -8,7 +8,7 @@ Names, neighbours and states of the layers are made as in a comparison, by ``mak
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
@@ -162,7 +162,10 @@ class FixedGains:
     def can_free(self, at: int) -> bool:
         return at in self.db
 
-    def run_ahead(self, changes: Sequence[Change], count: int = SAMPLES) -> None:
+    def expect(self, change: Change) -> None:
+        """Nothing is made ready here."""
+
+    def run_ahead(self, changes: Sequence[Change], *rest: object) -> None:
         """Nothing takes time here."""
 
     def gain(
@@ -173,6 +176,7 @@ class FixedGains:
         count: int = SAMPLES,
         *,
         everywhere: bool = False,
+        matters: Callable[[Gain], bool] | None = None,
     ) -> Gain | None:
         self.tried.append(change)
         known = [self.db[at] for at in sorted(change.free) if at in self.db]

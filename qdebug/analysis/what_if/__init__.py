@@ -4,6 +4,11 @@ This is how an estimated gain is computed rather than guessed: the same samples,
 simulation, one thing changed, and the error at the model's outputs before and after. A tensor is
 freed by letting its consumers read what comes before its Q/DQ pair, a weight by putting the float
 model's in its place, a range by another Q/DQ pair.
+
+Asking is ``runs`` (with ``bounds``: when to stop asking, and ``lanes``: which thread runs what).
+Running is ``simulation`` (with ``kept`` and ``cuts``: where a run may begin, ``switches``: several
+changes in one session, ``tails``: a late change on top of an earlier one). Graphs are written by
+``building``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -20,6 +21,44 @@ from qdebug.graph.rewrite import PartBuilder
 from qdebug.graph.walk import walk
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Which tensors of the quant graph a change's graph has to do with.
+
+    Attributes:
+        begins: kept ones that it takes from the graph as it is.
+        reads: what its nodes read or it gives, as the graph as it is names them.
+        needs: what stands in for others is made of these.
+        replaced: those whose readers read something else.
+        changed: those that are not what they were.
+    """
+
+    begins: frozenset[str]
+    reads: frozenset[str]
+    needs: frozenset[str]
+    replaced: frozenset[str]
+    changed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Built:
+    """What the graph of a change is like.
+
+    Attributes:
+        change: what it does otherwise.
+        nodes: how many it has.
+        where: tensor that holds each compared output, in it or kept.
+        span: which tensors of the quant graph it has to do with.
+        ends: changed tensors that it gives besides the compared outputs.
+    """
+
+    change: Change
+    nodes: int
+    where: Mapping[str, str]
+    span: Span
+    ends: Sequence[str]
 
 
 class Building:
@@ -45,13 +84,18 @@ class Building:
         self.forms, self.kept = forms, kept
 
     def build(
-        self, change: Change, *, switched: bool = False
-    ) -> tuple[onnx.ModelProto, dict[str, str]]:
-        """The graph of a change, and where each compared output is found, in it or kept.
+        self,
+        change: Change,
+        *,
+        switched: bool = False,
+        ends: Callable[[Span], Sequence[str]] = lambda _: (),
+    ) -> tuple[onnx.ModelProto, Built]:
+        """The graph of a change, and what it is like.
 
         Args:
             change: what to do otherwise.
             switched: make each part of it only where its switch is on.
+            ends: which of the changed tensors it shall give besides.
 
         Raises:
             KeyError, ValueError: it cannot be made.
@@ -63,14 +107,14 @@ class Building:
             replaced = with_switches(replaced, builder)
         renames.update({tensor: r.new for r in replaced for tensor in r.readings})
         reached = reached_nodes(graph, renames)
-        computed = {name for index in reached for name in graph.nodes[index].outputs}
+        computed = {name for index in reached for name in graph.nodes[index].outputs if name}
         changed = computed | set(renames)
         kept = {f: q for f, q in self.outputs.items() if self._is_kept(f, q) and q not in changed}
         open_ones = [q for f, q in self.outputs.items() if f not in kept]
-        wanted = [name for index in reached for name in graph.nodes[index].reads]
-        wanted = [name for name in (*wanted, *open_ones) if name not in changed]
+        read = list(self._reads(reached))
+        wanted = [name for name in (*read, *open_ones) if name not in changed]
         wanted += [name for r in replaced for name in r.needs if name not in computed]
-        before = self._before(wanted, builder)
+        before, begins = self._before(wanted, builder)
         due = deque(sorted(((self._due(r), r.emit) for r in replaced), key=lambda item: item[0]))
         for index in sorted(reached | before):
             while due and due[0][0] < index:
@@ -79,7 +123,21 @@ class Building:
         for _, emit in due:
             emit()
         made = {f: self._output(f, renames, builder) for f in self.outputs if f not in kept}
-        return builder.build(), {**kept, **made}
+        span = Span(
+            begins=frozenset(begins).union(kept.values()),
+            reads=frozenset(read).union(wanted, self.outputs.values(), self._reads(before)),
+            needs=frozenset(name for r in replaced for name in (r.raw, *r.needs)),
+            replaced=frozenset(renames),
+            changed=frozenset(changed),
+        )
+        given = ends(span)
+        for name in given:
+            builder.add_output(name)
+        model = builder.build()
+        return model, Built(change, len(model.graph.node), {**kept, **made}, span, given)
+
+    def _reads(self, nodes: Iterable[int]) -> Iterator[str]:
+        return (name for index in nodes for name in self.graph.nodes[index].reads)
 
     def _is_kept(self, float_name: str, quant_name: str) -> bool:
         form = self.forms.get(float_name)
@@ -90,9 +148,10 @@ class Building:
         makers = map(self.graph.producer.get, (replacement.raw, *replacement.needs))
         return max((node.index for node in makers if node is not None), default=-1)
 
-    def _before(self, wanted: Sequence[str], builder: PartBuilder) -> set[int]:
+    def _before(self, wanted: Sequence[str], builder: PartBuilder) -> tuple[set[int], list[str]]:
         """Nodes that unchanged tensors need, back to what is kept, which becomes a model input."""
         graph, kept = self.graph, self.kept
+        begins: list[str] = []
         found = walk(wanted, lambda name: () if name in kept else graph.sources(name))
         nodes: set[int] = set()
         for name in dict.fromkeys([*graph.inputs, *found]):
@@ -100,12 +159,13 @@ class Building:
                 value = kept[name]
                 kind = helper.np_dtype_to_tensor_dtype(value.dtype)
                 builder.add_input(name, kind, [None] * value.ndim)
+                begins.append(name)
             elif name in graph.producer:
                 nodes.add(graph.producer[name].index)
             elif name in graph.inputs:
                 known = graph.type_of(name)
                 builder.add_input(name, known.elem_type, known.shape)
-        return nodes
+        return nodes, begins
 
     def _output(self, name: str, renames: Mapping[str, str], builder: PartBuilder) -> str:
         quant_name = self.outputs[name]

@@ -21,6 +21,10 @@ COUNTED_DB = 35.0
 judgement."""
 
 
+Alone = Mapping[str, Moments]
+"""Error at each output on one sample."""
+
+
 @dataclass(frozen=True)
 class Change:
     """What is done otherwise than in the quant graph.
@@ -67,6 +71,24 @@ class Change:
             self.straight | other.straight,
         )
 
+    def without(self, other: Change) -> Change | None:
+        """What is left of it; None where it does not do all that the other does, and apart."""
+        left = Change(
+            self.free - other.free,
+            self.weights - other.weights,
+            {at: q for at, q in self.quantizers.items() if at not in other.quantizers},
+            self.given - other.given,
+            self.computed - other.computed,
+            self.straight - other.straight,
+        )
+        is_whole = not left.places & other.places and other.on_top_of(left).key == self.key
+        return left if left and is_whole else None
+
+    @property
+    def places(self) -> frozenset[int]:
+        """Positions of the pairs whose tensor is another."""
+        return self.free | self.quantizers.keys() | self.given | self.computed
+
 
 @dataclass(frozen=True)
 class Part:
@@ -91,7 +113,7 @@ class Outcome:
     """
 
     moments: Mapping[str, Moments]
-    samples: tuple[Mapping[str, Moments], ...] = ()
+    samples: tuple[Alone, ...] = ()
 
     def sqnr_db(self, part: Part, sample: int | None = None) -> float:
         """SQNR of a part of an output, dB; over all samples, or of one."""
@@ -111,7 +133,8 @@ class Gain:
         part: which part.
         before: SQNR there as the quant model is, dB.
         after: SQNR there with the change, dB.
-        samples: number of samples it was measured on; 0 where that is not known.
+        samples: number of samples it was measured on; 0 where that is not known, or where it is
+            what may be won at most (``bounds``).
         spread: standard deviation of the gains of single samples, dB; None where fewer than two
             have one.
     """

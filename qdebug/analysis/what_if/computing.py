@@ -64,8 +64,10 @@ class FloatLayers:
             The tensor of the result, in the float graph's layout.
 
         Raises:
-            ValueError: a value is missing.
+            ValueError: a value is missing, or it cannot be written.
         """
+        if not self.can_be_written(at):
+            raise ValueError(f"the nodes of {self.pairs[at].float_tensor} cannot be written")
         tag = f"{PREFIX}what-if/computed/{at}"
         names: dict[str, str] = {}
         for node in self._nodes(at):

@@ -1,8 +1,8 @@
 """Tensors of the quant graph as it is, kept so that a run computes only what a change reaches.
 
-Most changes are tried near the end of a network, and many of them. Before a change everything is
-as in the quant graph itself, so one run of that keeps what lies between, mostly 8-bit codes, and
-each change then runs the nodes behind it only.
+Before a change everything is as in the quant graph itself, so one run of that keeps what lies
+between, mostly 8-bit codes, and each change then runs the nodes behind it only. Most changes are
+tried near the end of a network, so most is kept there.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import numpy.typing as npt
 from onnx import TensorProto
 
+from qdebug.analysis.what_if.cuts import spread_cuts
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.capture.shapes import types_for
 from qdebug.graph.model import Graph, TensorType
@@ -62,17 +63,18 @@ class KeptTensors:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The tensors that are kept: the last ones of the graph, as far as the budget suffices.
+        """The tensors that are kept: cuts all over the graph and the last ones, if they fit.
 
         Behind the last ones the most changes are tried, and they are the smallest.
         """
         types = types_for(self.graph, self.feeds[0], self.settings)
         left = self.budget // max(1, len(self.feeds))
-        chosen = []
-        for name in self._places(types):
-            size = _size(types[name])
-            if size <= left:
-                chosen.append(name)
+        sizes = {name: _size(types[name]) for name in self._places(types)}
+        chosen = set(spread_cuts(self.graph, types, sizes, left))
+        left -= sum(sizes[name] for name in chosen)
+        for name, size in sizes.items():
+            if name not in chosen and size <= left:
+                chosen.add(name)
                 left -= size
         return frozenset(chosen)
 

@@ -86,11 +86,13 @@ class Replacements:
         return any(dequantized(self.quant_graph, tensor) for tensor in weights)
 
     def reached(self, change: Change) -> int:
-        """Number of nodes that a change which keeps things in float reaches."""
-        read = [self.pairs[at].raw for at in change.free]
+        """Number of nodes that a change reaches."""
+        read = [self.pairs[at].raw for at in change.free | change.quantizers.keys()]
         read += [w.quant_tensor for w in self.weights if w.node in change.weights]
         graph = self.quant_graph
-        return len(reached_nodes(graph, (name for raw in read for name in dequantized(graph, raw))))
+        replaced = [name for raw in read for name in dequantized(graph, raw)]
+        replaced += [self.pairs[at].raw for at in change.given | change.computed]
+        return len(reached_nodes(graph, replaced))
 
     def all(
         self, change: Change, builder: PartBuilder, renames: Mapping[str, str]

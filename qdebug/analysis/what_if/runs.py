@@ -2,53 +2,36 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
-from qdebug.analysis.what_if.building import Building
-from qdebug.analysis.what_if.changes import COUNTED_DB, Change, Gain, Outcome, Part, gain_at
-from qdebug.analysis.what_if.kept import KeptTensors
-from qdebug.analysis.what_if.replacing import Replacements, given_input
-from qdebug.analysis.what_if.switches import Opened, Switched, together
-from qdebug.capture.fetch import Fetcher
-from qdebug.capture.session import Session, SessionSettings, side_by_side
-from qdebug.capture.shapes import types_for
-from qdebug.errors import QdebugError
-from qdebug.graph.channels import channel_axes
-from qdebug.graph.model import Graph, TensorType
+from qdebug.analysis.what_if.bounds import Hope
+from qdebug.analysis.what_if.changes import (
+    COUNTED_DB,
+    Alone,
+    Change,
+    Gain,
+    Outcome,
+    Part,
+    gain_at,
+)
+from qdebug.analysis.what_if.lanes import Lanes, Trial, Urgency
+from qdebug.analysis.what_if.simulation import Simulation
+from qdebug.analysis.what_if.switches import together
+from qdebug.capture.session import SessionSettings
+from qdebug.graph.model import Graph
 from qdebug.graph.pairs import Pairing
-from qdebug.metrics.moments import Moments, include, measure
+from qdebug.metrics.moments import Moments, include
 from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
-Alone = Mapping[str, Moments]
-"""Error at each output on one sample."""
-
 SAMPLES = 4
 """The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
 judgement."""
-
-
-KEPT_SHARE = 4
-"""Of the memory allowed, the part that tensors may take that are kept: one in so many."""
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """A change that another thread runs, or will, and on which samples."""
-
-    what: tuple[Change, list[int]]
-    future: Future[Sequence[Alone] | None]
 
 
 class WhatIf:
@@ -77,45 +60,51 @@ class WhatIf:
         max_memory: int = DEFAULT_MEMORY,
         references: dict[int, dict[str, Array]] | None = None,
     ) -> None:
-        self.float_graph, self.quant_graph = graphs
-        self.pairing, self.pairs = pairing, pairing.pairs
-        self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
-        self.replacements = Replacements(graphs, pairing, self._shape)
-        self._feeds, self.settings = feeds, settings
-        # The same for a run alone: with another number of threads sums come in another order.
-        self._side_by_side, shared = side_by_side(settings[1], max_memory)
-        self._shared = replace(shared, short_lived=True)
+        self.quant_graph, self.pairing = graphs[1], pairing
+        self.settings, self.max_memory = settings, max_memory
         self.samples = range(min(count, SAMPLES))
+        known = {} if references is None else references
+        self.simulation = Simulation(
+            graphs, pairing, outputs, feeds, self.samples, settings, max_memory, known
+        )
+        self.replacements = self.simulation.replacements
         self._known: dict[tuple[str, int], Alone | None] = {}
-        self._begun: dict[str, _Begun] = {}
-        self._lanes: list[ThreadPoolExecutor] = []
-        self._switched: list[Switched] = []
-        self._preparing = threading.Lock()
+        self._begun: dict[str, Trial] = {}
+        self._lanes = Lanes(self.simulation.side_by_side - 1)
         self.undone = Change()
-        self.max_memory = max_memory
-        self._references = {} if references is None else references
 
     def on_top_of(self, undone: Change) -> WhatIf:
         """The same runs with a change made before any other, and gains taken against it."""
         other = copy(self)
         other.undone = undone.on_top_of(self.undone)
+        self.simulation.expect(other.undone)
         return other
+
+    def expect(self, change: Change) -> None:
+        """Be told that others may be tried on top of a change, before they are tried without."""
+        if self.is_possible(change):
+            self.simulation.expect(change.on_top_of(self.undone))
+
+    def open(self) -> None:
+        """Open what later runs begin with, before it is needed."""
+        self.simulation.open()
+
+    def get_ready(self) -> None:
+        """Run what ``open`` has opened."""
+        self.simulation.get_ready()
 
     def forget(self) -> None:
         """Give back the tensors that were kept; later runs make them anew."""
-        while self._lanes:
-            self._lanes.pop().shutdown(wait=True, cancel_futures=True)
+        for trial in self._begun.values():
+            trial.stop()
+        self._lanes.close()
         self._begun.clear()
-        self._switched.clear()
-        kept = ("feeds", "_kept", "_kept_values", "_building", "_reference")
-        for name in (*kept, "_fetcher", "_float_session"):
-            self.__dict__.pop(name, None)
-        self._references.clear()
+        self.simulation.forget()
 
-    @cached_property
+    @property
     def feeds(self) -> list[tuple[Feeds, Feeds]]:
-        """Inputs of the samples."""
-        return [self._feeds(number) for number in self.samples]
+        """Inputs of both graphs, for each sample."""
+        return self.simulation.feeds
 
     def can_free(self, at: int) -> bool:
         """Whether a pair's tensor can be taken out of quantization."""
@@ -137,31 +126,49 @@ class WhatIf:
             count: samples to run.
         """
         change = change.on_top_of(self.undone)
-        numbers = self._unknown(change, count)
-        if numbers:
-            # Changes side by side have one lane each; the samples of one change share all.
-            busy = any(not begun.future.done() for begun in self._begun.values())
-            aside = self._side_by_side - busy if len(numbers) > 1 else 1
-            self._include(change, numbers, self._tried(change, numbers, aside))
+        self._find(change, count)
         found = [self._known[change.key, number] for number in range(self._taken(count))]
         alone = tuple(parts for parts in found if parts is not None)
         return _outcome(alone) if len(alone) == len(found) else None
 
-    def _unknown(self, change: Change, count: int) -> list[int]:
-        """Samples that a change has not been run on yet, of those to be taken."""
+    def _find(self, change: Change, count: int, hope: Hope | None = None) -> None:
+        """Run a change on the samples it has not been run on, or as far as there is hope."""
         begun = self._begun.pop(change.key, None)
         if begun is not None:
-            found = self._tried(*begun.what) if begun.future.cancel() else begun.future.result()
-            self._include(change, begun.what[1], found)
-        return [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
+            self._finish(begun)
+        trial = self._trial(change, count, hope)
+        if trial is not None:
+            self._finish(trial)
 
-    def _include(
-        self, change: Change, numbers: Sequence[int], found: Sequence[Alone] | None
+    def _finish(self, trial: Trial) -> None:
+        trial.finish(self._lanes)
+        for number in trial.numbers if trial.fails else trial.found:
+            self._known[trial.change.key, number] = None if trial.fails else trial.found[number]
+
+    def _trial(self, change: Change, count: int, hope: Hope | None) -> Trial | None:
+        """A change on the samples it has not been run on yet; None where there are none."""
+        numbers = [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
+        if hope is None or not numbers:
+            return Trial(change, numbers, self.simulation.runner(change)) if numbers else None
+        seen = self._seen(change)
+        if hope.is_gone(seen):
+            return None
+        run = self.simulation.runner(change)
+        in_order = hope.in_order(numbers)
+        return Trial(change, in_order, run, lambda found: hope.is_gone({**seen, **found}))
+
+    def _seen(self, change: Change) -> dict[int, Alone]:
+        """What a change gives, by sample it has been run on."""
+        found = ((number, self._known.get((change.key, number))) for number in self.samples)
+        return {number: parts for number, parts in found if parts is not None}
+
+    def run_ahead(
+        self,
+        changes: Iterable[Change],
+        count: int = SAMPLES,
+        parts: Sequence[Part] = (),
+        matters: Callable[[Gain], bool] | None = None,
     ) -> None:
-        for at, number in enumerate(numbers):
-            self._known[change.key, number] = None if found is None else found[at]
-
-    def run_ahead(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
         """Compute the outcomes of several changes side by side, to be asked for after.
 
         Each takes its share of the processors: most of a short run is opening its session, which
@@ -170,12 +177,18 @@ class WhatIf:
         Args:
             changes: what to do otherwise, one by one.
             count: samples to run.
+            parts: as ``gain`` will be asked for.
+            matters: likewise.
         """
         asked = [x.on_top_of(self.undone) for x in changes if self.is_possible(x)]
-        self._start(asked, count)
+        before = self.outcome(Change(), count) if matters is not None else None
+        hope = None
+        if matters is not None and before is not None:
+            hope = Hope(before, _counted(before, parts), matters)
+        self._start(asked, count, Urgency.ASKED, hope)
         # This thread takes part from the other end: what no other has begun with it runs itself.
         for change in reversed(asked):
-            self._unknown(change, count)
+            self._find(change, count, hope)
 
     def begin(self, changes: Iterable[Change], count: int = SAMPLES) -> None:
         """Start to compute the outcomes of changes that will be asked for; who asks waits for them.
@@ -187,69 +200,25 @@ class WhatIf:
             count: samples to run.
         """
         asked = [x.on_top_of(self.undone) for x in changes if self.is_possible(x)]
-        self._switched += map(Switched, together(asked, self.replacements.reached))
-        self._start(asked, count)
+        for alike in together(asked, self.replacements.reached):
+            self.simulation.share(alike)
+        self._start(asked, count, Urgency.AHEAD)
 
-    def _start(self, changes: Iterable[Change], count: int) -> None:
+    def _start(
+        self, changes: Iterable[Change], count: int, urgency: Urgency, hope: Hope | None = None
+    ) -> None:
         """Let other threads run changes that are not known yet."""
         made = {change.key: change for change in changes}
-        new = [
-            (change, numbers)
-            for key, change in made.items()
-            if key not in self._begun and (numbers := self._unknown(change, count))
-        ]
-        if len(new) < 2 or self._side_by_side < 2:
+        new = [self._trial(x, count, hope) for key, x in made.items() if key not in self._begun]
+        trials = [trial for trial in new if trial is not None]
+        if len(trials) < 2 or not self._lanes.count:
             return
-        if not self._lanes:
-            self._lanes.append(ThreadPoolExecutor(self._side_by_side - 1, "qdebug-what-if"))
-        for what in new:
-            self._begun[what[0].key] = _Begun(what, self._lanes[0].submit(self._tried, *what))
-
-    def _prepare(self) -> None:
-        """What every run needs, whichever thread asks for it first.
-
-        What cannot be had is asked for again by the run, which fails then.
-        """
-        with self._preparing:
-            if not {"_kept_values", "_reference"} <= self.__dict__.keys():
-                self._make_ready()
-
-    def open(self) -> None:
-        """Open what later runs begin with, before it is needed.
-
-        Not where nothing is quantized: then none will come. Nor where memory is for one run at a
-        time: the samples take it.
-        """
-        is_quantized = any(pair.quantizer is not None for pair in self.pairs)
-        if is_quantized and self._side_by_side > 1:
-            with contextlib.suppress(QdebugError, KeyError, ValueError):
-                self._kept.open()
-
-    def get_ready(self) -> None:
-        """Run what ``open`` has opened."""
-        if "_kept" in self.__dict__:
-            with self._preparing, contextlib.suppress(QdebugError, KeyError, ValueError):
-                _ = self._axes, self._kept_values
-
-    def _make_ready(self) -> None:
-        with contextlib.suppress(QdebugError, KeyError, ValueError):
-            _ = self.feeds, self._axes
-        with ThreadPoolExecutor(self._side_by_side, "qdebug-what-if") as pool:
-            for name in ("_kept_values", "_reference"):
-                pool.submit(getattr, self, name)
+        for trial in trials:
+            self._begun[trial.change.key] = trial
+            trial.begin(self._lanes, urgency)
 
     def _taken(self, count: int) -> int:
         return min(count, len(self.samples))
-
-    def _tried(
-        self, change: Change, numbers: Sequence[int], aside: int = 1
-    ) -> Sequence[Alone] | None:
-        """What a change gives on some samples; None where it cannot be made or run."""
-        self._prepare()
-        try:
-            return self._run(change, numbers, aside)
-        except (QdebugError, KeyError, ValueError):
-            return None
 
     def gain(
         self,
@@ -259,6 +228,7 @@ class WhatIf:
         count: int = SAMPLES,
         *,
         everywhere: bool = False,
+        matters: Callable[[Gain], bool] | None = None,
     ) -> Gain | None:
         """Gain of a change at the part that wins most, among those that are damaged.
 
@@ -269,121 +239,39 @@ class WhatIf:
                 of it (``on_top_of``) included.
             count: samples to run.
             everywhere: also at parts that are not damaged (``COUNTED_DB``).
+            matters: whether a gain is of interest; if it is, so is every larger one at the same
+                part. Samples are run as long as theirs may be.
 
         Returns:
-            None where the change cannot be made: it would change nothing.
+            None where the change cannot be made, since it would change nothing, or where it is
+            certain that its gain does not matter.
         """
         if not self.is_possible(change):
             return None
         before = self.outcome(Change() if base is None else base, count)
-        after = self.outcome(change, count)
-        if before is None or after is None:
+        if before is None:
             return None
-        asked = parts or [Part(name) for name in before.moments]
-        gains = [gain_at(part, before, after) for part in asked if part.output in before.moments]
-        damaged = [g for g in gains if everywhere or not g.before > COUNTED_DB] or gains
-        return max(damaged, key=lambda g: g.db, default=None)
+        counted = _counted(before, parts, everywhere=everywhere)
+        if matters is not None and self._is_hopeless(change, count, Hope(before, counted, matters)):
+            return None
+        after = self.outcome(change, count)
+        if after is None:
+            return None
+        gains = [gain_at(part, before, after) for part in counted]
+        return max(gains, key=lambda g: g.db, default=None)
 
-    @cached_property
-    def _reference(self) -> list[dict[str, Array]]:
-        return [
-            {n: np.asarray(v, np.float32) for n, v in self._deployed(number).items()}
-            for number in self.samples
-        ]
+    def _is_hopeless(self, change: Change, count: int, hope: Hope) -> bool:
+        """Whether a change wins nothing that matters; it is run as far as it takes to know."""
+        change = change.on_top_of(self.undone)
+        self._find(change, count, hope)
+        return hope.is_gone(self._seen(change))
 
-    def _deployed(self, number: int) -> Mapping[str, Array]:
-        """The float model's outputs of a sample as deployed: known, or run for."""
-        known = self._references.get(number, {})
-        if all(known.get(name) is not None for name in self.outputs):
-            return {name: known[name] for name in self.outputs}
-        return self._float_session.run(self.feeds[number][0], list(self.outputs))
 
-    @cached_property
-    def _float_session(self) -> Session:
-        return Session(self.float_graph.whole, self.float_graph, self.settings[0].deployed)
-
-    @cached_property
-    def _axes(self) -> Mapping[str, int]:
-        return channel_axes(self.float_graph, self._types)
-
-    @cached_property
-    def _types(self) -> Mapping[str, TensorType]:
-        return types_for(self.float_graph, self.feeds[0][0], self.settings[0])
-
-    def _shape(self, at: int) -> tuple[int, ...] | None:
-        """Shape of a pair's float tensor on the first sample."""
-        known = self._types.get(self.pairs[at].float_tensor)
-        return known.fixed_shape if known is not None else None
-
-    @cached_property
-    def _fetcher(self) -> Fetcher:
-        return Fetcher(self.float_graph, self.settings[0])
-
-    def _given(self, change: Change, feeds: Feeds) -> dict[str, Array]:
-        """The float run's values that a change puts in, by model input."""
-        names = {at: self.pairs[at].float_tensor for at in sorted(change.given)}
-        values = self._fetcher.values(list(names.values()), feeds) if names else {}
-        return {given_input(at): np.asarray(values[n], np.float32) for at, n in names.items()}
-
-    @property
-    def kept_names(self) -> frozenset[str]:
-        """Tensors of the quant graph that are not computed again where a change leaves them."""
-        return frozenset(self._kept_values[0])
-
-    @cached_property
-    def _kept(self) -> KeptTensors:
-        feeds = [quant for _, quant in self.feeds]
-        budget, aside = self.max_memory // KEPT_SHARE, self._side_by_side
-        return KeptTensors(self.quant_graph, self._shared, feeds, budget, aside)
-
-    @cached_property
-    def _kept_values(self) -> list[dict[str, Any]]:
-        """What is kept of each sample, by quant tensor."""
-        return self._kept.values()
-
-    @cached_property
-    def _building(self) -> Building:
-        forms = {pair.float_tensor: pair.read_form for pair in self.pairs}
-        kept = self._kept_values[0]
-        return Building(self.quant_graph, self.replacements, self.outputs, forms, kept)
-
-    def _run(self, change: Change, numbers: Sequence[int], aside: int) -> Sequence[Alone]:
-        shared = next((s for s in self._switched if s.covers(change)), None)
-        opened = shared.opened(self._open) if shared is not None else None
-        opened = opened or self._open(change)
-
-        def run(number: int) -> Alone:
-            return self._run_sample(number, change, opened)
-
-        if aside == 1:
-            return list(map(run, numbers))
-        with ThreadPoolExecutor(aside, "qdebug-what-if") as pool:
-            return list(pool.map(run, numbers))
-
-    def _open(self, change: Change, *, switched: bool = False) -> Opened:
-        model, where = self._building.build(change, switched=switched)
-        is_run = bool(model.graph.output)
-        session = Session(model, self.quant_graph, self._shared) if is_run else None
-        return Opened(session, where, change if switched else None)
-
-    def _run_sample(self, number: int, change: Change, opened: Opened) -> Alone:
-        """Error at each output on one sample."""
-        feeds, kept = self.feeds[number], self._kept_values[number]
-        given = {**self._given(change, feeds[0]), **opened.switches(change)}
-        found: dict[str, Any] = {}
-        if opened.session is not None:
-            found = opened.session.run({**feeds[1], **kept, **given})
-        parts = {}
-        for name, tensor in opened.where.items():
-            f, q = self._reference[number][name], found.get(tensor, kept.get(tensor))
-            axis = self._axes.get(name)
-            q = np.reshape(np.asarray(q, np.float32), f.shape)
-            parts[name] = measure(f, q, axis if f.ndim > 1 else None)
-        return parts
-
-    def _is_comparable(self, float_name: str, quant_name: str) -> bool:
-        kinds = self.float_graph.type_of(float_name), self.quant_graph.type_of(quant_name)
-        return all(kind.dtype in ("float", "float16", "undefined") for kind in kinds)
+def _counted(before: Outcome, parts: Sequence[Part], *, everywhere: bool = False) -> list[Part]:
+    """The parts of the outputs at which a gain counts: the damaged ones, if there are any."""
+    asked = [part for part in parts or map(Part, before.moments) if part.output in before.moments]
+    damaged = [x for x in asked if everywhere or not before.sqnr_db(x) > COUNTED_DB]
+    return damaged or asked
 
 
 def _outcome(alone: tuple[Alone, ...]) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part
 from qdebug.checks.context import CheckContext
@@ -49,6 +49,11 @@ def status_of(context: CheckContext, gain: Gain | None) -> FindingStatus:
             return "warn" if context.once(task_holds) else "fail"
         return "info" if gain.before >= FINE_DB else "warn"
     return "info" if gain.before >= DOUBTFUL_DB or sound else "warn"
+
+
+def is_bad(context: CheckContext, gain: Gain) -> bool:
+    """Whether a defect that costs so much is more than a remark; see ``gain_of``."""
+    return status_of(context, gain) != "info"
 
 
 def slip_status(
@@ -114,12 +119,13 @@ def gain_of(
     count: int = SAMPLES,
     *,
     everywhere: bool = False,
+    matters: Callable[[Gain], bool] | None = None,
 ) -> Gain | None:
     """Gain of a change at its best part, None where it cannot be computed; see ``WhatIf.gain``."""
     if context.what_if is None:
         return None
     asked = parts or context.once(output_parts)
-    return context.what_if.gain(change, asked, base, count, everywhere=everywhere)
+    return context.what_if.gain(change, asked, base, count, everywhere=everywhere, matters=matters)
 
 
 def cost_of(context: CheckContext, cure: Change) -> float | None:
@@ -129,12 +135,15 @@ def cost_of(context: CheckContext, cure: Change) -> float | None:
 
 
 def gains_of(
-    context: CheckContext, changes: Sequence[Change], count: int = SAMPLES
+    context: CheckContext,
+    changes: Sequence[Change],
+    count: int = SAMPLES,
+    matters: Callable[[Gain], bool] | None = None,
 ) -> list[Gain | None]:
     """The gain of each of several changes, which are run side by side."""
     if context.what_if is not None:
-        context.what_if.run_ahead(changes, count)
-    return [gain_of(context, change, count=count) for change in changes]
+        context.what_if.run_ahead(changes, count, context.once(output_parts), matters)
+    return [gain_of(context, change, count=count, matters=matters) for change in changes]
 
 
 def gain_beside(context: CheckContext, layers: Sequence[int], others: Sequence[int]) -> Gain | None:

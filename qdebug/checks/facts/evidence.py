@@ -23,7 +23,7 @@ def gain_evidence(context: CheckContext, gain: Gain | None) -> list[Evidence]:
                     ["output", name_part(gain.part)],
                     ["SQNR now, dB", round(gain.before, 2)],
                     ["SQNR with the change, dB", round(gain.after, 2)],
-                    ["samples", len(context.what_if.samples)],
+                    ["samples", gain.samples or len(context.what_if.samples)],
                     *_spread(gain),
                 ]
             },

@@ -11,7 +11,8 @@ import onnx
 import pytest
 
 from qdebug.analysis.what_if import Change, Part, WhatIf
-from qdebug.analysis.what_if import runs as runs_module
+from qdebug.analysis.what_if import simulation as simulation_module
+from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.capture.session import SessionSettings
 from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
@@ -85,9 +86,9 @@ def test_side_by_side_is_one_by_one(pair: LoadedPair, memory: int) -> None:
 def test_what_is_kept_changes_no_number(pair: LoadedPair, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that begin at kept tensors against runs of the whole graph: every kind of change."""
     short, whole = what_if(pair), what_if(pair)
-    assert short.kept_names
-    monkeypatch.setattr(runs_module, "KEPT_SHARE", 1 << 40)
-    assert not whole.kept_names
+    assert short.simulation.kept_names
+    monkeypatch.setattr(simulation_module, "KEPT_SHARE", 1 << 40)
+    assert not whole.simulation.kept_names
     free = [at for at in range(len(pair.pairing.pairs)) if short.can_free(at)]
     nodes = [weight.node for weight in pair.pairing.weights]
     chosen = free[:: len(free) // 4]
@@ -129,7 +130,7 @@ def test_what_was_run_ahead_is_not_run_again(
     runs = what_if(pair)
     changes = last_layers(runs, pair, 2)
     runs.run_ahead(changes)
-    monkeypatch.setattr(runs, "_run", None)
+    monkeypatch.setattr(Simulation, "runner", None)
     assert all(runs.outcome(change) is not None for change in changes)
 
 
@@ -153,13 +154,13 @@ def test_changes_in_one_session_are_those_in_sessions_of_their_own(
     (late,) = last_layers(alone, pair, 1)
     both = early[0].on_top_of(early[2])
     opened: list[Change] = []
-    real = WhatIf._open
+    real = Simulation._open
 
-    def counted(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
+    def counted(runs: Simulation, change: Change, **options: Any) -> Any:
         opened.append(change)
-        return real(runs, change, switched=switched)
+        return real(runs, change, **options)
 
-    monkeypatch.setattr(WhatIf, "_open", counted)
+    monkeypatch.setattr(Simulation, "_open", counted)
     together.begin([*early, late], count=1)
     found = [output_db(together, pair, change) for change in (*early, both, late)]
     whole = early[0].on_top_of(early[1]).on_top_of(early[2])
@@ -183,13 +184,13 @@ def test_changes_that_reach_alike_share_sessions_of_their_own(
     )
     changes = [early[0], late[0], early[1], late[1]]
     opened: list[str] = []
-    real = WhatIf._open
+    real = Simulation._open
 
-    def counted(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
+    def counted(runs: Simulation, change: Change, **options: Any) -> Any:
         opened.append(change.key)
-        return real(runs, change, switched=switched)
+        return real(runs, change, **options)
 
-    monkeypatch.setattr(WhatIf, "_open", counted)
+    monkeypatch.setattr(Simulation, "_open", counted)
     together.begin(changes)
     found = [output_db(together, pair, change) for change in changes]
     assert sorted(opened) == sorted(a.on_top_of(b).key for a, b in (early, late))
@@ -203,14 +204,14 @@ def test_what_cannot_be_opened_with_switches_is_opened_without(
 ) -> None:
     runs, alone = what_if(pair), what_if(pair)
     changes = first_layers(alone, pair, 2)
-    real = WhatIf._open
+    real = Simulation._open
 
-    def refused(runs: WhatIf, change: Change, *, switched: bool = False) -> Any:
-        if switched:
+    def refused(runs: Simulation, change: Change, **options: Any) -> Any:
+        if options.get("switched"):
             raise ModelError("no switches")
-        return real(runs, change)
+        return real(runs, change, **options)
 
-    monkeypatch.setattr(WhatIf, "_open", refused)
+    monkeypatch.setattr(Simulation, "_open", refused)
     runs.begin(changes)
     for change in changes:
         assert output_db(runs, pair, change) == output_db(alone, pair, change)
@@ -311,13 +312,13 @@ def test_samples_that_a_change_was_run_on_are_not_run_again(
     changes = last_layers(runs, pair, 2)
     expected = [at_once.outcome(change) for change in changes]
     ran: list[int] = []
-    one = WhatIf._run_sample
+    one = Simulation._run_sample
 
-    def counted(self: WhatIf, number: int, *rest: Any) -> Any:
+    def counted(self: Simulation, number: int, *rest: Any) -> Any:
         ran.append(number)
         return one(self, number, *rest)
 
-    monkeypatch.setattr(WhatIf, "_run_sample", counted)
+    monkeypatch.setattr(Simulation, "_run_sample", counted)
     runs.run_ahead(changes, count=1)
     assert ran == [0, 0]
     for change, outcome in zip(changes, expected, strict=True):
@@ -334,10 +335,10 @@ def test_known_outputs_of_the_float_model_are_not_run_for(
     pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (name,) = pair.float_graph.outputs
-    session = WhatIf._float_session.func(what_if(pair))  # type: ignore[attr-defined]
+    session = Simulation._float_session.func(what_if(pair).simulation)  # type: ignore[attr-defined]
     references = {0: session.run(pair.feeds[0], [name])}
     runs = what_if(pair, references=references)
-    monkeypatch.setattr(WhatIf, "_float_session", None)
+    monkeypatch.setattr(Simulation, "_float_session", None)
     (change,) = last_layers(runs, pair, 1)
     found = output_db(runs, pair, change)
     monkeypatch.undo()

@@ -13,6 +13,7 @@ import pytest
 import qdebug
 from qdebug.analysis.operators import OperatorTest
 from qdebug.analysis.what_if import SAMPLES, Change, WhatIf
+from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.capture.deployed import DeployedOutputs
 from qdebug.run.model import Timing
 
@@ -32,9 +33,11 @@ def _counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, counts: Cou
 
 def _counts(monkeypatch: pytest.MonkeyPatch, twin: str, pictures: int) -> Counter[str]:
     counts: Counter[str] = Counter()
-    for kind, name in ((WhatIf, "_tried"), (WhatIf, "_run_sample"), (OperatorTest, "_run")):
+    for kind, name in ((Simulation, "runner"), (Simulation, "_run_sample"), (OperatorTest, "_run")):
         _counted(monkeypatch, kind, name, counts)
-    monkeypatch.setattr(WhatIf, "_float_session", None)  # the samples' own runs have its outputs
+    monkeypatch.setattr(
+        Simulation, "_float_session", None
+    )  # the samples' own runs have its outputs
     files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:pictures]
     models = ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{twin}.onnx"
     qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
@@ -48,7 +51,7 @@ def test_the_checks_run_few_graphs(
 ) -> None:
     counts = _counts(monkeypatch, "int8_naive", pictures)
     assert counts["_run"] == 0  # every layer is the float one by its nodes
-    assert 0 < counts["_tried"] <= 14
+    assert 0 < counts["runner"] <= 14
     assert 0 < counts["_run_sample"] <= runs
 
 
