@@ -209,9 +209,11 @@ class WhatIf:
     ) -> None:
         """Let other threads run changes that are not known yet."""
         made = {change.key: change for change in changes}
+        if len(made) < 2 or not self._lanes.count:
+            return
         new = [self._trial(x, count, hope) for key, x in made.items() if key not in self._begun]
         trials = [trial for trial in new if trial is not None]
-        if len(trials) < 2 or not self._lanes.count:
+        if len(trials) < 2:
             return
         for trial in trials:
             self._begun[trial.change.key] = trial
