@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.capture.once import Once
 from qdebug.capture.session import Session, SessionSettings
 from qdebug.capture.state import error_metrics
 from qdebug.graph.model import Graph
@@ -55,14 +56,16 @@ class DeployedPair:
     def __init__(
         self, graphs: tuple[Graph, Graph], settings: tuple[SessionSettings, SessionSettings]
     ) -> None:
-        self._graphs, self.settings = graphs, settings
-        self._opening = threading.Lock(), threading.Lock()
-        self._opened: list[Session | None] = [None, None]
+        self.settings = settings
+        self._sessions = [
+            Once(partial(Session, graph.whole, graph, how.deployed))
+            for graph, how in zip(graphs, settings, strict=True)
+        ]
 
     @property
     def is_open(self) -> bool:
         """Whether both sessions are there."""
-        return None not in self._opened
+        return all(session.is_made for session in self._sessions)
 
     def open(self, side: int) -> Session:
         """The session of one model.
@@ -73,16 +76,12 @@ class DeployedPair:
         Raises:
             ModelError: ONNX Runtime cannot load the model.
         """
-        graph, settings = self._graphs[side], self.settings[side].deployed
-        with self._opening[side]:  # another thread may be at it
-            session = self._opened[side]
-            if session is None:
-                session = self._opened[side] = Session(graph.whole, graph, settings)
-            return session
+        return self._sessions[side].get()
 
     def close(self) -> None:
         """Release the sessions, and the weights in them."""
-        self._opened = [None, None]
+        for session in self._sessions:
+            session.drop()
 
 
 class DeployedOutputs:

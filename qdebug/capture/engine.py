@@ -23,7 +23,7 @@ from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
-from qdebug.graph.multiplications import multiplications
+from qdebug.graph.multiplications import costs
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.walk import walk
 from qdebug.processors import processors
@@ -43,9 +43,6 @@ MOST_PAIRS = 256
 """Pairs captured at once: opening a session takes time with the square of its outputs. Of 5,069
 layers all sessions take 1.6 seconds of processor time, as many as in pieces of 128, in pieces of
 512 2.0 and of 1,024 3.0."""
-_PASSES = 20
-"""Multiplications of a Conv that take as long as all that is done with one element of a layer: of
-YOLOv5n 2.2e9 take 57 ms, and quantizing and the like of its 6e7 elements 30 ms."""
 _FLOAT_BYTES = 4
 _ALIGNMENT = 64 // _FLOAT_BYTES
 
@@ -423,15 +420,10 @@ class Capture:
 
     @functools.cached_property
     def _local_costs(self) -> list[float]:
-        """What each layer costs, in multiplications."""
-        shapes = {n: k.fixed_shape for n, k in self.quant_types.items() if k.fixed_shape}
-        costs = [
-            float(_PASSES) * _elements(self.shapes.get(at, ())) for at in range(len(self.pairs))
-        ]
-        for node, macs in multiplications(self.quant_graph, shapes).items():
-            if node in self._quant_plan.position:
-                costs[self._quant_plan.position[node]] += macs
-        return costs
+        """What each layer costs."""
+        by_node = costs(self.quant_graph, self.quant_types)
+        nodes = self._quant_plan.nodes
+        return [sum(by_node[n] for n in nodes.get(at, ())) for at in range(len(self.pairs))]
 
     def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> _Opened:
         if not part.model.graph.output:

@@ -163,17 +163,6 @@ class LayerStats:
         self._prefix = prefix
         self._values = max(1024, SAMPLED_VALUES // max(1, samples))
 
-    def add(self, float_value: Array, quant_value: Array) -> None:
-        """Include one sample's accumulated pair, both float32."""
-        self.include(measured([(self, float_value, quant_value)])[0])
-
-    def add_local(self, float_value: Array, quant_value: Array) -> None:
-        """Include one sample's output of the quant layer fed with float inputs.
-
-        The same sample's accumulated pair has been added before.
-        """
-        self.include_local(measured_local([(self, float_value, quant_value)])[0])
-
     def part_of(self, fitted: Fitted, moments: Moments, *, keep: bool) -> SamplePart:
         """What one sample's accumulated pair gives, by its moments.
 
@@ -232,7 +221,7 @@ class LayerStats:
     def fitted(self, float_value: Array, quant_value: Array) -> Fitted:
         """Both in one shape, where only unit dimensions or one length differ."""
         shapes = float_value.shape, quant_value.shape
-        axis = self._axis_for(float_value)
+        axis = self._axis
         if shapes[0] == shapes[1]:
             return Fitted(float_value, quant_value, axis)
         squeezed = [tuple(d for d in shape if d != 1) for shape in shapes]
@@ -246,9 +235,6 @@ class LayerStats:
         common = (*(slice(None),) * along, slice(min(lengths)))
         f, q = (np.ascontiguousarray(value[common]) for value in (float_value, quant_value))
         return Fitted(f, q, axis, lengths)
-
-    def _axis_for(self, value: Array) -> int | None:
-        return self._axis if self._axis is not None and self._axis < value.ndim else None
 
     def _clipped(
         self, float_value: Array, quant_value: Array, moments: Moments

@@ -228,27 +228,29 @@ def _quant_info(quantizer: Quantizer | None) -> QuantInfo | None:
 def _weight_errors(pairs: Sequence[WeightPair]) -> dict[int, WeightError]:
     """The error of each weight, by index of the float node that reads it."""
     pairs = [pair for pair in pairs if pair.role == "weight"]
-    many = [_weight_moments(pair) for pair in pairs]
+    shapes, many = zip(*map(_weight_moments, pairs), strict=True) if pairs else ((), ())
     metrics, worst = all_error_metrics(many), _worst_channels(many, 1)
     return {
         pair.node: WeightError(
             tensor=pair.float_tensor,
             quant_tensor=pair.quant_tensor,
-            shape=np.shape(pair.reference),
+            shape=shape,
             dtype=pair.quantizer.dtype if pair.quantizer else "float32",
             per_channel=pair.quantizer is not None and pair.quantizer.scale.size > 1,
             sqnr_db=found.sqnr_db,
             cosine=found.cosine,
             worst_channel=channels[0] if channels else None,
         )
-        for pair, found, channels in zip(pairs, metrics, worst, strict=True)
+        for pair, shape, found, channels in zip(pairs, shapes, metrics, worst, strict=True)
     }
 
 
-def _weight_moments(pair: WeightPair) -> Moments:
+def _weight_moments(pair: WeightPair) -> tuple[tuple[int, ...], Moments]:
+    """The shape and the moments of a weight, whose values are read once for both."""
     reference = np.ascontiguousarray(pair.reference, np.float32)
     test = np.ascontiguousarray(pair.quant_value, np.float32)
-    return measure(reference, test, pair.channel_axis if reference.ndim > 1 else None)
+    axis = pair.channel_axis if reference.ndim > 1 else None
+    return reference.shape, measure(reference, test, axis)
 
 
 def _range(low: np.ndarray, high: np.ndarray) -> TensorRange | None:

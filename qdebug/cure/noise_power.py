@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.metrics.moments import by_channel
+
 Array = npt.NDArray[Any]
 Numbers = npt.NDArray[np.float64]
 
@@ -57,14 +59,14 @@ class Products:
         return self._sums(gradient, error, axis, np.float64)
 
     def _sums(self, gradient: Array, error: Array, axis: int | None, dtype: Any) -> Sums:
-        shape = _by_channel(gradient.shape, axis)
+        shape = by_channel(gradient.shape, axis)
         terms = self._scratch(gradient.size, dtype).reshape(shape)
         np.multiply(gradient.reshape(shape), error.reshape(shape), out=terms)
         related = _power(_over_positions(terms)), _power(terms.sum(axis=1))
         np.multiply(terms, terms, out=terms)
-        by_channel = _over_positions(terms)
-        null = _power(by_channel), _power(terms.sum(axis=1))
-        return Sums(float(by_channel.sum()), *related, *null)
+        alone = _over_positions(terms)
+        null = _power(alone), _power(terms.sum(axis=1))
+        return Sums(float(alone.sum()), *related, *null)
 
     def _scratch(self, size: int, dtype: Any) -> Array:
         needed = size * np.dtype(dtype).itemsize
@@ -113,13 +115,6 @@ class Sums:
             if abs(related - self.alone) > _BEYOND * math.sqrt(2 * null):
                 found += related - self.alone
         return max(found, min(self.channels, self.positions))
-
-
-def _by_channel(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
-    """What lies before, on and behind the channels' axis."""
-    if axis is None or axis >= len(shape):
-        return 1, 1, math.prod(shape)
-    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 
 
 def _over_positions(terms: Array) -> Numbers:

@@ -119,7 +119,8 @@ def measure(reference: Array, test: Array, channel_axis: int | None = None) -> M
     Args:
         reference: float32 array of any shape.
         test: float32 array of the same shape.
-        channel_axis: axis whose entries become the rows of the result; None for one row.
+        channel_axis: axis whose entries become the rows of the result; None, or one that there is
+            not, for one row.
 
     Returns:
         Moments with ``shape[channel_axis]`` rows, or one.
@@ -137,7 +138,7 @@ def measure_all(pairs: Sequence[tuple[Array, Array, int | None]]) -> list[Moment
 
     jobs, lines = [], []
     for reference, test, axis in pairs:
-        shape = _rows_of(reference.shape, axis)
+        shape = by_channel(reference.shape, axis)
         together = _lines(shape)
         laid = shape[0] // together, together * shape[1], shape[2]
         f, q = (np.ascontiguousarray(v, np.float32).reshape(laid) for v in (reference, test))
@@ -147,9 +148,9 @@ def measure_all(pairs: Sequence[tuple[Array, Array, int | None]]) -> list[Moment
     return [_joined(job[2], count) for job, count in zip(jobs, lines, strict=True)]
 
 
-def _rows_of(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
-    """A shape as what lies outside of the rows, the rows, and what lies in each."""
-    if axis is None or not shape:
+def by_channel(shape: tuple[int, ...], axis: int | None) -> tuple[int, int, int]:
+    """A shape as what lies before, on and behind an axis; all of it is behind one it has not."""
+    if axis is None or axis >= len(shape):
         return 1, 1, math.prod(shape)
     return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
 

@@ -19,6 +19,7 @@ import onnx
 
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.what_if import SAMPLES, Change, Gain, Part, WhatIf
+from qdebug.capture import stats as capture_stats
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, JoinedLayer, join_layers
 from qdebug.comparison.layers import make_layers, make_outputs
@@ -44,9 +45,10 @@ class Measured:
         """As capture gathers them."""
         stats = LayerStats(self.pair.quantizer, self.axis, len(self.samples))
         for f, q in self.samples:
-            stats.add(f, q)
+            stats.include(capture_stats.measured([(stats, f, q)])[0])
         if self.local is not None:
-            stats.add_local(self.samples[0][0], self.local)
+            (part,) = capture_stats.measured_local([(stats, self.samples[0][0], self.local)])
+            stats.include_local(part)
         return stats
 
 

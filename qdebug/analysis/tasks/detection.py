@@ -109,7 +109,7 @@ class _Seen:
                 self._last.append(self._last.pop(at))
                 return found
         parts = self.head.parts(outputs)
-        found = parts.corners, parts.best()
+        found = np.array(parts.corners), parts.best()  # a copy: they may be a part of an output
         self._last.append(([weakref.ref(value) for value in read], found))
         del self._last[:-_LAST]
         return found
@@ -122,10 +122,6 @@ class _Behaves:
     seen: _Seen
     size: tuple[int, int] | None
 
-    @property
-    def head(self) -> Head:
-        return self.seen.head
-
     def __call__(self, outputs: Outputs) -> Behaviour:
         corners, best = self.seen.candidates(outputs)
         if not -0.1 <= best.low <= best.high <= 1.1:
@@ -134,7 +130,7 @@ class _Behaves:
         if not confident.any():
             return Behaviour(None, f"no score of the float model reaches {CONFIDENCE:g}")
         share_confident = float(confident.mean())
-        is_dense = self.head.overlap < 1  # suppressed boxes and queries are all meant to count
+        is_dense = self.seen.head.overlap < 1  # suppressed boxes and queries are all meant to count
         if is_dense and share_confident > _MOST_CONFIDENT:
             return Behaviour(False, f"{percent(share_confident)} of the candidates are confident")
         sound = self._sound(np.asarray(corners)[confident])
@@ -147,7 +143,7 @@ class _Behaves:
 
     def _sound(self, corners: np.ndarray) -> float:
         """Share of boxes with x2 > x1 and y2 > y1 whose centre is inside the picture."""
-        if not self.head.drawable or self.size is None:
+        if not self.seen.head.drawable or self.size is None:
             return 1.0
         centers = (corners[:, :2] + corners[:, 2:]) / 2
         inside = ((centers >= 0) & (centers <= np.array(self.size))).all(axis=1)
@@ -159,10 +155,6 @@ class _Behaves:
 class _Judge:
     seen: _Seen
     metadata: Mapping[str, str]
-
-    @property
-    def head(self) -> Head:
-        return self.seen.head
 
     def __call__(self, reference: Outputs, test: Outputs) -> Effect:
         sides = self._boxes(reference), self._boxes(test)
@@ -188,12 +180,12 @@ class _Judge:
             "wrong": float(lost + new),
         }
         difference = lost + new + (1 - iou if kept else 0)
-        if self.head.points is not None and kept:
+        if self.seen.head.points is not None and kept:
             points = self._points((reference, test), sides, found)
             facts["landmarks"] = round(float(points.mean()), 4)
             counts |= {"landmarks": float(points.sum()), "faces": float(kept)}
             difference += float(points.mean())
-        drawn = self._drawn(sides, found) if self.head.drawable else None
+        drawn = self._drawn(sides, found) if self.seen.head.drawable else None
         return Effect(facts, counts, difference, drawn)
 
     def parts(self, reference: Outputs, test: Outputs) -> list[OutputPart]:
@@ -202,7 +194,7 @@ class _Judge:
         limit = {"confidence": CONFIDENCE}
         title = "Best score of every candidate"
         parts = [OutputPart(title, best, test_best, (0.0, 1.0), limit)]
-        if self.head.drawable:
+        if self.seen.head.drawable:
             title = "Corners of every candidate, pixels of the input"
             parts.append(OutputPart(title, corners, test_corners))
         return parts
@@ -211,9 +203,9 @@ class _Judge:
         self, outputs: tuple[Outputs, Outputs], sides: tuple[Boxes, Boxes], found: Matching
     ) -> np.ndarray:
         """Mean distance of each kept box's landmarks, as a share of the box's side."""
-        assert self.head.points is not None
+        assert self.seen.head.points is not None
         ends = [
-            self.head.points(values)[side.rows[found.pairs[:, at]]]
+            self.seen.head.points(values)[side.rows[found.pairs[:, at]]]
             for at, (values, side) in enumerate(zip(outputs, sides, strict=True))
         ]
         area = sides[0].xyxy[found.pairs[:, 0]]
@@ -224,12 +216,12 @@ class _Judge:
     def _best_scores(self, outputs: Outputs) -> tuple[Array, Array]:
         """Corners, and the best score of each; NaN where a class has that."""
         corners, best = self.seen.candidates(outputs)
-        found = best.scores if best.finite else self.head.decode(outputs)[1].max(axis=1)
+        found = best.scores if best.finite else self.seen.head.decode(outputs)[1].max(axis=1)
         return corners, np.maximum(found, 0.0)
 
     def _boxes(self, outputs: Outputs) -> Boxes:
         corners, best = self.seen.candidates(outputs)
-        return detected(corners, best, self.head.overlap)
+        return detected(corners, best, self.seen.head.overlap)
 
     @staticmethod
     def _score_change(sides: tuple[Boxes, Boxes], found: Matching) -> np.ndarray:

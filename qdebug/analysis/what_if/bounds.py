@@ -46,11 +46,11 @@ class Hope:
             return True
         left = Moments.empty()
         for parts in found:
-            left.add(_total(parts, part))
+            left.add(part.total(parts))
         if float(left.nonfinite_q[0]) > 0:
             after = math.nan
         else:
-            best = Moments(_total(self.before.moments, part).table.copy())
+            best = part.total(self.before.moments)
             best.ee[:] = left.ee
             after = float(sqnr_db(best)[0])
         return self.matters(Gain(part, before, after))
@@ -63,13 +63,8 @@ class Hope:
         """A sample's part of the error, of all parts of the outputs together."""
         whole, alone = self.before.moments, self.before.samples[number]
         shares = (
-            float(_total(alone, part).ee[0]) / error
+            float(part.total(alone).ee[0]) / error
             for part in self.parts
-            if (error := float(_total(whole, part).ee[0])) > 0
+            if (error := float(part.total(whole).ee[0])) > 0
         )
         return sum(shares)
-
-
-def _total(parts: Mapping[str, Moments], part: Part) -> Moments:
-    whole = parts[part.output]
-    return (whole if part.channels is None else whole.rows(part.channels)).total()

@@ -102,6 +102,11 @@ class Part:
     output: str
     channels: tuple[int, ...] | None = None
 
+    def total(self, moments: Mapping[str, Moments]) -> Moments:
+        """The sums over it, as one row."""
+        whole = moments[self.output]
+        return (whole if self.channels is None else whole.rows(self.channels)).total()
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -117,9 +122,7 @@ class Outcome:
 
     def sqnr_db(self, part: Part, sample: int | None = None) -> float:
         """SQNR of a part of an output, dB; over all samples, or of one."""
-        whole = (self.moments if sample is None else self.samples[sample])[part.output]
-        chosen = whole if part.channels is None else whole.rows(part.channels)
-        total = chosen.total()
+        total = part.total(self.moments if sample is None else self.samples[sample])
         if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
             return float("nan")
         return float(sqnr_db(total)[0])

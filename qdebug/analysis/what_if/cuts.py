@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from qdebug.graph.model import Graph, TensorType
-from qdebug.graph.multiplications import multiplications
+from qdebug.graph.multiplications import costs
 
 CLOSER = 0.95
 """Of cuts with about as much left behind them, up to so much of each other, only the smallest one
@@ -20,9 +20,6 @@ is looked at. By judgement: what a choice among more would win is less than that
 LEAST = 0.01
 """Of the whole run, what is left behind the last cut: a change there runs next to nothing. By
 judgement."""
-_MULTIPLICATIONS = 24
-"""Multiplications of a product that take as long as another operator takes for one value: YOLOv5n
-takes 58 ms for 2.2e9 of the first and 32 ms for what else it computes, on one processor."""
 
 
 @dataclass(frozen=True)
@@ -84,14 +81,14 @@ def _bytes(tensors: Iterable[str], sizes: Mapping[str, int]) -> int:
 
 def _cuts(graph: Graph, types: Mapping[str, TensorType], sizes: Mapping[str, int]) -> Iterator[Cut]:
     """The cut behind each node that makes something that may be kept."""
-    costs = _costs(graph, types)
-    whole, done = sum(costs) or 1.0, 0.0
+    by_node = costs(graph, types)
+    whole, done = sum(by_node) or 1.0, 0.0
     last = {name: readers[-1].index for name, readers in graph.readers.items()}
     stands_for: dict[str, frozenset[str]] = {}
     live: Counter[str] = Counter()
     ends: dict[int, list[str]] = {}
     for node in graph.nodes:
-        done += costs[node.index]
+        done += by_node[node.index]
         before = frozenset().union(*(stands_for.get(name, ()) for name in node.reads))
         for name in node.outputs:
             stands_for[name] = frozenset({name}) if name in sizes else before
@@ -105,14 +102,3 @@ def _cuts(graph: Graph, types: Mapping[str, TensorType], sizes: Mapping[str, int
                     del live[kept]
         if any(name in sizes for name in node.outputs):
             yield Cut(1 - done / whole, frozenset(live))
-
-
-def _costs(graph: Graph, types: Mapping[str, TensorType]) -> list[float]:
-    """What each node costs, in values computed."""
-    shapes = {name: known.fixed_shape for name, known in types.items() if known.fixed_shape}
-    products = multiplications(graph, shapes)
-    return [
-        products.get(node.index, 0.0) / _MULTIPLICATIONS
-        + sum(float(np.prod(shapes[name])) for name in node.outputs if name in shapes)
-        for node in graph.nodes
-    ]

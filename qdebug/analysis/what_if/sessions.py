@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,28 +13,8 @@ from qdebug.analysis.what_if.changes import Change
 from qdebug.analysis.what_if.lanes import CANNOT
 from qdebug.analysis.what_if.replacing import switch_of_tensor, switch_of_weights
 from qdebug.analysis.what_if.switches import only_in_float
+from qdebug.capture.once import Once
 from qdebug.capture.session import Session
-
-_T = TypeVar("_T")
-
-
-class Once(Generic[_T]):
-    """Something made when it is first asked for, by whichever thread.
-
-    Args:
-        make: makes it; asked again where it raised.
-    """
-
-    def __init__(self, make: Callable[[], _T]) -> None:
-        self._make, self._making = make, threading.Lock()
-        self._made: list[_T] = []
-
-    def get(self) -> _T:
-        """It."""
-        with self._making:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
 
 
 @dataclass(frozen=True)
@@ -68,31 +46,28 @@ class Switched:
 
     Args:
         changes: that can be made in it, and any part of all of them together.
+        opening: opens a session of a change, with switches.
     """
 
-    def __init__(self, changes: Iterable[Change]) -> None:
+    def __init__(self, changes: Iterable[Change], opening: Callable[[Change], Opened]) -> None:
         self.whole = Change()
         for change in changes:
             self.whole = change.on_top_of(self.whole)
-        self._opening = threading.Lock()
-        self._opened: Opened | None = None
-        self._fails = False
+        self._opening = opening
+        self._session = Once(self._open)
 
     def covers(self, change: Change) -> bool:
         """Whether a change can be made in it."""
         inside = change.free <= self.whole.free and change.weights <= self.whole.weights
         return inside and only_in_float(change)
 
-    def opened(self, opening: Callable[[Change], Opened]) -> Opened | None:
-        """The session; None where it cannot be had.
+    @property
+    def opened(self) -> Opened | None:
+        """The session; None where it cannot be had."""
+        return self._session.get()
 
-        Args:
-            opening: opens a session of a change, with switches.
-        """
-        with self._opening:
-            if self._opened is None and not self._fails:
-                try:
-                    self._opened = opening(self.whole)
-                except CANNOT:
-                    self._fails = True
-        return self._opened
+    def _open(self) -> Opened | None:
+        try:
+            return self._opening(self.whole)
+        except CANNOT:
+            return None

@@ -18,9 +18,10 @@ from qdebug.analysis.what_if.changes import Alone, Change
 from qdebug.analysis.what_if.kept import KeptTensors
 from qdebug.analysis.what_if.lanes import CANNOT
 from qdebug.analysis.what_if.replacing import Replacements, given_input
-from qdebug.analysis.what_if.sessions import Once, Opened, Switched
+from qdebug.analysis.what_if.sessions import Opened, Switched
 from qdebug.analysis.what_if.tails import LATE, Tail, Tails
 from qdebug.capture.fetch import Fetcher
+from qdebug.capture.once import Once
 from qdebug.capture.session import Session, SessionSettings, side_by_side
 from qdebug.capture.shapes import types_for
 from qdebug.graph.channels import channel_axes
@@ -127,7 +128,7 @@ class Simulation:
 
     def share(self, changes: Sequence[Change]) -> None:
         """Let several changes, and those that do part of them, have one session."""
-        self._switched.append(Switched(changes))
+        self._switched.append(Switched(changes, self._switchable))
 
     def expect(self, change: Change) -> None:
         """Be ready for other changes on top of one, if it is near the end."""
@@ -161,7 +162,7 @@ class Simulation:
     def _whole(self, change: Change) -> Opened:
         """A session in which a change is made at once."""
         shared = next((s for s in self._switched if s.covers(change)), None)
-        opened = shared.opened(self._switchable) if shared is not None else None
+        opened = shared.opened if shared is not None else None
         return opened or self._open(change, ends=self._tails.wanted)
 
     def _open(self, change: Change, **options: Any) -> Opened:

@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from qdebug.analysis.what_if.building import Built, Span
 from qdebug.analysis.what_if.changes import Change
-from qdebug.analysis.what_if.sessions import Once, Opened
+from qdebug.analysis.what_if.sessions import Opened
+from qdebug.capture.once import Once
 
 Array = npt.NDArray[Any]
 

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 from qdebug.analysis.what_if import Change, Outcome, WhatIf
 from qdebug.analysis.what_if import simulation as simulation_module
 from qdebug.analysis.what_if.building import Built, Span
-from qdebug.analysis.what_if.sessions import Once
 from qdebug.analysis.what_if.tails import Tail, Tails
+from qdebug.capture.once import Once
 from qdebug.capture.session import SessionSettings
 from qdebug.graph.expand import expand
 from qdebug.graph.load import load_graph
