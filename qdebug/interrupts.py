@@ -6,7 +6,8 @@ or as the ``ImportError`` of a module that was being loaded), ``arrived`` still 
 
 Inside Python's own import code it waits: raised between the lines that take and release the one
 lock of all imports, it would keep that lock, and every other thread that imports would wait for
-ever, as would whoever waits for that thread.
+ever, as would whoever waits for that thread. It waits, too, in what a native module calls while it
+is loaded: such a module reports it as an error of its own.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ _ECHO_S = 0.5
 reaches a child from its parent too. By judgement."""
 _IMPORT_CODE = "<frozen importlib._bootstrap>"
 """What Python names the file of the code that holds the locks of imports."""
+_RUNS_MODULES = "_call_with_frames_removed"
+"""Its function that runs the code of a module, or lets a native one make itself."""
 
 
 class _Interrupt(KeyboardInterrupt):
@@ -117,10 +120,20 @@ def _arrive(_number: int, frame: FrameType | None) -> None:
     if _State.when - before <= _ECHO_S:
         return
     _State.arrived = True
-    if frame is not None and frame.f_code.co_filename == _IMPORT_CODE:
+    if _is_importing(frame):
         _check_outside_import_code()
     else:
         check()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether import code runs, or what a native module calls that it loads."""
+    called = None
+    while frame is not None and frame.f_code.co_filename != _IMPORT_CODE:
+        called, frame = frame, frame.f_back
+    if frame is None or called is None:
+        return frame is not None
+    return frame.f_code.co_name == _RUNS_MODULES and called.f_code.co_name != "<module>"
 
 
 def _check_outside_import_code() -> None:
@@ -131,7 +144,7 @@ def _check_outside_import_code() -> None:
     ours = check.__code__.co_filename  # still to return from
 
     def leave(frame: FrameType, _event: str, _argument: object) -> None:
-        if frame.f_code.co_filename not in (_IMPORT_CODE, ours):
+        if frame.f_code.co_filename != ours and not _is_importing(frame):
             sys.setprofile(None)
             check()
 

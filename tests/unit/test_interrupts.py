@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,32 @@ def test_import_code_gives_its_lock_back_first(file: str, kept: list[str]) -> No
         find_and_load(held, body)
     assert held == kept
     assert went_on == []
+
+
+_AS_A_MODULE = """
+signal.raise_signal(number)
+went_on.append("to its end")
+"""
+_AS_A_FUNCTION = f"def made():{_AS_A_MODULE.replace(chr(10), chr(10) + '    ')}"
+_RUNS_MODULES = """
+def _call_with_frames_removed(called, *arguments):
+    called(*arguments)
+"""
+"""What importlib has a module run by, or made by native code, which has no frame of its own."""
+
+
+@pytest.mark.usefixtures("heard")
+@pytest.mark.parametrize("is_native", [True, False])
+def test_only_a_native_module_is_loaded_to_its_end(is_native: bool) -> None:
+    went_on: list[str] = []
+    names: dict[str, Any] = {"went_on": went_on, "signal": signal, "number": signal.SIGINT}
+    exec(compile(_RUNS_MODULES, "<frozen importlib._bootstrap>", "exec"), names)
+    exec(_AS_A_FUNCTION, names)
+    work = (names["made"],) if is_native else (exec, compile(_AS_A_MODULE, "a", "exec"), names)
+    with pytest.raises(KeyboardInterrupt):
+        names["_call_with_frames_removed"](*work)
+        went_on.append("and out")
+    assert went_on == (["to its end"] if is_native else [])
 
 
 @pytest.mark.usefixtures("heard")
