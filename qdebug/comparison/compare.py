@@ -20,7 +20,7 @@ from qdebug import collector, interrupts
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
 from qdebug.analysis.tasks import Shown, check_task_name
-from qdebug.analysis.what_if import WhatIf
+from qdebug.analysis.what_if import Simulation, WhatIf
 from qdebug.capture.deployed import DeployedPair
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.session import release_memory, side_by_side
@@ -456,14 +456,16 @@ class Comparison:
     ) -> WhatIf:
         """Reruns the quant graph, written as QDQ, with something changed."""
         return WhatIf(
-            (self.float.graph, expansion.graph),
-            expansion.pairing(pairing),
-            runs.deployed.outputs,
-            lambda number: self._feeds(samples[number]),
-            len(samples),
-            self.settings,
-            self.request.max_memory,
-            references=runs.references,
+            Simulation(
+                (self.float.graph, expansion.graph),
+                expansion.pairing(pairing),
+                runs.deployed.outputs,
+                lambda number: self._feeds(samples[number]),
+                len(samples),
+                self.settings,
+                self.request.max_memory,
+                references=runs.references,
+            )
         )
 
     def _context(

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from qdebug.analysis.what_if import Simulation, WhatIf
+from qdebug.capture.session import SessionSettings
 from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.graph.pairing import pair_graphs
@@ -29,6 +31,21 @@ class LoadedPair:
     quant_graph: Graph
     pairing: Pairing
     feeds: list[dict[str, Array]]
+
+
+def what_if(pair: LoadedPair, **options: Any) -> WhatIf:
+    """What runs changes of a pair; options as of ``Simulation``."""
+    return WhatIf(
+        Simulation(
+            (pair.float_graph, pair.quant_graph),
+            pair.pairing,
+            dict(zip(pair.float_graph.outputs, pair.quant_graph.outputs, strict=True)),
+            lambda number: (pair.feeds[number], pair.feeds[number]),
+            len(pair.feeds),
+            (SessionSettings(threads=2), SessionSettings(threads=2)),
+            **options,
+        )
+    )
 
 
 def load_pair(float_file: Path, quant_file: Path, feeds: list[dict[str, Array]]) -> LoadedPair:

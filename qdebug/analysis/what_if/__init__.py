@@ -21,7 +21,8 @@ from qdebug.analysis.what_if.replacing import (
     folded_activation,
     in_quant_layout,
 )
-from qdebug.analysis.what_if.runs import SAMPLES, WhatIf
+from qdebug.analysis.what_if.runs import WhatIf
+from qdebug.analysis.what_if.simulation import SAMPLES, Simulation
 
 __all__ = [
     "COUNTED_DB",
@@ -30,6 +31,7 @@ __all__ = [
     "Gain",
     "Outcome",
     "Part",
+    "Simulation",
     "WhatIf",
     "clip_bounds",
     "dequantized",

@@ -19,58 +19,29 @@ from qdebug.analysis.what_if.changes import (
     gain_at,
 )
 from qdebug.analysis.what_if.lanes import Lanes, Trial, Urgency
-from qdebug.analysis.what_if.simulation import Simulation
+from qdebug.analysis.what_if.simulation import SAMPLES, Simulation
 from qdebug.analysis.what_if.switches import together
-from qdebug.capture.session import SessionSettings
-from qdebug.graph.model import Graph
-from qdebug.graph.pairs import Pairing
 from qdebug.metrics.moments import Moments, include
-from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
-SAMPLES = 4
-"""The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
-judgement."""
 
 
 class WhatIf:
     """Runs changed quant graphs; results are kept.
 
     Args:
-        graphs: float and quant graph.
-        pairing: of the two.
-        outputs: float output name to quant output name.
-        feeds: inputs of both graphs for a sample by its number.
-        count: number of samples there are; the first ``SAMPLES`` are used.
-        settings: how the float and the quant graph are run.
-        max_memory: bytes; changes are run side by side as far as this suffices.
-        references: the float model's outputs as deployed, by sample and name, as far as they are
-            known; ``forget`` empties it.
+        simulation: runs them.
     """
 
-    def __init__(
-        self,
-        graphs: tuple[Graph, Graph],
-        pairing: Pairing,
-        outputs: Mapping[str, str],
-        feeds: Callable[[int], tuple[Feeds, Feeds]],
-        count: int,
-        settings: tuple[SessionSettings, SessionSettings],
-        max_memory: int = DEFAULT_MEMORY,
-        references: dict[int, dict[str, Array]] | None = None,
-    ) -> None:
-        self.quant_graph, self.pairing = graphs[1], pairing
-        self.settings, self.max_memory = settings, max_memory
-        self.samples = range(min(count, SAMPLES))
-        known = {} if references is None else references
-        self.simulation = Simulation(
-            graphs, pairing, outputs, feeds, self.samples, settings, max_memory, known
-        )
-        self.replacements = self.simulation.replacements
+    def __init__(self, simulation: Simulation) -> None:
+        self.simulation, self.samples = simulation, simulation.samples
+        self.quant_graph, self.pairing = simulation.quant_graph, simulation.pairing
+        self.settings, self.max_memory = simulation.settings, simulation.max_memory
+        self.replacements = simulation.replacements
         self._known: dict[tuple[str, int], Alone | None] = {}
         self._begun: dict[str, Trial] = {}
-        self._lanes = Lanes(self.simulation.side_by_side - 1)
+        self._lanes = Lanes(simulation.side_by_side - 1)
         self.undone = Change()
 
     def on_top_of(self, undone: Change) -> WhatIf:

@@ -28,10 +28,14 @@ from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
 from qdebug.graph.pairs import Pairing
 from qdebug.metrics.moments import measure
+from qdebug.quantities import DEFAULT_MEMORY
 
 Array = npt.NDArray[Any]
 Feeds = Mapping[str, Array]
 
+SAMPLES = 4
+"""The first samples of the run, which a gain is computed on: it bounds what the checks cost. By
+judgement."""
 KEPT_SHARE = 4
 """Of the memory allowed, the part that tensors may take that are kept: one in so many."""
 FRONTS_SHARE = 4
@@ -47,7 +51,7 @@ class Simulation:
         pairing: of the two.
         outputs: float output name to quant output name.
         feeds: inputs of both graphs for a sample by its number.
-        samples: numbers of the samples that it is run on.
+        count: number of samples there are; the first ``SAMPLES`` are used.
         settings: how the float and the quant graph are run.
         max_memory: bytes; changes are run side by side as far as this suffices.
         references: the float model's outputs as deployed, by sample and name, as far as they are
@@ -60,23 +64,24 @@ class Simulation:
         pairing: Pairing,
         outputs: Mapping[str, str],
         feeds: Callable[[int], tuple[Feeds, Feeds]],
-        samples: range,
+        count: int,
         settings: tuple[SessionSettings, SessionSettings],
-        max_memory: int,
-        references: dict[int, dict[str, Array]],
+        max_memory: int = DEFAULT_MEMORY,
+        references: dict[int, dict[str, Array]] | None = None,
     ) -> None:
         self.float_graph, self.quant_graph = graphs
-        self.pairs = pairing.pairs
+        self.pairing, self.pairs = pairing, pairing.pairs
         self.outputs = {f: q for f, q in outputs.items() if self._is_comparable(f, q)}
         self.replacements = Replacements(graphs, pairing, self._shape)
-        self._feeds, self.samples, self.settings = feeds, samples, settings
+        self._feeds, self.settings = feeds, settings
+        self.samples = range(min(count, SAMPLES))
         # The same for a run alone: with another number of threads sums come in another order.
         self.side_by_side, shared = side_by_side(settings[1], max_memory)
         self._shared = replace(shared, short_lived=True)
         self._switched: list[Switched] = []
         self._preparing = threading.Lock()
         self.max_memory = max_memory
-        self._references = references
+        self._references = {} if references is None else references
 
     def forget(self) -> None:
         """Give back the tensors that were kept; later runs make them anew."""

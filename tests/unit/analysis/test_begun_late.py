@@ -15,10 +15,10 @@ from qdebug.analysis.what_if import simulation as simulation_module
 from qdebug.analysis.what_if.building import Built, Span
 from qdebug.analysis.what_if.tails import Tail, Tails
 from qdebug.capture.once import Once
-from qdebug.capture.session import SessionSettings
 from qdebug.graph.expand import expand
 from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
+from tests.support.pairs_of_models import LoadedPair, what_if
 from tests.support.planting.families.subjects import random_subject
 from tests.support.random_nets import random_net
 from tests.support.unusual_nets import unusual_net
@@ -86,15 +86,8 @@ class _Case:
         self.begun = self._runs()
 
     def _runs(self) -> WhatIf:
-        runs = WhatIf(
-            (self.float_graph, self.quant_graph),
-            self.pairing,
-            dict(zip(self.float_graph.outputs, self.quant_graph.outputs, strict=True)),
-            lambda number: (self.feeds[number], self.feeds[number]),
-            len(self.feeds),
-            (SessionSettings(threads=2), SessionSettings(threads=2)),
-            MEMORY,
-        )
+        pair = LoadedPair(self.float_graph, self.quant_graph, self.pairing, list(self.feeds))
+        runs = what_if(pair, max_memory=MEMORY)
         _ = runs.simulation.kept_names
         return runs
 

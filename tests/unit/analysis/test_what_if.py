@@ -13,29 +13,16 @@ import pytest
 from qdebug.analysis.what_if import Change, Part, WhatIf
 from qdebug.analysis.what_if import simulation as simulation_module
 from qdebug.analysis.what_if.simulation import Simulation
-from qdebug.capture.session import SessionSettings
 from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.rewrite import PartBuilder
-from tests.support.pairs_of_models import LoadedPair, detector, load_pair
+from tests.support.pairs_of_models import LoadedPair, detector, load_pair, what_if
 from tests.support.running import direct_sqnr, run_tensors
 
 
 @pytest.fixture(scope="module")
 def pair() -> LoadedPair:
     return detector("int8_naive")
-
-
-def what_if(pair: LoadedPair, **options: Any) -> WhatIf:
-    return WhatIf(
-        (pair.float_graph, pair.quant_graph),
-        pair.pairing,
-        dict(zip(pair.float_graph.outputs, pair.quant_graph.outputs, strict=True)),
-        lambda number: (pair.feeds[number], pair.feeds[number]),
-        len(pair.feeds),
-        (SessionSettings(threads=2), SessionSettings(threads=2)),
-        **options,
-    )
 
 
 def last_layers(runs: WhatIf, pair: LoadedPair, count: int) -> list[Change]:
