@@ -48,7 +48,8 @@ def one_hot(label: int, count: int = 10, height: float = 5.0) -> Array:
 
 
 class TestRecognition:
-    rng = np.random.default_rng(0)
+    def setup_method(self) -> None:
+        self.rng = np.random.default_rng(0)  # of its own: tests run in any order
 
     def test_class_scores(self) -> None:
         assert kind({"y": self.rng.normal(0, 3, (1, 1000))}) == "classification"
