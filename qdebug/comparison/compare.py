@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from qdebug import collector, interrupts
+from qdebug import collector
 from qdebug.analysis.journal import Journal
 from qdebug.analysis.roles import assign_roles
-from qdebug.analysis.tasks import Shown, check_task_name
+from qdebug.analysis.tasks import check_task_name
 from qdebug.analysis.what_if import Simulation, WhatIf
 from qdebug.capture.deployed import DeployedPair
 from qdebug.capture.engine import Capture, CaptureSettings
-from qdebug.capture.session import release_memory, side_by_side
+from qdebug.capture.session import release_memory
 from qdebug.capture.stats import LayerStats
 from qdebug.checks import CheckContext, join_layers
 from qdebug.checks.registry import built_in_checks, run_checks
@@ -32,9 +32,9 @@ from qdebug.comparison.in_turn import InTurn, work_ahead
 from qdebug.comparison.input_gate import InputGate
 from qdebug.comparison.keep import KeptTensors, Recapture
 from qdebug.comparison.layers import make_arrays, make_layers, make_outputs
-from qdebug.comparison.outputs import OutputRuns, OutputSample, shown_sample
-from qdebug.comparison.sample_info import sample_info
-from qdebug.comparison.sample_work import is_shared, session_settings, shared_results
+from qdebug.comparison.outputs import OutputRuns
+from qdebug.comparison.running import SampleRuns, local_samples
+from qdebug.comparison.sample_work import is_shared, session_settings
 from qdebug.comparison.sides import (
     Side,
     feeds_of,
@@ -52,7 +52,6 @@ from qdebug.graph.pairs import Pairing
 from qdebug.options import CompareOptions, takes
 from qdebug.preprocess import Sample
 from qdebug.progress import Progress, Silent
-from qdebug.quantities import LOCAL_SAMPLES
 from qdebug.remote import Fetched
 from qdebug.run.mentioned import mentioned
 from qdebug.run.model import (
@@ -154,15 +153,29 @@ class Comparison:
                 kept = KeptTensors(self.writer, self.request.keep_tensors)
                 if not (self.is_shared or self.request.sensitivity):  # that has the memory first
                     ahead.submit(what_if.open)
-                to_feed = outputs, kept, board
-                answered = self._run_samples(samples, pairing, capture, to_feed, beside, stack)
+                runs = SampleRuns(
+                    request=self.request,
+                    sides=(self.float, self.quant),
+                    settings=self.settings,
+                    samples=samples,
+                    feeds=self._feeds,
+                    capture=capture,
+                    outputs=outputs,
+                    writer=self.writer,
+                    progress=self.progress,
+                    beside=beside,
+                    fed=self.fed_picture,
+                    infos=self.infos,
+                )
+                if self.is_shared:
+                    runs.run_elsewhere()
+                else:
+                    runs.run(kept, board, lambda one: self._recapture(pairing, [one], quiet=True))
                 on_board, told = (board.outcome(), board.outputs()) if board else (None, {})
             ahead.submit(what_if.get_ready)
             self._note_local(len(samples))
             layers = assign_roles(make_layers(self.float.graph, pairing, capture.stats, self.infos))
-            for number in range(answered, len(samples)):
-                left = samples[number]
-                self._take_answers(number, left, self._feeds(left), outputs, beside)
+            runs.take_what_is_left()
         reading = outputs.read(told)
         outputs.deployed.close()
         layers = self._with_sensitivity(layers, pairing, samples)
@@ -271,122 +284,11 @@ class Comparison:
             self.settings[0], self.settings[1], self.request.max_memory, bool(self.request.local)
         )
 
-    def _run_samples(
-        self,
-        samples: Sequence[Sample],
-        pairing: Pairing,
-        capture: Capture,
-        to_feed: tuple[OutputRuns, KeptTensors, Board | None],
-        beside: InTurn,
-        stack: contextlib.ExitStack,
-    ) -> int:
-        """Run both models on the samples.
-
-        Returns:
-            How many samples' answers are taken: the last one's are left for later where the
-            sessions for them are still being opened, which takes seconds with thousands of layers.
-        """
-        outputs, kept, board = to_feed
-        if self.is_shared:
-            stack.enter_context(collector.resumed())
-            return self._share_samples(samples, capture, outputs)
-        self.progress.stage("running both models", len(samples))
-        local = self._local_samples(len(samples))
-        begun, answered = time.perf_counter(), 0
-        for number, sample in enumerate(samples):
-            interrupts.check()
-            if number == 1:  # what the first one waits for is opened and compiled, and stays
-                begun = time.perf_counter()
-                stack.enter_context(collector.resumed())
-            feeds = self._feeds(sample)
-            beside.do(self._describe, number, sample, feeds)
-            if board is None and number + 1 < len(samples):  # a board asks for these once more
-                beside.do(self._feeds, samples[number + 1])
-
-            def sink(at: int, side: str, value: Array) -> None:
-                outputs.receive(at, side, value)
-                kept.add(number, at, side, value)  # noqa: B023
-                if board is not None:
-                    board.receive(at, side, value)
-
-            if board is not None:
-                board.begin(number, feeds[0])
-            is_last = number + 1 == len(samples)
-            capture.add_sample(*feeds, sink, local=number in local, last=is_last)
-            if board is not None:
-                rerun = self._recapture(pairing, [sample], quiet=True)
-                board.end(capture, self.settings[1], rerun)
-            beside.finish()
-            if not is_last or outputs.deployed.is_ready:
-                self._take_answers(number, sample, feeds, outputs, beside)
-                answered += 1
-            if number == _TIMED and len(samples) >= _MANY:
-                self._tell_time(len(samples), (time.perf_counter() - begun) / _TIMED)
-                self.progress.advance(number)
-            self.progress.advance()
-        return answered
-
-    def _take_answers(
-        self,
-        number: int,
-        sample: Sample,
-        feeds: tuple[Feeds, Feeds],
-        outputs: OutputRuns,
-        beside: InTurn,
-    ) -> None:
-        beside.do(self._include, outputs, number, outputs.sample(number, feeds), sample)
-
-    def _describe(self, number: int, sample: Sample, feeds: tuple[Feeds, Feeds]) -> None:
-        sides, fed = (self.float, self.quant), self.fed_picture
-        self.infos.append(sample_info(number, sample, feeds, sides, fed, self.writer))
-
-    def _include(
-        self, outputs: OutputRuns, number: int, found: OutputSample, sample: Sample
-    ) -> None:
-        outputs.include(number, found, self._shown(sample))
-        if side_by_side(self.settings[1], self.request.max_memory)[0] == 1:
-            outputs.references.clear()  # memory is for one run at a time: gains run for them anew
-
-    def _share_samples(
-        self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns
-    ) -> int:
-        """Let other processes run the samples; what they measured is included in order."""
-        self.progress.stage("running both models", len(samples))
-        local = self._local_samples(len(samples))
-        chosen = [number in local for number in range(len(samples))]
-        results = shared_results(self.request, (self.float, self.quant), samples, chosen)
-        for number, (sample, result) in enumerate(zip(samples, results, strict=True)):
-            interrupts.check()
-            self._describe(number, sample, self._feeds(sample))
-            capture.include(result.layers)
-            self._include(outputs, number, result.outputs, sample)
-            self.progress.advance()
-        return len(samples)
-
-    def _shown(self, sample: Sample) -> Shown:
-        """The sample that was included last, as its boxes are drawn."""
-        return shown_sample(sample, self.infos[-1], self.float.contract.size)
-
-    def _local_samples(self, count: int) -> frozenset[int]:
-        """Numbers of the samples that local error is measured on: spread over all of them."""
-        if not self.request.local:
-            return frozenset()
-        if self.request.local == "all" or count <= LOCAL_SAMPLES:
-            return frozenset(range(count))
-        return frozenset(round(at) for at in np.linspace(0, count - 1, LOCAL_SAMPLES))
-
     def _note_local(self, count: int) -> None:
-        measured = len(self._local_samples(count))
+        measured = len(local_samples(self.request.local, count))
         if 0 < measured < count:
             some = f"{measured} of {count} samples, spread over them"
             self.notes.append(f"local error: measured on {some} (--local all: on every one)")
-
-    def _tell_time(self, samples: int, seconds: float) -> None:
-        """Say how long many samples will take, by the seconds of one."""
-        minutes = seconds * samples / 60
-        about = f"{minutes:.0f} minutes" if minutes >= 2 else f"{minutes * 60:.0f} s"
-        title = f"running both models, about {about}; --limit {_ENOUGH} is enough for a diagnosis"
-        self.progress.stage(title, samples)
 
     def _recapture(
         self, pairing: Pairing, samples: Sequence[Sample], *, quiet: bool = False
@@ -522,7 +424,7 @@ class Comparison:
             board=context.board.info if context.board is not None else None,
             reading=context.reading.info if context.reading is not None else None,
             tuning=self.tuning,
-            local_samples=len(self._local_samples(len(self.infos))) or None,
+            local_samples=len(local_samples(self.request.local, len(self.infos))) or None,
         )
         graphs = (self.float.graph, self.quant.graph, context.quant_graph)
         spoken = (run.findings, run.notes, run.unpaired, run.task, run.verdict, run.preprocess)
@@ -533,13 +435,6 @@ class Comparison:
     def _timing(self, seconds_per_sample: float) -> Timing:
         total = time.perf_counter() - self.started
         return Timing(total, seconds_per_sample * len(self.infos), peak_rss_mib())
-
-
-_MANY, _ENOUGH = 200, 32
-"""Samples from which on the time is told, and as many as a diagnosis needs: sources and victims
-do not change behind some thirty (the benches use 4 to 16)."""
-_TIMED = 2
-"""Samples whose time is taken, behind the first."""
 
 
 def _journal_file(output: str | Path | None) -> Path | None:
