@@ -133,9 +133,12 @@ program._run = wait
 _DEAF = """
 import os, time
 def wait():
-    print(os.getpid(), flush=True)
+    number = os.getpid()
     while True:
         try:
+            if number:  # inside: a signal may come before the next line
+                print(number, flush=True)
+            number = None
             time.sleep(60)
         except KeyboardInterrupt:
             print("heard", flush=True)
