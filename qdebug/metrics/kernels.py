@@ -38,7 +38,7 @@ _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)
 _COLUMNS, _SUMS = len(FIELDS), len(Sums._fields)
 
-_BLOCK = 2048
+_BLOCK = 512
 """Values read from memory once, and then from the first cache."""
 _KEYS = 3
 """Columns of float64 that hold what the loops have as six of 32 bits, where columns are summed."""

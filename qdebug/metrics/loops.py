@@ -18,7 +18,7 @@ import numpy.typing as npt
 from numba import carray  # type: ignore[attr-defined, unused-ignore]
 from numba.extending import register_jitable
 
-from qdebug.metrics.addresses import behind
+from qdebug.metrics.addresses import ask_for, behind
 from qdebug.metrics.metric import FIELDS, Sums, terms
 from qdebug.metrics.tuples import add_to_column, plus
 
@@ -39,6 +39,14 @@ _BAD_F, _BAD_Q, _MAX_E, _MAX_F, _MAX_Q, _MIN_F, _MIN_Q = range(-7, 0)
 """The columns of a table as ``FIELDS`` has them: the count, sums, and these."""
 _SUMS = len(Sums._fields)
 _ZERO = (0.0,) * _SUMS
+
+_LINE = 64
+"""Bytes that the processor reads at once."""
+_AHEAD = 4096
+"""Bytes by which what comes next is asked for before it is read: while a block is looked at, memory
+is read for the one after the next. Without, half of the time goes by in waiting for memory."""
+_LINES = 4
+"""Lines of columns that are summed before their sums are written."""
 
 _SIGN = np.int32(31)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
@@ -144,22 +152,37 @@ def _add_extremes(e: Any, high: Any, low: Any, row: Array) -> None:
 
 
 @_part
-def _add_block(f: Array, q: Array, e: Array, row: Array) -> None:
-    """Include a block of one row; ``e`` is memory for its errors."""
+def _ask_for_values(address: int, start: int, stop: int) -> None:
+    """Have those float32 values of a block fetched that are read ``_AHEAD`` bytes later."""
+    for at in range(4 * start, 4 * stop, _LINE):
+        ask_for(address + _AHEAD + at)
+
+
+@_part
+def _add_block(f: Array, f_at: int, q: Array, q_at: int, e: Array, row: Array) -> None:
+    """Include a block of one row, which begins at two addresses; ``e`` is memory for its errors.
+
+    Memory is asked for all along: the processor waits for few lines at a time.
+    """
+    half = f.size >> 1
+    _ask_for_values(f_at, 0, half)
     low_f, high_f = _extremes(f.view(np.int32))
+    _ask_for_values(f_at, half, f.size)
     low_q, high_q = _extremes(q.view(np.int32))
+    _ask_for_values(q_at, 0, half)
     if max(high_f, high_q) >= _LARGE or min(low_f, low_q) <= ~_LARGE:
         _add_values(f, q, row)
         return
     _add_sums(f, q, e, row)
+    _ask_for_values(q_at, half, f.size)
     largest = _largest(e[: f.size].view(np.int32))
     _add_extremes(largest, (high_f, high_q), (low_f, low_q), row)
 
 
 @_part
 def _add_rows(
-    f: Address,
-    q: Address,
+    f_at: int,
+    q_at: int,
     outer: int,
     rows: int,
     inner: int,
@@ -168,8 +191,8 @@ def _add_rows(
     block: int,
 ) -> None:
     """Include values ``[outer, rows, inner]``; ``errors`` is memory for float32 ``[block]``."""
-    fs = carray(f, (outer, rows, inner), np.float32)
-    qs = carray(q, (outer, rows, inner), np.float32)
+    fs = carray(behind(f_at), (outer, rows, inner), np.float32)
+    qs = carray(behind(q_at), (outer, rows, inner), np.float32)
     to = carray(table, (rows, _COLUMNS), np.float64)
     e = carray(errors, (block,), np.float32)
     for o in range(outer):
@@ -177,39 +200,46 @@ def _add_rows(
             start = 0
             while start < inner:
                 at = slice(start, start + block)
-                _add_block(fs[o, row, at], qs[o, row, at], e, to[row])
+                begin = 4 * ((o * rows + row) * inner + start)
+                f, q = fs[o, row, at], qs[o, row, at]
+                _add_block(f, f_at + begin, q, q_at + begin, e, to[row])
                 start += block
 
 
 @_part
-def _add_line(f: Array, q: Array, e: Array, sums: Array, keys: Array) -> None:
-    """Include one value of every column in its sums and its five extremes."""
-    for i in range(f.size):
-        value = np.float64(f[i])
-        error = np.float64(q[i]) - value
-        e[i] = error
-        add_to_column(sums, 0, i, _terms(value, error))
+def _add_lines(f: Array, q: Array, e: Array, sums: Array, keys: Array) -> None:
+    """Include ``_LINES`` values of every column in its sums and its five extremes."""
+    for i in range(f.shape[1]):
+        part, largest = _ZERO, 0.0
+        for line in range(_LINES):
+            value = np.float64(f[line, i])
+            error = np.float64(q[line, i]) - value
+            part = plus(part, _terms(value, error))
+            largest = max(largest, abs(error))
+        e[i] = largest
+        add_to_column(sums, 0, i, part)
     bits_f, bits_q, bits_e = f.view(np.int32), q.view(np.int32), e.view(np.int32)
-    for i in range(f.size):
-        keys[0, i] = max(keys[0, i], bits_e[i] & _MAGNITUDE)
-    for i in range(f.size):
-        key = _ordered(bits_f[i])
-        keys[1, i], keys[3, i] = max(keys[1, i], key), min(keys[3, i], key)
-    for i in range(f.size):
-        key = _ordered(bits_q[i])
-        keys[2, i], keys[4, i] = max(keys[2, i], key), min(keys[4, i], key)
+    for i in range(f.shape[1]):
+        keys[0, i] = max(keys[0, i], bits_e[i])
+        for line in range(_LINES):
+            key = _ordered(bits_f[line, i])
+            keys[1, i], keys[3, i] = max(keys[1, i], key), min(keys[3, i], key)
+    for i in range(f.shape[1]):
+        for line in range(_LINES):
+            key = _ordered(bits_q[line, i])
+            keys[2, i], keys[4, i] = max(keys[2, i], key), min(keys[4, i], key)
 
 
 @_part
 def _add_columns(
-    f: Address, q: Address, outer: int, columns: int, table: Address, sums: Address, keys: Address
+    f_at: int, q_at: int, outer: int, columns: int, table: Address, sums: Address, keys: Address
 ) -> None:
     """Include values ``[outer, columns]``, the columns being what is summed apart.
 
     ``sums`` is memory for float64 ``[sums, columns]``, ``keys`` for int32 ``[6, columns]``.
     """
-    fs = carray(f, (outer, columns), np.float32)
-    qs = carray(q, (outer, columns), np.float32)
+    fs = carray(behind(f_at), (outer, columns), np.float32)
+    qs = carray(behind(q_at), (outer, columns), np.float32)
     to = carray(table, (columns, _COLUMNS), np.float64)
     by_column = carray(sums, (_SUMS, columns), np.float64)
     extremes = carray(keys, (6, columns), np.int32)
@@ -220,17 +250,22 @@ def _add_columns(
         extremes[0, i] = 0
         extremes[1, i] = extremes[2, i] = ~_MAGNITUDE
         extremes[3, i] = extremes[4, i] = _MAGNITUDE
-    for o in range(outer):
-        _add_line(fs[o], qs[o], e, by_column, extremes)
+    whole = outer // _LINES * _LINES
+    for o in range(0, whole, _LINES):
+        begin = 4 * o * columns
+        _ask_for_values(f_at + begin, 0, _LINES * columns)
+        _ask_for_values(q_at + begin, 0, _LINES * columns)
+        _add_lines(fs[o : o + _LINES], qs[o : o + _LINES], e, by_column, extremes)
     for i in range(columns):
+        done = 0
         high, low = (extremes[1, i], extremes[2, i]), (extremes[3, i], extremes[4, i])
-        if max(high) >= _LARGE or min(low) <= ~_LARGE:
-            _add_values(fs[:, i], qs[:, i], to[i])
-        elif outer:
-            to[i, _N] += outer
+        if whole and max(high) < _LARGE and min(low) > ~_LARGE:
+            done = whole
+            to[i, _N] += whole
             for at in range(_SUMS):
                 to[i, _FIRST + at] += by_column[at, i]
             _add_extremes(extremes[0, i], high, low, to[i])
+        _add_values(fs[done:, i], qs[done:, i], to[i])
 
 
 def add_pairs(
@@ -243,7 +278,7 @@ def add_pairs(
     """
     todo = carray(jobs, (count, 6), np.int64)
     for at in range(count):
-        f, q, table = behind(todo[at, 0]), behind(todo[at, 1]), behind(todo[at, 2])
+        f, q, table = todo[at, 0], todo[at, 1], behind(todo[at, 2])
         outer, rows, inner = todo[at, 3], todo[at, 4], todo[at, 5]
         if inner == 1:
             _add_columns(f, q, outer, rows, table, sums, keys)
