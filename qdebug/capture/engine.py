@@ -57,7 +57,7 @@ class CaptureSettings:
         max_memory: bytes of captured tensors held at once.
         local: measure local error too.
         measure: whether there is anything to measure, or only a sink to be fed.
-        workers: threads that compute metrics; 0 for one a processor.
+        workers: threads that run and measure; 0 for one a processor.
     """
 
     float_session: SessionSettings = field(default_factory=SessionSettings)
@@ -97,11 +97,15 @@ class _Opened:
 
 @dataclass
 class _Stage:
-    """One segment: a part of each graph, and those that give the local values."""
+    """One segment: the parts of each graph, and those that give the local values.
+
+    The quant side may have two parts, which are run in turn: it takes longer than the float one,
+    and what the first one gives is measured meanwhile.
+    """
 
     positions: range
     float_side: _Opened
-    quant_side: _Opened
+    quant_sides: tuple[_Opened, ...]
     local: tuple[_Opened, ...] = ()
     unsized: set[str] = field(default_factory=set)
     """Outputs whose inferred shape turned out wrong; ONNX Runtime allocates them."""
@@ -170,10 +174,11 @@ class Capture:
         self._scratch = Scratch(), Scratch()
         self._at_once, self._side_settings = _sides(settings)
         workers = settings.workers or processors()
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="qdebug-metrics")
-        keep = samples >= KEPT_FROM
+        # Beside the thread that calls.
+        self._pool = ThreadPoolExecutor(max(1, workers - 1), "qdebug-capture")
+        self._is_long = samples >= KEPT_FROM
         self._measuring = Measuring(
-            self.stats, self._pool, workers, measure=settings.measure, keep=keep
+            self.stats, self._pool, workers, measure=settings.measure, keep=self._is_long
         )
         self._open_ahead(0)
         # Compiled on a machine's first run: meanwhile the sessions are opened.
@@ -244,20 +249,46 @@ class Capture:
         sink: Sink | None,
     ) -> dict[int, Array]:
         """Measure the accumulated error of a segment; the float values of its pairs."""
-        sides = stage.float_side, stage.quant_side
-        runs = [
-            (opened, {**fed, **kept}, self._scratch[at].buffers(self._tapped(stage, [opened])))
-            for at, (opened, fed, kept) in enumerate(zip(sides, feeds, carried, strict=True))
+        memory = [
+            scratch.buffers(self._tapped(stage, opened))
+            for scratch, opened in zip(
+                self._scratch, ([stage.float_side], stage.quant_sides), strict=True
+            )
         ]
-        found = self._run_all(stage, runs)
-        for opened, values, kept in zip(sides, found, carried, strict=True):
-            kept.update({name: values[name] for name in opened.part.carries})
-        float_values, quant_values = (
-            _of_pairs(opened.part, run[1], values)
-            for opened, run, values in zip(sides, runs, found, strict=True)
-        )
-        self._measuring.pairs(stage.positions, float_values, quant_values, sink)
+
+        def run(side: int, opened: _Opened, before: Future[Any] | None = None) -> dict[int, Array]:
+            if before is not None:
+                before.result()
+            return self._run_side(stage, opened, feeds[side], carried[side], memory[side])
+
+        beside: list[Future[dict[int, Array]]] = []
+        if self._at_once:
+            for opened in stage.quant_sides:
+                beside.append(self._pool.submit(run, 1, opened, beside[-1] if beside else None))
+        try:
+            float_values = run(0, stage.float_side)
+            self._measuring.settle()  # the quant side takes longer
+            for number, opened in enumerate(stage.quant_sides):
+                quant_values = beside[number].result() if beside else run(1, opened)
+                self._measuring.pairs(list(quant_values), float_values, quant_values, sink)
+        finally:
+            wait(beside)  # they write to memory that the next runs get
         return float_values
+
+    def _run_side(
+        self,
+        stage: _Stage,
+        opened: _Opened,
+        feeds: Feeds,
+        carried: dict[str, Any],
+        memory: Mapping[str, Array],
+    ) -> dict[int, Array]:
+        """Run a part of one side; the values of its pairs."""
+        fed = {**feeds, **carried}
+        buffers = {n: memory[n] for n in opened.part.taps.values() if n in memory}
+        found = self._run(stage, (opened, fed, buffers))
+        carried.update({name: found[name] for name in opened.part.carries})
+        return _of_pairs(opened.part, fed, found)
 
     def _run_local(
         self, stage: _Stage, known: Mapping[int, Array], feeds: Feeds, reached: Feeds
@@ -400,26 +431,31 @@ class Capture:
         float_part = side_part(
             self.float_graph, self.float_types, self._float_plan, positions, self._float_taps[part]
         )
-        quant_part = side_part(
-            self.quant_graph, self.quant_types, self._quant_plan, positions, self._quant_taps[part]
-        )
         return _Stage(
             positions,
             self._open(float_part, self.float_graph, self._side_settings[0]),
-            self._open(quant_part, self.quant_graph, self._side_settings[1]),
+            tuple(self._open_quant(positions)),
             tuple(self._open_local(positions)) if self.settings.local else (),
         )
+
+    def _open_quant(self, positions: range) -> Iterator[_Opened]:
+        """The quant side of a segment, in two parts where what that costs is won back."""
+        in_turn = self._at_once and self._is_long and not self._has_half
+        for some in halves(positions, self._quant_costs) if in_turn else (positions,):
+            taps = self._quant_taps[some.start : some.stop]
+            part = side_part(self.quant_graph, self.quant_types, self._quant_plan, some, taps)
+            yield self._open(part, self.quant_graph, self._side_settings[1])
 
     def _open_local(self, positions: range) -> Iterator[_Opened]:
         """What gives the local values of a segment, in as many parts as are run at once."""
         shapes = self.local_shapes
-        for some in halves(positions, self._local_costs) if self._at_once else (positions,):
+        for some in halves(positions, self._quant_costs) if self._at_once else (positions,):
             part = local_part(self.quant_graph, self.quant_types, self.pairs, shapes, some)
             if part is not None:
                 yield self._open(part, self.quant_graph, self._side_settings[1])
 
     @functools.cached_property
-    def _local_costs(self) -> list[float]:
+    def _quant_costs(self) -> list[float]:
         """What each layer costs."""
         by_node = costs(self.quant_graph, self.quant_types)
         nodes = self._quant_plan.nodes
@@ -451,7 +487,7 @@ class Capture:
         self.shapes = self._pair_shapes()
         self.local_shapes = local_shapes(self.pairs, self.float_types, self.quant_types)
         self._stages.clear()
-        self.__dict__.pop("_local_costs", None)
+        self.__dict__.pop("_quant_costs", None)
 
 
 def _of_pairs(part: Part, feeds: Mapping[str, Any], found: Mapping[str, Any]) -> dict[int, Array]:

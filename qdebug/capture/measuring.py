@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ Sink = Callable[[int, str, Array], None]
 
 KEPT_FROM = 4
 """Samples from which on the values that a layer's histogram looks at are few enough for those of a
-segment to be kept until they are counted, while the next one runs."""
+segment to be kept until they are counted, while the next one's quant side runs."""
 _TASKS = 2
 """Tasks of each thread: what one has more of, another takes over. With 1, 4 and 8 the samples take
 as long (sixteen images of YOLOv5n)."""
@@ -38,10 +39,10 @@ class Measuring:
 
     Args:
         stats: of every pair.
-        pool: threads to measure in.
-        workers: how many these are.
+        pool: threads that help the calling one.
+        workers: how many threads measure, the calling one included.
         measure: whether there is anything to measure, or only a sink to be fed.
-        keep: include what a segment gives while the next one runs.
+        keep: include what a segment gives when ``settle`` is called.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Measuring:
     ) -> None:
         self._stats, self._pool, self._workers = stats, pool, workers
         self._measures, self._keeps = measure, keep
-        self._including: Future[None] | None = None
+        self._kept: dict[int, SamplePart] = {}
         self.parts: SampleParts | None = None
         """Filled with what a sample gives, in place of the statistics."""
 
@@ -72,8 +73,7 @@ class Measuring:
             later = self.parts.accumulated
         self._share(positions, float_values, self._measure, quant_values, sink, later)
         if self.parts is None and later is not None:
-            self.settle()
-            self._including = self._pool.submit(self._include, later)
+            self._kept.update(later)
 
     def local(self, positions: Sequence[int], float_values: Values, local_values: Values) -> None:
         """Measure the local error of a segment, whose pairs have been measured before."""
@@ -87,10 +87,9 @@ class Measuring:
             self._stats[at].include_local(parts.local[at])
 
     def settle(self) -> None:
-        """Wait until the statistics have all that was measured."""
-        including, self._including = self._including, None
-        if including is not None:
-            including.result()
+        """Include in the statistics what was kept of what was measured."""
+        kept, self._kept = self._kept, {}
+        self._include(kept)
 
     def _share(
         self,
@@ -99,15 +98,33 @@ class Measuring:
         work: Callable[..., None],
         *arguments: Any,
     ) -> None:
-        """Do work for every position, on all threads, some positions of each size at a time."""
+        """Do work for every position, on all threads, some positions of each size at a time.
+
+        The calling thread takes part, and does everything where the others are busy: another one
+        that is woken up for little may wait for the processor longer than it works.
+        """
         # A task for each tensor would cost more than its metrics where it is small, and threads
         # that come back from every one would wait for Python's lock.
         by_size = sorted(positions, key=lambda at: -float_values[at].size)
         tasks = _TASKS * self._workers
-        shares = [by_size[at::tasks] for at in range(min(tasks, len(by_size)))]
-        doing = [self._pool.submit(work, share, float_values, *arguments) for share in shares]
-        wait(doing)  # they read memory that the next run writes to
-        for future in doing:
+        left = deque(by_size[at::tasks] for at in range(min(tasks, len(by_size))))
+
+        def take() -> None:
+            while left:
+                try:
+                    share = left.popleft()
+                except IndexError:  # another thread has just taken the last one
+                    return
+                work(share, float_values, *arguments)
+
+        helping = [self._pool.submit(take) for _ in range(min(self._workers, len(left)) - 1)]
+        try:
+            take()
+        finally:
+            left.clear()
+            begun = [future for future in helping if not future.cancel()]
+            wait(begun)  # they read memory that the next run writes to
+        for future in begun:
             future.result()
 
     def _measure(
