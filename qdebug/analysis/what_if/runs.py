@@ -121,16 +121,16 @@ class WhatIf:
         numbers = [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
         if hope is None or not numbers:
             return Trial(change, numbers, self.simulation.runner(change)) if numbers else None
-        seen = self._seen(change)
+        seen = self._seen(change, count)
         if hope.is_gone(seen):
             return None
         run = self.simulation.runner(change)
         in_order = hope.in_order(numbers)
         return Trial(change, in_order, run, lambda found: hope.is_gone({**seen, **found}))
 
-    def _seen(self, change: Change) -> dict[int, Alone]:
-        """What a change gives, by sample it has been run on."""
-        found = ((number, self._known.get((change.key, number))) for number in self.samples)
+    def _seen(self, change: Change, count: int) -> dict[int, Alone]:
+        """What a change gives, by sample it has been run on; of the samples that are asked for."""
+        found = ((n, self._known.get((change.key, n))) for n in range(self._taken(count)))
         return {number: parts for number, parts in found if parts is not None}
 
     def run_ahead(
@@ -237,7 +237,7 @@ class WhatIf:
         """Whether a change wins nothing that matters; it is run as far as it takes to know."""
         change = change.on_top_of(self.undone)
         self._find(change, count, hope)
-        return hope.is_gone(self._seen(change))
+        return hope.is_gone(self._seen(change, count))
 
 
 def _counted(before: Outcome, parts: Sequence[Part], *, everywhere: bool = False) -> list[Part]:

@@ -318,6 +318,18 @@ def test_samples_that_a_change_was_run_on_are_not_run_again(
     assert sorted(ran) == sorted([*runs.samples] * 2)
 
 
+def test_a_gain_is_hoped_for_on_the_samples_that_are_asked_for() -> None:
+    """What a change leaves on others is no part of the error that it is held against."""
+    pair = detector("int8_naive", 3)
+    runs = what_if(pair)
+    (change,) = last_layers(runs, pair, 1)
+    expected = runs.gain(change, count=1)
+    assert runs.outcome(change) is not None
+    assert expected is not None
+    assert runs.gain(change, count=1, matters=lambda gain: gain.db >= expected.db - 0.1) == expected
+    runs.forget()
+
+
 def test_known_outputs_of_the_float_model_are_not_run_for(
     pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
