@@ -178,7 +178,9 @@ class Replacements:
         value = in_quant_layout(weight, self.quant_graph) if readings else None
         if value is None:
             return None
-        name = builder.constant(f"{PREFIX}what-if/weight/{weight.quant_tensor}", value)
+        # Layers may share a weight; each has its own value of it.
+        tag = f"{PREFIX}what-if/weight/{weight.node}/{weight.quant_tensor}"
+        name = builder.constant(tag, value)
         switch = switch_of_weights(weight.node)
         return Replacement(readings, weight.quant_tensor, name, _nothing, switch=switch)
 

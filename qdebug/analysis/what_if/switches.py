@@ -15,7 +15,7 @@ from onnx import helper
 
 from qdebug.analysis.what_if.changes import Change
 from qdebug.analysis.what_if.replacing import Replacement
-from qdebug.graph.rewrite import PREFIX, PartBuilder
+from qdebug.graph.rewrite import PartBuilder
 
 MOST_ALIKE = 0.8
 """Changes share a session if each reaches so much of what any of them reaches: the nodes before a
@@ -48,12 +48,17 @@ def with_switches(replaced: Sequence[Replacement], builder: PartBuilder) -> list
     for name in dict.fromkeys(item.switch for item in replaced):
         builder.add_input(name, onnx.TensorProto.BOOL, [])
     made = [replace(item, readings=[]) for item in replaced]
-    return made + [_switched(item, name, builder) for item in replaced for name in item.readings]
+    latest: dict[str, str] = {}  # layers that share a weight: one switch behind the other
+    for item in replaced:
+        for reading in item.readings:
+            made.append(_switched(item, reading, latest.get(reading, reading), builder))
+            latest[reading] = made[-1].new
+    return made
 
 
-def _switched(item: Replacement, reading: str, builder: PartBuilder) -> Replacement:
-    new = f"{PREFIX}switched/{reading}"
-    choices = {"then_branch": item.new, "else_branch": reading}
+def _switched(item: Replacement, reading: str, otherwise: str, builder: PartBuilder) -> Replacement:
+    new = f"{item.switch}/{reading}"
+    choices = {"then_branch": item.new, "else_branch": otherwise}
 
     def emit() -> None:
         branches = {slot: _passed_on(value, f"{new}/{slot}") for slot, value in choices.items()}

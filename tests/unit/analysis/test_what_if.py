@@ -16,6 +16,8 @@ from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.rewrite import PartBuilder
+from tests.support.flavours.quantizers import Desk, static
+from tests.support.nets import sample_inputs, twin_net
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair, what_if
 from tests.support.running import direct_sqnr, run_tensors
 
@@ -183,6 +185,38 @@ def test_changes_that_reach_alike_share_sessions_of_their_own(
     assert sorted(opened) == sorted(a.on_top_of(b).key for a, b in (early, late))
     assert [output_db(alone, pair, change) for change in changes] == found
     assert len(set(found)) == len(found)
+    together.forget()
+
+
+def test_layers_that_share_a_weight(tmp_path: Path) -> None:
+    """It is put in with either of them, with both, and where nothing reads what was put in."""
+    model = twin_net()
+    onnx.save(model, tmp_path / "float.onnx")
+    onnx.save(static()(model, Desk(tmp_path)), tmp_path / "quant.onnx")
+    pair = load_pair(tmp_path / "float.onnx", tmp_path / "quant.onnx", sample_inputs(model))
+    together, alone = what_if(pair), what_if(pair)
+    tensors = [weight.quant_tensor for weight in pair.pairing.weights]
+    first, second = (
+        Change(weights=frozenset({weight.node}))
+        for weight in pair.pairing.weights
+        if tensors.count(weight.quant_tensor) == 2
+    )
+    both = first.on_top_of(second)
+    together.begin([first, second])
+    (shared,) = together.simulation._switched
+    assert shared.opened is not None
+    part = Part(pair.float_graph.outputs[0])
+    for change in (first, second, both):
+        found, expected = together.outcome(change), alone.outcome(change)
+        assert found is not None
+        assert expected is not None
+        assert found.sqnr_db(part) == expected.sqnr_db(part)
+    end = [p.float_tensor for p in pair.pairing.pairs].index(part.output)
+    given = Change(given=frozenset({end}))
+    last, more = alone.outcome(given), alone.outcome(given.on_top_of(both))
+    assert last is not None
+    assert more is not None
+    assert last.sqnr_db(part) == more.sqnr_db(part)
     together.forget()
 
 
