@@ -143,7 +143,8 @@ class Replacements:
     def _float_value(self, at: int, builder: PartBuilder, *, straight: bool) -> Replacement:
         """The float run's value where the layer's result was."""
         pair, shape = self.pairs[at], self.shape_of(at)
-        name = builder.add_input(given_input(at), _FLOAT, shape)
+        # Samples may have other shapes than the first one.
+        name = builder.add_input(given_input(at), _FLOAT, shape and [None] * len(shape))
         known = self.quant_graph.type_of(pair.raw)
         form = replace(pair.raw_form, perm=None) if straight else pair.raw_form
         held = builder.encode(name, form, known.elem_type, known.fixed_shape, f"what-if/given/{at}")

@@ -17,7 +17,7 @@ from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.rewrite import PartBuilder
 from tests.support.flavours.quantizers import Desk, static
-from tests.support.nets import sample_inputs, twin_net
+from tests.support.nets import Array, conv_net, sample_inputs, twin_net
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair, what_if
 from tests.support.running import direct_sqnr, run_tensors
 
@@ -43,6 +43,14 @@ def direct_db(pair: LoadedPair, quant: onnx.ModelProto) -> float:
     (f,) = run_tensors(pair.float_graph.path, pair.feeds[0], pair.float_graph.outputs).values()
     (q,) = run_tensors(quant, pair.feeds[0], pair.quant_graph.outputs).values()
     return direct_sqnr(f, q)
+
+
+def written(
+    folder: Path, model: onnx.ModelProto, quant: onnx.ModelProto, feeds: list[dict[str, Array]]
+) -> LoadedPair:
+    onnx.save(model, folder / "float.onnx")
+    onnx.save(quant, folder / "quant.onnx")
+    return load_pair(folder / "float.onnx", folder / "quant.onnx", feeds)
 
 
 def test_no_change_is_the_quant_model(pair: LoadedPair) -> None:
@@ -191,9 +199,7 @@ def test_changes_that_reach_alike_share_sessions_of_their_own(
 def test_layers_that_share_a_weight(tmp_path: Path) -> None:
     """It is put in with either of them, with both, and where nothing reads what was put in."""
     model = twin_net()
-    onnx.save(model, tmp_path / "float.onnx")
-    onnx.save(static()(model, Desk(tmp_path)), tmp_path / "quant.onnx")
-    pair = load_pair(tmp_path / "float.onnx", tmp_path / "quant.onnx", sample_inputs(model))
+    pair = written(tmp_path, model, static()(model, Desk(tmp_path)), sample_inputs(model))
     together, alone = what_if(pair), what_if(pair)
     tensors = [weight.quant_tensor for weight in pair.pairing.weights]
     first, second = (
@@ -378,3 +384,15 @@ def test_known_outputs_of_the_float_model_are_not_run_for(
     assert found == output_db(what_if(pair), pair, change)
     runs.forget()
     assert not references
+
+
+def test_a_float_value_is_put_in_on_samples_of_other_shapes(tmp_path: Path) -> None:
+    model = conv_net("batch")
+    one, two = sample_inputs(model), sample_inputs(model, seed=1)
+    feeds = [*one, {name: np.concatenate([one[0][name], two[0][name]]) for name in one[0]}]
+    pair = written(tmp_path, model, static()(model, Desk(tmp_path)), feeds)
+    runs = what_if(pair)
+    for at in (3, len(pair.pairing.pairs) - 1):
+        outcome = runs.outcome(Change(given=frozenset({at})))
+        assert outcome is not None
+        assert len(outcome.samples) == len(feeds)
