@@ -27,7 +27,6 @@ from qdebug.graph.walk import walk
 Feeds = Mapping[str, npt.NDArray[Any]]
 _BYTES: dict[int, int] = {
     TensorProto.FLOAT: 4,
-    TensorProto.FLOAT16: 2,
     TensorProto.UINT8: 1,
     TensorProto.INT8: 1,
     TensorProto.UINT16: 2,
@@ -36,7 +35,8 @@ _BYTES: dict[int, int] = {
     TensorProto.INT64: 8,
     TensorProto.BOOL: 1,
 }
-"""Bytes of an element, of the types that numpy has."""
+"""Bytes of an element, of the types that are kept. Not float16: ONNX Runtime keeps more digits
+between nodes, and a run that begins there would give something else than one of the whole graph."""
 
 
 class KeptTensors:

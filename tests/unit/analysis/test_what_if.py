@@ -16,7 +16,7 @@ from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
 from qdebug.graph.rewrite import PartBuilder
-from tests.support.flavours.quantizers import Desk, static
+from tests.support.flavours.quantizers import Desk, float16, static
 from tests.support.nets import Array, conv_net, sample_inputs, twin_net
 from tests.support.pairs_of_models import LoadedPair, detector, load_pair, what_if
 from tests.support.running import direct_sqnr, run_tensors
@@ -384,6 +384,24 @@ def test_known_outputs_of_the_float_model_are_not_run_for(
     assert found == output_db(what_if(pair), pair, change)
     runs.forget()
     assert not references
+
+
+def test_what_is_kept_of_a_float16_twin_changes_no_number(tmp_path: Path) -> None:
+    """ONNX Runtime rounds to float16 where a run ends or begins, not between two nodes."""
+    model, desk = conv_net(), Desk(tmp_path)
+    quant = static(op_types_to_quantize=["Conv", "Gemm"])(model, desk)
+    half = float16("QuantizeLinear", "DequantizeLinear")(quant, desk)
+    pair = written(tmp_path, model, half, sample_inputs(model))
+    short, whole = what_if(pair), what_if(pair, max_memory=0)
+    assert short.simulation.kept_names
+    assert not whole.simulation.kept_names
+    part = Part(pair.float_graph.outputs[0])
+    nodes = [weight.node for weight in pair.pairing.weights]
+    for change in (Change(), Change(weights=frozenset(nodes[-2:]))):
+        found, expected = short.outcome(change), whole.outcome(change)
+        assert found is not None
+        assert expected is not None
+        assert found.sqnr_db(part) == pytest.approx(expected.sqnr_db(part), abs=1e-6)
 
 
 def test_a_float_value_is_put_in_on_samples_of_other_shapes(tmp_path: Path) -> None:
