@@ -50,6 +50,11 @@ _FOLDS_WEIGHTS = "ConstantFolding"
 """ONNX Runtime's optimization that turns codes of weights into float32, for as long as a session
 lives. Without it the codes of one layer after the other are turned, each time the graph runs."""
 
+_MOVE_QUANTIZERS = ("TransposeOptimizer", "TransposeOptimizer_CPUExecutionProvider")
+"""ONNX Runtime's optimizations that put a Q/DQ pair in front of a Transpose as well, where one
+stands behind it. What the Transpose reads is then given as quantized, as it is not in the graph as
+written."""
+
 
 @dataclass(frozen=True)
 class SessionSettings:
@@ -128,16 +133,18 @@ class Session:
     ) -> None:
         self._graph = graph
         options = _options(graph, settings)
-        self._session = self._open(model, options, _providers(settings))
+        left = _left_out(graph, settings)
+        self._session = self._open(model, options, _providers(settings), left)
         self._on_cpu = settings.provider == "cpu"
         self.input_names = [item.name for item in self._session.get_inputs()]
         self.output_names = [item.name for item in self._session.get_outputs()]
 
-    def _open(self, model: onnx.ModelProto | Path, options: Any, providers: list[Any]) -> Any:
+    def _open(
+        self, model: onnx.ModelProto | Path, options: Any, providers: list[Any], left: list[str]
+    ) -> Any:
         import onnxruntime
 
         _share_arena()
-        left = [_FOLDS_WEIGHTS] if _are_mapped(self._graph) else None
         try:
             # Protobuf refuses more than 2 GB.
             source = str(model) if isinstance(model, Path) else model.SerializeToString()
@@ -297,6 +304,12 @@ def _options(graph: Graph, settings: SessionSettings) -> Any:
         # by default all of them would come first, and all their results be held at once.
         options.execution_order = onnxruntime.ExecutionOrder.PRIORITY_BASED
     return options
+
+
+def _left_out(graph: Graph, settings: SessionSettings) -> list[str]:
+    """Optimizations that are not made, by ONNX Runtime's names."""
+    as_written = [*_MOVE_QUANTIZERS] if settings.declared else []
+    return as_written + ([_FOLDS_WEIGHTS] if _are_mapped(graph) else [])
 
 
 def _are_mapped(graph: Graph) -> bool:

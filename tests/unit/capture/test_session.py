@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from qdebug.capture import session
-from qdebug.capture.session import SessionSettings, side_by_side
+from qdebug.capture.session import Session, SessionSettings, side_by_side
+from qdebug.graph.model import Graph
+from tests.support.nets import NetBuilder
 
 MIB = 1 << 20
 
@@ -49,3 +53,18 @@ def test_memory_is_released_where_the_library_cannot_trim(
     session.release_memory()
     assert session._malloc_trim() is None
     session._malloc_trim.cache_clear()
+
+
+@pytest.mark.parametrize("reordered", [False, True])
+def test_what_a_transpose_reads_is_not_what_is_quantized_behind_it(*, reordered: bool) -> None:
+    b = NetBuilder(0)
+    made = b.op("Relu", b.input("x", [1, 2, 6]))
+    turned = b.op("Transpose", made, perm=[0, 2, 1])
+    step, zero = b.const(0.5), b.const(0, dtype=np.int8)
+    real = b.op("DequantizeLinear", b.op("QuantizeLinear", turned, step, zero), step, zero)
+    model = b.model(made, real)
+    settings = SessionSettings(threads=1, reordered=reordered)
+    x = np.linspace(0, 1, 12, dtype=np.float32).reshape(1, 2, 6)
+    found = Session(model, Graph(model, Path(), "", is_made=True), settings).run({"x": x})
+    assert found[made].tolist() == x.tolist()
+    assert found[real].tolist() == (np.rint(x / 0.5) * 0.5).transpose(0, 2, 1).tolist()
