@@ -440,8 +440,7 @@ class Capture:
 
     def _open_quant(self, positions: range) -> Iterator[_Opened]:
         """The quant side of a segment, in two parts where what that costs is won back."""
-        in_turn = self._at_once and self._is_long and not self._has_half
-        for some in halves(positions, self._quant_costs) if in_turn else (positions,):
+        for some in self._halves(positions) if self._is_long else (positions,):
             taps = self._quant_taps[some.start : some.stop]
             part = side_part(self.quant_graph, self.quant_types, self._quant_plan, some, taps)
             yield self._open(part, self.quant_graph, self._side_settings[1])
@@ -449,10 +448,15 @@ class Capture:
     def _open_local(self, positions: range) -> Iterator[_Opened]:
         """What gives the local values of a segment, in as many parts as are run at once."""
         shapes = self.local_shapes
-        for some in halves(positions, self._quant_costs) if self._at_once else (positions,):
+        for some in self._halves(positions):
             part = local_part(self.quant_graph, self.quant_types, self.pairs, shapes, some)
             if part is not None:
                 yield self._open(part, self.quant_graph, self._side_settings[1])
+
+    def _halves(self, positions: range) -> tuple[range, ...]:
+        """Two parts of a segment; one where float16 is, or where nothing may run beside another."""
+        together = not self._at_once or self._has_half
+        return (positions,) if together else halves(positions, self._quant_costs)
 
     @functools.cached_property
     def _quant_costs(self) -> list[float]:

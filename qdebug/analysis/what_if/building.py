@@ -134,7 +134,8 @@ class Building:
         for name in given:
             builder.add_output(name)
         model = builder.build()
-        return model, Built(change, len(model.graph.node), {**kept, **made}, span, given)
+        where = {f: (kept | made)[f] for f in self.outputs}  # in one order, whatever is kept
+        return model, Built(change, len(model.graph.node), where, span, given)
 
     def _reads(self, nodes: Iterable[int]) -> Iterator[str]:
         return (name for index in nodes for name in self.graph.nodes[index].reads)

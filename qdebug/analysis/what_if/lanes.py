@@ -122,7 +122,8 @@ class Trial:
 
     def stop(self) -> None:
         """Begin with no further sample."""
-        self._left.clear()
+        with self._taking:
+            self._left.clear()
 
     def _work(self) -> None:
         try:
