@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import jsonschema
@@ -14,6 +15,7 @@ from onnx import helper, numpy_helper
 from PIL import Image
 
 from qdebug.preprocess import PreprocessSpec, prepare_file
+from qdebug.preprocess.probe import write_probe
 from qdebug.run.schema import check_schema
 from qdebug.run.store import load_run
 from tests.functional.conftest import Cli
@@ -31,9 +33,16 @@ def save(name: str, picture: str, spec: str) -> str:
     return name
 
 
+@pytest.fixture(scope="module")
+def _probe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path, _ = write_probe(tmp_path_factory.mktemp("probe") / "probe.png")
+    return path
+
+
 @pytest.fixture
-def probe(here: Path, cli: Cli) -> str:
-    assert cli("preprocess", "probe", "-o", "probe.png").code == 0
+def probe(_probe: Path, here: Path) -> str:
+    """``probe.png`` in the working directory, as ``qdebug preprocess probe`` writes it."""
+    shutil.copy(_probe, here)
     return "probe.png"
 
 

@@ -11,7 +11,7 @@ import pytest
 from qdebug.config import load_config
 from qdebug.run.store import load_run
 from tests.conftest import ROOT
-from tests.functional.conftest import Cli
+from tests.functional.conftest import Cli, Result
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -25,33 +25,52 @@ def _commands() -> list[list[str]]:
     return [shlex.split(line[2:]) for line in lines if line.startswith("$ qdebug ")]
 
 
+@pytest.fixture(scope="module")
+def _checkout(tmp_path_factory: pytest.TempPathFactory, sample_models: Path) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    (folder / "sample_models").symlink_to(sample_models, target_is_directory=True)
+    return folder
+
+
 @pytest.fixture
-def checkout(tmp_path: Path, sample_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with the sample models in it."""
-    (tmp_path / "sample_models").symlink_to(sample_models, target_is_directory=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+def checkout(_checkout: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the sample models in it, the same one for every test."""
+    monkeypatch.chdir(_checkout)
+    return _checkout
 
 
-def test_every_command_runs(checkout: Path, cli: Cli) -> None:
-    commands = _commands()
-    assert len(commands) >= 6
-    for _, *arguments in commands:
-        result = cli(*arguments)
+@pytest.fixture(scope="module")
+def _first() -> list[Result]:
+    """What the first command left behind, once it has run."""
+    return []
+
+
+@pytest.fixture
+def first(checkout: Path, cli: Cli, _first: list[Result]) -> Result:
+    """What the first command leaves behind: a reader types it once, and goes on from its run."""
+    if not _first:
+        _first.append(cli(*_commands()[0][1:]))
+    return _first[0]
+
+
+def test_every_command_runs(first: Result, cli: Cli) -> None:
+    (_, *begun), *others = _commands()
+    assert len(others) >= 5
+    results = [(begun, first), *((arguments, cli(*arguments)) for _, *arguments in others)]
+    for arguments, result in results:
         assert result.code in (0, 1), (arguments, result.err)
         assert "error" not in result.err
         assert result.out
 
 
-def test_the_first_command_ends_in_a_summary_and_a_run(checkout: Path, cli: Cli) -> None:
+def test_the_first_command_ends_in_a_summary_and_a_run(first: Result) -> None:
     setup = _blocks("bash")[0].strip()
     arguments = shlex.split(setup.rpartition(".venv/bin/qdebug ")[2])
     assert arguments == _commands()[0][1:]
-    result = cli(*arguments)
-    assert "Wrote  int8_naive.qdrun" in result.out
+    assert "Wrote  int8_naive.qdrun" in first.out
     run = load_run("int8_naive.qdrun")
-    assert result.code == run.exit_code
-    assert f"{run.verdict.status.upper()}  " in result.out
+    assert first.code == run.exit_code
+    assert f"{run.verdict.status.upper()}  " in first.out
 
 
 def _words(text: str) -> str:
@@ -59,9 +78,9 @@ def _words(text: str) -> str:
     return " ".join(re.sub(r"\d+(\.\d+)?", "#", text).split())
 
 
-def test_the_output_it_shows_is_what_is_printed(checkout: Path, cli: Cli) -> None:
+def test_the_output_it_shows_is_what_is_printed(first: Result) -> None:
     (shown,) = _blocks("text")
-    printed = _words(cli(*_commands()[0][1:]).out)
+    printed = _words(first.out)
     for part in shown.strip().split("\n\n"):
         assert _words(part) in printed
 

@@ -70,9 +70,21 @@ def direct_values(
     return found
 
 
-@pytest.mark.parametrize("case", list(CASES))
-def test_every_layer_agrees_with_a_direct_run(zoo: Path, case: str) -> None:
-    run, feeds, float_file, quant_file = compared(zoo, case)
+@pytest.fixture(scope="module", params=list(CASES))
+def case(request: pytest.FixtureRequest) -> str:
+    """A pair of the zoo; all tests of one pair come one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def whole(zoo: Path, case: str) -> tuple[Run, dict[str, Array], Path, Path]:
+    return compared(zoo, case)
+
+
+def test_every_layer_agrees_with_a_direct_run(
+    whole: tuple[Run, dict[str, Array], Path, Path], case: str
+) -> None:
+    run, feeds, float_file, quant_file = whole
     expected = direct_values(float_file, quant_file, feeds)
     checked = 0
     for layer in run.layers:
@@ -88,23 +100,24 @@ def test_every_layer_agrees_with_a_direct_run(zoo: Path, case: str) -> None:
     assert checked >= 0.95 * len(expected) > 50
 
 
-def test_every_float_tensor_is_paired_or_has_a_reason(zoo: Path) -> None:
-    for case in CASES:
-        run, _, float_file, _ = compared(zoo, case)
-        graph = load_graph(float_file)
-        real = {
-            name
-            for node in graph.nodes
-            for name in node.outputs
-            if name and node.op != "Constant" and graph.type_of(name).dtype.startswith("float")
-        }
-        paired = {layer.float_tensor for layer in run.layers}
-        reasons = {item.tensor: item.reason for item in run.unpaired.float}
-        assert real <= paired | reasons.keys()
-        without = [name for name in real - paired if not reasons[name]]
-        assert without == []
-        missing = [r for n, r in reasons.items() if n in real and "folded" not in r]
-        assert len(missing) <= 0.05 * len(real), missing
+def test_every_float_tensor_is_paired_or_has_a_reason(
+    whole: tuple[Run, dict[str, Array], Path, Path],
+) -> None:
+    run, _, float_file, _ = whole
+    graph = load_graph(float_file)
+    real = {
+        name
+        for node in graph.nodes
+        for name in node.outputs
+        if name and node.op != "Constant" and graph.type_of(name).dtype.startswith("float")
+    }
+    paired = {layer.float_tensor for layer in run.layers}
+    reasons = {item.tensor: item.reason for item in run.unpaired.float}
+    assert real <= paired | reasons.keys()
+    without = [name for name in real - paired if not reasons[name]]
+    assert without == []
+    missing = [r for n, r in reasons.items() if n in real and "folded" not in r]
+    assert len(missing) <= 0.05 * len(real), missing
 
 
 def test_kept_tensors_are_the_direct_runs(zoo: Path, tmp_path: Path) -> None:

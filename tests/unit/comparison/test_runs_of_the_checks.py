@@ -15,7 +15,7 @@ from qdebug.analysis.operators import OperatorTest
 from qdebug.analysis.what_if import SAMPLES, Change, WhatIf
 from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.capture.deployed import DeployedOutputs
-from qdebug.run.model import Timing
+from qdebug.run.model import Run, Timing
 
 ROOT = Path(__file__).resolve().parents[3] / "sample_models"
 SPEC = "letterbox 320 pad 114 | rgb | /255 | nchw"
@@ -31,7 +31,7 @@ def _counted(monkeypatch: pytest.MonkeyPatch, kind: type, name: str, counts: Cou
     monkeypatch.setattr(kind, name, counted)
 
 
-def _counts(monkeypatch: pytest.MonkeyPatch, twin: str, pictures: int) -> Counter[str]:
+def _counts(monkeypatch: pytest.MonkeyPatch, twin: str, pictures: int) -> tuple[Counter[str], Run]:
     counts: Counter[str] = Counter()
     for kind, name in ((Simulation, "runner"), (Simulation, "_run_sample"), (OperatorTest, "_run")):
         _counted(monkeypatch, kind, name, counts)
@@ -40,24 +40,16 @@ def _counts(monkeypatch: pytest.MonkeyPatch, twin: str, pictures: int) -> Counte
     )  # the samples' own runs have its outputs
     files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:pictures]
     models = ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{twin}.onnx"
-    qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
+    run = qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
     monkeypatch.undo()
-    return counts
+    return counts, run
 
 
 @pytest.mark.parametrize(("pictures", "runs"), [(1, 12), (3, 30)])
 def test_the_checks_run_few_graphs(
     pictures: int, runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    counts = _counts(monkeypatch, "int8_naive", pictures)
-    assert counts["_run"] == 0  # every layer is the float one by its nodes
-    assert 0 < counts["runner"] <= 14
-    assert 0 < counts["_run_sample"] <= runs
-
-
-def test_cuts_of_mixed_ranges_are_begun_before_the_first_check(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    """And the cuts of mixed ranges are begun before the first check."""
     begun: list[tuple[str, int]] = []
     real = WhatIf.begin
 
@@ -67,9 +59,10 @@ def test_cuts_of_mixed_ranges_are_begun_before_the_first_check(
         real(runs, changes, count)
 
     monkeypatch.setattr(WhatIf, "begin", noted)
-    files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:1]
-    models = ROOT / "detector" / "float.onnx", ROOT / "detector" / "int8_naive.onnx"
-    run = qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
+    counts, run = _counts(monkeypatch, "int8_naive", pictures)
+    assert counts["_run"] == 0  # every layer is the float one by its nodes
+    assert 0 < counts["runner"] <= 14
+    assert 0 < counts["_run_sample"] <= runs
     (found,) = [f for f in run.findings if f.slug == "mixed-range"]
     assert found.status == "fail"
     assert (Change(frozenset(found.layers)).key, SAMPLES) in begun

@@ -48,6 +48,11 @@ def captured(pair: LoadedPair, feeds: Mapping[str, Array]) -> dict[int, Array]:
     return found
 
 
+@pytest.fixture(scope="module")
+def expected(pair: LoadedPair) -> dict[int, Array]:
+    return captured(pair, pair.feeds[0])
+
+
 def errors_of(
     pair: LoadedPair, feeds: Mapping[str, Array], stretches: Sequence[Sequence[str]], samples: int
 ) -> dict[int, Array]:
@@ -62,13 +67,15 @@ def errors_of(
 
 @pytest.mark.parametrize("samples", [1, 16])
 @pytest.mark.parametrize("size", [7, 1000])
-def test_they_are_those_of_the_capture(pair: LoadedPair, size: int, samples: int) -> None:
+def test_they_are_those_of_the_capture(
+    pair: LoadedPair, expected: dict[int, Array], size: int, samples: int
+) -> None:
     """However the network is cut, and with optimizations or without."""
     feeds = pair.feeds[0]
     made = list(dict.fromkeys(p.float_tensor for p in pair.pairing.pairs))
     made = [name for name in made if name in pair.float_graph.producer]
     stretches = [made[start : start + size] for start in range(0, len(made), size)]
-    found, expected = errors_of(pair, feeds, stretches, samples), captured(pair, feeds)
+    found = errors_of(pair, feeds, stretches, samples)
     assert found.keys() == expected.keys()
     for at, error in expected.items():
         power = float(np.square(error, dtype=np.float64).sum())

@@ -30,13 +30,25 @@ def pair() -> LoadedPair:
 
 @pytest.fixture(scope="module")
 def feeds(pair: LoadedPair) -> list[Mapping[str, Array]]:
-    """The pair's own, and each with noise over it."""
+    """The pair's own, and the same with noise over it."""
     rng = np.random.default_rng(0)
     noisy = [
         {k: (v + rng.normal(0, 0.05, v.shape)).astype(v.dtype) for k, v in feed.items()}
-        for feed in pair.feeds * 3
+        for feed in pair.feeds
     ]
     return [*pair.feeds, *noisy]
+
+
+@pytest.fixture(scope="module")
+def predicted(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> Predicted:
+    """On two samples."""
+    return predict(pair, feeds)
+
+
+@pytest.fixture(scope="module")
+def measured(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> dict[int, Sensitivity]:
+    """On the same two, with one run a layer and sample."""
+    return exact(pair, feeds)
 
 
 def predict(
@@ -65,10 +77,9 @@ def ranks(values: Sequence[float]) -> Array:
 
 
 def test_the_order_is_that_of_one_run_a_layer(
-    pair: LoadedPair, feeds: list[Mapping[str, Array]]
+    predicted: Predicted, measured: dict[int, Sensitivity]
 ) -> None:
     """On trained networks Spearman's coefficient is 0.93 to 0.99 (docs/benchmarks.md)."""
-    predicted, measured = predict(pair, feeds), exact(pair, feeds)
     assert not predicted.unreached
     assert set(predicted.layers) == set(measured)
     finite = [at for at in measured if np.isfinite(measured[at].sqnr_db)]
@@ -78,10 +89,7 @@ def test_the_order_is_that_of_one_run_a_layer(
     assert np.median(np.abs(np.subtract(a, b))) < 2
 
 
-def test_what_a_prediction_says_of_itself(
-    pair: LoadedPair, feeds: list[Mapping[str, Array]]
-) -> None:
-    predicted = predict(pair, feeds[:2])
+def test_what_a_prediction_says_of_itself(pair: LoadedPair, predicted: Predicted) -> None:
     outputs = set(pair.float_graph.outputs)
     assert predicted.samples == 2
     assert predicted.runs == 2 * sensitivity.probes_of(2, len(outputs))
@@ -93,9 +101,8 @@ def test_what_a_prediction_says_of_itself(
 
 
 def test_a_layer_without_an_error_of_its_own_does_nothing(
-    pair: LoadedPair, feeds: list[Mapping[str, Array]]
+    predicted: Predicted, measured: dict[int, Sensitivity]
 ) -> None:
-    predicted, measured = predict(pair, feeds[:2]), exact(pair, feeds[:2])
     silent = {at for at, s in measured.items() if s.sqnr_db == float("inf")}
     assert silent <= {at for at, s in predicted.layers.items() if s.sqnr_db == float("inf")}
 
@@ -107,23 +114,6 @@ def test_little_memory_changes_nothing(pair: LoadedPair, feeds: list[Mapping[str
     assert one.layers.keys() == other.layers.keys()
     for at, found in one.layers.items():
         assert other.layers[at].sqnr_db == pytest.approx(found.sqnr_db, abs=1e-3)
-
-
-def test_samples_are_taken_evenly(
-    pair: LoadedPair, feeds: list[Mapping[str, Array]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sensitivity, "SAMPLES", 3)
-    asked: list[int] = []
-
-    def sample(at: int) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
-        asked.append(at)
-        return feeds[0], feeds[0]
-
-    graphs = pair.float_graph, pair.quant_graph
-    samples = [lambda at=at: sample(at) for at in range(9)]
-    found = predict_sensitivity(graphs, pair.pairing.pairs, samples, SETTINGS)
-    assert asked == [0, 4, 8]
-    assert found.samples == 3
 
 
 @pytest.mark.parametrize(
@@ -165,16 +155,36 @@ def heads(count: int, quantized: bool) -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[opset], ir_version=8)
 
 
+def pair_of_heads(count: int, folder: Path) -> LoadedPair:
+    files = folder / "float.onnx", folder / "quant.onnx"
+    for file, quantized in zip(files, (False, True), strict=True):
+        onnx.save(heads(count, quantized), str(file))
+    x = np.random.default_rng(0).uniform(-2, 2, (1, 64)).astype(np.float32)
+    return load_pair(*files, [{"x": x}] * 4)
+
+
+def test_samples_are_taken_evenly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensitivity, "SAMPLES", 3)
+    asked: list[int] = []
+    pair = pair_of_heads(2, tmp_path)
+
+    def sample(at: int) -> tuple[Mapping[str, Array], Mapping[str, Array]]:
+        asked.append(at)
+        return pair.feeds[0], pair.feeds[0]
+
+    graphs = pair.float_graph, pair.quant_graph
+    samples = [lambda at=at: sample(at) for at in range(9)]
+    found = predict_sensitivity(graphs, pair.pairing.pairs, samples, SETTINGS)
+    assert asked == [0, 4, 8]
+    assert found.samples == 3
+
+
 def test_many_outputs_cost_no_more_and_say_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What reaches one output of a group is told of that one; what reaches all, of all alike."""
-    files = tmp_path / "float.onnx", tmp_path / "quant.onnx"
-    for file, quantized in zip(files, (False, True), strict=True):
-        onnx.save(heads(20, quantized), str(file))
-    x = np.random.default_rng(0).uniform(-2, 2, (1, 64)).astype(np.float32)
-    given = [{"x": x}] * 4
-    loaded = load_pair(*files, given)
+    loaded = pair_of_heads(20, tmp_path)
+    given = loaded.feeds
     alone = predict(loaded, given)
     monkeypatch.setattr(sensitivity, "GROUPS", 4)
     together = predict(loaded, given)
@@ -195,10 +205,11 @@ def test_many_outputs_cost_no_more_and_say_the_same(
     assert abs(distances[0]) < 1.5, "the shared layer, which reaches all of them"
 
 
-def test_some_layers_alone(pair: LoadedPair, feeds: list[Mapping[str, Array]]) -> None:
-    whole = exact(pair, feeds[:2])
-    some = sorted(whole)[3:6]
-    assert exact(pair, feeds[:2], some) == {at: whole[at] for at in some}
+def test_some_layers_alone(
+    pair: LoadedPair, feeds: list[Mapping[str, Array]], measured: dict[int, Sensitivity]
+) -> None:
+    some = sorted(measured)[3:6]
+    assert exact(pair, feeds, some) == {at: measured[at] for at in some}
 
 
 def test_shares() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from qdebug.errors import InputError
 from qdebug.preprocess import PreprocessSpec, prepare, prepare_file
@@ -20,9 +21,17 @@ from .conftest import Picture
 YOLO = PreprocessSpec.parse("yolo 320")
 
 
-def test_the_probe_is_the_same_each_time_and_has_no_blind_spot(tmp_path: Path) -> None:
-    path, twin = write_probe(tmp_path / "probe.png")
-    assert np.array_equal(render_probe(), render_probe())
+@pytest.fixture(scope="module")
+def probe(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The picture and its turned twin."""
+    return write_probe(tmp_path_factory.mktemp("probe") / "probe.png")
+
+
+def test_the_probe_is_the_same_each_time_and_has_no_blind_spot(
+    probe: tuple[Path, Path], tmp_path: Path
+) -> None:
+    path, twin = probe
+    assert np.array_equal(np.asarray(Image.open(path)), render_probe())
     for text in ("yolo 320", "yolo 640", "imagenet", "resize 416x416 cv2 linear | bgr | nchw"):
         assert blind_spots(Source.read(path), PreprocessSpec.parse(text)) == ()
     turned = prepare_file(twin, YOLO).tensor
@@ -43,8 +52,10 @@ def test_the_probe_is_the_same_each_time_and_has_no_blind_spot(tmp_path: Path) -
         ("letterbox 320 | rgb | flip vertical | rgb | /255 | nchw", {"flip-rotate"}),
     ],
 )
-def test_on_the_probe_every_fault_shows(tmp_path: Path, text: str, slugs: set[str]) -> None:
-    path, _ = write_probe(tmp_path / "probe.png")
+def test_on_the_probe_every_fault_shows(
+    probe: tuple[Path, Path], text: str, slugs: set[str]
+) -> None:
+    path, _ = probe
     fed = prepare_file(path, PreprocessSpec.parse(text)).tensor
     result = check_picture(path, fed, YOLO)
     assert {f.slug for f in result.findings if f.status in ("warn", "fail")} == slugs
