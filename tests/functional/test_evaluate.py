@@ -72,10 +72,13 @@ def test_the_table(scored: Run) -> None:
 def test_yolo_text_and_shards_give_the_same(
     scored: Run, sample_models: Path, tmp_path: Path
 ) -> None:
-    models = [sample_models / "detector" / name for name in MODELS]
+    models = [sample_models / "detector" / name for name in (MODELS[0], MODELS[-1])]
     folder = labelled.yolo(tmp_path / "yolo")
     other = qdebug.evaluate(models, folder, preprocess=SPEC, workers=2, threads=1)
-    wanted = [{k: pytest.approx(v, abs=1e-6) for k, v in row.items()} for row in _values(scored)]
+    wanted = [
+        {k: pytest.approx(v, abs=1e-6) for k, v in row.items()}
+        for row in (_values(scored)[0], _values(scored)[-1])
+    ]
     assert _values(other) == wanted
     alone = qdebug.evaluate(models, folder, preprocess=SPEC, threads=1)
     assert _result(alone).rows == _result(other).rows

@@ -52,7 +52,7 @@ def test_no_socket_is_opened_and_no_file_written_elsewhere(here: Path, tmp_path:
     record = tmp_path / "calls"
     watched = "trace=socket,connect,open,openat,creat,mkdir,mkdirat,rename,renameat,renameat2"
     done = subprocess.run(
-        ["strace", "-f", "-qq", "-e", watched, "-o", str(record), *command(*PAIR)],
+        ["strace", "-f", "--seccomp-bpf", "-qq", "-e", watched, "-o", str(record), *command(*PAIR)],
         env=environment(**_home(tmp_path)),
         capture_output=True,
         check=False,

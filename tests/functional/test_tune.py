@@ -28,6 +28,7 @@ from tests.support.graphs import SPEC
 
 SAMPLES = Path(__file__).parents[2] / "sample_models"
 DETECTOR = ("-p", "letterbox 320 pad 114 | rgb | /255 | nchw", "--threads", "1")
+SCENES = [str(SAMPLES / f"pictures/scenes/scene_{number}.jpg") for number in range(1, 6)]
 CLASSIFIER = SAMPLES / "classifier"
 OBJECTS = (str(SAMPLES / "pictures/objects"), "--threads", "1")
 
@@ -46,8 +47,7 @@ def test_a_detector_that_finds_nothing_is_repaired(cli: Cli, tmp_path: Path) -> 
     """Pixels and scores under one scale: nothing but more bits for the tensor that mixes them."""
     output = tmp_path / "tuned.onnx"
     models = [str(SAMPLES / "detector" / name) for name in ("float.onnx", "int8_naive.onnx")]
-    scenes = str(SAMPLES / "pictures/scenes")
-    result = cli("tune", *models, scenes, "-o", str(output), *DETECTOR)
+    result = cli("tune", *models, *SCENES, "-o", str(output), *DETECTOR)
     assert result.code == 0, result.err
     assert "Tuned" in result.out
     found = tuning_of(tmp_path / "tuned.qdtune")
@@ -58,7 +58,7 @@ def test_a_detector_that_finds_nothing_is_repaired(cli: Cli, tmp_path: Path) -> 
     bits = next(cure for cure in found.cures if cure.kind == "bits" and cure.accepted)
     assert any("Concat" in unit for unit in bits.units)
     assert bits.macs < 0.05
-    run = qdebug.compare(models[0], output, scenes, preprocess=DETECTOR[1], threads=1)
+    run = qdebug.compare(models[0], output, SCENES, preprocess=DETECTOR[1], threads=1)
     assert run.task is not None
     assert run.task.numbers["f1"] > 0.9
     kinds = {p.dtype for p in (layer.quant for layer in run.layers) if p is not None}
@@ -334,9 +334,9 @@ def test_models_without_switchable_quantizers(
 
 def test_operators_on_codes_are_written_out(cli: Cli, tmp_path: Path) -> None:
     models = [str(SAMPLES / "detector" / name) for name in ("float.onnx", "int8_qoperator.onnx")]
-    scenes, output = str(SAMPLES / "pictures/scenes"), tmp_path / "t.onnx"
+    output = tmp_path / "t.onnx"
     keep = next(n.name for n in onnx.load(models[0]).graph.node if n.op_type == "Conv")
-    result = cli("tune", *models, scenes, "-o", str(output), *DETECTOR, "--keep", keep)
+    result = cli("tune", *models, *SCENES, "-o", str(output), *DETECTOR, "--keep", keep)
     assert result.code == 0, result.err
     assert "written out as QDQ" in result.out
     kinds = {node.op_type for node in onnx.load(output).graph.node}

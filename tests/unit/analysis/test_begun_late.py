@@ -24,7 +24,7 @@ from tests.support.random_nets import random_net
 from tests.support.unusual_nets import unusual_net
 
 MEMORY = 1 << 30
-SEEDS = range(12)
+SEEDS = range(8)
 PAIRS = 6
 """Pairs of changes that are tried on each network."""
 

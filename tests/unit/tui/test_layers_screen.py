@@ -10,6 +10,7 @@ from textual.pilot import Pilot
 
 from qdebug.run.files import MemoryFiles
 from qdebug.run.model import Run
+from qdebug.tui.detail import TAB_NAMES, TABS
 from qdebug.tui.filter_bar import FilterBar, FilterInput
 from tests.support.synthetic import synthetic_run
 from tests.unit.tui.conftest import Open, browser, here, layers_page, screen_text, settle
@@ -117,17 +118,25 @@ async def test_marks_and_the_outline(browse: Open, run: Run) -> None:
 
 
 async def test_every_tab_shows_something_of_every_layer(browse: Open, run: Run) -> None:
+    kept = next(layer.index for layer in run.layers if layer.kept)
     async with browse(run) as pilot:
-        for _ in range(8):
+        detail = layers_page(pilot).detail
+        for tab in TABS:
+            detail.choose(tab)
+            made = [detail._tab_lines(layer, detail.view.room) for layer in run.layers]
+            assert all(made), tab
+            failed = [x.plain for lines in made for x in lines if "failed on this layer" in x.plain]
+            assert failed == []
+        shown = set()
+        for _ in TAB_NAMES:
             await pilot.press("tab")
-            for row in (0, 3, 7, 11, 15, 19, 23, 27, len(run.layers) - 1):
+            shown.add(detail.tab)
+            for row in (kept, len(run.layers) - 1):
                 layers_page(pilot).table.move_to(row)
-                await pilot.pause()
-                await pilot.app.workers.wait_for_complete()
-                await pilot.pause()
-                lines = [line.plain for line in layers_page(pilot).detail.view.lines]
-                assert lines
-                assert not any("failed on this layer" in line for line in lines), lines
+                await settle(pilot)
+                assert detail.view.lines
+                assert not any("failed on this layer" in x.plain for x in detail.view.lines)
+        assert shown == set(TAB_NAMES)
 
 
 async def test_a_tab_that_fails_says_so_and_the_browser_lives_on(browse: Open, run: Run) -> None:
