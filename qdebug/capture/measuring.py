@@ -68,12 +68,10 @@ class Measuring:
         sink: Sink | None,
     ) -> None:
         """Measure the accumulated error of a segment, and hand its values to the sink."""
-        later: dict[int, SamplePart] | None = {} if self._keeps and self._measures else None
+        later = self._kept if self._keeps and self._measures else None
         if self.parts is not None:
             later = self.parts.accumulated
         self._share(positions, float_values, self._measure, quant_values, sink, later)
-        if self.parts is None and later is not None:
-            self._kept.update(later)
 
     def local(self, positions: Sequence[int], float_values: Values, local_values: Values) -> None:
         """Measure the local error of a segment, whose pairs have been measured before."""

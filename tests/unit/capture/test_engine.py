@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +18,19 @@ import qdebug
 from qdebug.capture import engine
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.measuring import SampleParts
-from qdebug.capture.session import Session
+from qdebug.capture.session import Session, SessionSettings
+from qdebug.errors import ModelError
 from qdebug.metrics.metric import cosine, sqnr_db
 from tests.support.pairs_of_models import LoadedPair, detector
 from tests.support.running import direct_cosine, direct_sqnr, run_tensors
 
 Array = npt.NDArray[Any]
+
+BESIDE: dict[str, Any] = {
+    "float_session": SessionSettings(threads=2),
+    "quant_session": SessionSettings(threads=2),
+}
+"""Both sides are run at the same time, on however few processors."""
 
 
 def capture(
@@ -93,22 +101,61 @@ def test_the_memory_cap_changes_no_number(twin: str, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("pictures", [2, 6])
-def test_what_is_included_beside_the_next_segment_is_the_same(
+def test_what_many_samples_change_is_no_number(
     pictures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Values are counted later, and the quant side of a segment is run in two parts."""
     pair = detector("int8_naive", pictures=pictures)
     monkeypatch.setattr(engine, "PIECE", 8 << 20)
+    parts: list[int] = []
+    build = Capture._build_stage
+
+    def counted(self: Capture, positions: range) -> Any:
+        stage = build(self, positions)
+        parts.append(len(stage.quant_sides))
+        return stage
+
+    monkeypatch.setattr(Capture, "_build_stage", counted)
     found = []
     for least in (1, 100):
         monkeypatch.setattr(engine, "KEPT_FROM", least)
-        found.append(capture(pair))
-    assert len(found[0].plan.segments) > 2
+        found.append(capture(pair, **BESIDE))
+    segments = len(found[0].plan.segments)
+    assert segments > 2
+    assert (set(parts[:segments]), set(parts[segments:])) == ({1, 2}, {1})  # one layer has no two
     for one, other in zip(*(c.stats for c in found), strict=True):
         assert one.accumulated is not None and other.accumulated is not None
         np.testing.assert_array_equal(one.accumulated.table, other.accumulated.table)
         np.testing.assert_array_equal(one.histogram.quant, other.histogram.quant)
         np.testing.assert_array_equal(one.codes, other.codes)
         assert len(one.per_sample) == len(other.per_sample) == pictures
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_part_that_fails_ends_the_sample_and_leaves_nothing_running(
+    which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = detector("int8_naive", pictures=4)
+    running: list[int] = []
+    done: list[int] = []
+    run = Session.run
+
+    def failing(self: Session, *given: Any, **named: Any) -> Any:
+        if self._graph is not pair.quant_graph:
+            return run(self, *given, **named)
+        running.append(0)
+        try:
+            if len(running) >= which:
+                raise ModelError("no memory")
+            return run(self, *given, **named)
+        finally:
+            done.append(0)
+
+    monkeypatch.setattr(Session, "run", failing)
+    with pytest.raises(ModelError, match="no memory"):
+        capture(pair, local=False, **BESIDE)
+    assert len(running) == len(done)
+    assert not [t for t in threading.enumerate() if t.name.startswith("qdebug-capture")]
 
 
 SPLIT = """<ir_version: 8, opset_import: ["": 17]>

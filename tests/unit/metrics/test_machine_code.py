@@ -6,6 +6,7 @@ import ctypes
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import llvmlite.binding as llvm
@@ -192,3 +193,22 @@ def test_functions_take_whole_addresses() -> None:
     assert address is not None
     SCALE.functions([address])["scale"](2**47 + 1, -(2**40), 0.1)
     assert seen == [(2**47 + 1, -(2**40), 0.1)]
+
+
+@pytest.mark.parametrize(
+    ("features", "given", "used"),
+    [
+        ("+avx2,+avx512f", None, "+avx2,+avx512f,-prefer-256-bit"),
+        ("+avx2", None, None),
+        ("+avx2,+avx512f", "+avx", "+avx"),
+    ],
+)
+def test_vectors_are_as_wide_as_the_processor_s_unless_told_otherwise(
+    features: str, given: str | None, used: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_code, "_features", lambda: features)
+    config = SimpleNamespace(CPU_FEATURES=given, ENABLE_AVX=1)
+    with pytest.raises(ZeroDivisionError), machine_code._wide_vectors(config):
+        assert used == config.CPU_FEATURES
+        raise ZeroDivisionError
+    assert given == config.CPU_FEATURES
