@@ -40,7 +40,8 @@ def _counts(monkeypatch: pytest.MonkeyPatch, twin: str, pictures: int) -> tuple[
     )  # the samples' own runs have its outputs
     files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:pictures]
     models = ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{twin}.onnx"
-    run = qdebug.compare(*models, list(map(str, files)), preprocess=SPEC, task="none")
+    asked: dict[str, Any] = {"preprocess": SPEC, "task": "none", "threads": 2}
+    run = qdebug.compare(*models, list(map(str, files)), **asked)
     monkeypatch.undo()
     return counts, run
 
