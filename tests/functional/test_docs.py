@@ -98,7 +98,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _write_labelled(folder: Path) -> None:
     """The data sets and the models of the page about scores."""
-    file = labelled.coco(folder / "coco")
+    file = labelled.coco(folder / "coco", most=4)
     file.rename(folder / "coco" / "instances_val2017.json")
     (folder / "detector").mkdir()
     for name in ("float.onnx", "int8.onnx"):

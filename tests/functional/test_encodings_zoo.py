@@ -27,6 +27,7 @@ from qdebug.vendors.quant_model import QuantRequest, read_graph
 from qdebug.vendors.tpu_mlir.encodings import RULES, read_cali_table
 from qdebug.vendors.tpu_mlir.lowered import read_lowered
 from qdebug.vendors.tpu_mlir.replay import Step, replay, steps
+from tests.support.pairs_of_models import float_graph
 from tests.support.running import direct_sqnr, run_tensors
 
 Array = npt.NDArray[Any]
@@ -49,19 +50,19 @@ GRAPHS = {
 @pytest.mark.parametrize("case", GRAPHS)
 def test_a_graph_s_encodings_make_it_again_bit_for_bit(case: str, zoo: Path) -> None:
     model, _, name = case.partition("/")
-    float_graph = load_graph(zoo / model / "float.onnx")
+    floats = float_graph(zoo / model)
     quant_graph = load_graph(zoo / model / f"{name}.onnx")
-    encodings = encodings_in_float_names(quant_graph, float_graph)
+    encodings = encodings_in_float_names(quant_graph, floats)
     content = Source(Path("q.encodings"), write_aimet(encodings))
     again = read_aimet(content)
     assert again.entries == encodings.entries
-    made = apply_encodings(float_graph.proto, again, folder=float_graph.folder)
+    made = apply_encodings(floats.proto, again, folder=floats.folder)
     high = 255 if model == "yolox_nano" else 1
     x = np.random.default_rng(0).uniform(0, high, GRAPHS[case]).astype(np.float32)
     twins = ((made.model, x), (quant_graph.proto, x.transpose(0, 2, 3, 1) if "nhwc" in name else x))
     results = [
         run_tensors(proto, {graph.inputs[0]: fed}, graph.outputs).values()
-        for (proto, fed), graph in zip(twins, (float_graph, quant_graph), strict=True)
+        for (proto, fed), graph in zip(twins, (floats, quant_graph), strict=True)
     ]
     for ours, theirs in zip(*results, strict=True):
         assert (ours == theirs).all()
@@ -87,7 +88,7 @@ TABLES = {
 
 @pytest.mark.parametrize("file", TABLES)
 def test_every_file_finds_its_places(file: str, zoo: Path) -> None:
-    graph = load_graph(zoo / file.split("/")[1] / "float.onnx")
+    graph = float_graph(zoo / file.split("/")[1])
     made = load_quant(QuantRequest(zoo / "vendor" / file), graph)
     assert made.info is not None
     assert (made.info.entries, made.info.placed) == TABLES[file]
@@ -99,14 +100,14 @@ def test_the_search_s_table_goes_with_its_quantization_table(zoo: Path) -> None:
     request = QuantRequest(
         folder / "mobilenetv2_search_cali_table", second=folder / "mobilenetv2_search_qtable"
     )
-    made = load_quant(request, load_graph(zoo / "mobilenetv2" / "float.onnx"))
+    made = load_quant(request, float_graph(zoo / "mobilenetv2"))
     assert made.info is not None
     assert (made.info.entries, made.info.placed) == (76, 76)
 
 
 def tpu_mlir(zoo: Path, model: str) -> tuple[Graph, Source, Path]:
     folder = zoo / "vendor" / "tpu_mlir" / model
-    graph = load_graph(zoo / model / "float.onnx")
+    graph = float_graph(zoo / model)
     return graph, Source.read(folder / f"{model}_int8_tpu.mlir"), folder
 
 

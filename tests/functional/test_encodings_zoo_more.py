@@ -17,7 +17,6 @@ import pytest
 from qdebug.encodings import Encodings
 from qdebug.encodings.integer import Window
 from qdebug.encodings.source import Source
-from qdebug.graph.load import load_graph
 from qdebug.graph.model import Graph
 from qdebug.vendors.encodings import Beside, Change
 from qdebug.vendors.esp_ppq.encodings import read_json
@@ -28,6 +27,7 @@ from qdebug.vendors.quant import load_quant
 from qdebug.vendors.quant_model import QuantRequest
 from qdebug.vendors.rknn.cfg import is_cfg
 from qdebug.vendors.rknn.writing import write_cfg
+from tests.support.pairs_of_models import float_graph
 from tests.support.running import run_tensors
 
 Array = npt.NDArray[Any]
@@ -48,7 +48,7 @@ FILES = {
 
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_finds_its_places(file: str, zoo: Path) -> None:
-    graph = load_graph(zoo / file.split("/")[1] / "float.onnx")
+    graph = float_graph(zoo / file.split("/")[1])
     made = load_quant(QuantRequest(zoo / "vendor" / file), graph)
     assert made.info is not None
     assert (made.info.entries, made.info.placed) == FILES[file]
@@ -60,7 +60,7 @@ def test_rknn_s_analysis_says_what_is_fused(zoo: Path) -> None:
     request = QuantRequest(
         folder / "mobilenetv2.quantization.cfg", second=folder / "error_analysis.txt"
     )
-    info = load_quant(request, load_graph(zoo / "mobilenetv2" / "float.onnx")).info
+    info = load_quant(request, float_graph(zoo / "mobilenetv2")).info
     assert info is not None
     assert (info.entries, info.placed) == (135, 134)
     fused = [item for item in info.unplaced if "no numbers" in item.reason]
@@ -73,7 +73,7 @@ def test_a_file_that_is_not_changed_is_the_same_bytes(file: str, zoo: Path) -> N
     if is_cfg(source):
         written = write_cfg(Change(Encodings(()), (), base=source))
     else:
-        graph = load_graph(zoo / file.split("/")[1] / "float.onnx")
+        graph = float_graph(zoo / file.split("/")[1])
         written = write_table(Change(Encodings(()), (), base=source, float_graph=graph))
     assert written.content == source.content
 
@@ -83,7 +83,7 @@ def test_nncf_s_ir_finds_its_places(zoo: Path, tmp_path: Path) -> None:
     shutil.copy(folder / "mobilenetv2_nncf_int8.xml", tmp_path)
     packed = (folder / "mobilenetv2_nncf_int8.bin.xz").read_bytes()
     (tmp_path / "mobilenetv2_nncf_int8.bin").write_bytes(lzma.decompress(packed))
-    graph = load_graph(zoo / "mobilenetv2" / "float.onnx")
+    graph = float_graph(zoo / "mobilenetv2")
     made = load_quant(QuantRequest(tmp_path / "mobilenetv2_nncf_int8.xml"), graph)
     assert made.info is not None
     assert (made.info.entries, made.info.placed) == (117, 116)
@@ -91,7 +91,7 @@ def test_nncf_s_ir_finds_its_places(zoo: Path, tmp_path: Path) -> None:
 
 def test_esp_ppq_s_scales_are_those_of_its_graph(zoo: Path) -> None:
     folder = zoo / "vendor" / "esp_ppq" / "mobilenetv2"
-    graph = load_graph(zoo / "mobilenetv2" / "float.onnx")
+    graph = float_graph(zoo / "mobilenetv2")
     source = Source.read(folder / "mobilenetv2_espppq.json")
     packed = (folder / "mobilenetv2_espppq_qdq.onnx.xz").read_bytes()
     exported = Graph(onnx.load_from_string(lzma.decompress(packed)), Path("q"), "")
@@ -109,7 +109,7 @@ def test_esp_ppq_s_scales_are_those_of_its_graph(zoo: Path) -> None:
 def test_ncnn_s_convs_are_replayed(zoo: Path) -> None:
     """Each is fed ncnn's own blob: 140 dB where it writes floats, else 0.15 % of the codes."""
     folder = zoo / "vendor" / "ncnn" / "mobilenetv2"
-    graph = load_graph(zoo / "mobilenetv2" / "float.onnx")
+    graph = float_graph(zoo / "mobilenetv2")
     layers = {x.name: x for x in layers_of(Source.read(folder / "mobilenetv2.kl.table"))}
     marks = matched(list(layers.values()), graph)
     blobs = np.load(folder / "mobilenetv2_int8_blobs.npz")
@@ -156,7 +156,7 @@ def window(attributes: dict[str, Any]) -> Window:
 def test_rknn_s_convs_agree_with_its_simulator(zoo: Path, tmp_path: Path) -> None:
     """Each Conv is fed the simulator's own tensor; the build was int8 throughout."""
     folder = zoo / "vendor" / "rknn" / "mobilenetv2"
-    graph = load_graph(zoo / "mobilenetv2" / "float.onnx")
+    graph = float_graph(zoo / "mobilenetv2")
     _, _, parameters = (
         (folder / "mobilenetv2.quantization.cfg").read_text().partition("quantize_parameters:")
     )

@@ -22,7 +22,7 @@ from tests.support.feeds import feeds_for
 from tests.support.flavours import Flavour
 from tests.support.flavours.quantizers import Desk
 from tests.support.nets import Array, sample_inputs
-from tests.support.truth import Verdict, float_values, judge, read_values
+from tests.support.truth import Distances, Verdict, float_values, judge, read_values
 
 
 def pairings(
@@ -79,8 +79,8 @@ def judge_models(
     """
     weights = [value for model in (left, *rounded) for value in _weights(model)]
     quants = read_values(truth, feeds_for(truth, feeds), weights)
-    floats = float_values(left, feeds)
-    verdicts = [judge(p, floats, quants) for p in pairings(left, right, feeds, folder)]
+    distance = Distances(float_values(left, feeds), quants)
+    verdicts = [judge(p, distance) for p in pairings(left, right, feeds, folder)]
     return min(verdicts, key=lambda verdict: (-len(verdict.wrong), verdict.recall))
 
 

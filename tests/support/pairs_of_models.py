@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,24 @@ def load_pair(float_file: Path, quant_file: Path, feeds: list[dict[str, Array]])
     return LoadedPair(float_graph, quant_graph, pair_graphs(float_graph, quant_graph, None), feeds)
 
 
+@functools.cache
+def _detector(quant: str) -> LoadedPair:
+    """Without inputs; graphs are never changed, so all tests may have the same ones."""
+    return load_pair(ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{quant}.onnx", [])
+
+
 def detector(quant: str, pictures: int = 1) -> LoadedPair:
     """The trained detector and one of its twins."""
     files = sorted((ROOT / "pictures" / "scenes").glob("scene_*.jpg"))[:pictures]
     spec = PreprocessSpec.parse(DETECTOR_SPEC)
     feeds = [{"images": prepare_file(file, spec).tensor} for file in files]
-    return load_pair(ROOT / "detector" / "float.onnx", ROOT / "detector" / f"{quant}.onnx", feeds)
+    return replace(_detector(quant), feeds=feeds)
+
+
+@functools.cache
+def float_graph(folder: Path) -> Graph:
+    """The float model of a folder, read once."""
+    return load_graph(folder / "float.onnx")
 
 
 def noise_feeds(graph: Graph, count: int = 1, seed: int = 0) -> list[dict[str, Array]]:

@@ -7,6 +7,7 @@ pairing, on purpose.
 
 from __future__ import annotations
 
+import functools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -30,7 +31,7 @@ FOLDED, FEW = 0.5, 16
 normalization, and not the same values. Channels of fewer numbers than this tell nothing."""
 HALF = 65504.0
 """Numbers beyond float16's range (masks of minus infinity) count as its ends."""
-POINTS = 8192
+POINTS = 2048
 """Values of a tensor that are compared."""
 
 
@@ -107,6 +108,19 @@ class Distances:
     def __call__(self, left: str, right: str) -> float:
         """Distance of two tensors; 9 where their sizes differ."""
         return self.table.get((left, right), 9.0)
+
+    @functools.cached_property
+    def counterparts(self) -> dict[str, float]:
+        """Float tensors that some quant tensor resembles, more than any other, by distance."""
+        found: dict[str, float] = {}
+        for (left, right), gap in self.table.items():
+            nearest = self.nearest_right[right]
+            alike = gap < SAME and gap <= 1.02 * nearest + 1e-4
+            mutual = gap == nearest == self.nearest_left[left] and gap < OTHER
+            clear = mutual and self.next_right[right] > FACTOR * gap
+            if alike or (clear and not is_folded(self.floats[left], self.quants[right])):
+                found[left] = min(gap, found.get(left, 9.0))
+        return found
 
     def _fill(self, size: int, lefts: list[str], rights: list[tuple[str, Array]]) -> None:
         places = _places(size)
@@ -196,16 +210,15 @@ def pair_distance(pair: Pair, floats: dict[str, Array], quants: dict[str, Array]
     return float(_gaps(*(v.reshape(1, -1)[:, places] for v in (left, right)))[0, 0])
 
 
-def judge(pairing: Pairing, floats: dict[str, Array], quants: dict[str, Array]) -> Verdict:
+def judge(pairing: Pairing, distance: Distances) -> Verdict:
     """Compare a pairing with what values say.
 
     Args:
         pairing: to be judged.
-        floats: values of the float graph's tensors.
-        quants: real values of the quant graph's tensors that are read.
+        distance: between values of the float graph's tensors, and real values of the quant graph's
+            tensors that are read.
     """
-    distance = Distances(floats, quants)
-    counterparts = _counterparts(distance)
+    floats, counterparts = distance.floats, distance.counterparts
     pairs = {pair.float_tensor: pair for pair in pairing.pairs}
     found, wrong, missed = 0, [], []
     for name in floats:
@@ -213,7 +226,7 @@ def judge(pairing: Pairing, floats: dict[str, Array], quants: dict[str, Array]) 
         if pair is None:
             missed.extend([name] if best is not None else [])
             continue
-        gap = pair_distance(pair, floats, quants)
+        gap = pair_distance(pair, floats, distance.quants)
         if _is_wrong(distance, pair, gap, best):
             wrong.append(f"{name} with {pair.read}: {gap:.3f}, best {best}")
         else:
@@ -229,19 +242,6 @@ def _is_wrong(distance: Distances, pair: Pair, gap: float, best: float | None) -
         return True
     nearest = distance.nearest_left[pair.float_tensor], distance.nearest_right.get(pair.read, 9.0)
     return gap > (OTHER if FACTOR * min(nearest) < gap else UNLIKE)
-
-
-def _counterparts(distance: Distances) -> dict[str, float]:
-    """Float tensors that some quant tensor resembles, more than any other, by distance."""
-    found: dict[str, float] = {}
-    for (left, right), gap in distance.table.items():
-        nearest = distance.nearest_right[right]
-        alike = gap < SAME and gap <= 1.02 * nearest + 1e-4
-        mutual = gap == nearest == distance.nearest_left[left] and gap < OTHER
-        clear = mutual and distance.next_right[right] > FACTOR * gap
-        if alike or (clear and not is_folded(distance.floats[left], distance.quants[right])):
-            found[left] = min(gap, found.get(left, 9.0))
-    return found
 
 
 def is_folded(left: Array, right: Array) -> bool:

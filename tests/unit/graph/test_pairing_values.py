@@ -16,7 +16,7 @@ from qdebug.graph.load import load_graph
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairs import Pairing
 from tests.support.nets import Array
-from tests.support.truth import float_values, is_folded, judge, read_values, run
+from tests.support.truth import Distances, float_values, is_folded, judge, read_values, run
 from tests.unit.graph.conftest import build
 
 node = helper.make_node
@@ -81,7 +81,7 @@ def test_the_truth_knows_a_folded_normalization(neutral: bool) -> None:
     """The bench counts the convolutions as the same where the factors are one, and only there."""
     left, right, feeds = normalized(np.ones_like(FACTORS) if neutral else FACTORS)
     floats, quants = float_values(left, feeds), read_values(right, feeds)
-    verdict = judge(pair_with_values(left, right, feeds), floats, quants)
+    verdict = judge(pair_with_values(left, right, feeds), Distances(floats, quants))
     assert (verdict.total, verdict.found) == ((4, 4) if neutral else (3, 3))
     assert verdict.wrong == ()
 
