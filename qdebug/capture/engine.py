@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,15 +14,15 @@ import numpy.typing as npt
 import onnx
 
 from qdebug.capture.measuring import KEPT_FROM, Measuring, SampleParts, Sink
-from qdebug.capture.parts import Part, Tap, local_part, local_shapes, side_part
-from qdebug.capture.plan import Plan, carried_bytes, halves, plan_segments, schedule
-from qdebug.capture.session import Session, SessionSettings, release_memory, shared, side_by_side
+from qdebug.capture.parts import Part, Tap, local_shapes
+from qdebug.capture.plan import Plan, carried_bytes, plan_segments, schedule
+from qdebug.capture.session import SessionSettings, release_memory, shared, side_by_side
 from qdebug.capture.shapes import types_for
+from qdebug.capture.stages import Opened, Stage, Stages, TappedGraph
 from qdebug.capture.stats import LayerStats
 from qdebug.errors import ModelError
 from qdebug.graph.channels import channel_axes
 from qdebug.graph.model import Graph, TensorType
-from qdebug.graph.multiplications import costs
 from qdebug.graph.pairs import Pair, TensorForm
 from qdebug.graph.walk import walk
 from qdebug.processors import processors
@@ -87,31 +86,7 @@ class Scratch:
         return found
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """A part of a graph and what runs it; None where there is nothing to run."""
-
-    part: Part
-    session: Session | None
-
-
-@dataclass
-class _Stage:
-    """One segment: the parts of each graph, and those that give the local values.
-
-    The quant side may have two parts, which are run in turn: it takes longer than the float one,
-    and what the first one gives is measured meanwhile.
-    """
-
-    positions: range
-    float_side: _Opened
-    quant_sides: tuple[_Opened, ...]
-    local: tuple[_Opened, ...] = ()
-    unsized: set[str] = field(default_factory=set)
-    """Outputs whose inferred shape turned out wrong; ONNX Runtime allocates them."""
-
-
-_Run = tuple[_Opened, Mapping[str, Any], Mapping[str, Array]]
+_Run = tuple[Opened, Mapping[str, Any], Mapping[str, Array]]
 """What is run, what it is fed with, and memory for outputs."""
 
 
@@ -169,7 +144,6 @@ class Capture:
         if segments is not None:
             self.plan = replace(self.plan, segments=tuple(segments))
         self._observer = observer
-        self._stages: dict[int, Future[_Stage]] = {}
         self._opener = ThreadPoolExecutor(1, thread_name_prefix="qdebug-sessions")
         self._scratch = Scratch(), Scratch()
         self._at_once, self._side_settings = _sides(settings)
@@ -180,7 +154,8 @@ class Capture:
         self._measuring = Measuring(
             self.stats, self._pool, workers, measure=settings.measure, keep=self._is_long
         )
-        self._open_ahead(0)
+        self._stages = self._make_stages()
+        self._stages.open_ahead(0)
         # Compiled on a machine's first run: meanwhile the sessions are opened.
         self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
 
@@ -188,7 +163,7 @@ class Capture:
         """Release the worker threads, the sessions and the memory; the statistics stay."""
         self._opener.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._stages.clear()
+        self._stages.close()
         self._scratch = Scratch(), Scratch()
         release_memory()
 
@@ -226,7 +201,7 @@ class Capture:
         carried: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
         held: dict[int, Array] = {}
         for number in range(len(self.plan.segments)):
-            stage = self._stage(number)
+            stage = self._stages.get(number)
             values = self._run_sides(stage, (float_feeds, quant_feeds), carried, sink)
             if self.settings.local and local:
                 later = self._needed_later(stage)
@@ -238,25 +213,22 @@ class Capture:
                     held[at] = held[at].copy()  # its scratch memory is about to be reused
             self._release(stage, carried, held)
             if last:
-                del self._stages[number]
+                self._stages.drop(number)
         self._measuring.settle()
 
     def _run_sides(
         self,
-        stage: _Stage,
+        stage: Stage,
         feeds: tuple[Feeds, Feeds],
         carried: tuple[dict[str, Any], dict[str, Any]],
         sink: Sink | None,
     ) -> dict[int, Array]:
         """Measure the accumulated error of a segment; the float values of its pairs."""
-        memory = [
-            scratch.buffers(self._tapped(stage, opened))
-            for scratch, opened in zip(
-                self._scratch, ([stage.float_side], stage.quant_sides), strict=True
-            )
-        ]
+        sides = (stage.float_side,), stage.quant_sides
+        tapped = [self._tapped(stage, side) for side in sides]
+        memory = [s.buffers(shapes) for s, shapes in zip(self._scratch, tapped, strict=True)]
 
-        def run(side: int, opened: _Opened, before: Future[Any] | None = None) -> dict[int, Array]:
+        def run(side: int, opened: Opened, before: Future[Any] | None = None) -> dict[int, Array]:
             if before is not None:
                 before.result()
             return self._run_side(stage, opened, feeds[side], carried[side], memory[side])
@@ -277,8 +249,8 @@ class Capture:
 
     def _run_side(
         self,
-        stage: _Stage,
-        opened: _Opened,
+        stage: Stage,
+        opened: Opened,
         feeds: Feeds,
         carried: dict[str, Any],
         memory: Mapping[str, Array],
@@ -291,7 +263,7 @@ class Capture:
         return _of_pairs(opened.part, fed, found)
 
     def _run_local(
-        self, stage: _Stage, known: Mapping[int, Array], feeds: Feeds, reached: Feeds
+        self, stage: Stage, known: Mapping[int, Array], feeds: Feeds, reached: Feeds
     ) -> None:
         """Measure the local error of a segment, fed with the float values that are known."""
         buffers = self._scratch[1].buffers(self._tapped(stage, stage.local))
@@ -308,7 +280,7 @@ class Capture:
             here = {at: known[at] for at in stage.positions if at in known}
             self._observer(stage.positions, reached, here, local_values)
 
-    def _run_all(self, stage: _Stage, runs: Sequence[_Run]) -> list[dict[str, Any]]:
+    def _run_all(self, stage: Stage, runs: Sequence[_Run]) -> list[dict[str, Any]]:
         """Run what is independent, at the same time if memory allows; outputs by their names."""
         first, *others = runs
         if not self._at_once:
@@ -320,7 +292,7 @@ class Capture:
             wait(beside)  # they write to memory that the next runs get
         return found + [future.result() for future in beside]
 
-    def _run(self, stage: _Stage, run: _Run) -> dict[str, Any]:
+    def _run(self, stage: Stage, run: _Run) -> dict[str, Any]:
         opened, feeds, buffers = run
         if opened.session is None:
             return {}
@@ -336,7 +308,7 @@ class Capture:
             stage.unsized |= {n for n, shape in given.items() if found[n].shape != shape}
             return found
 
-    def _tapped(self, stage: _Stage, runs: Iterable[_Opened]) -> dict[str, tuple[int, ...]]:
+    def _tapped(self, stage: Stage, runs: Iterable[Opened]) -> dict[str, tuple[int, ...]]:
         """Shapes of the tapped outputs that are written to memory of their own."""
         return {
             name: self.shapes[at]
@@ -351,7 +323,7 @@ class Capture:
 
     def _release(
         self,
-        stage: _Stage,
+        stage: Stage,
         carried: tuple[dict[str, Any], dict[str, Any]],
         held: dict[int, Array],
     ) -> None:
@@ -364,7 +336,7 @@ class Capture:
         for at in [at for at in held if self._local_reads.get(at, -1) < after]:
             del held[at]
 
-    def _needed_later(self, stage: _Stage) -> list[int]:
+    def _needed_later(self, stage: Stage) -> list[int]:
         after = stage.positions.stop
         return [at for at in stage.positions if self._local_reads.get(at, -1) >= after]
 
@@ -415,62 +387,21 @@ class Capture:
         known = (*self.float_types.values(), *self.quant_types.values())
         return any(kind.elem_type == onnx.TensorProto.FLOAT16 for kind in known)
 
-    def _stage(self, number: int) -> _Stage:
-        """A segment's parts and sessions; the next one's are opened meanwhile."""
-        self._open_ahead(number)
-        self._open_ahead(number + 1)
-        return self._stages[number].result()
-
-    def _open_ahead(self, number: int) -> None:
-        if number < len(self.plan.segments) and number not in self._stages:
-            positions = self.plan.segments[number]
-            self._stages[number] = self._opener.submit(self._build_stage, positions)
-
-    def _build_stage(self, positions: range) -> _Stage:
-        part = slice(positions.start, positions.stop)
-        float_part = side_part(
-            self.float_graph, self.float_types, self._float_plan, positions, self._float_taps[part]
+    def _make_stages(self) -> Stages:
+        graphs = self.float_graph, self.quant_graph
+        types = self.float_types, self.quant_types
+        plans, taps = (self._float_plan, self._quant_plan), (self._float_taps, self._quant_taps)
+        sides = map(TappedGraph, graphs, types, plans, taps, self._side_settings)
+        halved = self._at_once and not self._has_half
+        return Stages(
+            (next(sides), next(sides)),
+            self.pairs,
+            self.plan.segments,
+            self.local_shapes if self.settings.local else None,
+            self._opener,
+            halved=halved,
+            in_turn=halved and self._is_long,
         )
-        return _Stage(
-            positions,
-            self._open(float_part, self.float_graph, self._side_settings[0]),
-            tuple(self._open_quant(positions)),
-            tuple(self._open_local(positions)) if self.settings.local else (),
-        )
-
-    def _open_quant(self, positions: range) -> Iterator[_Opened]:
-        """The quant side of a segment, in two parts where what that costs is won back."""
-        for some in self._halves(positions) if self._is_long else (positions,):
-            taps = self._quant_taps[some.start : some.stop]
-            part = side_part(self.quant_graph, self.quant_types, self._quant_plan, some, taps)
-            yield self._open(part, self.quant_graph, self._side_settings[1])
-
-    def _open_local(self, positions: range) -> Iterator[_Opened]:
-        """What gives the local values of a segment, in as many parts as are run at once."""
-        shapes = self.local_shapes
-        for some in self._halves(positions):
-            part = local_part(self.quant_graph, self.quant_types, self.pairs, shapes, some)
-            if part is not None:
-                yield self._open(part, self.quant_graph, self._side_settings[1])
-
-    def _halves(self, positions: range) -> tuple[range, ...]:
-        """Two parts of a segment; one where float16 is, or where nothing may run beside another."""
-        together = not self._at_once or self._has_half
-        return (positions,) if together else halves(positions, self._quant_costs)
-
-    @functools.cached_property
-    def _quant_costs(self) -> list[float]:
-        """What each layer costs."""
-        by_node = costs(self.quant_graph, self.quant_types)
-        nodes = self._quant_plan.nodes
-        return [sum(by_node[n] for n in nodes.get(at, ())) for at in range(len(self.pairs))]
-
-    def _open(self, part: Part, graph: Graph, settings: SessionSettings) -> _Opened:
-        if not part.model.graph.output:
-            return _Opened(part, None)
-        session = Session(part.model, graph, settings)
-        part.model.Clear()  # the session has its own copy of the weights
-        return _Opened(part, session)
 
     def _pair_shapes(self) -> dict[int, tuple[int, ...]]:
         found = {}
@@ -490,8 +421,7 @@ class Capture:
         self.quant_types = types_for(self.quant_graph, quant_feeds, self.settings.quant_session)
         self.shapes = self._pair_shapes()
         self.local_shapes = local_shapes(self.pairs, self.float_types, self.quant_types)
-        self._stages.clear()
-        self.__dict__.pop("_quant_costs", None)
+        self._stages = self._make_stages()
 
 
 def _of_pairs(part: Part, feeds: Mapping[str, Any], found: Mapping[str, Any]) -> dict[int, Array]:

@@ -40,7 +40,7 @@ _BAD_F, _BAD_Q, _MAX_E, _MAX_F, _MAX_Q, _MIN_F, _MIN_Q = range(-7, 0)
 _SUMS = len(Sums._fields)
 _ZERO = (0.0,) * _SUMS
 
-_LINE = 64
+_CACHE_LINE = 64
 """Bytes that the processor reads at once."""
 _AHEAD = 4096
 """Bytes by which what comes next is asked for before it is read: while a block is looked at, memory
@@ -154,7 +154,7 @@ def _add_extremes(e: Any, high: Any, low: Any, row: Array) -> None:
 @_part
 def _ask_for_values(address: int, start: int, stop: int) -> None:
     """Have those float32 values of a block fetched that are read ``_AHEAD`` bytes later."""
-    for at in range(4 * start, 4 * stop, _LINE):
+    for at in range(4 * start, 4 * stop, _CACHE_LINE):
         ask_for(address + _AHEAD + at)
 
 

@@ -19,6 +19,7 @@ from qdebug.capture import engine
 from qdebug.capture.engine import Capture, CaptureSettings
 from qdebug.capture.measuring import SampleParts
 from qdebug.capture.session import Session, SessionSettings
+from qdebug.capture.stages import Stages, TappedGraph
 from qdebug.errors import ModelError
 from qdebug.metrics.metric import cosine, sqnr_db
 from tests.support.pairs_of_models import LoadedPair, detector
@@ -108,14 +109,14 @@ def test_what_many_samples_change_is_no_number(
     pair = detector("int8_naive", pictures=pictures)
     monkeypatch.setattr(engine, "PIECE", 8 << 20)
     parts: list[int] = []
-    build = Capture._build_stage
+    build = Stages._build
 
-    def counted(self: Capture, positions: range) -> Any:
+    def counted(self: Stages, positions: range) -> Any:
         stage = build(self, positions)
         parts.append(len(stage.quant_sides))
         return stage
 
-    monkeypatch.setattr(Capture, "_build_stage", counted)
+    monkeypatch.setattr(Stages, "_build", counted)
     found = []
     for least in (1, 100):
         monkeypatch.setattr(engine, "KEPT_FROM", least)
@@ -320,7 +321,7 @@ def test_the_last_sample_s_sessions_are_closed_one_after_the_other(
     pair = detector("int8_naive")
     opened: weakref.WeakSet[Session] = weakref.WeakSet()
     most: list[int] = []
-    real = Capture._open
+    real = TappedGraph.open
 
     def counted(*given: Any) -> Any:
         found = real(*given)
@@ -329,7 +330,7 @@ def test_the_last_sample_s_sessions_are_closed_one_after_the_other(
             most.append(len(opened))
         return found
 
-    monkeypatch.setattr(Capture, "_open", counted)
+    monkeypatch.setattr(TappedGraph, "open", counted)
     (feeds,) = pair.feeds
     parts = SampleParts(), SampleParts()
     graphs = pair.float_graph, pair.quant_graph
