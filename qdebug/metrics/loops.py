@@ -50,6 +50,7 @@ _LINES = 4
 
 _SIGN = np.int32(31)
 _MAGNITUDE = np.int32(0x7FFFFFFF)
+_LAST_WITHOUT_SIGN = np.uint32(_MAGNITUDE)
 _LARGE = np.float32(1.5e38).view(np.int32)
 """The bits of a value up to which errors do not overflow; infinity's and NaN's are beyond."""
 
@@ -80,7 +81,8 @@ def _add_sums_to(row: Array, sums: Any) -> None:
 @_part
 def _ordered(bits: Any) -> Any:
     """The bits of a float32 as an integer that is larger for a larger value, and back again."""
-    return bits ^ ((bits >> _SIGN) & _MAGNITUDE)
+    # numba makes int64 of what it computes of int32, of which a vector has half as many.
+    return np.int32(bits ^ np.int32(np.int32(bits >> _SIGN) & _MAGNITUDE))
 
 
 @_part
@@ -90,20 +92,28 @@ def _value(key: Any) -> Any:
 
 
 @_part
-def _extremes(bits: Array) -> Any:
-    low = _ordered(bits[0])
-    high = low
-    for i in range(1, bits.size):
-        key = _ordered(bits[i])
-        low, high = min(low, key), max(high, key)
-    return low, high
+def _extremes(values: Array) -> Any:
+    """The least and the largest value, ordered.
+
+    Read as integers with a sign, bits have values from zero on behind all others, in their order;
+    as integers without one they have negative values behind, in reverse order.
+    """
+    signed, bits = values.view(np.int32), values.view(np.uint32)
+    last = signed[0]
+    first, farthest = bits[0], bits[0]
+    for i in range(values.size):
+        last = max(last, signed[i])
+        first, farthest = min(first, bits[i]), max(farthest, bits[i])
+    low = farthest if farthest > _LAST_WITHOUT_SIGN else first
+    high = last if last >= 0 else np.int32(first)
+    return _ordered(np.int32(low)), _ordered(high)
 
 
 @_part
 def _largest(bits: Array) -> Any:
     found = np.int32(0)
     for i in range(bits.size):
-        found = max(found, bits[i] & _MAGNITUDE)
+        found = max(found, np.int32(bits[i] & _MAGNITUDE))
     return found
 
 
@@ -166,9 +176,9 @@ def _add_block(f: Array, f_at: int, q: Array, q_at: int, e: Array, row: Array) -
     """
     half = f.size >> 1
     _ask_for_values(f_at, 0, half)
-    low_f, high_f = _extremes(f.view(np.int32))
+    low_f, high_f = _extremes(f)
     _ask_for_values(f_at, half, f.size)
-    low_q, high_q = _extremes(q.view(np.int32))
+    low_q, high_q = _extremes(q)
     _ask_for_values(q_at, 0, half)
     if max(high_f, high_q) >= _LARGE or min(low_f, low_q) <= ~_LARGE:
         _add_values(f, q, row)

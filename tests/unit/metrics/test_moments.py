@@ -118,6 +118,27 @@ def test_values_that_are_not_finite_are_counted_and_left_out() -> None:
     assert np.isfinite([moments[name].sum() for name in FIELDS]).all()
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        [-1.5],
+        [-3.0, -0.5, -2.0],
+        [0.25, 7.0, 1.0],
+        [-0.0, -1e-45, -3e38],
+        [0.0, 1e-45, 3e38],
+        [-2.0, 0.0, 3.0],
+        [0.0, -0.0],
+    ],
+)
+@pytest.mark.parametrize("fill", [1, 700])
+def test_extremes_of_either_sign(values: list[float], fill: int) -> None:
+    f = np.tile(np.array(values, np.float32), fill)
+    q = -f[::-1]
+    assert_sums(measure(f, q), f, q, None)
+    columns = np.stack([f, q], axis=1)
+    assert_sums(measure(columns, -columns, 1), columns, -columns, 1)
+
+
 def test_nothing_at_all() -> None:
     empty = np.zeros((0, 3), np.float32)
     assert measure(empty, empty, 1).n.tolist() == [0, 0, 0]
