@@ -27,7 +27,8 @@ def picture_of_tensor(tensor: NDArray[Any], spec: PreprocessSpec) -> NDArray[np.
     layout = spec.find(Layout) or Layout("nchw")
     affine = spec.affine
     values = unarrange(tensor, layout)[..., : len(affine.gain)].astype(np.float32)
-    pixels = (values - np.array(affine.offset, np.float32)) / np.array(affine.gain, np.float32)
+    values -= np.array(affine.offset, np.float32)
+    pixels = np.divide(values, np.array(affine.gain, np.float32), out=values)
     return _as_rgb(reorder(pixels, spec.order, "rgb"))
 
 
@@ -62,8 +63,11 @@ def thumbnail(picture: NDArray[np.uint8], longest: int = 320) -> NDArray[np.uint
 
 
 def _as_rgb(pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Round to codes; a single channel is repeated."""
-    codes = np.clip(np.rint(np.nan_to_num(pixels)), 0, 255).astype(np.uint8)
+    """Round to codes, in place first; a single channel is repeated."""
+    rounded = np.rint(pixels, out=pixels)
+    if np.isnan(rounded.max(initial=0)):
+        np.nan_to_num(rounded, copy=False)
+    codes = np.clip(rounded, 0, 255, out=rounded).astype(np.uint8)
     if codes.shape[2] < 3:
         codes = np.repeat(codes[..., :1], 3, axis=2)
     return np.ascontiguousarray(codes[..., :3])
