@@ -102,7 +102,7 @@ class OutputRuns:
         self.reading = reading
         self._alone = alone
         self.references: dict[int, dict[str, Array]] = {}
-        """The float model's outputs as deployed of the samples that gains are computed on."""
+        """The float model's outputs of the samples that gains are computed on."""
         self._first: tuple[Shown, dict[str, Array]] | None = None
         self._declared: dict[str, dict[str, Array]] = {"float": {}, "quant": {}}
 
@@ -131,10 +131,10 @@ class OutputRuns:
         """Include what a sample gave; samples come in their order, whoever ran them."""
         reference, test = sample.reference, sample.test
         deployed: tuple[dict[str, Array], dict[str, Array]] = {}, {}
+        if number < SAMPLES:
+            self.references[number] = reference
         if sample.deployed is not None:
             self.deployed.include(sample.deployed, shaped_like(test, reference))
-            if number < SAMPLES:
-                self.references[number] = sample.deployed.float_values
             deployed = sample.deployed.float_values, sample.deployed.quant_values
         both = (
             {**reference, **self._whole_of(deployed[0])},

@@ -54,8 +54,8 @@ class Simulation:
         count: number of samples there are; the first ``SAMPLES`` are used.
         settings: how the float and the quant graph are run.
         max_memory: bytes; changes are run side by side as far as this suffices.
-        references: the float model's outputs as deployed, by sample and name, as far as they are
-            known; ``forget`` empties it.
+        references: the float model's outputs by sample and name, as far as they are known;
+            ``forget`` empties it.
     """
 
     def __init__(
@@ -200,12 +200,12 @@ class Simulation:
     @cached_property
     def _reference(self) -> list[dict[str, Array]]:
         return [
-            {n: np.asarray(v, np.float32) for n, v in self._deployed(number).items()}
+            {n: np.asarray(v, np.float32) for n, v in self._float_outputs(number).items()}
             for number in self.samples
         ]
 
-    def _deployed(self, number: int) -> Mapping[str, Array]:
-        """The float model's outputs of a sample as deployed: known, or run for."""
+    def _float_outputs(self, number: int) -> Mapping[str, Array]:
+        """The float model's outputs of a sample: known, or run for."""
         known = self._references.get(number, {})
         if all(known.get(name) is not None for name in self.outputs):
             return {name: known[name] for name in self.outputs}
