@@ -32,7 +32,7 @@ _LOOPS = machine_code.Loops(
     },
     made_of=("qdebug.metrics.addresses", "qdebug.metrics.tuples", "qdebug.metrics.metric"),
 )
-_RUN = machine_code.load(_LOOPS)
+_RUN = machine_code.load(_LOOPS, apart=True)
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _INT64, _BOOL = np.dtype(np.int64), np.dtype(np.bool_)

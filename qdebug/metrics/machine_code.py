@@ -2,8 +2,9 @@
 
 numba compiles them, in some seconds. llvmlite, on which numba stands, makes one object file of what
 it compiled, and loads that in a few milliseconds; importing numba takes ten times as long and
-60 MiB. Loops that cannot be kept, because something in them needs numba while it runs or llvmlite
-has changed, are called where numba compiled them, in that process.
+60 MiB. Compiling takes 150 MiB: it may be left to a process of its own. Loops that cannot be kept,
+because something in them needs numba while it runs or llvmlite has changed, are called where numba
+compiled them, in that process.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _CALLED = ("memcpy", "memmove", "memset", "rint")
 """Of LLVM's own operations these may become calls of the C library, which any process has."""
 _UNFIT = (AttributeError, LookupError, NameError, OSError, RuntimeError, TypeError, ValueError)
 """What llvmlite raises where it cannot, or where another version does it otherwise."""
+_LONGEST_S = 300
+"""Seconds after which a process that compiles is given up; it takes some ten."""
 _HELD: list[Any] = []
 """What numba compiled and is called, for as long as this process lives."""
 
@@ -67,14 +70,23 @@ class Loops:
         }
 
 
-def load(loops: Loops) -> dict[str, Function]:
-    """The functions by their names, compiled now if nothing fitting was kept."""
+def load(loops: Loops, *, apart: bool = False) -> dict[str, Function]:
+    """The functions by their names, compiled now if nothing fitting was kept.
+
+    Args:
+        loops: the functions.
+        apart: compile them in another process, if that can be.
+    """
     names = list(loops.parameters)
     try:
         key = _key(loops)
     except OSError:  # without its source
         key = None
     kept = key and _kept(loops, key)
+    if key and not kept and apart:
+        kept = _made_apart(loops, key)
+        if kept:
+            _keep(loops, key, kept)
     if kept:
         return loops.functions(_linked(kept, names))
     compiled = _compiled(loops)
@@ -87,6 +99,46 @@ def load(loops: Loops) -> dict[str, Function]:
     if key:
         _keep(loops, key, code)
     return functions
+
+
+def _made_apart(loops: Loops, key: bytes) -> bytes | None:
+    """The object code as another process compiles it; None where it cannot."""
+    if not sys.executable or getattr(sys, "frozen", False):
+        return None  # then a program is at its place that is not Python
+    import subprocess
+
+    # The same path as here: without one, Python would look in the working directory first.
+    lines = (
+        f"import sys; sys.path[:] = {sys.path!r}",
+        f"from {__name__} import Loops, send",
+        f"send({loops!r})",
+    )
+    nothing = subprocess.DEVNULL
+    command = [sys.executable, "-c", "\n".join(lines)]
+    try:
+        found = subprocess.run(
+            command,
+            stdin=nothing,
+            stdout=subprocess.PIPE,
+            stderr=nothing,
+            timeout=_LONGEST_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return _unsealed(found.stdout, key)
+
+
+def send(loops: Loops) -> None:
+    """Compile, and write the object code to the standard output; for ``load`` in another process.
+
+    Raises:
+        OSError: The source is not there.
+        ValueError: Something in the loops needs numba while it runs.
+    """
+    compiled = dict(zip(loops.parameters, _compiled(loops), strict=True))
+    code = _object_code(compiled)
+    sys.stdout.buffer.write(_seal(_key(loops), code) + code)
 
 
 def _key(loops: Loops) -> bytes:
@@ -145,9 +197,8 @@ def _kept(loops: Loops, key: bytes) -> bytes | None:
     """The object code that was kept; None of none, and of a damaged one."""
     for place in _places(loops, key):
         with contextlib.suppress(OSError):
-            data = place.read_bytes()
-            code = data[hashlib.sha256().digest_size :]
-            if data.startswith(_seal(key, code)):
+            code = _unsealed(place.read_bytes(), key)
+            if code is not None:
                 return code
     return None
 
@@ -168,6 +219,12 @@ def _keep(loops: Loops, key: bytes, code: bytes) -> None:
 
 def _seal(key: bytes, code: bytes) -> bytes:
     return hashlib.sha256(key + code).digest()
+
+
+def _unsealed(data: bytes, key: bytes) -> bytes | None:
+    """Object code without its seal; None where that is another one's."""
+    code = data[hashlib.sha256().digest_size :]
+    return code if data.startswith(_seal(key, code)) else None
 
 
 @functools.cache

@@ -93,6 +93,26 @@ def test_damaged_machine_code_is_not_loaded_but_made_anew(
     assert kept.read_bytes() == whole
 
 
+def test_another_process_compiles_what_this_one_calls(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    """It looks where this one does, not in the working directory."""
+    (tmp_path / "numba.py").write_text("raise SystemExit('another numba')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert _scaled(machine_code.load(SCALE, apart=True)) == [2.5, 5, 7.5]
+    assert compilations.count == 0
+    assert len(list(folder.iterdir())) == 1
+
+
+@pytest.mark.parametrize("program", ["", "nowhere", "echo"])
+def test_where_no_other_process_can_it_is_compiled_here(
+    program: str, folder: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    monkeypatch.setattr(sys, "executable", shutil.which(program) or program)
+    assert _scaled(machine_code.load(SCALE, apart=True)) == [2.5, 5, 7.5]
+    assert compilations.count == 1
+
+
 def test_without_a_place_to_keep_it_it_is_compiled_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
 ) -> None:
