@@ -18,6 +18,7 @@ import importlib.metadata
 import os
 import secrets
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -26,6 +27,8 @@ from typing import Any
 
 import llvmlite
 import llvmlite.binding as llvm
+
+from qdebug import interrupts
 
 Function = Callable[..., None]
 
@@ -39,6 +42,8 @@ _UNFIT = (AttributeError, LookupError, NameError, OSError, RuntimeError, TypeErr
 """What llvmlite raises where it cannot, or where another version does it otherwise."""
 _LONGEST_S = 300
 """Seconds after which a process that compiles is given up; it takes some ten."""
+_LOOKED_S = 0.2
+"""Seconds between two looks at whether to give it up."""
 _HELD: list[Any] = []
 """What numba compiled and is called, for as long as this process lives."""
 
@@ -102,31 +107,43 @@ def load(loops: Loops, *, apart: bool = False) -> dict[str, Function]:
 
 
 def _made_apart(loops: Loops, key: bytes) -> bytes | None:
-    """The object code as another process compiles it; None where it cannot."""
+    """The object code as another process compiles it; None where it cannot.
+
+    Raises:
+        KeyboardInterrupt: A signal has arrived that asks to stop.
+    """
+    interrupts.check()
     if not sys.executable or getattr(sys, "frozen", False):
         return None  # then a program is at its place that is not Python
-    import subprocess
-
     # The same path as here: without one, Python would look in the working directory first.
     lines = (
         f"import sys; sys.path[:] = {sys.path!r}",
         f"from {__name__} import Loops, send",
         f"send({loops!r})",
     )
-    nothing = subprocess.DEVNULL
-    command = [sys.executable, "-c", "\n".join(lines)]
     try:
-        found = subprocess.run(
-            command,
-            stdin=nothing,
-            stdout=subprocess.PIPE,
-            stderr=nothing,
-            timeout=_LONGEST_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        told = _told_by([sys.executable, "-c", "\n".join(lines)])
+    except OSError:
         return None
-    return _unsealed(found.stdout, key)
+    interrupts.check()
+    return _unsealed(told, key)
+
+
+def _told_by(command: list[str]) -> bytes:
+    """What a program writes, as far as it got until this process is asked to stop, or for long.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    import subprocess
+
+    nothing, end = subprocess.DEVNULL, time.monotonic() + _LONGEST_S
+    with subprocess.Popen(command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing) as other:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return other.communicate(timeout=_LOOKED_S)[0]
+            if interrupts.arrived() or time.monotonic() > end:
+                other.kill()
 
 
 def send(loops: Loops) -> None:

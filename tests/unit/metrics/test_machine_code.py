@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import llvmlite.binding as llvm
 import numpy as np
 import platformdirs
 import pytest
 
+from qdebug import interrupts
 from qdebug.metrics import kernels, machine_code
 from qdebug.metrics.machine_code import Function, Loops
 from tests.support import tiny_loops
@@ -111,6 +113,21 @@ def test_where_no_other_process_can_it_is_compiled_here(
     monkeypatch.setattr(sys, "executable", shutil.which(program) or program)
     assert _scaled(machine_code.load(SCALE, apart=True)) == [2.5, 5, 7.5]
     assert compilations.count == 1
+
+
+def test_whoever_is_asked_to_stop_compiles_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations
+) -> None:
+    """Neither the other process to its end, nor this one where that one ended."""
+    waits = [sys.executable, "-c", "import time; time.sleep(600)"]
+    monkeypatch.setattr(interrupts, "arrived", lambda: True)
+    assert machine_code._told_by(waits) == b""
+    for before in ([None], []):  # the signal arrives while the other one compiles, or before
+        check = Mock(side_effect=[*before, KeyboardInterrupt])
+        monkeypatch.setattr(interrupts, "check", check)
+        with pytest.raises(KeyboardInterrupt):
+            machine_code.load(SCALE, apart=True)
+    assert compilations.count == 0
 
 
 def test_without_a_place_to_keep_it_it_is_compiled_all_the_same(
