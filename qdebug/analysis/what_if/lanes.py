@@ -81,7 +81,7 @@ class Trial:
 
     Attributes:
         found: error at the outputs, by sample.
-        fails: whether the change cannot be made or run.
+        failed: samples on which the change cannot be made or run.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Trial:
     ) -> None:
         self.change, self.numbers = change, numbers
         self.found: dict[int, Alone] = {}
-        self.fails = False
+        self.failed: set[int] = set()
         self._run, self._is_enough = run, is_enough
         self._left = deque(numbers)
         self._taking = threading.Lock()
@@ -126,14 +126,17 @@ class Trial:
             self._left.clear()
 
     def _work(self) -> None:
+        while (number := self._next()) is not None:
+            self._try(number)
+
+    def _try(self, number: int) -> None:
         try:
-            while (number := self._next()) is not None:
-                self.found[number] = self._run(number)
+            self.found[number] = self._run(number)
         except CANNOT:
-            self.fails = True
+            self.failed.add(number)
 
     def _next(self) -> int | None:
         with self._taking:
-            if self.fails or (self._is_enough is not None and self._is_enough(dict(self.found))):
+            if self.failed or (self._is_enough is not None and self._is_enough(dict(self.found))):
                 self._left.clear()
             return self._left.popleft() if self._left else None

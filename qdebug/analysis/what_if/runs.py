@@ -98,7 +98,7 @@ class WhatIf:
         """
         change = change.on_top_of(self.undone)
         self._find(change, count)
-        found = [self._known[change.key, number] for number in range(self._taken(count))]
+        found = [self._known.get((change.key, number)) for number in range(self._taken(count))]
         alone = tuple(parts for parts in found if parts is not None)
         return _outcome(alone) if len(alone) == len(found) else None
 
@@ -113,12 +113,15 @@ class WhatIf:
 
     def _finish(self, trial: Trial) -> None:
         trial.finish(self._lanes)
-        for number in trial.numbers if trial.fails else trial.found:
-            self._known[trial.change.key, number] = None if trial.fails else trial.found[number]
+        for number in (*trial.failed, *trial.found):
+            self._known[trial.change.key, number] = trial.found.get(number)
 
     def _trial(self, change: Change, count: int, hope: Hope | None) -> Trial | None:
-        """A change on the samples it has not been run on yet; None where there are none."""
-        numbers = [n for n in range(self._taken(count)) if (change.key, n) not in self._known]
+        """A change on the samples it has not been run on yet; None where that is not needed."""
+        keys = {n: (change.key, n) for n in range(self._taken(count))}
+        if any(self._known.get(key, {}) is None for key in keys.values()):
+            return None  # it cannot be run on one of them, which is enough to know
+        numbers = [n for n, key in keys.items() if key not in self._known]
         if hope is None or not numbers:
             return Trial(change, numbers, self.simulation.runner(change)) if numbers else None
         seen = self._seen(change, count)

@@ -76,7 +76,7 @@ def test_what_cannot_be_made_says_so_and_ends(lanes: int) -> None:
     shared = Lanes(lanes)
     trial = Trial(Change(), range(100), run)
     trial.finish(shared)
-    assert trial.fails
+    assert trial.failed
     assert not trial.found
     assert len(ran) <= 1 + lanes
     shared.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from qdebug.analysis.what_if import Change, Part, WhatIf
 from qdebug.analysis.what_if import simulation as simulation_module
+from qdebug.analysis.what_if.changes import Alone
 from qdebug.analysis.what_if.simulation import Simulation
 from qdebug.errors import ModelError
 from qdebug.graph.pairs import Quantizer
@@ -384,6 +386,31 @@ def test_known_outputs_of_the_float_model_are_not_run_for(
     assert found == output_db(what_if(pair), pair, change)
     runs.forget()
     assert not references
+
+
+def test_a_sample_that_cannot_be_run_leaves_what_others_gave(
+    pair: LoadedPair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = what_if(replace(pair, feeds=[*pair.feeds[:1], *pair.feeds[:1]]))
+    (change,) = last_layers(runs, pair, 1)
+    real = Simulation._run_sample
+
+    def fails(self: Simulation, number: int, *given: Any) -> Alone:
+        if number == 1:
+            raise ValueError
+        return real(self, number, *given)
+
+    monkeypatch.setattr(Simulation, "_run_sample", fails)
+    assert runs.outcome(change, count=2) is None
+    alone = runs.outcome(change, count=1)
+    assert alone is not None
+    assert runs.outcome(change, count=2) is None
+    monkeypatch.undo()
+    expected = what_if(pair).outcome(change, count=1)
+    assert expected is not None
+    (name,) = pair.float_graph.outputs
+    assert alone.sqnr_db(Part(name)) == expected.sqnr_db(Part(name))
+    runs.forget()
 
 
 def test_what_is_kept_of_a_float16_twin_changes_no_number(tmp_path: Path) -> None:
