@@ -31,8 +31,8 @@ less, and so does what the twin's own rounding adds at the ends. By judgement: `
 def unfit_for_own_values(context: CheckContext) -> frozenset[int]:
     """Layers whose range is far wider than the quant run's values, or cuts many of them off.
 
-    Judged on the first sample, and between the float values' ends: beyond those a range may stand
-    for an activation.
+    Judged on the first sample, by the values between the float values' ends: beyond those a range
+    may stand for an activation, and where an operator computes something else there may be none.
     """
     left = {at for at in range(len(context.layers)) if _is_left(context, at)}
     empty = {at for at in range(len(context.layers)) if _is_empty(context, at)}
@@ -96,7 +96,8 @@ def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
     if limits is None or moments is None or not values.size:
         return False
     total = moments.total()
-    return is_cut(np.clip(values, float(total.min_f[0]), float(total.max_f[0])), limits)
+    alike = values[(values >= total.min_f[0]) & (values <= total.max_f[0])]
+    return bool(alike.size) and is_cut(alike, limits)
 
 
 def is_cut(values: npt.NDArray[Any], limits: Range) -> bool:
