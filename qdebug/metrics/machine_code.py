@@ -130,7 +130,7 @@ def _made_apart(loops: Loops, key: bytes) -> bytes | None:
 
 
 def _told_by(command: list[str]) -> bytes:
-    """What a program writes, as far as it got until this process is asked to stop, or for long.
+    """What a program writes; nothing if it takes too long, or this process is asked to stop.
 
     Raises:
         OSError: It cannot be started.
@@ -139,11 +139,13 @@ def _told_by(command: list[str]) -> bytes:
 
     nothing, end = subprocess.DEVNULL, time.monotonic() + _LONGEST_S
     with subprocess.Popen(command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing) as other:
-        while True:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                return other.communicate(timeout=_LOOKED_S)[0]
-            if interrupts.arrived() or time.monotonic() > end:
-                other.kill()
+        try:
+            while not interrupts.arrived() and time.monotonic() < end:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    return other.communicate(timeout=_LOOKED_S)[0]
+        finally:
+            other.kill()
+    return b""
 
 
 def send(loops: Loops) -> None:

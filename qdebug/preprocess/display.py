@@ -26,9 +26,9 @@ def picture_of_tensor(tensor: NDArray[Any], spec: PreprocessSpec) -> NDArray[np.
     """
     layout = spec.find(Layout) or Layout("nchw")
     affine = spec.affine
-    values = unarrange(tensor, layout)[..., : len(affine.gain)].astype(np.float32)
-    values -= np.array(affine.offset, np.float32)
-    pixels = np.divide(values, np.array(affine.gain, np.float32), out=values)
+    values = unarrange(tensor, layout)[..., : len(affine.gain)]
+    pixels = np.subtract(values, np.array(affine.offset, np.float32), dtype=np.float32)
+    pixels /= np.array(affine.gain, np.float32)
     return _as_rgb(reorder(pixels, spec.order, "rgb"))
 
 

@@ -290,6 +290,13 @@ def test_the_picture_of_a_tensor_is_the_picture_before_the_arithmetic(picture: P
         assert np.array_equal(shown, expected if order == "rgb" else expected[..., ::-1])
 
 
+def test_a_tensor_of_one_channel_is_shown_by_a_pipeline_of_three() -> None:
+    """As where the pipeline given is not the model's."""
+    tensor = np.full((1, 1, 2, 2), 0.2, np.float32)
+    shown = picture_of_tensor(tensor, PreprocessSpec.parse("rgb | scale 1/255 | nchw"))
+    assert (shown == 51).all()
+
+
 def test_what_is_not_finite_is_shown_black_or_at_an_end() -> None:
     tensor = np.full((1, 3, 2, 2), 0.2, np.float32)
     tensor[0, :, 0, 0], tensor[0, :, 0, 1], tensor[0, :, 1, 0] = np.nan, np.inf, -np.inf
