@@ -77,10 +77,11 @@ def percent(share: float | None) -> str:
     rounded = round(share, _STORED_DIGITS)
     if rounded in (0, 1):
         return f"{abs(100 * rounded):.0f} %"  # a zero has no sign
-    from_end = min(share, 1 - share)
-    if 0 < from_end < _SMALL_SHARE:
-        return "<0.01 %" if share < 0.5 else ">99.99 %"
-    text = _fixed(100 * share, 2 if 0 < from_end < 0.01 else 1)
+    if 0 < share < _SMALL_SHARE:
+        return "<0.01 %"
+    if 1 - _SMALL_SHARE < share < 1:
+        return ">99.99 %"
+    text = _fixed(100 * share, 2 if 0 < min(share, 1 - share) < 0.01 else 1)
     return f"{text.rstrip('0').rstrip('.')} %"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import qdebug
@@ -85,6 +85,8 @@ def test_no_cosine_looks_better_than_it_is(value: float) -> None:
 
 
 @given(st.floats(0, 1))
+@example(1e-4)
+@example(0.9999)
 def test_a_share_is_where_it_says(value: float) -> None:
     text = percent(value).removesuffix(" %")
     if text[0] in "<>":

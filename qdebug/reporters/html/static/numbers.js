@@ -27,8 +27,9 @@ const layerNumbers = (() => {
   const percent = written((x) => {
     const rounded = Number(x.toFixed(N.storedDigits));
     if (rounded === 0 || rounded === 1) return `${100 * rounded} %`;
+    if (x > 0 && x < N.smallShare) return "<0.01 %";
+    if (x > 1 - N.smallShare && x < 1) return ">99.99 %";
     const fromEnd = Math.min(x, 1 - x);
-    if (fromEnd > 0 && fromEnd < N.smallShare) return x < 0.5 ? "<0.01 %" : ">99.99 %";
     return `${Number(toFixed(100 * x, fromEnd > 0 && fromEnd < 0.01 ? 2 : 1))} %`;
   });
   const general = written((x) => {
