@@ -98,9 +98,8 @@ class WhatIf:
         """
         change = change.on_top_of(self.undone)
         self._find(change, count)
-        found = [self._known.get((change.key, number)) for number in range(self._taken(count))]
-        alone = tuple(parts for parts in found if parts is not None)
-        return _outcome(alone) if len(alone) == len(found) else None
+        seen = self._seen(change, count)
+        return _outcome(tuple(seen.values())) if len(seen) == self._taken(count) else None
 
     def _find(self, change: Change, count: int, hope: Hope | None = None) -> None:
         """Run a change on the samples it has not been run on, or as far as there is hope."""
@@ -113,18 +112,17 @@ class WhatIf:
 
     def _finish(self, trial: Trial) -> None:
         trial.finish(self._lanes)
-        for number in (*trial.failed, *trial.found):
-            self._known[trial.change.key, number] = trial.found.get(number)
+        for number, parts in {**dict.fromkeys(trial.failed), **trial.found}.items():
+            self._known[trial.change.key, number] = parts
 
     def _trial(self, change: Change, count: int, hope: Hope | None) -> Trial | None:
         """A change on the samples it has not been run on yet; None where that is not needed."""
-        keys = {n: (change.key, n) for n in range(self._taken(count))}
-        if any(self._known.get(key, {}) is None for key in keys.values()):
+        seen = self._seen(change, count)
+        numbers = [n for n in range(self._taken(count)) if n not in seen]
+        if any((change.key, n) in self._known for n in numbers):
             return None  # it cannot be run on one of them, which is enough to know
-        numbers = [n for n, key in keys.items() if key not in self._known]
         if hope is None or not numbers:
             return Trial(change, numbers, self.simulation.runner(change)) if numbers else None
-        seen = self._seen(change, count)
         if hope.is_gone(seen):
             return None
         run = self.simulation.runner(change)

@@ -93,7 +93,7 @@ def _own_values(context: CheckContext, positions: Sequence[int]) -> Mapping[int,
 
 def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
     limits, moments = context.layer(at).range, context.layer(at).moments
-    if limits is None or moments is None or not values.size:
+    if limits is None or moments is None:
         return False
     total = moments.total()
     alike = values[(values >= total.min_f[0]) & (values <= total.max_f[0])]
