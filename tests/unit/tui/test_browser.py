@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from qdebug.run.model import Run
+from qdebug.tui.bars import VerdictBar
 from qdebug.tui.glyphs import ASCII
 from qdebug.tui.pages.layers import LayersPage
 from qdebug.tui.settings import Settings
@@ -20,6 +21,15 @@ async def test_an_action_that_fails_is_told(
         await pilot.press("m")
         assert "division by zero" in notes(pilot)
         await pilot.press("j")
+        assert browser(pilot).is_running
+
+
+async def test_a_message_that_comes_while_it_closes_finds_no_bars(browse: Open, run: Run) -> None:
+    async with browse(run) as pilot:
+        page = layers_page(pilot)
+        await browser(pilot).query_one(VerdictBar).remove()
+        page.post_message(page.Changed())
+        await pilot.pause()
         assert browser(pilot).is_running
 
 
