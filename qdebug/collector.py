@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
+
+_is_kept = threading.Event()
+"""Set once something is kept. To ask the collector takes some 15 ms: it counts every object."""
 
 
 @contextlib.contextmanager
@@ -25,6 +29,7 @@ def paused(*, keep: bool = False) -> Iterator[None]:
         yield
         if keep:
             gc.freeze()
+            _is_kept.set()
     finally:
         if was_on:
             _go_on()
@@ -48,7 +53,7 @@ def _go_on() -> None:
     The next collection of the young would visit all that was made without collections. Where the
     program itself has frozen objects that is left as it is: they would be thawed with the others.
     """
-    if not gc.isenabled() and not gc.get_freeze_count():
+    if not gc.isenabled() and not _is_kept.is_set() and not gc.get_freeze_count():
         gc.freeze()
         gc.unfreeze()  # to the oldest generation, without a visit
     gc.enable()

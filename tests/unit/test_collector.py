@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +12,8 @@ from qdebug import collector
 
 
 @pytest.fixture(autouse=True)
-def as_before() -> Iterator[None]:
+def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(collector, "_is_kept", threading.Event())
     frozen = gc.get_freeze_count()
     yield
     if not frozen:
@@ -64,6 +66,15 @@ def test_what_was_made_inside_is_old_afterwards() -> None:
     young = {id(item) for generation in (0, 1) for item in gc.get_objects(generation)}
     assert gc.get_freeze_count() == 0
     assert not young.intersection(map(id, kept))
+
+
+def test_what_was_kept_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    with collector.paused(keep=True):
+        pass
+    monkeypatch.setattr(gc, "get_freeze_count", lambda: pytest.fail("every object was counted"))
+    with collector.paused():
+        pass
+    assert gc.isenabled()
 
 
 def test_what_a_program_has_frozen_stays_so() -> None:
