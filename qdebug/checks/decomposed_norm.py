@@ -7,14 +7,16 @@ on any of them costs more than the whole operator is worth.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from qdebug.analysis.what_if import Gain
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
-from qdebug.checks.facts.effect import gain_beside, rounded, status_of
+from qdebug.checks.facts.effect import free, gain_beside, gain_of, rounded, status_of
 from qdebug.checks.facts.evidence import float_layers, gain_evidence
 from qdebug.checks.facts.masks import mask_layers
 from qdebug.checks.facts.norms import norm_layers, quantized_norms
+from qdebug.checks.facts.own_values import unfit_for_own_values
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Evidence, Finding
 from qdebug.vendors.advice import keep_in_float
@@ -25,7 +27,7 @@ def _decomposed_norm(context: CheckContext) -> Iterator[Finding]:
     if not groups:
         return
     layers = context.once(norm_layers)
-    gain = gain_beside(context, layers, context.once(mask_layers))
+    gain = _gain(context, layers)
     status = status_of(context, gain)
     kinds = sorted({group.kind for group, _ in groups})
     rows = [[g.kind, g.nodes[0].label, g.nodes[-1].label, len(g.nodes)] for g, _ in groups]
@@ -47,6 +49,14 @@ def _decomposed_norm(context: CheckContext) -> Iterator[Finding]:
         gain_db=rounded(gain),
         confidence="high",
     )
+
+
+def _gain(context: CheckContext, layers: Sequence[int]) -> Gain | None:
+    """What all pieces in float win, a piece aside whose range is a fault of its own."""
+    own = context.once(unfit_for_own_values).intersection(layers)
+    if own and len(own) < len(layers):
+        return gain_of(context, free(context, layers), base=free(context, own))
+    return gain_beside(context, layers, context.once(mask_layers))
 
 
 DECOMPOSED_NORM = Check(KINDS["decomposed-norm"], _decomposed_norm)

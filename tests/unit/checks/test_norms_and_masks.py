@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from tests.support.checked import finding, layer_names, planted_run, sample_run, table_of
+from tests.support.checked import (
+    finding,
+    layer_names,
+    net_run,
+    planted_run,
+    sample_run,
+    table_of,
+)
+from tests.support.editor import Editor
+from tests.support.nets import NetBuilder, sample_inputs
+from tests.support.planting.families.subjects import random_quantizer
+from tests.support.planting.ranges import rescale_input
 
 
 def test_decomposed_norms_are_one_finding() -> None:
@@ -66,3 +78,17 @@ def test_a_mask_that_fits_beside_the_logits_is_not_told_to_reach_further() -> No
     _, run = planted_run("14 mask of -30")
     assert finding(run, "huge-constant").status == "pass"
     assert finding(run, "activation-clipping").status == "pass"
+
+
+def test_a_piece_with_a_range_cut_off_is_named_and_not_the_pieces() -> None:
+    b = NetBuilder(7)
+    x = b.conv(b.input("image", [1, 3, 24, 24]), 3, 8)
+    float_model = b.model(b.conv(b.gelu(x), 8, 8))
+    feeds = tuple(sample_inputs(float_model, 4, 7))
+    sound = random_quantizer(np.random.default_rng(0), feeds)(float_model)
+    editor = Editor(sound)
+    last = [n for n in editor.graph.node if n.op_type == "Conv"][-1]
+    cut = rescale_input(editor, float_model, last, 0.15, "").quant_model
+    runs = [net_run(float_model, twin, *feeds[:2]) for twin in (sound, cut)]
+    assert [finding(run, "activation-clipping").status for run in runs] == ["pass", "fail"]
+    assert {finding(run, "decomposed-norm").status for run in runs} == {"info"}
