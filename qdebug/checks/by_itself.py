@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from qdebug.checks.check import Check
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.effect import FAIL_GAIN_DB, WARN_GAIN_DB, cost_of
-from qdebug.checks.facts.undone import places, undone
+from qdebug.checks.facts.undone import is_apart, places, undone
 from qdebug.run.model import Finding
 
 _BAD = ("fail", "warn")
@@ -56,8 +56,10 @@ def _size(
 ) -> tuple[CheckContext, float] | None:
     """The context with all other faults undone, and what this one costs there; None without any."""
     cure = context.cure_of(made)
-    others = [other for other in cured if other is not made and not places(other) & places(made)]
-    if cure is None or not others or not any(made is one for one in cured):
+    if cure is None or not any(made is one for one in cured):
+        return None
+    others = [other for other in cured if other is not made and is_apart(context, other, made)]
+    if not others:
         return None
     alone = undone(context, others)
     size = cost_of(alone, cure) if alone is not None else None

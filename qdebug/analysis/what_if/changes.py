@@ -87,7 +87,27 @@ class Change:
     @property
     def places(self) -> frozenset[int]:
         """Positions of the pairs whose tensor is another."""
-        return self.free | self.quantizers.keys() | self.given | self.computed
+        return self.requantized | self.made
+
+    @property
+    def requantized(self) -> frozenset[int]:
+        """Positions of the pairs whose tensor is quantized otherwise, or not at all."""
+        return self.free | self.quantizers.keys()
+
+    @property
+    def made(self) -> frozenset[int]:
+        """Positions of the pairs whose layer gives another result, before it is quantized."""
+        return self.given | self.computed
+
+    def is_apart_from(self, other: Change) -> bool:
+        """Whether neither does any of what the other does, though both may change one layer."""
+        return not (
+            self.requantized & other.requantized
+            or self.made & other.made
+            or self.weights & other.weights
+            or (self.made and other.weights)  # a layer's own nodes come with their weights
+            or (self.weights and other.made)
+        )
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.biases import wrongly_scaled_biases
+from qdebug.checks.facts.qdq import SAME, mismatches
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
     ALIKE,
@@ -64,7 +65,8 @@ class WeightDifference:
 def differences(context: CheckContext) -> list[WeightDifference]:
     """Weights and biases that differ beyond rounding, in execution order.
 
-    Without shared biases in another layer's scale, which have a cause of their own.
+    Without shared biases in another layer's scale, which have a cause of their own, and without
+    those that are off as the codes beside them are misread: their scale is a product with theirs.
     """
     layers = context.once(layers_of_nodes)
     on_purpose = corrected_biases(context.quant_graph.metadata)
@@ -72,7 +74,7 @@ def differences(context: CheckContext) -> list[WeightDifference]:
     found = []
     for pair in context.pairing.weights:
         is_shared = pair.role == "bias" and pair.node in wrongly_scaled
-        if pair.quant_tensor in on_purpose or is_shared:
+        if pair.quant_tensor in on_purpose or is_shared or _is_misread_alike(context, pair):
             continue
         if len(channels_at_limit(context, pair)):
             continue
@@ -80,6 +82,23 @@ def differences(context: CheckContext) -> list[WeightDifference]:
         if difference is not None:
             found.append(difference)
     return found
+
+
+def _is_misread_alike(context: CheckContext, pair: WeightPair) -> bool:
+    """Whether a bias is off by a factor by which Q and DQ of some tensor disagree."""
+    if pair.role != "bias" or not is_comparable(context, pair):
+        return False
+    f, q = weight_rows(pair)
+    power = float((f**2).sum())
+    factor = float((f * q).sum()) / power if power > 0 else 0.0
+    if not (np.abs(q - factor * f) <= STEPS * weight_steps(pair, len(f))).all():
+        return False
+    factors = [
+        float(item.read.scale / item.written.scale)
+        for item in context.once(mismatches)
+        if item.read.scale.size == item.written.scale.size == 1
+    ]
+    return any(abs(factor - known) <= SAME * known for known in factors)
 
 
 def _difference(

@@ -173,9 +173,12 @@ def _is_alike(context: CheckContext, at: int, error: OperatorError | None) -> bo
 
 
 def _is_most_of(context: CheckContext, at: int, error: OperatorError) -> bool:
-    """Whether another operator explains most of the local error: not so where rounding does."""
+    """Whether another operator explains most of the local error: not so where rounding does.
+
+    What a range cuts off is another matter: a layer may have both faults.
+    """
     local = context.layers[at].local
-    return local is None or not error.error < OWN_SHARE * local.mse
+    return local is None or not error.error < OWN_SHARE * local.rounding_mse
 
 
 def _exceeds(context: CheckContext, at: int) -> bool:

@@ -33,3 +33,11 @@ def places(finding: Finding) -> frozenset[int]:
     """The layers that a finding means: the first one where the others only follow."""
     kind = KINDS.get(finding.slug)
     return frozenset(finding.layers[:1] if kind and kind.begins_with_worst else finding.layers)
+
+
+def is_apart(context: CheckContext, one: Finding, other: Finding) -> bool:
+    """Whether undoing one leaves the other as it is: at other layers, or something else there."""
+    if not places(one) & places(other):
+        return True
+    cures = context.cure_of(one), context.cure_of(other)
+    return cures[0] is not None and cures[1] is not None and cures[0].is_apart_from(cures[1])

@@ -315,6 +315,21 @@ def test_a_change_on_top_has_its_way() -> None:
     assert both
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "is_apart"),
+    [
+        (Change(computed=frozenset({1})), Change(free=frozenset({1})), True),
+        (Change(weights=frozenset({1})), Change(free=frozenset({1})), True),
+        (Change(free=frozenset({1, 2})), Change(free=frozenset({2})), False),
+        (Change(given=frozenset({1})), Change(computed=frozenset({1})), False),
+        (Change(weights=frozenset({1})), Change(weights=frozenset({1, 2})), False),
+        (Change(computed=frozenset({1})), Change(weights=frozenset({4})), False),
+    ],
+)
+def test_changes_of_one_layer_may_be_apart(one: Change, other: Change, is_apart: bool) -> None:
+    assert one.is_apart_from(other) == other.is_apart_from(one) == is_apart
+
+
 def test_a_gain_says_how_its_samples_differ(pair: LoadedPair) -> None:
     runs = what_if(pair)
     change = last_layers(runs, pair, 1)[0]

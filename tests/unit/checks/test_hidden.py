@@ -101,13 +101,58 @@ def test_both_of_two_faults_are_named(first: str, second: str) -> None:
     assert named(run, second, 3)
 
 
-def test_a_layer_that_a_range_names_beside_its_first_is_not_known_for_another_fault() -> None:
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(("pads", 2), ("cut", 3)), (("pads", 2), ("scale", 3)), (("roll", 3), ("scale", 3))],
+)
+def test_two_faults_in_one_layer_are_both_named(
+    first: tuple[str, int], second: tuple[str, int]
+) -> None:
+    run = run_of(first, second)
+    assert named(run, *first)
+    assert named(run, *second)
+    hidden = [f for f in run.findings if HIDDEN in f.seen or "With the other faults" in f.seen]
+    assert hidden  # what each of them costs is told
+
+
+def test_two_faults_that_hide_each_other_are_no_remarks() -> None:
+    """What a slope of 0.6 for 0.1 makes of negative values, the range cuts off."""
+    b = NetBuilder(6)
+    x = b.op("LeakyRelu", b.conv(b.input("image", [1, 3, 24, 24]), 3, 8), alpha=0.1)
+    float_model = b.model(b.conv(x, 8, 8))
+    feeds = tuple(sample_inputs(float_model, 4, 6))
+    sound = random_quantizer(np.random.default_rng(0), feeds)(float_model)
+    editor = Editor(sound)
+    last = [n for n in editor.graph.node if n.op_type == "Conv"][-1]
+    cut = rescale_input(editor, float_model, last, 0.3, "").quant_model
+    editor = Editor(cut)
+    (leaky,) = [n for n in editor.graph.node if n.op_type == "LeakyRelu"]
+    leaky.attribute[0].f = 0.6
+    run = net_run(float_model, editor.model, *feeds[:2])
+    bad = {f.slug for f in run.findings if f.status == "fail" and HIDDEN in f.seen}
+    assert bad == {"operator-mismatch", "activation-clipping"}
+
+
+def test_a_range_that_fits_what_a_wrong_operator_makes_is_no_fault_of_its_own() -> None:
+    pair = chain()
+    assert pair.quantize is not None
+    editor = Editor(pair.float_model)
+    node = [n for n in editor.graph.node if n.op_type == "Relu"][2]
+    node.op_type = "Abs"
+    run = net_run(pair.float_model, pair.quantize(editor.model), *pair.feeds)
+    bad = [f.slug for f in run.findings if f.status in ("fail", "warn") and f.layers]
+    assert set(bad) - {"task-effect", "output-error"} == {"operator-mismatch"}
+
+
+def test_what_says_why_is_not_known_by_what_says_less() -> None:
     ranges = KINDS["activation-clipping"].found("fail", "", "", layers=(1, 2, 3))
     context = check_context()
     for slug in ("operator-mismatch", "weight-mismatch"):
         at_first, behind = (KINDS[slug].found("fail", "", "", layers=(at,)) for at in (1, 3))
-        assert _is_known(context, at_first, [ranges])
+        assert not _is_known(context, at_first, [ranges])
         assert not _is_known(context, behind, [ranges])
+    less = KINDS["outlier-channel"].found("fail", "", "", layers=(1,))
+    assert _is_known(context, less, [KINDS["weight-mismatch"].found("fail", "", "", layers=(1,))])
     again = KINDS["activation-clipping"].found("fail", "", "", layers=(3,))
     assert _is_known(context, again, [ranges])
 
