@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.biases import wrongly_scaled_biases
-from qdebug.checks.facts.qdq import SAME, mismatches
+from qdebug.checks.facts.qdq import SAME, misread_factors
 from qdebug.checks.facts.reach import layers_of_nodes
 from qdebug.checks.facts.weights import (
     ALIKE,
@@ -86,19 +86,15 @@ def differences(context: CheckContext) -> list[WeightDifference]:
 
 def _is_misread_alike(context: CheckContext, pair: WeightPair) -> bool:
     """Whether a bias is off by a factor by which Q and DQ of some tensor disagree."""
-    if pair.role != "bias" or not is_comparable(context, pair):
+    factors = context.once(misread_factors)
+    if not factors or pair.role != "bias" or not is_comparable(context, pair):
         return False
     f, q = weight_rows(pair)
     power = float((f**2).sum())
     factor = float((f * q).sum()) / power if power > 0 else 0.0
-    if not (np.abs(q - factor * f) <= STEPS * weight_steps(pair, len(f))).all():
-        return False
-    factors = [
-        float(item.read.scale / item.written.scale)
-        for item in context.once(mismatches)
-        if item.read.scale.size == item.written.scale.size == 1
-    ]
-    return any(abs(factor - known) <= SAME * known for known in factors)
+    rest = np.abs(q - factor * f)
+    is_factor = bool((rest <= STEPS * weight_steps(pair, len(f))).all())
+    return is_factor and any(abs(factor - known) <= SAME * known for known in factors)
 
 
 def _difference(

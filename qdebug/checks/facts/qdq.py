@@ -57,6 +57,13 @@ def _mismatches(graph: Graph) -> Iterator[QdqMismatch]:
                 yield QdqMismatch(node, reader, written, read)
 
 
+def misread_factors(context: CheckContext) -> list[float]:
+    """Factors by which values come out of a DQ that disagrees with its Q, of one scale each."""
+    scales = [(item.written.scale, item.read.scale) for item in context.once(mismatches)]
+    single = [(a.item(), b.item()) for a, b in scales if a.size == b.size == 1]
+    return [b / a for a, b in single if 0 < a < np.inf and 0 < b < np.inf]
+
+
 def mismatched(context: CheckContext) -> set[int]:
     """Layers whose Q and DQ disagree: they have no one range."""
     raw = {item.quantize.inputs[0] for item in context.once(mismatches)}
