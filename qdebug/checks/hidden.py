@@ -26,7 +26,8 @@ ROUNDS = 2
 """How often what was found is undone and the checks are asked again: three faults are told apart.
 It bounds what a run costs. By judgement."""
 REMARKS = 4
-"""Remarks that are asked about again, each with the others undone: it bounds what that costs."""
+"""Remarks that are asked about again, each with the others undone: it bounds what that costs. By
+judgement."""
 _BAD = ("fail", "warn")
 
 

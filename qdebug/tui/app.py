@@ -203,17 +203,17 @@ class Browser(HandOff, OneKeyAtATime):
 
     def update_bars(self) -> None:
         """Bring verdict, tabs and keys up to date."""
-        bars = self.query(VerdictBar), self.query(KeyBar)
-        if not all(bars):  # they are gone before the last message is: the browser is closing
+        verdict, footer = self.query(VerdictBar), self.query(KeyBar)
+        if not (verdict and footer):  # gone before the last message is: the browser is closing
             return
         page = self.page
         here = page.id or "" if page is not None else ""
         ids = [p.id or "" for p in self.query("#pages > Page").results(Page)]
         tabs = [(i, f"{n} {_TITLES[i]}") for n, i in enumerate(_TITLES, 1) if i in ids]
-        bars[0].first().show(self.session, tabs, here)
+        verdict.first().show(self.session, tabs, here)
         scopes = page.scopes if page is not None else ("app",)
         keys = [(key, self.settings.keys.get(key.id, key.keys)) for key in footer_keys(scopes)]
-        bars[1].first().show(keys, page.status() if page is not None else "")
+        footer.first().show(keys, page.status() if page is not None else "")
 
     def on_page_changed(self) -> None:
         """Something that the bars show has changed."""

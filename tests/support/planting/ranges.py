@@ -66,6 +66,15 @@ def rescale_input(
     return Planted(float_model, editor.model, slug, tensors)
 
 
+def last_range_cut(
+    float_model: onnx.ModelProto, quant: onnx.ModelProto, factor: float
+) -> onnx.ModelProto:
+    """The twin with the range of what its last Conv reads made narrower by a factor."""
+    editor = Editor(quant)
+    last = [node for node in editor.graph.node if node.op_type == "Conv"][-1]
+    return rescale_input(editor, float_model, last, factor, "").quant_model
+
+
 def range_top(editor: Editor, tensor: str) -> float:
     """Upper end of what the quantizer of a tensor can represent."""
     quantizer = editor.quantizer_of(tensor)

@@ -19,7 +19,7 @@ from tests.support.nets import NetBuilder, sample_inputs
 from tests.support.planting.families.family import Subject
 from tests.support.planting.families.subjects import random_quantizer
 from tests.support.planting.planted import parts
-from tests.support.planting.ranges import rescale_input
+from tests.support.planting.ranges import last_range_cut, rescale_input
 
 FAULTS = ("bias", "roll", "cut", "scale", "pads")
 HIDDEN = "Hidden behind"
@@ -122,10 +122,7 @@ def test_two_faults_that_hide_each_other_are_no_remarks() -> None:
     float_model = b.model(b.conv(x, 8, 8))
     feeds = tuple(sample_inputs(float_model, 4, 6))
     sound = random_quantizer(np.random.default_rng(0), feeds)(float_model)
-    editor = Editor(sound)
-    last = [n for n in editor.graph.node if n.op_type == "Conv"][-1]
-    cut = rescale_input(editor, float_model, last, 0.3, "").quant_model
-    editor = Editor(cut)
+    editor = Editor(last_range_cut(float_model, sound, 0.3))
     (leaky,) = [n for n in editor.graph.node if n.op_type == "LeakyRelu"]
     leaky.attribute[0].f = 0.6
     run = net_run(float_model, editor.model, *feeds[:2])

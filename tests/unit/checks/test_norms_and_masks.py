@@ -13,10 +13,9 @@ from tests.support.checked import (
     sample_run,
     table_of,
 )
-from tests.support.editor import Editor
 from tests.support.nets import NetBuilder, sample_inputs
 from tests.support.planting.families.subjects import random_quantizer
-from tests.support.planting.ranges import rescale_input
+from tests.support.planting.ranges import last_range_cut
 
 
 def test_decomposed_norms_are_one_finding() -> None:
@@ -86,9 +85,7 @@ def test_a_piece_with_a_range_cut_off_is_named_and_not_the_pieces() -> None:
     float_model = b.model(b.conv(b.gelu(x), 8, 8))
     feeds = tuple(sample_inputs(float_model, 4, 7))
     sound = random_quantizer(np.random.default_rng(0), feeds)(float_model)
-    editor = Editor(sound)
-    last = [n for n in editor.graph.node if n.op_type == "Conv"][-1]
-    cut = rescale_input(editor, float_model, last, 0.15, "").quant_model
+    cut = last_range_cut(float_model, sound, 0.15)
     runs = [net_run(float_model, twin, *feeds[:2]) for twin in (sound, cut)]
     assert [finding(run, "activation-clipping").status for run in runs] == ["pass", "fail"]
     assert {finding(run, "decomposed-norm").status for run in runs} == {"info"}
