@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,21 +42,29 @@ class Fetcher:
         Raises:
             ModelError: ONNX Runtime cannot run the graph.
         """
-        found: dict[str, Array] = {}
-        computed: list[str] = []
-        for name in dict.fromkeys(tensors):
-            if name in feeds:
-                found[name] = np.asarray(feeds[name])
-            elif name in self.graph.producer:
-                computed.append(name)
-        sessions = self._sessions_of(tuple(computed))
-        for start in range(0, len(computed), self.at_once):
-            chunk = tuple(computed[start : start + self.at_once])
+        return {n: v if n in feeds else v.copy() for n, v in self.each(tensors, feeds)}
+
+    def each(
+        self, tensors: Sequence[str], feeds: Mapping[str, Array]
+    ) -> Iterator[tuple[str, Array]]:
+        """The same one after the other, with its name; it is valid until the next is asked for.
+
+        Only those of one run are held.
+
+        Raises:
+            ModelError: ONNX Runtime cannot run the graph.
+        """
+        names = dict.fromkeys(tensors)
+        yield from ((n, np.asarray(feeds[n])) for n in names if n in feeds)
+        wanted = [n for n in names if n not in feeds and n in self.graph.producer]
+        sessions = self._sessions_of(tuple(wanted))
+        for start in range(0, len(wanted), self.at_once):
+            chunk = tuple(wanted[start : start + self.at_once])
             if chunk not in sessions:
                 sessions[chunk] = self._open(chunk)
             values = sessions[chunk].run(feeds)
-            found.update({n: v.copy() for n, v in values.items() if isinstance(v, np.ndarray)})
-        return found
+            yield from ((n, v) for n, v in values.items() if isinstance(v, np.ndarray))
+            del values
 
     def _sessions_of(self, tensors: tuple[str, ...]) -> dict[tuple[str, ...], Session]:
         """Those of one call; those of the oldest call are given up for it."""

@@ -70,11 +70,12 @@ def _hidden_by_each_other(
 ) -> list[tuple[Finding, Finding]]:
     """Remarks on what is certainly wrong in one layer, that are more with the others undone."""
     remarks = [f for f in made if f.status == "info" and context.cure_of(f) is not None]
+    # Whether one is certain may take a run of the quant model: not asked of one that is alone.
+    remarks = [f for f in remarks if _beside(f, remarks)]
     remarks = [f for f in remarks if _is_certain(context, f)][:REMARKS]
     found = []
     for remark in remarks:
-        here = [f for f in remarks if f is not remark and places(f) & places(remark)]
-        others = [f for f in here if is_apart(context, f, remark)]
+        others = [f for f in _beside(remark, remarks) if is_apart(context, f, remark)]
         without = undone(context, others)
         if without is None:
             continue
@@ -82,6 +83,11 @@ def _hidden_by_each_other(
         again = [f for f in _asked(without, check, others) if places(f) == places(remark)]
         found += [(finding, _on_top(finding, others[0])) for finding in again]
     return found
+
+
+def _beside(finding: Finding, others: Iterable[Finding]) -> list[Finding]:
+    """Others of the same layer."""
+    return [f for f in others if f is not finding and places(f) & places(finding)]
 
 
 def _is_certain(context: CheckContext, finding: Finding) -> bool:

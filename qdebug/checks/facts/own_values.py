@@ -7,7 +7,8 @@ these is a fault of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,8 +37,7 @@ def unfit_for_own_values(context: CheckContext) -> frozenset[int]:
     """
     left = {at for at in range(len(context.layers)) if _is_left(context, at)}
     empty = {at for at in range(len(context.layers)) if _is_empty(context, at)}
-    own = _own_values(context, sorted(left))
-    cut = {at for at in left if at in own and _cuts(context, at, own[at])}
+    cut = {at for at, own in _own_values(context, sorted(left)) if _cuts(context, at, own)}
     return frozenset((cut | empty) - context.once(without_own_values))
 
 
@@ -48,7 +48,7 @@ def without_own_values(context: CheckContext) -> frozenset[int]:
     """
     one = [at for at in range(len(context.layers)) if _is_one_number(context, at)]
     own = _own_values(context, one)
-    return frozenset(at for at, values in own.items() if values.size and not np.ptp(values))
+    return frozenset(at for at, values in own if values.size and not np.ptp(values))
 
 
 def _is_one_number(context: CheckContext, at: int) -> bool:
@@ -77,18 +77,20 @@ def _is_empty(context: CheckContext, at: int) -> bool:
     return float(total.max_q[0] - total.min_q[0]) < FILLED * (limits.high - limits.low)
 
 
-def _own_values(context: CheckContext, positions: Sequence[int]) -> Mapping[int, npt.NDArray[Any]]:
-    """What the quant run has before the quantizers of some layers."""
+def _own_values(
+    context: CheckContext, positions: Sequence[int]
+) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    """What the quant run has before the quantizers of some layers, one after the other."""
     what_if = context.what_if
     if what_if is None or not positions:
-        return {}
+        return
     fetcher = Fetcher(context.quant_graph, what_if.settings[1])
-    names = {at: context.layer(at).pair.raw for at in positions}
-    try:
-        found = fetcher.values(list(names.values()), what_if.feeds[0][1])
-    except QdebugError:
-        return {}
-    return {at: found[name] for at, name in names.items() if name in found}
+    places: dict[str, list[int]] = {}
+    for at in positions:
+        places.setdefault(context.layer(at).pair.raw, []).append(at)
+    with contextlib.suppress(QdebugError):
+        for name, values in fetcher.each(list(places), what_if.feeds[0][1]):
+            yield from ((at, values) for at in places[name])
 
 
 def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:

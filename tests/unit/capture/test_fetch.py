@@ -49,6 +49,18 @@ def test_tensors_are_fetched_so_many_at_once(pair: LoadedPair, opened: list[int]
         np.testing.assert_allclose(again[name], value, atol=1e-4)
 
 
+def test_what_is_asked_for_one_after_the_other_is_run_when_it_comes_to_it(
+    pair: LoadedPair, opened: list[int]
+) -> None:
+    names = tensors(pair, fetch.CHUNK + 1)
+    fetcher, (given,) = Fetcher(pair.float_graph, SessionSettings()), pair.feeds[0]
+    found = fetcher.each([given, *names], pair.feeds[0])
+    assert next(found)[0] == given and not opened
+    assert [next(found)[0] for _ in range(fetch.CHUNK)] == names[:-1]
+    assert opened == [fetch.CHUNK]
+    assert [name for name, _ in found] == names[-1:]
+
+
 def test_the_sessions_of_the_last_calls_are_kept(pair: LoadedPair, opened: list[int]) -> None:
     fetcher = Fetcher(pair.float_graph, SessionSettings())
     first, second, third = ([name] for name in tensors(pair, 3))

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
+from qdebug.analysis.what_if.changes import Change
+from qdebug.checks import hidden
 from qdebug.checks.hidden import _is_known
 from qdebug.run.kinds import KINDS
 from qdebug.run.model import Finding, Run
@@ -128,6 +130,21 @@ def test_two_faults_that_hide_each_other_are_no_remarks() -> None:
     run = net_run(float_model, editor.model, *feeds[:2])
     bad = {f.slug for f in run.findings if f.status == "fail" and HIDDEN in f.seen}
     assert bad == {"operator-mismatch", "activation-clipping"}
+
+
+def test_remarks_of_different_layers_cost_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    context = check_context()
+    made = [KINDS["activation-clipping"].found("info", "", "", layers=(at,)) for at in (1, 2)]
+    for finding in made:
+        context.cured_by(finding, Change(free=frozenset(finding.layers)))
+    asked: list[Finding] = []
+    monkeypatch.setattr(hidden, "_is_certain", lambda _, finding: asked.append(finding))
+    assert not hidden._hidden_by_each_other(context, (), made)
+    assert not asked
+    beside = KINDS["operator-mismatch"].found("info", "", "", layers=(1,))
+    context.cured_by(beside, Change(given=frozenset({1})))
+    assert not hidden._hidden_by_each_other(context, (), [*made, beside])
+    assert asked == [made[0], beside]
 
 
 def test_a_range_that_fits_what_a_wrong_operator_makes_is_no_fault_of_its_own() -> None:
