@@ -6,6 +6,8 @@ group ``qdebug.GROUP``.
 
 from __future__ import annotations
 
+import functools
+import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
@@ -55,4 +57,10 @@ def reporter_for(path: Path) -> Any:
 
 
 def _entries(group: str) -> dict[str, EntryPoint]:
+    return _found(group, tuple(sys.path))
+
+
+@functools.lru_cache(maxsize=16)
+def _found(group: str, _path: tuple[str, ...]) -> dict[str, EntryPoint]:
+    """Entry points by name; to look for them takes as long as a comparison of small networks."""
     return {entry.name: entry for entry in entry_points(group=f"qdebug.{group}")}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -38,6 +38,12 @@ class Quantizer:
     low: int
     high: int
     block_size: int = 0
+
+    @cached_property
+    def key(self) -> Hashable:
+        """Equal for quantizers that do the same."""
+        arrays = (x for a in (self.scale, self.zero_point) for x in (a.shape, a.tobytes()))
+        return (self.dtype, *arrays, self.axis, self.low, self.high, self.block_size)
 
     @cached_property
     def real_range(self) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -49,11 +49,10 @@ class Change:
     straight: frozenset[int] = frozenset()
 
     @cached_property
-    def key(self) -> str:
+    def key(self) -> Hashable:
         """Equal for equal changes."""
-        quantizers = [(at, str(self.quantizers[at])) for at in sorted(self.quantizers)]
-        sets = (self.free, self.weights, self.given, self.computed, self.straight)
-        return str((quantizers, *map(sorted, sets)))
+        quantizers = frozenset((at, quantizer.key) for at, quantizer in self.quantizers.items())
+        return quantizers, self.free, self.weights, self.given, self.computed, self.straight
 
     def __bool__(self) -> bool:
         """Whether anything is done otherwise."""
@@ -139,9 +138,17 @@ class Outcome:
 
     moments: Mapping[str, Moments]
     samples: tuple[Alone, ...] = ()
+    _known: dict[tuple[Part, int | None], float] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     def sqnr_db(self, part: Part, sample: int | None = None) -> float:
         """SQNR of a part of an output, dB; over all samples, or of one."""
+        if (part, sample) not in self._known:
+            self._known[part, sample] = self._sqnr_db(part, sample)
+        return self._known[part, sample]
+
+    def _sqnr_db(self, part: Part, sample: int | None) -> float:
         total = part.total(self.moments if sample is None else self.samples[sample])
         if float(total.nonfinite_f[0] + total.nonfinite_q[0]) > 0:
             return float("nan")

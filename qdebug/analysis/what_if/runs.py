@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from copy import copy
 from typing import Any
 
@@ -39,8 +39,9 @@ class WhatIf:
         self.quant_graph, self.pairing = simulation.quant_graph, simulation.pairing
         self.settings, self.max_memory = simulation.settings, simulation.max_memory
         self.replacements = simulation.replacements
-        self._known: dict[tuple[str, int], Alone | None] = {}
-        self._begun: dict[str, Trial] = {}
+        self._known: dict[tuple[Hashable, int], Alone | None] = {}
+        self._outcomes: dict[tuple[Hashable, int], Outcome] = {}
+        self._begun: dict[Hashable, Trial] = {}
         self._lanes = Lanes(simulation.side_by_side - 1)
         self.undone = Change()
 
@@ -97,9 +98,14 @@ class WhatIf:
             count: samples to run.
         """
         change = change.on_top_of(self.undone)
-        self._find(change, count)
-        seen = self._seen(change, count)
-        return _outcome(tuple(seen.values())) if len(seen) == self._taken(count) else None
+        known = self._outcomes.get((change.key, count))
+        if known is None:
+            self._find(change, count)
+            seen = self._seen(change, count)
+            if len(seen) < self._taken(count):
+                return None
+            known = self._outcomes[change.key, count] = _outcome(tuple(seen.values()))
+        return known
 
     def _find(self, change: Change, count: int, hope: Hope | None = None) -> None:
         """Run a change on the samples it has not been run on, or as far as there is hope."""

@@ -8,7 +8,7 @@ nodes behind the late change are run on what the earlier change alone gave just 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,7 +71,7 @@ class Tails:
     def __init__(self, budget: int, kept: Mapping[str, Array]) -> None:
         self._left, self._kept = budget, kept
         self._tails: list[Tail] = []
-        self._fronts: dict[tuple[str, int], Front] = {}
+        self._fronts: dict[tuple[Hashable, int], Front] = {}
         self._keeping = threading.Lock()
 
     def expect(self, tail: Tail) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def test_the_checks_run_few_graphs(
 
     Of six samples not all of the first ones are run as deployed.
     """
-    begun: list[tuple[str, int]] = []
+    begun: list[tuple[Hashable, int]] = []
     real = WhatIf.begin
 
     def noted(runs: WhatIf, changes: Iterable[Change], count: int = SAMPLES) -> None:
