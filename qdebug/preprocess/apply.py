@@ -288,6 +288,8 @@ def _offset(frame: Frame, step: Offset) -> Frame:
 def _cast(frame: Frame, step: Cast) -> Frame:
     dtype = np.dtype(step.dtype)
     values = frame.values
+    if values.dtype == dtype:
+        return frame
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         values = np.clip(np.rint(_floating(values)), limits.min, limits.max)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -416,14 +417,17 @@ def _size_of(values: Values) -> Wh:
     return values.shape[1], values.shape[0]
 
 
+@functools.lru_cache(maxsize=32)
 def positions(content: Rect, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Draw positions inside a rectangle, the same ones each time; all of them if they are few."""
     x0, y0, x1, y1 = content
     if (x1 - x0) * (y1 - y0) <= count:
-        ys, xs = np.mgrid[y0:y1, x0:x1]
-        return ys.ravel(), xs.ravel()
-    rng = np.random.default_rng(0)
-    return rng.integers(y0, y1, count), rng.integers(x0, x1, count)
+        ys, xs = (grid.ravel() for grid in np.mgrid[y0:y1, x0:x1])
+    else:
+        rng = np.random.default_rng(0)
+        ys, xs = rng.integers(y0, y1, count), rng.integers(x0, x1, count)
+    ys.flags.writeable = xs.flags.writeable = False
+    return ys, xs
 
 
 def mapped(codes: Values, match: Match) -> Values:
@@ -443,4 +447,10 @@ def _score(upright: Values, made: Made, sign: Reinterpret | None) -> float:
     if sign:
         codes = SIGN_MAPS[sign.dtype](codes)
     fed = upright[ys, xs].astype(np.float64)
-    return correlation(fed.mean(axis=1), codes.mean(axis=1))
+    return correlation(_brightness(fed), _brightness(codes))
+
+
+def _brightness(pixels: Values) -> NDArray[np.float64]:
+    """Mean of the channels of ``[positions, channels]``: a reduction of so few takes long."""
+    brightness: NDArray[np.float64] = functools.reduce(np.add, pixels.T) / pixels.shape[1]
+    return brightness
