@@ -368,8 +368,10 @@ def _channel_axis(graph: Graph, tensor: str) -> int:
 def _typed(codes: Array, dtype: str) -> onnx.TensorProto:
     """Codes as a tensor of an ONNX type; two of 4 bits share a byte."""
     kind = onnx.TensorProto.DataType.Value(dtype.upper())
-    flat: Array = codes.reshape(-1)
-    return helper.make_tensor("", kind, codes.shape, flat.tolist())
+    known = helper.tensor_dtype_to_np_dtype(kind)
+    if known.kind in "iu":  # byte by byte: a negative number takes ten bytes in the other form
+        return numpy_helper.from_array(codes.astype(known))
+    return helper.make_tensor("", kind, codes.shape, codes.reshape(-1).tolist())
 
 
 def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:

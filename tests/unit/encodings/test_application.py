@@ -136,6 +136,14 @@ def test_the_axis_of_a_weights_scales_follows_its_operator() -> None:
     assert (numpy_helper.to_array(codes) == expected).all()
 
 
+def test_codes_take_their_own_bytes_and_no_more() -> None:
+    """A negative number takes ten bytes in a field of ONNX that holds numbers one by one."""
+    model = apply_encodings(float_model(), Encodings(()), Rules(weights=symmetric("int8"))).model
+    codes = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    assert any((numpy_helper.to_array(t) < 0).any() for t in codes)
+    assert all(len(t.raw_data) == numpy_helper.to_array(t).nbytes for t in codes)
+
+
 def test_weights_without_an_entry_follow_the_rules() -> None:
     rules = Rules(weights=symmetric("int8"), integer_bias=True)
     encodings = Encodings((entry("images"), entry("t2", scale=0.01)))
