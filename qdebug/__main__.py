@@ -3,6 +3,7 @@
 Ctrl-C and SIGTERM say one line also while the first modules are loaded; what hears them is first.
 """
 
+import os
 import sys
 
 from qdebug import beginning, interrupts
@@ -20,6 +21,9 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) in ours:
             interrupts.hear(number)
+    # Threads of NumPy's OpenBLAS look for work for a tenth of a second when they are made and after
+    # each product, before they sleep: here processors have better work.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     try:
         return _isolated()
     except BaseException as error:  # an interrupt comes out of a class in the making as another

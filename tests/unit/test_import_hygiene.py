@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -115,3 +116,23 @@ def test_help_is_quick() -> None:
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=60)
         took.append(time.perf_counter() - started)
     assert min(took) < 0.45
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "4"), ("20", "20")])
+def test_the_command_lets_no_thread_of_numpy_spin(given: str | None, expected: str) -> None:
+    """Unless its user has chosen otherwise."""
+    statement = (
+        "import os, sys; sys.argv = ['qdebug', '--version']; from qdebug.__main__ import main\n"
+        "main(); print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+    )
+    environment = {**os.environ, "OPENBLAS_THREAD_TIMEOUT": given or ""}
+    if given is None:
+        del environment["OPENBLAS_THREAD_TIMEOUT"]
+    done = subprocess.run(
+        [sys.executable, "-c", statement],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split()[-1] == expected
