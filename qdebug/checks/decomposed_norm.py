@@ -53,10 +53,13 @@ def _decomposed_norm(context: CheckContext) -> Iterator[Finding]:
 
 def _gain(context: CheckContext, layers: Sequence[int]) -> Gain | None:
     """What all pieces in float win, a piece aside whose range is a fault of its own."""
+    gain = gain_beside(context, layers, context.once(mask_layers))
+    if status_of(context, gain) not in ("fail", "warn"):
+        return gain
     own = context.once(unfit_for_own_values).intersection(layers)
     if own and len(own) < len(layers):
         return gain_of(context, free(context, layers), base=free(context, own))
-    return gain_beside(context, layers, context.once(mask_layers))
+    return gain
 
 
 DECOMPOSED_NORM = Check(KINDS["decomposed-norm"], _decomposed_norm)
