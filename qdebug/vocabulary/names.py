@@ -40,11 +40,14 @@ def visible(text: object, *, lines: bool = False) -> str:
         text: any value; its ``str``.
         lines: keep line breaks.
     """
+    written = str(text)
+    if written.isprintable():
+        return written
     return "".join(
         character
         if character.isprintable() or (lines and character == "\n")
         else _spelled_out(character)
-        for character in str(text)
+        for character in written
     )
 
 
