@@ -47,9 +47,9 @@ class Fetcher:
     def each(
         self, tensors: Sequence[str], feeds: Mapping[str, Array]
     ) -> Iterator[tuple[str, Array]]:
-        """The same one after the other, with its name; it is valid until the next is asked for.
+        """What ``values`` gives, one name and array after the other; no copies.
 
-        Only those of one run are held.
+        An array is valid until the next is asked for: those of one run are held at a time.
 
         Raises:
             ModelError: ONNX Runtime cannot run the graph.
@@ -64,7 +64,7 @@ class Fetcher:
                 sessions[chunk] = self._open(chunk)
             values = sessions[chunk].run(feeds)
             yield from ((n, v) for n, v in values.items() if isinstance(v, np.ndarray))
-            del values
+            del values  # before the next run
 
     def _sessions_of(self, tensors: tuple[str, ...]) -> dict[tuple[str, ...], Session]:
         """Those of one call; those of the oldest call are given up for it."""
