@@ -112,10 +112,8 @@ def choose_reading(value: Value) -> Reading:
 
 
 def _same_reading(value: Value, left: str, right: str) -> bool:
-    same = value.quantizers[left] is value.quantizers[right] or (
-        str(value.quantizers[left]) == str(value.quantizers[right])
-    )
-    return same and (left in value.codes) == (right in value.codes)
+    one, other = (q.key if (q := value.quantizers[t]) else None for t in (left, right))
+    return one == other and (left in value.codes) == (right in value.codes)
 
 
 def _pair(matches: Matches, match: Match, tensor: str, right: Value, reading: Reading) -> Pair:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
 from qdebug.graph.load import load_graph
+from qdebug.graph.model import UNKNOWN
 from qdebug.graph.pairing import pair_graphs
 from qdebug.graph.pairing.layout import Layouts, after_moved_ones
-from qdebug.graph.pairs import Pairing
+from qdebug.graph.pairing.logical import Value
+from qdebug.graph.pairing.result import choose_reading
+from qdebug.graph.pairs import Pairing, Quantizer
 from tests.support.nets import NETS, NetBuilder, sample_inputs
 from tests.support.truth import run
 from tests.unit.graph.conftest import Load, build
@@ -384,3 +388,16 @@ def test_equal_slices_of_both_graphs_stay_one_value() -> None:
     pairing = pair(model, model)
     assert not pairing.unpaired_float
     assert all(p.raw == p.float_tensor for p in pairing.pairs)
+
+
+@pytest.mark.parametrize("step", [1.0, 2.0])
+def test_a_value_quantized_twice_alike_has_an_alias(step: float) -> None:
+    """Of many channels one is enough to differ; NumPy's text leaves out those in the middle."""
+    one = Quantizer("int8", np.ones(3000, np.float32), np.zeros(3000, np.int64), 1, -128, 127)
+    scale = np.array([1] * 1500 + [step] + [1] * 1499, np.float32)
+    quantizers = {"raw": None, "a": one, "b": replace(one, scale=scale)}
+    paths: dict[str, tuple[int, ...]] = {"raw": (), "a": (0, 1), "b": (2, 3)}
+    value = Value(0, "raw", None, UNKNOWN, paths, {}, quantizers, readers={"a": 2, "b": 1})
+    reading = choose_reading(value)
+    assert reading.tensor == "a"
+    assert reading.aliases == (("b",) if step == 1 else ())
