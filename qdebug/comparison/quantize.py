@@ -185,7 +185,7 @@ class _Calibration:
             for take in (Spread.reach, Spread.count):
                 for feed in feeds:
                     interrupts.check()
-                    for tensor, value in self.fetcher.values(chunk, feed).items():
+                    for tensor, value in self.fetcher.each(chunk, feed):
                         take(gathered[tensor], value)
                     self.progress.advance()
             made = {tensor: spread.distribution() for tensor, spread in gathered.items()}

@@ -246,7 +246,7 @@ class _Work:
         """
         shared = [name for group in self.groups if len(group) > 1 for name in group]
         fetcher = Fetcher(self.graphs[0], self.settings.float_session)
-        for name, value in fetcher.values(shared, feeds).items():
+        for name, value in fetcher.each(shared, feeds):
             power = float(np.square(value, dtype=np.float64).sum())
             if 0 < power < math.inf:
                 self.scale[name] = 1 / math.sqrt(power)

@@ -41,7 +41,7 @@ def cleaned(value: Any) -> Any:
         value: nested dataclasses, sequences and mappings. Line breaks stay.
     """
     if isinstance(value, str):
-        return value if value.isprintable() else visible(value, lines=True)
+        return visible(value, lines=True)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _cleaned_dataclass(value)
     if isinstance(value, Mapping):

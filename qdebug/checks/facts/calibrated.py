@@ -14,7 +14,7 @@ from qdebug.capture.fetch import Fetcher
 from qdebug.capture.stats import Range
 from qdebug.checks.context import CheckContext
 from qdebug.checks.facts.own_values import FILLED, is_cut
-from qdebug.errors import QdebugError
+from qdebug.checks.facts.where import layers_where
 from qdebug.run.model import Finding
 
 Array = npt.NDArray[np.float32]
@@ -35,16 +35,9 @@ def ranges_of_their_own(context: CheckContext) -> frozenset[int]:
         return frozenset()
     feeds = {name: _stretched(context, name, v) for name, v in what_if.feeds[0][0].items()}
     layers = {at: layer.pair.float_tensor for at, layer in enumerate(context.joined) if layer.range}
-    try:
-        found = Fetcher(context.float_graph, what_if.settings[0]).values(
-            list(dict.fromkeys(layers.values())), feeds
-        )
-    except QdebugError:
-        return frozenset()
-    return frozenset(
-        at
-        for at, name in layers.items()
-        if name in found and _is_unfit(context.layer(at).range, found[name])
+    fetcher = Fetcher(context.float_graph, what_if.settings[0])
+    return layers_where(
+        fetcher, layers, feeds, lambda at, values: _is_unfit(context.layer(at).range, values)
     )
 
 

@@ -7,8 +7,8 @@ these is a fault of its own.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,10 @@ import numpy.typing as npt
 from qdebug.capture.fetch import Fetcher
 from qdebug.capture.stats import Range
 from qdebug.checks.context import CheckContext
-from qdebug.errors import QdebugError
+from qdebug.checks.facts.where import layers_where
 from qdebug.metrics.sqnr import level_db
+
+Array = npt.NDArray[Any]
 
 FILLED = 0.25
 """Share of a range that the values it was calibrated on fill at least: two bits stay unused, as in
@@ -35,10 +37,10 @@ def unfit_for_own_values(context: CheckContext) -> frozenset[int]:
     Judged on the first sample, by the values between the float values' ends: beyond those a range
     may stand for an activation, and where an operator computes something else there may be none.
     """
-    left = {at for at in range(len(context.layers)) if _is_left(context, at)}
+    left = [at for at in range(len(context.layers)) if _is_left(context, at)]
     empty = {at for at in range(len(context.layers)) if _is_empty(context, at)}
-    cut = {at for at, own in _own_values(context, sorted(left)) if _cuts(context, at, own)}
-    return frozenset((cut | empty) - context.once(without_own_values))
+    cut = _layers_where(context, left, partial(_cuts, context))
+    return (cut | empty) - context.once(without_own_values)
 
 
 def without_own_values(context: CheckContext) -> frozenset[int]:
@@ -47,8 +49,7 @@ def without_own_values(context: CheckContext) -> frozenset[int]:
     No calibration gives such a layer a range: a quantizer falls back to one of its own.
     """
     one = [at for at in range(len(context.layers)) if _is_one_number(context, at)]
-    own = _own_values(context, one)
-    return frozenset(at for at, values in own if values.size and not np.ptp(values))
+    return _layers_where(context, one, lambda _, own: bool(own.size and not np.ptp(own)))
 
 
 def _is_one_number(context: CheckContext, at: int) -> bool:
@@ -77,23 +78,19 @@ def _is_empty(context: CheckContext, at: int) -> bool:
     return float(total.max_q[0] - total.min_q[0]) < FILLED * (limits.high - limits.low)
 
 
-def _own_values(
-    context: CheckContext, positions: Sequence[int]
-) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """What the quant run has before the quantizers of some layers, one after the other."""
+def _layers_where(
+    context: CheckContext, positions: Iterable[int], holds: Callable[[int, Array], bool]
+) -> frozenset[int]:
+    """Those of some layers for which something holds of the quant run before their quantizers."""
     what_if = context.what_if
-    if what_if is None or not positions:
-        return
+    raw = {at: context.layer(at).pair.raw for at in positions}
+    if what_if is None or not raw:
+        return frozenset()
     fetcher = Fetcher(context.quant_graph, what_if.settings[1])
-    places: dict[str, list[int]] = {}
-    for at in positions:
-        places.setdefault(context.layer(at).pair.raw, []).append(at)
-    with contextlib.suppress(QdebugError):
-        for name, values in fetcher.each(list(places), what_if.feeds[0][1]):
-            yield from ((at, values) for at in places[name])
+    return layers_where(fetcher, raw, what_if.feeds[0][1], holds)
 
 
-def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
+def _cuts(context: CheckContext, at: int, values: Array) -> bool:
     limits, moments = context.layer(at).range, context.layer(at).moments
     if limits is None or moments is None:
         return False
@@ -102,7 +99,7 @@ def _cuts(context: CheckContext, at: int, values: npt.NDArray[Any]) -> bool:
     return bool(alike.size) and is_cut(alike, limits)
 
 
-def is_cut(values: npt.NDArray[Any], limits: Range) -> bool:
+def is_cut(values: Array, limits: Range) -> bool:
     """Whether a range cuts off more of some values than a calibration on them leaves out."""
     own = values.astype(np.float64)
     cut = own - np.clip(own, limits.low, limits.high)

@@ -292,7 +292,7 @@ class Search:
         if known.sum() < _FEWEST:
             return None
         codes = mapped(made.picture[ys, xs], match)
-        mean = np.clip(np.rint(codes.mean(axis=1)), 0, 255).astype(np.intp)
+        mean = np.clip(np.rint(_brightness(codes)), 0, 255).astype(np.intp)
         curve = [hat[mean][:, None] for hat in hats()]
         basis = np.concatenate([codes, *curve], axis=1)
         inside = basis[known]
