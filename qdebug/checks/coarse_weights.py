@@ -27,12 +27,17 @@ _SHOWN = 30
 
 
 def _coarse_weights(context: CheckContext) -> Iterator[Finding]:
+    coarse, pairs = context.once(_coarse_of_all)
+    yield from _few_levels(context, coarse, len(pairs))
+    yield from _other_grid(context)
+
+
+def _coarse_of_all(context: CheckContext) -> tuple[list[Coarse], list[WeightPair]]:
+    """The coarse ones of the weights that are the float model's, and all of those."""
     mismatched = {item.pair.node for item in context.once(differences)}
     pairs = [p for p in context.pairing.weights if p.role == "weight" and p.node not in mismatched]
-    coarse = [item for item in (coarse_weight(context, p) for p in pairs) if item is not None]
-    yield from _few_levels(context, coarse, len(pairs))
-    known = {item.pair.node for item in coarse}
-    yield from _other_grid(context, [p for p in pairs if p.node not in known])
+    coarse = (coarse_weight(context, pair) for pair in pairs)
+    return [item for item in coarse if item is not None], pairs
 
 
 # Few levels.
@@ -115,16 +120,26 @@ def _coarse_table(context: CheckContext, found: Sequence[Coarse]) -> Evidence:
 # Float weights that lie on a grid, quantized on another.
 
 
-def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[Finding]:
-    on_grids, judged = quantized_before(pairs)
+def _moved(context: CheckContext) -> tuple[list[tuple[float, WeightPair, Grid]], int, int]:
+    """Weights that left their grid, the worst first; how many lay on one, how many were judged.
+
+    With each, its SQNR in dB and the grid it was on.
+    """
+    coarse, pairs = context.once(_coarse_of_all)
+    known = {item.pair.node for item in coarse}
+    on_grids, judged = quantized_before(pair for pair in pairs if pair.node not in known)
     found = []
     for pair, grid in on_grids:
         f, q = weight_rows(pair)
         if f.shape == q.shape and leaves_grid(f, q, grid):
             found.append((tensor_db(f, q), pair, grid))
+    return sorted(found, key=lambda item: item[0]), len(on_grids), judged
+
+
+def _other_grid(context: CheckContext) -> Iterator[Finding]:
+    found, on_grids, judged = context.once(_moved)
     if not found:
         return
-    found.sort(key=lambda item: item[0])
     worst, pair, grid = found[0]
     cure = Change(weights=frozenset(p.node for _, p, _ in found))
     gain = gain_of(context, cure)
@@ -135,7 +150,7 @@ def _other_grid(context: CheckContext, pairs: Sequence[WeightPair]) -> Iterator[
         f"Float weights of {layers} lie on an 8-bit grid already, and were moved to another",
         f"The float weights of {label} are {grid.levels} equally spaced values, {grid.step:.4g} "
         f"apart: quantized with that scale they lose nothing, as they are now they keep "
-        f"{worst:.1f} dB. {len(on_grids)} of {judged} layers lie on such grids: the float model "
+        f"{worst:.1f} dB. {on_grids} of {judged} layers lie on such grids: the float model "
         "was made from a quantized one.",
         f"Quantize these weights per tensor with the scale and zero point of their own grid (for "
         f"`{label}`: {_parameters(grid)}), or start from the float model before it was quantized.",
