@@ -276,7 +276,7 @@ def _compiled(loops: Loops) -> list[Any]:
     import numba
 
     types = {ADDRESS: numba.types.voidptr, SIZE: numba.types.intp, REAL: numba.types.float64}
-    with _wide_vectors(numba.config):
+    with _as_wanted(numba.config):
         module = importlib.import_module(loops.module)
         return [
             numba.cfunc(numba.types.void(*map(types.__getitem__, kinds)), **module.OPTIONS)(
@@ -287,19 +287,23 @@ def _compiled(loops: Loops) -> list[Any]:
 
 
 @contextlib.contextmanager
-def _wide_vectors(config: Any) -> Iterator[None]:
-    """Have numba use vectors as wide as the processor has.
+def _as_wanted(config: Any) -> Iterator[None]:
+    """Have numba compile, and use vectors as wide as the processor has.
 
     LLVM leaves those of 512 bits alone, since a processor may slow down for them: what surrounds
-    the loops, ONNX Runtime's own, uses them all the time.
+    the loops, ONNX Runtime's own, uses them all the time. ``NUMBA_DISABLE_JIT`` is for whoever
+    debugs loops of his own; these are machine code or nothing.
     """
-    before, features = config.CPU_FEATURES, _features()
-    if before is None and config.ENABLE_AVX and "+avx512f" in features:
+    config.reload_config()  # or the compiler does, where the environment has changed
+    before = config.CPU_FEATURES, config.DISABLE_JIT
+    features = _features()
+    if config.CPU_FEATURES is None and config.ENABLE_AVX and "+avx512f" in features:
         config.CPU_FEATURES = f"{features},-prefer-256-bit"
+    config.DISABLE_JIT = 0
     try:
         yield
     finally:
-        config.CPU_FEATURES = before
+        config.CPU_FEATURES, config.DISABLE_JIT = before
 
 
 def _object_code(functions: Mapping[str, Any]) -> bytes:

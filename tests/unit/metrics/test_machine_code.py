@@ -203,6 +203,25 @@ def test_what_needs_numba_while_it_runs_is_called_where_numba_compiled_it(
     assert not folder.exists()
 
 
+def test_they_are_compiled_where_numba_is_told_to_interpret(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Functions that loops call would be left as they are, which no machine code can call."""
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    added = (
+        "from numba.extending import overload\n\n\ndef half(x):\n    return x / 2\n\n\n"
+        "@overload(half)\ndef _half(x):\n    return half\n\n\n"
+        "def halve(values, size):\n    array = carray(values, (size,), np.float64)\n"
+        "    for at in range(size):\n        array[at] = half(array[at])\n"
+    )
+    loops = Loops(_module(tmp_path, monkeypatch, added=added).module, {"halve": "pn"})
+    values = np.array([1.0, 2.0, 3.0])
+    machine_code.load(loops)["halve"](values.ctypes.data, values.size)
+    assert values.tolist() == [0.5, 1, 1.5]
+    assert folder.exists()
+    monkeypatch.delitem(sys.modules, loops.module)
+
+
 @pytest.mark.parametrize("part", ["create_pass_builder", "create_mcjit_compiler"])
 def test_with_another_llvmlite_the_numbers_are_the_same(
     folder: Path, monkeypatch: pytest.MonkeyPatch, compilations: _Compilations, part: str
@@ -244,8 +263,11 @@ def test_vectors_are_as_wide_as_the_processor_s_unless_told_otherwise(
     features: str, given: str | None, used: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine_code, "_features", lambda: features)
-    config = SimpleNamespace(CPU_FEATURES=given, ENABLE_AVX=1)
-    with pytest.raises(ZeroDivisionError), machine_code._wide_vectors(config):
+    config = SimpleNamespace(
+        CPU_FEATURES=given, ENABLE_AVX=1, DISABLE_JIT=1, reload_config=lambda: None
+    )
+    with pytest.raises(ZeroDivisionError), machine_code._as_wanted(config):
         assert used == config.CPU_FEATURES
         raise ZeroDivisionError
     assert given == config.CPU_FEATURES
+    assert config.DISABLE_JIT == 1
