@@ -156,11 +156,14 @@ class Capture:
         )
         self._stages = self._make_stages()
         self._stages.open_ahead(0)
-        # Compiled on a machine's first run: meanwhile the sessions are opened.
-        self._pool.submit(importlib.import_module, "qdebug.metrics.kernels")
+        # Compiled on a machine's first run: meanwhile the sessions are opened. Not in the pool,
+        # whose only thread may be the one that runs the quant side.
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="qdebug-loops")
+        self._loader.submit(importlib.import_module, "qdebug.metrics.kernels")
 
     def close(self) -> None:
         """Release the worker threads, the sessions and the memory; the statistics stay."""
+        self._loader.shutdown(wait=True)
         self._opener.shutdown(wait=True, cancel_futures=True)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._stages.close()

@@ -144,7 +144,6 @@ class Comparison:
             pairing = self._pair(first)
             expansion = expand(self.quant.graph)
             self.notes.extend(expansion.notes)
-            ahead.submit(built_in_checks)
             with contextlib.ExitStack() as stack:
                 board = self._open_board(pairing, samples, stack)
                 capture = stack.enter_context(self._capture(pairing, first, len(samples)))
@@ -153,20 +152,8 @@ class Comparison:
                 kept = KeptTensors(self.writer, self.request.keep_tensors)
                 if not (self.is_shared or self.request.sensitivity):  # that has the memory first
                     ahead.submit(what_if.open)
-                runs = SampleRuns(
-                    request=self.request,
-                    sides=(self.float, self.quant),
-                    settings=self.settings,
-                    samples=samples,
-                    feeds=self._feeds,
-                    capture=capture,
-                    outputs=outputs,
-                    writer=self.writer,
-                    progress=self.progress,
-                    beside=beside,
-                    fed=self.fed_picture,
-                    infos=self.infos,
-                )
+                ahead.submit(built_in_checks)
+                runs = self._sample_runs(samples, capture, outputs, beside)
                 if self.is_shared:
                     runs.run_elsewhere()
                 else:
@@ -213,6 +200,24 @@ class Comparison:
             self.request.ceiling,
             self._watched(samples, pairs[0]),
             alone=self.alone,
+        )
+
+    def _sample_runs(
+        self, samples: Sequence[Sample], capture: Capture, outputs: OutputRuns, beside: InTurn
+    ) -> SampleRuns:
+        return SampleRuns(
+            request=self.request,
+            sides=(self.float, self.quant),
+            settings=self.settings,
+            samples=samples,
+            feeds=self._feeds,
+            capture=capture,
+            outputs=outputs,
+            writer=self.writer,
+            progress=self.progress,
+            beside=beside,
+            fed=self.fed_picture,
+            infos=self.infos,
         )
 
     def _prove_input(self, sample: Sample) -> None:
