@@ -149,9 +149,8 @@ def _is_built(values: Array, grid: Grid) -> bool:
     Rounded weights carry something new in each value. The most frequent one, zero where weights
     were pruned, says nothing.
     """
-    some = values.reshape(-1)[:_WINDOW]
-    codes = np.rint((some - grid.low) / grid.step).astype(np.uint8)
-    rest = codes[codes != np.bincount(codes).argmax()]
+    codes = np.rint((values.reshape(-1) - grid.low) / grid.step).astype(np.uint8)
+    rest = codes[codes != np.bincount(codes).argmax()][:_WINDOW]
     mixed = np.random.default_rng(0).permutation(rest)
     return min(_deflated(rest), _deflated(np.diff(rest))) < _BUILT * _deflated(mixed)
 

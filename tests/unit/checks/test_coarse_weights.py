@@ -152,15 +152,27 @@ def test_most_weights_on_grids_say_so_beside_built_and_plain_ones() -> None:
     assert quantized_before(shared)[0] == []
 
 
+def test_a_large_weight_is_judged_by_what_is_not_pruned() -> None:
+    """Whole channels are: the first values that are not zero lie far behind."""
+    large = [on_grid(seed, rows=2048) for seed in (4, 5)]
+    pruned = [np.concatenate([np.zeros((1024, 64)), x.reference[1024:]]) for x in large]
+    ramp = np.tile(np.arange(1, 65.0), (1024, 1))
+    built = pair_of("ramp", np.concatenate([np.zeros((1024, 64)), ramp]))
+    pairs = [pair_of(f"pruned {at}", value) for at, value in enumerate(pruned)]
+    found, judged = quantized_before([*pairs, built])
+    assert [pair.float_tensor for pair, _ in found] == ["pruned 0", "pruned 1"]
+    assert judged == 2
+
+
 @pytest.mark.parametrize("pruned", [0.0, 0.9])
 def test_pruned_weights_are_no_rule(pruned: float) -> None:
     ((_, grid),), _ = quantized_before([on_grid(3, pruned)])
     assert grid.step == pytest.approx(0.01)
 
 
-def on_grid(seed: int, pruned: float = 0.0) -> WeightPair:
+def on_grid(seed: int, pruned: float = 0.0, rows: int = 64) -> WeightPair:
     rng = np.random.default_rng(seed)
-    codes = np.clip(np.rint(rng.laplace(0, 25, (64, 64))), -127, 127)
+    codes = np.clip(np.rint(rng.laplace(0, 25, (rows, 64))), -127, 127)
     kept = rng.random(codes.shape) >= pruned
     return pair_of(f"codes {seed}", 0.01 * codes * kept)
 
