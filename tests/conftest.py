@@ -9,7 +9,6 @@ from typing import Any
 
 import hypothesis
 import pytest
-from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped, unused-ignore]
 
 ROOT = Path(__file__).resolve().parent.parent
 ZOO = ROOT.parent / "shared" / "zoo"
@@ -38,7 +37,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Neighbouring tests go to one worker: both would make what those of a file share."""
+    """Neighbouring tests go to one worker: both would make what those of a file share.
+
+    That is in place of the default; what ``--dist`` asks for stays.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling  # type: ignore[import-untyped, unused-ignore]
+
     return WorkStealingScheduling(config, log)
 
 
